@@ -1,0 +1,79 @@
+/**
+ * What kind of trouble an error is, named by what its reader should do:
+ * - `invalid`: arguments or configuration are wrong; change them.
+ * - `unavailable`: a store or catalog did not answer or refused us; try again, or mend access.
+ * - `conflict`: the world changed under us (a race, objects that move); plan again.
+ * - `data`: the data break the contract; a person must say what is meant.
+ * - `interrupted`: a signal or the caller ended the run.
+ * - `internal`: a bug of ours.
+ */
+export type ErrorKind = "invalid" | "unavailable" | "conflict" | "data" | "interrupted" | "internal";
+
+export interface ErrorDetails {
+  /** The stage that was at work, such as `list` or `publish`. */
+  stage?: string;
+  /** The thing it was done to: an `s3://` URI, a path, `hourpack.yaml:12`. Never a credential or signed URL. */
+  location?: string;
+  /** What to do next, as one sentence. */
+  hint?: string;
+  cause?: unknown;
+}
+
+/** The one error class. `message` says what was being done to which thing and why it failed. */
+export class HourpackError extends Error {
+  readonly kind: ErrorKind;
+  readonly stage: string | undefined;
+  readonly location: string | undefined;
+  readonly hint: string | undefined;
+
+  constructor(kind: ErrorKind, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = "HourpackError";
+    this.kind = kind;
+    this.stage = details.stage;
+    this.location = details.location;
+    this.hint = details.hint;
+  }
+}
+
+/** The one guard: is this one of ours (and of this kind)? */
+export function isHourpackError(error: unknown, kind?: ErrorKind): error is HourpackError {
+  return error instanceof HourpackError && (kind === undefined || error.kind === kind);
+}
+
+/** Documented process exit codes. `someFailed` is used when the failed hours have different causes. */
+export const EXIT = {
+  done: 0,
+  bug: 1,
+  invalid: 2,
+  someFailed: 3,
+  unavailable: 10,
+  changing: 11,
+  data: 12,
+  interrupted: 130,
+} as const;
+
+export function exitCodeOf(error: unknown): number {
+  if (!isHourpackError(error)) return EXIT.bug;
+  switch (error.kind) {
+    case "invalid":
+      return EXIT.invalid;
+    case "unavailable":
+      return EXIT.unavailable;
+    case "conflict":
+      return EXIT.changing;
+    case "data":
+      return EXIT.data;
+    case "interrupted":
+      return EXIT.interrupted;
+    case "internal":
+      return EXIT.bug;
+  }
+}
+
+/** The text of whatever was thrown, for use as a reason inside a message. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
+  if (error instanceof Error) return error.message || error.name;
+  return String(error);
+}

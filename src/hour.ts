@@ -1,0 +1,64 @@
+import { HourpackError } from "./errors.js";
+
+/** A UTC hour, written `2022-07-26T00`. Hours compare and sort as strings. */
+export type Hour = string & { readonly __hour: unique symbol };
+
+export const HOUR_MS = 3_600_000;
+
+export interface HourParts {
+  yyyy: string;
+  MM: string;
+  dd: string;
+  HH: string;
+}
+
+const PATTERN = /^(\d{4})-(\d{2})-(\d{2})[T ](\d{2})(?::00(?::00)?)?Z?$/;
+
+/** Reads `2022-07-26T00` (also `2022-07-26T00:00Z`). Throws `invalid` for anything that is no UTC hour. */
+export function parseHour(text: string): Hour {
+  const match = PATTERN.exec(text.trim());
+  if (match) {
+    const [, yyyy, MM, dd, HH] = match;
+    const ms = Date.UTC(Number(yyyy), Number(MM) - 1, Number(dd), Number(HH));
+    const hour = hourOfMs(ms);
+    if (hour === `${yyyy}-${MM}-${dd}T${HH}`) return hour;
+  }
+  throw new HourpackError("invalid", `"${text}" is not an hour`, {
+    hint: "Write a UTC hour like 2022-07-26T00.",
+  });
+}
+
+/** Reads an hour or a day (`2022-07-26` is its first hour). */
+export function parseHourOrDay(text: string): Hour {
+  return parseHour(/^\d{4}-\d{2}-\d{2}$/.test(text.trim()) ? `${text.trim()}T00` : text);
+}
+
+/** The hour that contains this instant (milliseconds since the epoch). */
+export function hourOfMs(ms: number): Hour {
+  return new Date(ms).toISOString().slice(0, 13) as Hour;
+}
+
+/** First millisecond of the hour. */
+export function startMs(hour: Hour): number {
+  return Date.parse(`${hour}:00:00Z`);
+}
+
+/** First millisecond after the hour. */
+export function endMs(hour: Hour): number {
+  return startMs(hour) + HOUR_MS;
+}
+
+export function addHours(hour: Hour, count: number): Hour {
+  return hourOfMs(startMs(hour) + count * HOUR_MS);
+}
+
+/** Every hour from `from` up to and without `to`, in order. */
+export function hoursBetween(from: Hour, to: Hour): Hour[] {
+  const hours: Hour[] = [];
+  for (let hour = from; hour < to; hour = addHours(hour, 1)) hours.push(hour);
+  return hours;
+}
+
+export function partsOf(hour: Hour): HourParts {
+  return { yyyy: hour.slice(0, 4), MM: hour.slice(5, 7), dd: hour.slice(8, 10), HH: hour.slice(11, 13) };
+}

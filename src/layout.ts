@@ -1,0 +1,193 @@
+/** Where things lie. Every key and prefix of tier 1 is built and parsed here and nowhere else. */
+import { resolve } from "node:path";
+import { HourpackError } from "./errors.js";
+import { addHours, HOUR_MS, type Hour, hourOfMs, partsOf, startMs } from "./hour.js";
+
+/** A place in a store: a bucket or a root directory, and a prefix in it (empty, or ending in `/`). */
+export interface Location {
+  scheme: "s3" | "file";
+  /** Bucket name, or absolute path of the root directory without a trailing slash. */
+  root: string;
+  prefix: string;
+}
+
+/** Reads `s3://bucket/a/b/`, `file:///a/b` or a path. A missing trailing slash is added. */
+export function parseLocation(uri: string): Location {
+  const s3 = /^s3[an]?:\/\/([^/]*)\/?(.*)$/s.exec(uri);
+  if (s3) {
+    const [, root = "", rest = ""] = s3;
+    if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(root)) {
+      throw new HourpackError("invalid", `"${uri}" names no valid bucket`, {
+        hint: "Write s3://bucket/prefix/ with a bucket name of 3 to 63 lower-case letters, digits, dots and hyphens.",
+      });
+    }
+    return { scheme: "s3", root, prefix: rest === "" || rest.endsWith("/") ? rest : `${rest}/` };
+  }
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(uri) && !uri.startsWith("file://")) {
+    throw new HourpackError("invalid", `"${uri}" is neither an s3:// URI nor a directory`, {
+      hint: "Write s3://bucket/prefix/ or a path such as ./raw/.",
+    });
+  }
+  return { scheme: "file", root: resolve(uri.replace(/^file:\/\//, "")), prefix: "" };
+}
+
+export function uriOf(location: Location): string {
+  return location.scheme === "s3"
+    ? `s3://${location.root}/${location.prefix}`
+    : `${location.root}/${location.prefix}`;
+}
+
+/** `year=2022/month=07/day=26/hour=00/`, relative to tier 1. */
+export function partitionPrefix(hour: Hour): string {
+  const { yyyy, MM, dd, HH } = partsOf(hour);
+  return `year=${yyyy}/month=${MM}/day=${dd}/hour=${HH}/`;
+}
+
+/** Values as Glue holds them: `["2022", "7", "26", "0"]`. */
+export function partitionValues(hour: Hour): [string, string, string, string] {
+  const { yyyy, MM, dd, HH } = partsOf(hour);
+  return [String(Number(yyyy)), String(Number(MM)), String(Number(dd)), String(Number(HH))];
+}
+
+/** The hour's one deterministic part. */
+export function partKey(tier1Prefix: string, table: string, hour: Hour): string {
+  return `${tier1Prefix}${partitionPrefix(hour)}${table}-${compact(hour)}.snappy.parquet`;
+}
+
+/** The hour whose part this key is, or undefined. */
+export function hourOfPartKey(tier1Prefix: string, table: string, key: string): Hour | undefined {
+  const match = /(\d{4})(\d{2})(\d{2})(\d{2})\.snappy\.parquet$/.exec(key);
+  if (!match) return undefined;
+  const [, yyyy, MM, dd, HH] = match;
+  const hour = `${yyyy}-${MM}-${dd}T${HH}` as Hour;
+  return partKey(tier1Prefix, table, hour) === key ? hour : undefined;
+}
+
+export function manifestsPrefix(tier1Prefix: string): string {
+  return `${tier1Prefix}_hourpack/manifests/`;
+}
+
+export function quarantinesPrefix(tier1Prefix: string): string {
+  return `${tier1Prefix}_hourpack/quarantine/`;
+}
+
+/** Where a store is tried out. */
+export function probePrefix(tier1Prefix: string): string {
+  return `${tier1Prefix}_hourpack/probe/`;
+}
+
+/** Who is at work on which hour. */
+export function claimsPrefix(tier1Prefix: string): string {
+  return `${tier1Prefix}_hourpack/claims/`;
+}
+
+/** Nothing younger than this is ever expired. */
+export const EXPIRE_AFTER_MIN_MS = 24 * HOUR_MS;
+
+/** What `expire` deleted of the raw objects. */
+export function journalPrefix(tier1Prefix: string, hour: Hour): string {
+  return `${tier1Prefix}_hourpack/expired/${hourPath(hour)}`;
+}
+
+export function manifestKey(tier1Prefix: string, hour: Hour, attempt: string): string {
+  return `${manifestsPrefix(tier1Prefix)}${hourPath(hour)}${attempt}.ndjson.gz`;
+}
+
+export function quarantineKey(tier1Prefix: string, hour: Hour, attempt: string): string {
+  return `${quarantinesPrefix(tier1Prefix)}${hourPath(hour)}${attempt}.ndjson.gz`;
+}
+
+/** The hour and attempt of a key under `manifestsPrefix` or `quarantinesPrefix`, or undefined. */
+export function attemptOfKey(folder: string, key: string): { hour: Hour; attempt: string } | undefined {
+  const match = /^(\d{4})\/(\d{2})\/(\d{2})\/(\d{2})\/([0-9A-HJKMNP-TV-Z]{26})\.ndjson\.gz$/.exec(
+    key.slice(folder.length),
+  );
+  if (!match || !key.startsWith(folder)) return undefined;
+  const [, yyyy, MM, dd, HH, attempt = ""] = match;
+  return { hour: `${yyyy}-${MM}-${dd}T${HH}` as Hour, attempt };
+}
+
+export function claimKey(tier1Prefix: string, hour: Hour): string {
+  return `${claimsPrefix(tier1Prefix)}${hourPath(hour).slice(0, -1)}.json`;
+}
+
+export function schemaKey(tier1Prefix: string): string {
+  return `${tier1Prefix}_hourpack/schema.json`;
+}
+
+/** Objects that are no data by convention: `dir/`, `_SUCCESS`, `.hidden`. */
+export function isSkippedKey(key: string): boolean {
+  const name = key.slice(key.lastIndexOf("/") + 1);
+  return name === "" || name.startsWith("_") || name.startsWith(".");
+}
+
+/** A raw template: `s3://lake/mmp/year={yyyy}/month={MM}/day={dd}/hour={HH}/`. */
+export interface RawTemplate {
+  location: Location;
+  /** The prefix with its placeholders, relative to the location's root. */
+  template: string;
+}
+
+/** Checks that the template names an hour uniquely. `{platform}` and the like must be filled in before. */
+export function parseRawTemplate(uri: string): RawTemplate {
+  const first = uri.indexOf("{");
+  const unknown = [...uri.matchAll(/\{([^}]*)\}/g)]
+    .map((match) => match[1])
+    .filter((name) => !["yyyy", "MM", "dd", "HH"].includes(name ?? ""));
+  if (unknown.length > 0) {
+    throw new HourpackError(
+      "invalid",
+      `the raw template "${uri}" has an unknown placeholder {${unknown[0]}}`,
+      {
+        hint: "Use {yyyy}, {MM}, {dd}, {HH}, and names given under `for:`.",
+      },
+    );
+  }
+  for (const name of ["{yyyy}", "{MM}", "{dd}", "{HH}"]) {
+    if (!uri.includes(name)) {
+      throw new HourpackError(
+        "invalid",
+        `the raw template "${uri}" lacks ${name}: an hour has no prefix of its own`,
+        {
+          hint: "Write for example s3://bucket/events/year={yyyy}/month={MM}/day={dd}/hour={HH}/.",
+        },
+      );
+    }
+  }
+  const cut = uri.lastIndexOf("/", first) + 1;
+  const location = parseLocation(cut === 0 ? "./" : uri.slice(0, cut));
+  const template = location.prefix + uri.slice(cut);
+  return { location: { ...location, prefix: "" }, template };
+}
+
+/** The prefix that an hour's raw objects lie under, relative to the template's root. */
+export function rawPrefix(raw: RawTemplate, hour: Hour): string {
+  const parts = partsOf(hour);
+  return raw.template.replace(/\{(yyyy|MM|dd|HH)\}/g, (_, name: keyof typeof parts) => parts[name]);
+}
+
+/** The part of the template before the first placeholder, cut at a slash. */
+export function rawBasePrefix(raw: RawTemplate): string {
+  return raw.template.slice(0, raw.template.lastIndexOf("/", raw.template.indexOf("{")) + 1);
+}
+
+/** `2022/07/26/00/` */
+function hourPath(hour: Hour): string {
+  const { yyyy, MM, dd, HH } = partsOf(hour);
+  return `${yyyy}/${MM}/${dd}/${HH}/`;
+}
+
+/** `2022072600` */
+function compact(hour: Hour): string {
+  return hour.replace(/[-T]/g, "");
+}
+
+/** The hour before, the hour, and the hour after: what a run registers so that the newest raw data can be queried. */
+export function neighbours(hour: Hour): Hour[] {
+  return [addHours(hour, -1), hour, addHours(hour, 1)];
+}
+
+/** The newest hour that has been over for at least `settleMs` at `nowMs`. */
+export function newestClosedHour(nowMs: number, settleMs: number): Hour {
+  return hourOfMs(startMs(hourOfMs(nowMs - settleMs)) - 1);
+}

@@ -1,0 +1,42 @@
+/** So many permits, taken before and given back after; first come, first served. */
+export class Limiter {
+  readonly capacity: number;
+  private free: number;
+  private readonly waiting: { weight: number; enter: () => void }[] = [];
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.free = capacity;
+  }
+
+  /** Takes `weight` permits (all of them where it asks for more) and returns what gives them back. */
+  async take(weight = 1): Promise<() => void> {
+    const share = Math.min(weight, this.capacity);
+    if (this.waiting.length === 0 && share <= this.free) this.free -= share;
+    else await new Promise<void>((enter) => this.waiting.push({ weight: share, enter }));
+    let given = false;
+    return () => {
+      if (given) return;
+      given = true;
+      this.free += share;
+      this.admit();
+    };
+  }
+
+  async run<T>(task: () => Promise<T>, weight = 1): Promise<T> {
+    const give = await this.take(weight);
+    try {
+      return await task();
+    } finally {
+      give();
+    }
+  }
+
+  private admit(): void {
+    for (let next = this.waiting[0]; next && next.weight <= this.free; next = this.waiting[0]) {
+      this.waiting.shift();
+      this.free -= next.weight;
+      next.enter();
+    }
+  }
+}

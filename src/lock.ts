@@ -1,0 +1,70 @@
+/** A lock that the kernel lets go of when its holder dies: a lock on an open file, not a file that means one. */
+import { mkdir, open, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+
+interface FileLocks {
+  tryLock(fd: number): boolean;
+  waitForLock(fd: number): Promise<void>;
+  unlock(fd: number): void;
+}
+
+export interface FileLock {
+  release(): Promise<void>;
+}
+
+/** Holds the file's exclusive lock until it is released or this process dies; undefined where another holds it. */
+export async function tryFileLock(path: string): Promise<FileLock | undefined> {
+  const locks = await fileLocks();
+  return lockFile(path, (fd) => locks.tryLock(fd));
+}
+
+/** The same, but waits until nobody else holds it. */
+export async function takeFileLock(path: string): Promise<FileLock> {
+  const locks = await fileLocks();
+  const lock = await lockFile(path, (fd) => locks.waitForLock(fd).then(() => true));
+  return lock as FileLock;
+}
+
+async function lockFile(
+  path: string,
+  take: (fd: number) => boolean | Promise<boolean>,
+): Promise<FileLock | undefined> {
+  for (;;) {
+    const file = await open(path, "a+");
+    try {
+      if (!(await take(file.fd))) {
+        await file.close();
+        return undefined;
+      }
+      // Somebody may have removed the file between the two calls: then the lock is on a file that nobody else sees.
+      const [held, there] = await Promise.all([file.stat(), stat(path).catch(() => undefined)]);
+      if (held.ino === there?.ino) return { release: () => file.close() };
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    await file.close();
+  }
+}
+
+/** Runs the task while this process holds the file's exclusive lock. The file itself stays, empty. */
+export async function withFileLock<T>(path: string, task: () => Promise<T>): Promise<T> {
+  const locks = await fileLocks();
+  await mkdir(dirname(path), { recursive: true });
+  const file = await open(path, "a+");
+  try {
+    await locks.waitForLock(file.fd);
+    try {
+      return await task();
+    } finally {
+      locks.unlock(file.fd);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** The package has no types of its own. */
+async function fileLocks(): Promise<FileLocks> {
+  return (await import("fs-native-extensions" as string)).default as FileLocks;
+}

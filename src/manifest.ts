@@ -1,0 +1,163 @@
+/** What a published part was made of, and what a part says of itself. Pure, but for the streams' plumbing. */
+import { createReadStream, createWriteStream } from "node:fs";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGunzip, createGzip } from "node:zlib";
+import { HourpackError } from "./errors.js";
+import type { Hour } from "./hour.js";
+import { linesOf } from "./lines.js";
+import { compareUtf8 } from "./listing.js";
+
+/** What a part tells of itself, in its footer and in its object metadata alike. */
+export interface PartFacts {
+  /** The attempt (a ULID) that made it; names the manifest. */
+  attempt: string;
+  /** Digest of the listing that the part is in step with: `Listing.digest()`. */
+  inputs: string;
+  /** Objects that its manifest names (those that are gone from the listing since included), and rows in it. */
+  objects: number;
+  rows: number;
+  quarantined: number;
+  schemaVersion: number;
+  /** Digest of what shapes the result besides the data: records path, columns, converter version. */
+  recipe: string;
+}
+
+/** A part as a HEAD (or its footer) shows it. */
+export interface Published extends PartFacts {
+  key: string;
+  etag: string;
+  sizeBytes: number;
+  lastModifiedMs: number;
+}
+
+export interface ManifestHeader extends PartFacts {
+  format: 1;
+  dataset: string;
+  hour: Hour;
+  createdAt: string;
+  records: number;
+}
+
+export interface ManifestEntry {
+  key: string;
+  etag: string;
+  sizeBytes: number;
+  /** JSON values found in it: rows + quarantined. */
+  records: number;
+  quarantined: number;
+}
+
+const TEXT_FACTS = ["attempt", "inputs", "recipe"] as const;
+const NUMBER_FACTS = ["objects", "rows", "quarantined", "schemaVersion"] as const;
+
+/** As S3 user metadata and as footer key-values; names carry the prefix `hourpack-`, in lower case. */
+export function toMetadata(facts: PartFacts): Record<string, string> {
+  const metadata: Record<string, string> = {};
+  for (const name of [...TEXT_FACTS, ...NUMBER_FACTS]) metadata[metadataName(name)] = String(facts[name]);
+  return metadata;
+}
+
+/** Undefined where the metadata are not those of a part of ours. */
+export function fromMetadata(metadata: Record<string, string>): PartFacts | undefined {
+  const facts: Record<string, string | number> = {};
+  for (const name of TEXT_FACTS) {
+    const text = metadata[metadataName(name)];
+    if (text === undefined) return undefined;
+    facts[name] = text;
+  }
+  for (const name of NUMBER_FACTS) {
+    const number = Number(metadata[metadataName(name)]);
+    if (!Number.isSafeInteger(number)) return undefined;
+    facts[name] = number;
+  }
+  return facts as unknown as PartFacts;
+}
+
+function metadataName(fact: string): string {
+  return `hourpack-${fact.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** Writes a manifest: gzip of a header line and a line an object, streamed. */
+export async function writeManifest(
+  path: string,
+  header: ManifestHeader,
+  entries: AsyncIterable<ManifestEntry> | Iterable<ManifestEntry>,
+): Promise<void> {
+  await pipeline(Readable.from(lines(header, entries)), createGzip({ level: 6 }), createWriteStream(path));
+}
+
+async function* lines(
+  header: ManifestHeader,
+  entries: AsyncIterable<ManifestEntry> | Iterable<ManifestEntry>,
+): AsyncGenerator<string> {
+  let chunk = `${JSON.stringify(header)}\n`;
+  for await (const entry of entries) {
+    chunk += `${JSON.stringify(entry)}\n`;
+    if (chunk.length > 65_536) {
+      yield chunk;
+      chunk = "";
+    }
+  }
+  yield chunk;
+}
+
+export interface Manifest {
+  header: ManifestHeader;
+  /** Can be read again and again. */
+  entries(): AsyncIterable<ManifestEntry>;
+}
+
+/** Opens a manifest from its gzip bytes or a file with them. `location` is for messages. Throws `data` where it is damaged. */
+export async function openManifest(source: Buffer | { path: string }, location: string): Promise<Manifest> {
+  const lines = async function* (): AsyncGenerator<string> {
+    const stored = Buffer.isBuffer(source) ? Readable.from([source]) : createReadStream(source.path);
+    const plain = createGunzip();
+    try {
+      yield* linesOf(stored.on("error", (error: Error) => plain.destroy(error)).pipe(plain));
+    } catch (error) {
+      damaged(location, error);
+    }
+  };
+  const reader = lines();
+  const { value: first } = await reader.next();
+  await reader.return(undefined);
+  const header = parseLine<ManifestHeader>(first ?? "", location);
+  if (header.format !== 1 || typeof header.attempt !== "string") damaged(location, "unknown format");
+  return { header, entries: () => checkedEntries(lines(), header, location) };
+}
+
+/** The lines after the header, in key order and as many as it says. */
+async function* checkedEntries(
+  lines: AsyncIterable<string>,
+  header: ManifestHeader,
+  location: string,
+): AsyncGenerator<ManifestEntry> {
+  let previous: string | undefined;
+  let count = -1;
+  for await (const line of lines) {
+    if (count++ < 0) continue;
+    const entry = parseLine<ManifestEntry>(line, location);
+    if (previous !== undefined && compareUtf8(previous, entry.key) >= 0)
+      damaged(location, "keys out of order");
+    previous = entry.key;
+    yield entry;
+  }
+  if (count !== header.objects) damaged(location, `${count} objects where its header says ${header.objects}`);
+}
+
+function parseLine<T>(line: string, location: string): T {
+  try {
+    return JSON.parse(line) as T;
+  } catch (error) {
+    return damaged(location, error);
+  }
+}
+
+function damaged(location: string, cause: unknown): never {
+  throw new HourpackError("data", `read manifest ${location}: it is damaged (${cause})`, {
+    location,
+    cause,
+    hint: "Pack the hour again with `hourpack run --hour … --rebuild --from-remainder` if all raw objects are still there.",
+  });
+}

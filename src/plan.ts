@@ -1,0 +1,173 @@
+/** What should be done about an hour: the listing compared with the manifest, as two sorted streams. Pure. */
+import { HourpackError } from "./errors.js";
+import type { Hour } from "./hour.js";
+import { compareUtf8, Listing } from "./listing.js";
+import type { ManifestEntry, Published } from "./manifest.js";
+import type { ObjectInfo } from "./store/store.js";
+
+export interface PlanRequest {
+  rebuild?: boolean;
+  /** Keep the rows of objects that are gone or were overwritten; take only what is new. */
+  keepOld?: boolean;
+  /** Make the part anew from what is still listed; rows of objects that are gone are given up. */
+  fromRemainder?: boolean;
+}
+
+export interface Changes {
+  added: number;
+  overwritten: number;
+  gone: number;
+}
+
+export type Plan =
+  | { action: "empty"; reason: string }
+  | { action: "up to date"; reason: string; published: Published; changes: Changes }
+  | { action: "wait"; reason: string; published: Published; changes: Changes }
+  | {
+      /** `scratch`: all rows from `fetch`. `merge`: the published part's rows and those of `fetch`. */
+      action: "scratch" | "merge";
+      reason: string;
+      published: Published | undefined;
+      changes: Changes;
+      /** The objects to read. */
+      fetch: Listing;
+    };
+
+export interface PlanInput {
+  hour: Hour;
+  listing: Listing;
+  published: Published | undefined;
+  /** The published part's manifest entries; read only where digests differ. */
+  entries: () => AsyncIterable<ManifestEntry>;
+  /** Whether `expire` deleted raw objects of this hour; asked only where there is no part. */
+  expired: () => Promise<boolean>;
+  recipe: string;
+  request: PlanRequest;
+  /** Where set, a late recompaction before this instant waits. */
+  notBeforeMs?: number;
+  nowMs: number;
+}
+
+const NO_CHANGES: Changes = { added: 0, overwritten: 0, gone: 0 };
+
+export async function planHour(input: PlanInput): Promise<Plan> {
+  const { listing, published, request } = input;
+  if (!published) {
+    if (!request.fromRemainder && (await input.expired())) throw partLost(input);
+    if (listing.count === 0) return { action: "empty", reason: "no objects" };
+    return {
+      action: "scratch",
+      reason: "new hour",
+      published,
+      changes: { ...NO_CHANGES, added: listing.count },
+      fetch: listing,
+    };
+  }
+  if (request.rebuild && request.fromRemainder) {
+    // Said twice: not even what the part was made of matters, so its manifest need not be there.
+    const reason = "rebuild from the remainder asked for";
+    return { action: "scratch", reason, published, changes: NO_CHANGES, fetch: listing };
+  }
+  if (published.inputs === listing.digest() && !request.rebuild) {
+    return { action: "up to date", reason: "inputs unchanged", published, changes: NO_CHANGES };
+  }
+  const added = new Listing();
+  const changes = await compare(input.entries(), listing, added);
+  return decide(input, published, changes, added);
+}
+
+/** Invariant 7. */
+function decide(input: PlanInput, published: Published, changes: Changes, added: Listing): Plan {
+  const { request, listing } = input;
+  const reason = describe(changes);
+  const scratch = { action: "scratch", reason, published, changes, fetch: listing } as const;
+  const merge = { action: "merge", reason, published, changes, fetch: added } as const;
+
+  if (request.fromRemainder && (request.rebuild || changed(changes))) return scratch;
+  if (request.keepOld) {
+    return changes.added > 0 ? merge : { action: "up to date", reason, published, changes };
+  }
+  if (changes.gone > 0) {
+    if (
+      changes.overwritten > 0 ||
+      request.rebuild ||
+      (changes.added > 0 && published.recipe !== input.recipe)
+    ) {
+      throw refusal(input, changes, published);
+    }
+    if (changes.added === 0) {
+      return { action: "up to date", reason: `${reason}: their rows stay`, published, changes };
+    }
+  }
+  if (request.rebuild) return { ...scratch, reason: "rebuild asked for" };
+  if (!changed(changes)) return { action: "up to date", reason: "inputs unchanged", published, changes };
+  if (input.notBeforeMs !== undefined && input.nowMs < input.notBeforeMs) {
+    return { action: "wait", reason: `${reason}: waits for lateSettle`, published, changes };
+  }
+  if (changes.gone > 0) return merge;
+  if (changes.overwritten === 0 && published.recipe === input.recipe) return merge;
+  return scratch;
+}
+
+/** Its objects were deleted since the part had their rows: what is listed now is not the hour. */
+function partLost(input: PlanInput): HourpackError {
+  return new HourpackError(
+    "data",
+    `plan ${input.hour}: its raw objects were expired after they had been packed, and the part is missing`,
+    {
+      stage: "plan",
+      hint: "Bring the part back (from a backup or an older version in the bucket), or say --from-remainder to pack what is still listed.",
+    },
+  );
+}
+
+function refusal(input: PlanInput, changes: Changes, published: Published): HourpackError {
+  const why = changes.overwritten > 0 ? "others were overwritten" : "the recipe changed";
+  return new HourpackError(
+    "data",
+    `plan ${input.hour}: ${changes.gone} of its ${published.objects} objects are gone and ${why}, so its rows can neither be kept nor made anew without loss`,
+    {
+      stage: "plan",
+      hint: "Say what is meant: --keep-old keeps the published rows and adds only new objects, --from-remainder packs what is still listed.",
+    },
+  );
+}
+
+function changed(changes: Changes): boolean {
+  return changes.added + changes.overwritten + changes.gone > 0;
+}
+
+function describe(changes: Changes): string {
+  const words: string[] = [];
+  if (changes.added > 0) words.push(`${changes.added} late objects`);
+  if (changes.overwritten > 0) words.push(`${changes.overwritten} objects overwritten`);
+  if (changes.gone > 0) words.push(`${changes.gone} objects gone`);
+  return words.length > 0 ? words.join(", ") : "inputs unchanged";
+}
+
+/** Walks both streams in key order; what only the listing has goes to `added`. */
+async function compare(
+  entries: AsyncIterable<ManifestEntry>,
+  listing: Iterable<ObjectInfo>,
+  added: Listing,
+): Promise<Changes> {
+  const changes: Changes = { ...NO_CHANGES };
+  const objects = listing[Symbol.iterator]();
+  let next = objects.next();
+  const take = (object: ObjectInfo) => {
+    added.add(object);
+    changes.added++;
+    next = objects.next();
+  };
+  for await (const entry of entries) {
+    while (!next.done && compareUtf8(next.value.key, entry.key) < 0) take(next.value);
+    if (next.done || next.value.key !== entry.key) {
+      changes.gone++;
+      continue;
+    }
+    if (next.value.etag !== entry.etag || next.value.sizeBytes !== entry.sizeBytes) changes.overwritten++;
+    next = objects.next();
+  }
+  while (!next.done) take(next.value);
+  return changes;
+}

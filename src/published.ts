@@ -1,0 +1,96 @@
+/** Which hours are published: read from the part keys of tier 1. */
+import type { Dataset } from "./config/settings.js";
+import { addHours, type Hour, startMs } from "./hour.js";
+import { hourOfPartKey, partitionPrefix } from "./layout.js";
+import type { Store } from "./store/store.js";
+
+/** The newest hour that has a part: walks down the newest year, month, day and hour. */
+export async function newestPublishedHour(
+  store: Store,
+  dataset: Dataset,
+  signal: AbortSignal | undefined,
+): Promise<Hour | undefined> {
+  return endUnder(store, dataset, dataset.tier1.prefix, LEVELS, "newest", signal);
+}
+
+/** From the oldest published hour up to and without the one after the newest; undefined where there is none. */
+export async function publishedRange(
+  store: Store,
+  dataset: Dataset,
+  signal: AbortSignal | undefined,
+): Promise<{ from: Hour; to: Hour } | undefined> {
+  const { prefix } = dataset.tier1;
+  const from = await endUnder(store, dataset, prefix, LEVELS, "oldest", signal);
+  const newest = await endUnder(store, dataset, prefix, LEVELS, "newest", signal);
+  return from && newest && { from, to: addHours(newest, 1) };
+}
+
+/** The published hours of a range, or of the newest published day where none is named. */
+export async function hoursToLookAt(
+  store: Store,
+  dataset: Dataset,
+  range: { from: Hour; to: Hour } | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Hour[]> {
+  if (range) return publishedHours(store, dataset, range, signal);
+  const newest = await newestPublishedHour(store, dataset, signal);
+  return newest
+    ? publishedHours(store, dataset, { from: addHours(newest, -23), to: addHours(newest, 1) }, signal)
+    : [];
+}
+
+const LEVELS = ["year=", "month=", "day=", "hour="];
+
+async function endUnder(
+  store: Store,
+  dataset: Dataset,
+  prefix: string,
+  levels: string[],
+  end: "newest" | "oldest",
+  signal: AbortSignal | undefined,
+): Promise<Hour | undefined> {
+  const [level, ...deeper] = levels;
+  if (level === undefined) {
+    for await (const page of store.list(prefix, { signal })) {
+      for (const { key } of page) {
+        const hour = hourOfPartKey(dataset.tier1.prefix, dataset.table, key);
+        if (hour) return hour;
+      }
+    }
+    return undefined;
+  }
+  const names = (await store.listPrefixes(prefix, { signal })).filter((name) =>
+    name.slice(prefix.length).startsWith(level),
+  );
+  names.sort();
+  if (end === "newest") names.reverse();
+  for (const name of names) {
+    const hour = await endUnder(store, dataset, name, deeper, end, signal);
+    if (hour) return hour;
+  }
+  return undefined;
+}
+
+/** Every published hour in the range, in order; day by day, so that a long range costs a listing a day. */
+export async function publishedHours(
+  store: Store,
+  dataset: Dataset,
+  range: { from: Hour; to: Hour },
+  signal: AbortSignal | undefined,
+): Promise<Hour[]> {
+  const hours: Hour[] = [];
+  for (
+    let day = `${range.from.slice(0, 10)}T00` as Hour;
+    startMs(day) < startMs(range.to);
+    day = addHours(day, 24)
+  ) {
+    const prefix = dataset.tier1.prefix + partitionPrefix(day).replace(/hour=.*$/, "");
+    for await (const page of store.list(prefix, { signal })) {
+      for (const { key } of page) {
+        const hour = hourOfPartKey(dataset.tier1.prefix, dataset.table, key);
+        if (hour && hour >= range.from && hour < range.to) hours.push(hour);
+      }
+    }
+  }
+  return hours.sort();
+}

@@ -1,0 +1,91 @@
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { parseHour } from "../../src/hour.js";
+import {
+  fromMetadata,
+  type ManifestEntry,
+  openManifest,
+  toMetadata,
+  writeManifest,
+} from "../../src/manifest.js";
+
+const facts = {
+  attempt: "01J",
+  inputs: "abc",
+  objects: 3,
+  rows: 5,
+  quarantined: 1,
+  schemaVersion: 2,
+  recipe: "r",
+};
+const header = {
+  ...facts,
+  format: 1,
+  dataset: "d",
+  hour: parseHour("2022-07-26T00"),
+  createdAt: "2022-07-26T01:05:00.000Z",
+  records: 6,
+} as const;
+
+const entries: ManifestEntry[] = ['a\u2028"\n', "b", "😀"].map((key) => ({
+  key,
+  etag: "e",
+  sizeBytes: 1,
+  records: 2,
+  quarantined: 0,
+}));
+
+async function written(list: ManifestEntry[] = entries): Promise<Buffer> {
+  const path = join(mkdtempSync(join(tmpdir(), "hourpack-manifest-")), "m.gz");
+  await writeManifest(path, header, list);
+  return readFileSync(path);
+}
+
+async function entriesOf(bytes: Buffer): Promise<ManifestEntry[]> {
+  const found: ManifestEntry[] = [];
+  for await (const entry of (await openManifest(bytes, "m")).entries()) found.push(entry);
+  return found;
+}
+
+describe("a manifest", () => {
+  it("gives back its header and entries, whatever their keys are", async () => {
+    const bytes = await written();
+    expect((await openManifest(bytes, "m")).header).toEqual(header);
+    expect(await entriesOf(bytes)).toEqual(entries);
+  });
+
+  it.each([
+    ["no gzip", (bytes: Buffer) => bytes.subarray(1)],
+    ["cut off", (bytes: Buffer) => bytes.subarray(0, bytes.length - 12)],
+    [
+      "short of a line",
+      (bytes: Buffer) => gzipSync(gunzipSync(bytes).toString().split("\n").slice(0, -2).join("\n")),
+    ],
+    ["of an unknown format", () => gzipSync('{"format":9}\n')],
+  ])("that is %s is told as damaged", async (_, damage) => {
+    await expect(entriesOf(damage(await written()))).rejects.toMatchObject({
+      kind: "data",
+      hint: expect.any(String),
+    });
+  });
+
+  it("with keys out of order is told as damaged", async () => {
+    await expect(entriesOf(await written([...entries].reverse()))).rejects.toMatchObject({ kind: "data" });
+  });
+});
+
+describe("what a part tells of itself", () => {
+  it("comes back from metadata, whose names S3 gives in lower case", () => {
+    const metadata = toMetadata(facts);
+    expect(Object.keys(metadata)).toContain("hourpack-schema-version");
+    expect(fromMetadata(metadata)).toEqual(facts);
+  });
+
+  it("is nothing where a fact is missing or no number", () => {
+    expect(fromMetadata({})).toBeUndefined();
+    expect(fromMetadata({ ...toMetadata(facts), "hourpack-rows": "many" })).toBeUndefined();
+  });
+});

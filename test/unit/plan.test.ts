@@ -1,0 +1,134 @@
+import { describe, expect, it } from "vitest";
+import { parseHour } from "../../src/hour.js";
+import { Listing } from "../../src/listing.js";
+import type { ManifestEntry, Published } from "../../src/manifest.js";
+import { type PlanInput, planHour } from "../../src/plan.js";
+
+const hour = parseHour("2022-07-26T00");
+
+function listing(objects: Record<string, string>): Listing {
+  const made = new Listing();
+  for (const [key, etag] of Object.entries(objects)) made.add({ key, etag, sizeBytes: 10 });
+  return made;
+}
+
+function input(
+  before: Record<string, string> | undefined,
+  now: Record<string, string>,
+  more: Partial<PlanInput> = {},
+): PlanInput {
+  const entries: ManifestEntry[] = Object.entries(before ?? {}).map(([key, etag]) => ({
+    key,
+    etag,
+    sizeBytes: 10,
+    records: 1,
+    quarantined: 0,
+  }));
+  const published: Published | undefined = before && {
+    attempt: "A",
+    inputs: listing(before).digest(),
+    objects: entries.length,
+    rows: entries.length,
+    quarantined: 0,
+    schemaVersion: 1,
+    recipe: "r1",
+    key: "part",
+    etag: "e",
+    sizeBytes: 1,
+    lastModifiedMs: 0,
+  };
+  return {
+    hour,
+    listing: listing(now),
+    published,
+    entries: async function* () {
+      yield* entries;
+    },
+    recipe: "r1",
+    request: {},
+    expired: async () => false,
+    nowMs: 0,
+    ...more,
+  };
+}
+
+const keysOf = (plan: Awaited<ReturnType<typeof planHour>>) =>
+  "fetch" in plan ? [...plan.fetch].map(({ key }) => key) : [];
+
+describe("planHour", () => {
+  it("does nothing for an hour without objects", async () => {
+    expect(await planHour(input(undefined, {}))).toMatchObject({ action: "empty" });
+  });
+
+  it("packs a new hour from all its objects", async () => {
+    const plan = await planHour(input(undefined, { a: "1", b: "1" }));
+    expect(plan).toMatchObject({ action: "scratch", reason: "new hour" });
+    expect(keysOf(plan)).toEqual(["a", "b"]);
+  });
+
+  it("finds an hour up to date by its digest alone", async () => {
+    const unread = input({ a: "1" }, { a: "1" }, { entries: () => expect.fail("the manifest was read") });
+    expect(await planHour(unread)).toMatchObject({ action: "up to date" });
+  });
+
+  it("merges late objects into the part, wherever their keys sort", async () => {
+    const plan = await planHour(input({ b: "1", d: "1" }, { a: "1", b: "1", c: "1", d: "1", e: "1" }));
+    expect(plan).toMatchObject({ action: "merge", changes: { added: 3, overwritten: 0, gone: 0 } });
+    expect(keysOf(plan)).toEqual(["a", "c", "e"]);
+  });
+
+  it("starts from scratch where late objects meet a changed recipe", async () => {
+    const plan = await planHour(input({ a: "1" }, { a: "1", b: "1" }, { recipe: "r2" }));
+    expect(plan.action).toBe("scratch");
+    expect(keysOf(plan)).toEqual(["a", "b"]);
+  });
+
+  it("starts from scratch where an object was overwritten", async () => {
+    expect(await planHour(input({ a: "1", b: "1" }, { a: "2", b: "1" }))).toMatchObject({
+      action: "scratch",
+    });
+  });
+
+  it("keeps the rows of objects that are gone", async () => {
+    expect(await planHour(input({ a: "1", b: "1" }, { b: "1" }))).toMatchObject({ action: "up to date" });
+    const plan = await planHour(input({ a: "1", b: "1" }, { b: "1", c: "1" }));
+    expect(plan.action).toBe("merge");
+    expect(keysOf(plan)).toEqual(["c"]);
+  });
+
+  it.each([
+    ["gone and overwritten", input({ a: "1", b: "1" }, { b: "2" })],
+    ["gone and added under a changed recipe", input({ a: "1" }, { b: "1" }, { recipe: "r2" })],
+    ["gone and rebuilt", input({ a: "1", b: "1" }, { b: "1" }, { request: { rebuild: true } })],
+  ])("refuses what is %s", async (_, refused) => {
+    await expect(planHour(refused)).rejects.toMatchObject({
+      kind: "data",
+      hint: /--keep-old.*--from-remainder/,
+    });
+  });
+
+  it("does as it is told about objects that are gone", async () => {
+    const before = { a: "1", b: "1" };
+    const now = { b: "2", c: "1" };
+    const kept = await planHour(input(before, now, { request: { keepOld: true } }));
+    expect([kept.action, keysOf(kept)]).toEqual(["merge", ["c"]]);
+    const remainder = await planHour(input(before, now, { request: { fromRemainder: true } }));
+    expect([remainder.action, keysOf(remainder)]).toEqual(["scratch", ["b", "c"]]);
+  });
+
+  it("lets a late recompaction wait, but not one that was asked for", async () => {
+    const late = [{ a: "1" }, { a: "1", b: "1" }] as const;
+    expect(await planHour(input(...late, { notBeforeMs: 5, nowMs: 4 }))).toMatchObject({ action: "wait" });
+    expect(await planHour(input(...late, { notBeforeMs: 5, nowMs: 5 }))).toMatchObject({ action: "merge" });
+    expect(await planHour(input(...late))).toMatchObject({ action: "merge" });
+  });
+
+  it("is not made due by a changed recipe, only by a rebuild", async () => {
+    const same = [{ a: "1" }, { a: "1" }] as const;
+    expect(await planHour(input(...same, { recipe: "r2" }))).toMatchObject({ action: "up to date" });
+    expect(await planHour(input(...same, { recipe: "r2", request: { rebuild: true } }))).toMatchObject({
+      action: "scratch",
+      reason: "rebuild asked for",
+    });
+  });
+});
