@@ -1,0 +1,88 @@
+/** Reads hourpack.yaml and remembers on which line each of its values stands. */
+import { readFileSync } from "node:fs";
+import { isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from "yaml";
+import { HourpackError } from "../errors.js";
+
+export type ConfigPath = readonly (string | number)[];
+
+export interface ConfigFile {
+  /** As it was named, for messages. */
+  path: string;
+  /** Plain JSON values. */
+  value: Record<string, unknown>;
+  /** Line of a value's key, counted from 1; of the nearest thing above it where there is no such value. */
+  lineOf(path: ConfigPath): number;
+}
+
+/**
+ * `path` is its name in messages. Throws `invalid`, with the line, where it cannot be read or is no YAML map; custom
+ * tags are refused.
+ */
+export function readConfigFile(absolutePath: string, path: string): ConfigFile {
+  let text: string;
+  try {
+    text = readFileSync(absolutePath, "utf8");
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason = code === "ENOENT" ? "there is no such file" : message;
+    throw new HourpackError("invalid", `read the configuration ${path}: ${reason}`, {
+      location: path,
+      cause: error,
+      hint: "Name it with --config, or write one with `hourpack init`.",
+    });
+  }
+  return parseConfig(text, path);
+}
+
+export function parseConfig(text: string, path: string): ConfigFile {
+  const lines = new LineCounter();
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    schema: "core",
+    merge: true,
+  });
+  const [problem] = [...document.errors, ...document.warnings];
+  if (problem) {
+    throw new HourpackError("invalid", `read the configuration: ${oneLine(problem.message)}`, {
+      location: `${path}:${lines.linePos(problem.pos[0]).line}`,
+      hint:
+        problem.code === "TAG_RESOLVE_FAILED"
+          ? "Tags such as !!js/function are not read; write the value plainly."
+          : "Mend the YAML on that line; indentation with tabs and a missing space after a colon are common.",
+    });
+  }
+  const value: unknown = document.toJS();
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new HourpackError("invalid", "read the configuration: it is no map of settings", {
+      location: `${path}:1`,
+      hint: "It begins with `datasets:`; `hourpack init` writes one.",
+    });
+  }
+  const lineOf = (at: ConfigPath) => lines.linePos(offsetOf(document.contents, at)).line;
+  return { path, value: value as Record<string, unknown>, lineOf };
+}
+
+/** Walks as far as the path is there. */
+function offsetOf(contents: Node | null, path: ConfigPath): number {
+  let node: unknown = contents;
+  let offset = contents?.range?.[0] ?? 0;
+  for (const segment of path) {
+    if (isMap(node)) {
+      const pair: Pair | undefined = node.items.find(
+        ({ key }) => isScalar(key) && String(key.value) === String(segment),
+      );
+      if (!pair) break;
+      offset = (pair.key as Node).range?.[0] ?? offset;
+      node = pair.value;
+    } else if (isSeq(node)) {
+      node = node.items[Number(segment)];
+      offset = (node as Node | undefined)?.range?.[0] ?? offset;
+    } else break;
+  }
+  return offset;
+}
+
+function oneLine(message: string): string {
+  return message.split("\n")[0]?.replace(/ at line \d+, column \d+:?$/, "") ?? message;
+}

@@ -1,0 +1,176 @@
+/**
+ * Every field of the configuration as a flag and an environment variable, by one rule: the flag is the field's path
+ * in kebab case (`s3.endpoint` is `--s3-endpoint`), without `run.`, `worker.` and a dataset's name, and `catalog.type`
+ * is `--catalog`; the variable is the flag in capitals after `HOURPACK_` (`HOURPACK_S3_ENDPOINT`). `hooks.url` is a
+ * secret, which a command line would show to everyone on the machine: it has a variable alone (`HOURPACK_HOOK_URL`).
+ */
+import { z } from "zod";
+import { HourpackError } from "../errors.js";
+import {
+  catalogSchema,
+  datasetSchema,
+  hooksSchema,
+  metricsSchema,
+  runSchema,
+  s3Schema,
+  workerSchema,
+} from "./schema.js";
+
+export interface FieldFlag {
+  /** Without the dashes: `s3-endpoint`. */
+  flag: string;
+  /** `HOURPACK_S3_ENDPOINT`. */
+  variable: string;
+  /** Where it belongs in the file; that of a dataset's field is relative to the dataset. */
+  path: string[];
+  group: "dataset" | "s3" | "catalog" | "run";
+  kind: "text" | "number" | "numbers" | "boolean" | "map" | "variables" | "columns";
+  choices?: string[];
+  description: string;
+  default?: string;
+}
+
+/** Sections that a flag leaves out. */
+const UNNAMED = new Set(["run", "worker"]);
+
+/** In the order of the file's groups. */
+export const FIELD_FLAGS: readonly FieldFlag[] = [
+  ...fieldsOf(datasetSchema, "dataset", []),
+  ...catalogFields(),
+  ...fieldsOf(s3Schema, "s3", ["s3"]),
+  ...fieldsOf(runSchema, "run", ["run"]),
+  ...fieldsOf(workerSchema, "run", ["worker"]),
+  ...fieldsOf(metricsSchema, "run", ["metrics"]),
+  ...fieldsOf(hooksSchema, "run", ["hooks"]).filter(({ path }) => path.join() !== "hooks,url"),
+];
+
+function fieldsOf(schema: z.ZodType, group: FieldFlag["group"], path: string[]): FieldFlag[] {
+  return Object.entries(shapeOf(schema)).flatMap(([name, field]) => {
+    const bare = unwrap(field);
+    if (bare instanceof z.ZodObject) return fieldsOf(bare, group, [...path, name]);
+    return [fieldFlag(group, [...path, name], field)];
+  });
+}
+
+/** The fields of all kinds of catalog; which of them a kind has is the schema's to say. */
+function catalogFields(): FieldFlag[] {
+  const kinds = catalogSchema.options;
+  const choices = kinds.map((kind) => String(kind.shape.type.value));
+  const type = { ...fieldFlag("catalog", ["catalog", "type"], kinds[0]!.shape.type), choices };
+  const fields = new Map<string, FieldFlag>();
+  for (const field of kinds.flatMap((kind) => fieldsOf(kind, "catalog", ["catalog"]))) {
+    if (field.path[1] !== "type") fields.set(field.flag, { ...fields.get(field.flag), ...field });
+  }
+  return [{ ...type, description: catalogSchema.description ?? "", default: "none" }, ...fields.values()];
+}
+
+function fieldFlag(group: FieldFlag["group"], path: string[], field: z.ZodType): FieldFlag {
+  const bare = unwrap(field);
+  const flag = kebab(path.filter((segment, i) => !(i === 0 && UNNAMED.has(segment))).join("-")).replace(
+    /-type$/,
+    "",
+  );
+  return {
+    flag,
+    variable: `HOURPACK_${flag.replaceAll("-", "_").toUpperCase()}`,
+    path,
+    group,
+    kind: kindOf(bare, path.at(-1) ?? ""),
+    ...(bare instanceof z.ZodEnum ? { choices: bare.options.map(String) } : {}),
+    ...(field instanceof z.ZodDefault ? { default: String(field.def.defaultValue) } : {}),
+    description: field.description ?? bare.description ?? "",
+  };
+}
+
+function kindOf(field: z.ZodType, name: string): FieldFlag["kind"] {
+  if (field instanceof z.ZodBoolean) return "boolean";
+  if (field instanceof z.ZodNumber) return "number";
+  if (field instanceof z.ZodUnion) return "numbers";
+  if (!(field instanceof z.ZodRecord)) return "text";
+  if (name === "columns") return "columns";
+  return name === "for" ? "variables" : "map";
+}
+
+function shapeOf(schema: z.ZodType): Record<string, z.ZodType> {
+  return (unwrap(schema) as z.ZodObject).shape as Record<string, z.ZodType>;
+}
+
+function unwrap(schema: z.ZodType): z.ZodType {
+  let bare = schema;
+  while (bare instanceof z.ZodOptional || bare instanceof z.ZodDefault || bare instanceof z.ZodPrefault) {
+    bare = bare.unwrap() as z.ZodType;
+  }
+  return bare;
+}
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** A value that was given in place of the file's. */
+export interface Override {
+  field: FieldFlag;
+  value: unknown;
+  /** `--s3-endpoint` or `HOURPACK_S3_ENDPOINT`, for messages. */
+  source: string;
+}
+
+/** What flags and variables say; a flag goes before its variable. Throws `invalid` for a value of another kind. */
+export function readOverrides(flags: Record<string, unknown>, env: NodeJS.ProcessEnv): Override[] {
+  return FIELD_FLAGS.flatMap((field) => {
+    const given = flags[field.flag];
+    if (given !== undefined)
+      return [{ field, source: `--${field.flag}`, value: readValue(field, given, `--${field.flag}`) }];
+    const set = env[field.variable];
+    return set ? [{ field, source: field.variable, value: readValue(field, set, field.variable) }] : [];
+  });
+}
+
+function readValue(field: FieldFlag, given: unknown, source: string): unknown {
+  if (Array.isArray(given)) throw wrong(source, "is given more than once", "Give it once.");
+  if (typeof given !== "string") return given;
+  switch (field.kind) {
+    case "text":
+    case "columns":
+      return given;
+    case "number":
+      return numberOf(field, given, source);
+    case "numbers":
+      return given.split(",").map((number) => numberOf(field, number, source));
+    case "boolean": {
+      if (!/^(true|false|1|0)$/.test(given))
+        throw wrong(source, `must be true or false, not "${given}"`, field.description);
+      return given === "true" || given === "1";
+    }
+    case "map":
+      return Object.fromEntries(pairsOf(given, ",", source));
+    case "variables":
+      return Object.fromEntries(
+        pairsOf(given, ";", source).map(([name, values]) => [name, values.split(",")]),
+      );
+  }
+}
+
+function numberOf(field: FieldFlag, given: string, source: string): number {
+  if (given.trim() === "" || !Number.isFinite(Number(given))) {
+    throw wrong(source, `must be a number, not "${given}"`, field.description);
+  }
+  return Number(given);
+}
+
+function pairsOf(text: string, separator: string, source: string): [string, string][] {
+  return text.split(separator).map((pair) => {
+    const cut = pair.indexOf("=");
+    if (cut < 1)
+      throw wrong(
+        source,
+        `has "${pair}", which is no name=value`,
+        `Write it like name=value${separator}other=value.`,
+      );
+    return [pair.slice(0, cut).trim(), pair.slice(cut + 1).trim()];
+  });
+}
+
+function wrong(source: string, why: string, hint: string): HourpackError {
+  return new HourpackError("invalid", `${source} ${why}`, { location: source, hint });
+}

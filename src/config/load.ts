@@ -1,0 +1,194 @@
+/** A file, flags and environment variables to Settings. A flag goes before its variable, and that before the file. */
+import { existsSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { HourpackError } from "../errors.js";
+import { hiveType, parseColumnList } from "../schema/hive.js";
+import { type ConfigFile, type ConfigPath, readConfigFile } from "./file.js";
+import { FIELD_FLAGS, type Override, readOverrides } from "./flags.js";
+import { type Locate, problemOf, relocated } from "./problems.js";
+import { resolveSettings } from "./resolve.js";
+import { configSchema } from "./schema.js";
+import type { Settings } from "./settings.js";
+
+export interface SettingsSource {
+  /** Path of the configuration; `HOURPACK_CONFIG`, or hourpack.yaml in `cwd` if there is one, where absent. */
+  file?: string;
+  /** By flag name without dashes (`s3-endpoint`), as texts or as the values themselves. */
+  flags?: Record<string, unknown>;
+  /** Names of the datasets chosen; flags about a dataset are for this one. */
+  datasets?: string[];
+  /** `process.env` where absent. */
+  env?: NodeJS.ProcessEnv;
+  /** What relative paths in flags are relative to; those in a file are relative to the file. */
+  cwd?: string;
+  /** Having no dataset is fine: for a command that needs the catalog alone. */
+  withoutDatasets?: boolean;
+}
+
+export const CONFIG_NAME = "hourpack.yaml";
+
+/** Throws `invalid` with the place (`hourpack.yaml:12`, `--tier1`), what is wrong there, and the remedy. */
+export async function loadSettings(source: SettingsSource = {}): Promise<Settings> {
+  const { env = process.env, cwd = process.cwd(), flags = {} } = source;
+  const file = openFile(source.file ?? (env["HOURPACK_CONFIG"] || undefined), cwd);
+  const value: Record<string, unknown> = structuredClone(file?.value ?? {});
+  const places = new Places(file);
+  const overrides = readOverrides(flags, env);
+  for (const override of overrides.filter(({ field }) => field.group !== "dataset")) {
+    put(value, override.field.path, override.value);
+    places.add(override.field.path, override.source);
+  }
+  const ofDataset = overrides.filter(({ field }) => field.group === "dataset");
+  const name = ofDataset.length > 0 ? datasetFor(ofDataset, value, source) : undefined;
+  if (name !== undefined) {
+    for (const override of ofDataset) {
+      const path = ["datasets", name, ...override.field.path];
+      put(value, path, override.field.kind === "columns" ? columnsOf(override) : override.value);
+      places.add(path, override.source);
+    }
+  }
+  addAwsEndpoint(value, places, env);
+  addHookUrl(value, places, env);
+  addCatalogType(value);
+  value["datasets"] ??= {};
+  if (!source.withoutDatasets && isEmpty(value["datasets"])) throw noDataset(file, ofDataset);
+
+  const parsed = configSchema.safeParse(value);
+  if (!parsed.success) throw problemOf(parsed.error.issues, value, places.locate);
+  return resolveSettings(parsed.data, {
+    file: file?.path,
+    locate: places.locate,
+    baseOf: (path) => (file && !places.isOverridden(path) ? dirname(resolve(cwd, file.path)) : cwd),
+  });
+}
+
+function openFile(named: string | undefined, cwd: string): ConfigFile | undefined {
+  if (named !== undefined) return readConfigFile(resolve(cwd, named), named);
+  const path = join(cwd, CONFIG_NAME);
+  return existsSync(path) ? readConfigFile(path, relative(cwd, path)) : undefined;
+}
+
+/** Who said a value: a flag, a variable, or a line of the file. */
+class Places {
+  private readonly file: ConfigFile | undefined;
+  private readonly sources = new Map<string, string>();
+
+  constructor(file: ConfigFile | undefined) {
+    this.file = file;
+  }
+
+  add(path: ConfigPath, source: string): void {
+    this.sources.set(path.join("\n"), source);
+  }
+
+  isOverridden(path: ConfigPath): boolean {
+    return this.sourceOf(path) !== undefined;
+  }
+
+  readonly locate: Locate = (path) => {
+    const source = this.sourceOf(path);
+    if (source !== undefined) return source;
+    if (this.file) return `${this.file.path}:${this.file.lineOf(path)}`;
+    const fieldPath = path[0] === "datasets" ? path.slice(2) : path;
+    const field = FIELD_FLAGS.find((candidate) => candidate.path.join() === fieldPath.join());
+    return field ? `--${field.flag}` : "the command line";
+  };
+
+  /** Of the value, or of what it is a part of. */
+  private sourceOf(path: ConfigPath): string | undefined {
+    for (let length = path.length; length > 0; length--) {
+      const source = this.sources.get(path.slice(0, length).join("\n"));
+      if (source !== undefined) return source;
+    }
+    return undefined;
+  }
+}
+
+function put(value: Record<string, unknown>, path: readonly string[], leaf: unknown): void {
+  let inner = value;
+  for (const key of path.slice(0, -1)) {
+    if (typeof inner[key] !== "object" || inner[key] === null) inner[key] = {};
+    inner = inner[key] as Record<string, unknown>;
+  }
+  inner[path.at(-1) as string] = leaf;
+}
+
+/**
+ * The dataset that flags are about: `--raw`, `--tier1` and `--table` together are one of their own, in place of the
+ * file's; else it is the file's only one, or the one chosen.
+ */
+function datasetFor(
+  overrides: Override[],
+  value: Record<string, unknown>,
+  source: SettingsSource,
+): string | undefined {
+  const given = new Map(overrides.map((override) => [override.field.flag, override.value]));
+  if (ONE_OFF_FLAGS.every((flag) => given.has(flag))) {
+    const name = String(given.get("table")).replace(/_?\{[^}]*\}/g, "") || "dataset";
+    value["datasets"] = { [name]: {} };
+    return name;
+  }
+  const names = Object.keys((value["datasets"] as object | null | undefined) ?? {});
+  const isChosen = (name: string) =>
+    source.datasets?.some((wanted) => wanted === name || wanted.startsWith(`${name}/`)) ?? true;
+  const chosen = names.filter(isChosen);
+  if (chosen.length === 1 || names.length === 0) return chosen[0];
+  const [first] = overrides;
+  throw new HourpackError("invalid", `${first?.source} is about one dataset, and there are ${names.length}`, {
+    location: first?.source,
+    hint: `Choose one with --dataset: ${names.join(", ")}.`,
+  });
+}
+
+const ONE_OFF_FLAGS = ["raw", "tier1", "table"];
+
+function noDataset(file: ConfigFile | undefined, overrides: Override[]): HourpackError {
+  if (overrides.length > 0) {
+    const missing = ONE_OFF_FLAGS.filter((flag) => !overrides.some(({ field }) => field.flag === flag));
+    return new HourpackError("invalid", `--${missing[0]} is missing`, {
+      location: `--${missing[0]}`,
+      hint: "A run without a file needs --raw, --tier1 and --table.",
+    });
+  }
+  return new HourpackError("invalid", "no dataset is configured", {
+    location: file ? `${file.path}:${file.lineOf(["datasets"])}` : undefined,
+    hint: file
+      ? "Add one under `datasets:` with raw, tier1 and table."
+      : "Write a hourpack.yaml (`hourpack init` helps), or give --raw, --tier1 and --table.",
+  });
+}
+
+function columnsOf({ value, source }: Override): unknown {
+  if (typeof value !== "string") return value;
+  try {
+    return Object.fromEntries(parseColumnList(value).map(({ name, type }) => [name, hiveType(type)]));
+  } catch (error) {
+    throw relocated(error, [], () => source);
+  }
+}
+
+/** The SDK's own variables for an endpoint, which its other clients honour too. */
+function addAwsEndpoint(value: Record<string, unknown>, places: Places, env: NodeJS.ProcessEnv): void {
+  const s3 = value["s3"] as { endpoint?: unknown } | undefined;
+  const variable = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].find((name) => env[name]);
+  if (s3?.endpoint !== undefined || variable === undefined) return;
+  put(value, ["s3", "endpoint"], env[variable]);
+  places.add(["s3", "endpoint"], variable);
+}
+
+/** The one field that has a variable and no flag. */
+function addHookUrl(value: Record<string, unknown>, places: Places, env: NodeJS.ProcessEnv): void {
+  if (!env["HOURPACK_HOOK_URL"]) return;
+  put(value, ["hooks", "url"], env["HOURPACK_HOOK_URL"]);
+  places.add(["hooks", "url"], "HOURPACK_HOOK_URL");
+}
+
+/** A path alone says that the catalog is the local one. */
+function addCatalogType(value: Record<string, unknown>): void {
+  const catalog = value["catalog"] as { type?: unknown; path?: unknown } | undefined;
+  if (catalog?.path !== undefined && catalog.type === undefined) catalog.type = "local";
+}
+
+function isEmpty(value: unknown): boolean {
+  return typeof value === "object" && value !== null && Object.keys(value).length === 0;
+}

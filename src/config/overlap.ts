@@ -1,0 +1,98 @@
+/** Which prefixes may not lie in one another: two tier 1s, or raw and tier 1. Pure. */
+import { HourpackError } from "../errors.js";
+import { type Location, type RawTemplate, rawBasePrefix, uriOf } from "../layout.js";
+import type { ConfigPath } from "./file.js";
+import type { Locate } from "./problems.js";
+import type { Dataset } from "./settings.js";
+
+interface PlacedDataset {
+  dataset: Dataset;
+  /** Where it is configured. */
+  path: ConfigPath;
+}
+
+/** Throws `invalid` where one dataset's files could be taken for another's, or tier 1 for raw. */
+export function requireApart(datasets: PlacedDataset[], locate: Locate): void {
+  for (const [i, { dataset, path }] of datasets.entries()) {
+    for (const other of datasets.slice(0, i)) {
+      if (areNested(fullPath(dataset.tier1), fullPath(other.dataset.tier1)))
+        throw sharedTier1(dataset, other.dataset, path, locate);
+      if (dataset.table === other.dataset.table) throw sharedTable(dataset, other.dataset, path, locate);
+    }
+    for (const { dataset: other } of datasets) {
+      if (rawMeets(other.raw, dataset.tier1)) {
+        throw new HourpackError(
+          "invalid",
+          `tier 1 of ${dataset.name}, ${uriOf(dataset.tier1)}, and the raw objects of ${other.name}, ${other.rawUri}, lie in one another`,
+          {
+            location: locate([...path, "tier1"]),
+            hint: "Give tier 1 a prefix or a directory beside the raw one; the Parquet would be read as raw objects.",
+          },
+        );
+      }
+    }
+  }
+}
+
+function sharedTier1(dataset: Dataset, other: Dataset, path: ConfigPath, locate: Locate): HourpackError {
+  const [mine, theirs] = [uriOf(dataset.tier1), uriOf(other.tier1)];
+  const how =
+    mine === theirs
+      ? `write to one tier-1 prefix, ${mine}`
+      : `have tier-1 prefixes in one another, ${theirs} and ${mine}`;
+  return new HourpackError("invalid", `the datasets ${other.name} and ${dataset.name} ${how}`, {
+    location: locate([...path, "tier1"]),
+    hint: isVariant(dataset, other)
+      ? "Put the variable of `for:` into tier1, like s3://bucket/prefix/{name}/."
+      : "Give each a tier-1 prefix of its own.",
+  });
+}
+
+function sharedTable(dataset: Dataset, other: Dataset, path: ConfigPath, locate: Locate): HourpackError {
+  return new HourpackError(
+    "invalid",
+    `the datasets ${other.name} and ${dataset.name} have one table, ${dataset.table}`,
+    {
+      location: locate([...path, "table"]),
+      hint: isVariant(dataset, other)
+        ? "Put the variable of `for:` into table, like events_{name}."
+        : "Give each a table of its own.",
+    },
+  );
+}
+
+function isVariant(a: Dataset, b: Dataset): boolean {
+  return a.name.includes("/") && a.name.split("/")[0] === b.name.split("/")[0];
+}
+
+/** `s3:bucket/a/b/` or `file:/a/b/`. */
+function fullPath({ scheme, root, prefix }: Location): string {
+  return `${scheme}:${root}/${prefix}`;
+}
+
+function areNested(a: string, b: string): boolean {
+  return a.startsWith(b) || b.startsWith(a);
+}
+
+function rawMeets(raw: RawTemplate, tier1: Location): boolean {
+  const base = rawBasePrefix(raw);
+  if (raw.location.scheme === "s3" && base === "") return isBucketShared(raw, tier1);
+  return areNested(fullPath({ ...raw.location, prefix: base }), fullPath(tier1));
+}
+
+/** Raw objects from a bucket's root on (`{yyyy}/{MM}/…`): tier 1 may lie beside them where no hour's folder is its. */
+function isBucketShared(raw: RawTemplate, tier1: Location): boolean {
+  if (tier1.scheme !== "s3" || tier1.root !== raw.location.root) return false;
+  const levels = raw.template.split("/").filter((level) => level !== "");
+  const folders = tier1.prefix.split("/").filter((folder) => folder !== "");
+  return folders.every((folder, i) => levels[i] === undefined || patternOf(levels[i]).test(folder));
+}
+
+/** `year={yyyy}` as the pattern of its folders. */
+function patternOf(level: string): RegExp {
+  const literal = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+  const parts = level
+    .split(/(\{(?:yyyy|MM|dd|HH)\})/)
+    .map((part, i) => (i % 2 === 1 ? `\\d{${part.length - 2}}` : literal(part)));
+  return new RegExp(`^${parts.join("")}$`);
+}

@@ -1,0 +1,118 @@
+/** What a configuration comes to once it is read, validated and filled in: the types the rest of the house uses. */
+import type { Location, RawTemplate } from "../layout.js";
+import type { RecordPath } from "../record/path.js";
+import type { Column } from "../schema/types.js";
+
+/** Against AWS only `region` is needed, if that; credentials always come from the AWS chain. */
+export interface S3Settings {
+  endpoint?: string;
+  region?: string;
+  forcePathStyle?: boolean;
+  /** GETs in flight over all hours. */
+  concurrency: number;
+  /** One request's limit, milliseconds. */
+  timeoutMs: number;
+  /** How long one call may go on being retried, milliseconds. */
+  retryBudgetMs: number;
+  /** What a bucket demands of every write. */
+  write: {
+    serverSideEncryption?: "AES256" | "aws:kms";
+    kmsKeyId?: string;
+    storageClass?: string;
+    tags?: Record<string, string>;
+  };
+  /** Account ids by bucket role; sent as x-amz-expected-bucket-owner. */
+  expectedBucketOwner?: string;
+}
+
+/** One dataset of one value of its `for:` variables. */
+export interface Dataset {
+  /** `mmp`, or `mmp/android` where `for:` made several. */
+  name: string;
+  /** The raw template as configured, variables filled in. */
+  rawUri: string;
+  raw: RawTemplate;
+  tier1: Location;
+  table: string;
+  rawTable: string;
+  records: RecordPath;
+  unknown: "rescue" | "add";
+  /** Configured columns, in order; undefined where the first hour's are inferred. */
+  columns?: Column[];
+  /** Zone of timestamps without one. */
+  zone: string;
+}
+
+export type CatalogSettings =
+  | { type: "none" }
+  | { type: "local"; database: string; path: string }
+  | { type: "glue"; database: string; catalogId?: string; region?: string; endpoint?: string }
+  | {
+      type: "athena";
+      database: string;
+      workgroup: string;
+      output?: string;
+      catalogName: string;
+      region?: string;
+      endpoint?: string;
+      /** How long one statement may take, milliseconds. */
+      timeoutMs: number;
+    };
+
+export interface RunSettings {
+  /** Hours before the newest closed one that are looked at again. */
+  lookBackHours: number;
+  /** How long after its end an hour counts as closed, milliseconds. */
+  settleMs: number;
+  /** How long after a publication a late recompaction that nobody asked for waits, milliseconds. */
+  lateSettleMs: number;
+  /** Register the hour before and the hour after, too. */
+  ahead: boolean;
+  projection: boolean;
+  /** Hours worked on at a time. */
+  hoursInFlight: number;
+  /** Where batches are kept while an hour is worked on. */
+  spoolDir: string;
+  batchBytes: number;
+  /** Raw bytes that the hours in flight may have on the spool's disk together. */
+  spoolBytesMax: number;
+  /** How long a claim to an hour stands when it is not renewed, milliseconds; 0: no claims are made. */
+  claimTtlMs: number;
+  /** DuckDB's memory_limit, bytes. */
+  engineMemoryBytes: number;
+  /** Above this the hour stops before publishing: a count, or a share of the records in (0, 1). */
+  maxQuarantine?: number;
+  /** The user vouches that nothing else writes tier 1, for stores that ignore conditional writes. */
+  singleWriter: boolean;
+  /** Records above this many bytes are quarantined. */
+  maxRecordBytes: number;
+}
+
+export interface WorkerSettings {
+  /** Minutes of the hour, ascending. */
+  at: number[];
+  /** Undefined: nothing is served. */
+  listen?: { host: string; port: number };
+}
+
+export interface HookSettings {
+  /** A secret: never in a message, a log or a result. */
+  url?: string;
+  /** An hour with more in quarantine is told: a count, or a share of the records in (0, 1). */
+  quarantine?: number;
+}
+
+export interface Settings {
+  /** The file it came from, for messages; undefined for a one-off run. */
+  file?: string;
+  s3: S3Settings;
+  datasets: Dataset[];
+  catalog: CatalogSettings;
+  run: RunSettings;
+  worker: WorkerSettings;
+  metrics: {
+    /** For the textfile collector. */
+    file?: string;
+  };
+  hooks: HookSettings;
+}
