@@ -1,0 +1,145 @@
+/** A grammar a type: which values a column takes, and what it shows of the rest. */
+import type { Field, Type, Value } from "../schema/types.js";
+import { fold } from "./grammar.js";
+import { JsonNumber, JsonObject, type JsonValue, writeJson } from "./json.js";
+import { isJsonNumber, parseDecimal, toDouble, toInteger, toUnscaled } from "./number.js";
+import { isInRange, parseDate, parseTimestamp } from "./timestamp.js";
+
+export interface Cast {
+  /** What the column shows; NULL for what does not fit at all. */
+  value: Value;
+  /** Whether the column gives the value back. Where it does not, the whole top-level member is rescued. */
+  held: boolean;
+}
+
+/** `zone`: of timestamps that carry none. Throws JsonDamage where NaN or Infinity would have to become JSON. */
+export function cast(value: JsonValue, type: Type, zone: string): Cast {
+  const state = { held: true, zone };
+  return { value: castInto(value, type, state), held: state.held };
+}
+
+interface State {
+  held: boolean;
+  zone: string;
+}
+
+function castInto(value: JsonValue, type: Type, state: State): Value {
+  if (value === null) return null;
+  switch (type.kind) {
+    case "string":
+      return typeof value === "string" ? value : writeJson(value);
+    case "bigint":
+      return castInteger(value, 19, BIGINT_MIN, BIGINT_MAX) ?? misfit(state);
+    case "int": {
+      const integer = castInteger(value, 10, INT_MIN, INT_MAX);
+      return integer === undefined ? misfit(state) : Number(integer);
+    }
+    case "double":
+      return castDouble(value) ?? misfit(state);
+    case "decimal": {
+      const text = numberText(value);
+      const exact = text === undefined ? undefined : parseDecimal(text);
+      return (exact && toUnscaled(exact, type.precision, type.scale)) ?? misfit(state);
+    }
+    case "boolean":
+      if (typeof value === "boolean") return value;
+      return value === "true" ? true : value === "false" ? false : misfit(state);
+    case "timestamp":
+      return castTimestamp(value, type, state);
+    case "date":
+      return (typeof value === "string" ? parseDate(value) : undefined) ?? misfit(state);
+    case "array":
+      if (!Array.isArray(value)) return misfit(state);
+      return value.map((element) => castInto(element, type.element, state));
+    case "map":
+      return value instanceof JsonObject ? castMap(value, type.value, state) : misfit(state);
+    case "struct":
+      return value instanceof JsonObject ? castStruct(value, type.fields, state) : misfit(state);
+  }
+}
+
+function misfit(state: State): null {
+  state.held = false;
+  return null;
+}
+
+const BIGINT_MAX = 2n ** 63n - 1n;
+const BIGINT_MIN = -(2n ** 63n);
+const INT_MAX = 2n ** 31n - 1n;
+const INT_MIN = -(2n ** 31n);
+
+/** The text of a number, or of a string that is itself a JSON number. */
+function numberText(value: JsonValue): string | undefined {
+  if (value instanceof JsonNumber) return value.text;
+  return typeof value === "string" && isJsonNumber(value) ? value : undefined;
+}
+
+function castInteger(value: JsonValue, maxDigits: number, min: bigint, max: bigint): bigint | undefined {
+  const text = numberText(value);
+  const exact = text === undefined ? undefined : parseDecimal(text);
+  const integer = exact && toInteger(exact, maxDigits);
+  return integer !== undefined && integer >= min && integer <= max ? integer : undefined;
+}
+
+function castDouble(value: JsonValue): number | undefined {
+  if (value instanceof JsonNumber && !value.isFinite) return Number(value.text);
+  const text = numberText(value);
+  return text === undefined ? undefined : toDouble(text);
+}
+
+function castTimestamp(value: JsonValue, type: Extract<Type, { kind: "timestamp" }>, state: State): Value {
+  const number = type.epoch && numberText(value);
+  if (number) {
+    const exact = parseDecimal(number);
+    if (!exact || exact.precision + exact.exponent > 16) return misfit(state);
+    const exponent = exact.exponent + (type.epoch === "s" ? 3 : 0);
+    const ms = Number(
+      exponent >= 0 ? exact.digits * 10n ** BigInt(exponent) : floorDivide(exact.digits, -exponent),
+    );
+    if (!isInRange(ms)) return misfit(state);
+    if (exponent < 0) state.held = false;
+    return ms;
+  }
+  const instant = typeof value === "string" ? parseTimestamp(value, type.zone ?? state.zone) : undefined;
+  if (!instant) return misfit(state);
+  // Finer than milliseconds: shown floored, and rescued.
+  if (!instant.isExact) state.held = false;
+  return instant.ms;
+}
+
+function floorDivide(digits: bigint, power: number): bigint {
+  const divisor = 10n ** BigInt(Math.min(power, 100));
+  const quotient = digits / divisor;
+  return digits < 0n && quotient * divisor !== digits ? quotient - 1n : quotient;
+}
+
+/** A key that stands twice shows its last value, and the map does not give both back. */
+function castMap(object: JsonObject, valueType: Type, state: State): Value {
+  const entries = new Map<string, Value>();
+  for (let i = 0; i < object.keys.length; i++) {
+    const value = object.values[i] as JsonValue;
+    if (value === null) continue;
+    const key = object.keys[i] as string;
+    if (entries.has(key)) state.held = false;
+    entries.set(key, castInto(value, valueType, state));
+  }
+  return [...entries];
+}
+
+/** Holds the object only if every key has a leaf, and one of its own; the leaves that fit are shown. */
+function castStruct(object: JsonObject, fields: readonly Field[], state: State): Value {
+  const values: Value[] = new Array(fields.length).fill(null);
+  const seen = new Set<number>();
+  for (let i = 0; i < object.keys.length; i++) {
+    const value = object.values[i] as JsonValue;
+    if (value === null) continue;
+    const key = object.keys[i] as string;
+    let index = fields.findIndex((field) => field.key === key);
+    if (index < 0) index = fields.findIndex((field) => fold(field.key) === fold(key));
+    if (index < 0 || seen.has(index)) state.held = false;
+    if (index < 0) continue;
+    seen.add(index);
+    values[index] = castInto(value, (fields[index] as Field).type, state);
+  }
+  return values;
+}

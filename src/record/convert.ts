@@ -1,0 +1,220 @@
+/**
+ * The exact way: a record to its row. Whatever no column gives back goes to `_rescued_data`, so that always
+ * record = columns, overridden by `_rescued_data`.
+ */
+import { type Column, ENVELOPE_KEY, type Schema, type Value } from "../schema/types.js";
+import { type Cast, cast } from "./cast.js";
+import { fold } from "./grammar.js";
+import { JsonDamage, JsonObject, type JsonValue, parseJson, writeJson } from "./json.js";
+import { valueJson } from "./restore.js";
+
+export type Row =
+  | {
+      /** In the order of the schema's columns. */
+      values: Value[];
+      /** The text of `_rescued_data`. */
+      rescued: string | null;
+    }
+  | {
+      /** Why the record can be no row: it goes to quarantine. */
+      reason: string;
+    };
+
+export interface CompiledSchema {
+  convert(record: JsonObject, envelope?: JsonObject): Row;
+}
+
+/** `zone`: of timestamps that carry none. */
+export function compileSchema(schema: Schema, zone: string): CompiledSchema {
+  const plain = new Map<string, number>();
+  const derived: Derived[] = [];
+  schema.columns.forEach((column, index) => {
+    if (column.derived) derived.push({ column, index });
+    else if (!plain.has(fold(column.path[0] ?? ""))) plain.set(fold(column.path[0] ?? ""), index);
+  });
+  return {
+    convert(record, envelope) {
+      try {
+        return new Conversion(schema.columns, plain, derived, zone).row(record, envelope);
+      } catch (error) {
+        if (error instanceof JsonDamage) return { reason: error.message };
+        throw error;
+      }
+    },
+  };
+}
+
+interface Derived {
+  column: Column;
+  index: number;
+}
+
+class Conversion {
+  private readonly columns: Column[];
+  private readonly plain: Map<string, number>;
+  private readonly derived: Derived[];
+  private readonly zone: string;
+  private readonly values: Value[];
+  private readonly rescued: string[] = [];
+
+  constructor(columns: Column[], plain: Map<string, number>, derived: Derived[], zone: string) {
+    this.columns = columns;
+    this.plain = plain;
+    this.derived = derived;
+    this.zone = zone;
+    this.values = new Array(columns.length).fill(null);
+  }
+
+  row(record: JsonObject, envelope: JsonObject | undefined): Row {
+    for (const { column, index } of this.derived) {
+      const source = column.envelope ? envelope : record;
+      if (source) this.values[index] = this.derive(source, column);
+    }
+    this.members(record, envelope !== undefined);
+    if (envelope) this.envelope(record, envelope);
+    return { values: this.values, rescued: this.rescued.length > 0 ? `{${this.rescued.join(",")}}` : null };
+  }
+
+  /** `hasEnvelope`: then `_envelope` is the envelope's name, and a member that has it is never left to a column. */
+  private members(record: JsonObject, hasEnvelope: boolean): void {
+    const { keys, values } = record;
+    const times = countFolded(record);
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i] as string;
+      const value = values[i] as JsonValue;
+      if (value === null) continue;
+      const index = this.plain.get(key) ?? this.plain.get(fold(key));
+      const isAlone =
+        (times === undefined || times.get(fold(key)) === 1) && !(hasEnvelope && fold(key) === ENVELOPE_KEY);
+      if (index !== undefined) {
+        const shown = castMember(value, this.columns[index] as Column, this.zone);
+        this.values[index] = shown.value;
+        if (shown.held && isAlone) continue;
+      } else if (isAlone && this.isCovered(value, this.derivedFrom(key, false), 1)) {
+        continue;
+      }
+      this.rescue(key, value);
+    }
+  }
+
+  /** Members outside the record path, under a key of their own that always comes last. */
+  private envelope(record: JsonObject, envelope: JsonObject): void {
+    const outside: string[] = [];
+    const times = countFolded(envelope);
+    envelope.keys.forEach((key, i) => {
+      const value = envelope.values[i] as JsonValue;
+      const isAlone = times === undefined || times.get(fold(key)) === 1;
+      if (value === null || (isAlone && this.isCovered(value, this.derivedFrom(key, true), 1))) return;
+      outside.push(`${JSON.stringify(key)}:${writeJson(value)}`);
+    });
+    // A record's own member of this name must not be taken for the envelope, so then there is one, even if empty.
+    const isClaimed = record.keys.some((key) => fold(key) === ENVELOPE_KEY);
+    if (outside.length > 0 || isClaimed) this.rescued.push(`"${ENVELOPE_KEY}":{${outside.join(",")}}`);
+  }
+
+  private rescue(key: string, value: JsonValue): void {
+    this.rescued.push(`${JSON.stringify(key)}:${writeJson(value)}`);
+  }
+
+  private derivedFrom(key: string, isEnvelope: boolean): Column[] {
+    if (this.derived.length === 0) return [];
+    return this.derived
+      .map(({ column }) => column)
+      .filter(
+        (column) => Boolean(column.envelope) === isEnvelope && fold(column.path[0] ?? "") === fold(key),
+      );
+  }
+
+  /**
+   * Whether derived columns together give back every leaf of a member that has no column of its own. A place belongs
+   * to the first column that names it, and with it all that lies below, so that it is known what is given back.
+   */
+  private isCovered(value: JsonValue, columns: Column[], depth: number): boolean {
+    if (columns.length === 0) return false;
+    const own = columns.find((column) => column.path.length === depth);
+    if (own) return castMember(value, own, this.zone).held;
+    if (!(value instanceof JsonObject) || countFolded(value) !== undefined) return false;
+    const members = value.values.flatMap((member, i) =>
+      member === null ? [] : [[value.keys[i] as string, member] as const],
+    );
+    return (
+      members.length > 0 &&
+      members.every(([key, member]) =>
+        this.isCovered(
+          member,
+          columns.filter((column) => fold(column.path[depth] as string) === fold(key)),
+          depth + 1,
+        ),
+      )
+    );
+  }
+
+  /** The value at a path, also through members that are JSON inside a string; NULL where it does not fit. */
+  private derive(record: JsonObject, column: Column): Value {
+    let value: JsonValue | undefined = record;
+    for (const key of column.path) {
+      if (typeof value === "string") value = parseText(value);
+      if (!(value instanceof JsonObject)) return null;
+      value = lookUp(value, key);
+      if (value === undefined || value === null) return null;
+    }
+    try {
+      return castMember(value, column, this.zone).value;
+    } catch (error) {
+      // It holds nothing, so what it cannot show is for the member's own column or the rescued data to say.
+      if (error instanceof JsonDamage) return null;
+      throw error;
+    }
+  }
+}
+
+/** The last member of this key, or of one that folds to it. */
+function lookUp(object: JsonObject, key: string): JsonValue | undefined {
+  for (let i = object.keys.length - 1; i >= 0; i--) {
+    if (fold(object.keys[i] as string) === fold(key) && object.values[i] !== null) return object.values[i];
+  }
+  return undefined;
+}
+
+function castMember(value: JsonValue, column: Column, zone: string): Cast {
+  if (!column.jsonString) return cast(value, column.type, zone);
+  if (typeof value !== "string") return { ...cast(value, column.type, zone), held: false };
+  const parsed = parseText(value);
+  if (parsed === undefined) return { value: null, held: false };
+  try {
+    const shown = cast(parsed, column.type, zone);
+    return {
+      value: shown.value,
+      held: shown.held && shown.value !== null && valueJson(shown.value, column.type) === value,
+    };
+  } catch (error) {
+    if (error instanceof JsonDamage) return { value: null, held: false };
+    throw error;
+  }
+}
+
+/** A text that is one JSON value, or undefined; NaN, Infinity and lone surrogates are none. */
+function parseText(text: string): JsonValue | undefined {
+  try {
+    const parsed = parseJson(text);
+    const isJson = parsed.isFinite && parsed.isWellFormed && /^[ \t\r\n]*$/.test(text.slice(parsed.end));
+    return isJson ? parsed.value : undefined;
+  } catch (error) {
+    if (error instanceof JsonDamage) return undefined;
+    throw error;
+  }
+}
+
+/** How often each folded key stands with a value; undefined where each stands once, which is nearly always. */
+function countFolded({ keys, values }: JsonObject): Map<string, number> | undefined {
+  const times = new Map<string, number>();
+  let collides = false;
+  for (let i = 0; i < keys.length; i++) {
+    if (values[i] === null) continue;
+    const folded = fold(keys[i] as string);
+    const count = (times.get(folded) ?? 0) + 1;
+    if (count > 1) collides = true;
+    times.set(folded, count);
+  }
+  return collides ? times : undefined;
+}

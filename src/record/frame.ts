@@ -1,0 +1,279 @@
+/**
+ * Framing: the bytes of an object to the records in them, and to stretches that are no record. The shape is decided
+ * from the bytes: one value a line, several, none delimited at all, top-level arrays, pretty-printed, in any mix.
+ */
+import { isUtf8 } from "node:buffer";
+import {
+  elementSpans,
+  isFiniteJson,
+  isWellFormed,
+  JsonDamage,
+  JsonNumber,
+  JsonObject,
+  type JsonValue,
+  memberStart,
+  type Parsed,
+  parseJson,
+  type Span,
+} from "./json.js";
+import type { RecordPath } from "./path.js";
+
+export interface FrameLimits {
+  /** A longer record is quarantined. */
+  maxRecordBytes: number;
+}
+
+interface Place {
+  /** In the bytes given. */
+  offset: number;
+  sizeBytes: number;
+}
+
+export type Framed =
+  | ({ kind: "record"; value: JsonObject; envelope?: JsonObject } & Place)
+  | ({ kind: "quarantine"; reason: string } & Place);
+
+/**
+ * In the order of the bytes. Never throws, whatever the bytes are. Returns whether they end inside a top-level array:
+ * then what follows them is an element of it. `areLines` is given for a stretch of an object that is known to be lines.
+ */
+export function* frameObject(
+  bytes: Buffer,
+  records: RecordPath,
+  limits: FrameLimits,
+  areLines?: boolean,
+): Generator<Framed, boolean> {
+  const object = new ObjectText(bytes);
+  const { text } = object;
+  let position = 0;
+  /** Within a top-level array, whose elements come one by one: one that is cut off keeps what came before. */
+  let array: "outside" | "before an element" | "after an element" = "outside";
+  for (;;) {
+    position = object.skip(position);
+    if (position >= text.length) return array !== "outside";
+    const char = text[position];
+    if (array === "outside" && char === "[") array = "before an element";
+    else if (array !== "outside" && char === "]") array = "outside";
+    else if (array === "after an element" && char === ",") array = "before an element";
+    else {
+      const parsed = parsedAt(text, position, array === "outside");
+      if (typeof parsed === "object") {
+        if (array !== "outside") array = "after an element";
+        yield* framed(object, { start: position, end: parsed.end }, parsed, records, limits);
+        position = parsed.end;
+        continue;
+      }
+      areLines ??= firstLineIsWhole(object);
+      const newline = areLines ? lineEnd(text, position) : -1;
+      const end = trimEnd(text, position, newline < 0 ? text.length : newline);
+      yield { kind: "quarantine", reason: parsed, ...object.place({ start: position, end }) };
+      if (newline < 0) return false;
+      array = "outside";
+      position = newline;
+    }
+    position++;
+  }
+}
+
+const BLANK_BYTES_MAX = 1 << 20;
+
+/** Whether the object that begins with these bytes is lines, so that it can be cut at any of its newlines. */
+export function beginsWithLines(bytes: Buffer): boolean {
+  let newline = bytes.indexOf(0x0a);
+  while (newline >= 0 && newline < BLANK_BYTES_MAX && bytes.toString("latin1", 0, newline).trim() === "")
+    newline = bytes.indexOf(0x0a, newline + 1);
+  if (newline < 0) return false;
+  const object = new ObjectText(bytes.subarray(0, newline + 1));
+  return lineEnd(object.text, object.skip(0)) >= 0 && firstLineIsWhole(object);
+}
+
+/** The value that begins here, or why there is none. */
+function parsedAt(text: string, position: number, isDelimited: boolean): Parsed | string {
+  try {
+    const parsed = parseJson(text, position);
+    return isDelimited && !endsThere(text, parsed) ? "no JSON value" : parsed;
+  } catch (error) {
+    if (error instanceof JsonDamage) return error.message;
+    throw error;
+  }
+}
+
+/** A number or a word runs up to white space, a bracket or a quote: a log line's `2022-07-26` is not the number 2022. */
+function endsThere(text: string, { value, end }: Parsed): boolean {
+  const isOpen = value === null || typeof value === "boolean" || value instanceof JsonNumber;
+  return !isOpen || end >= text.length || /[ \t\r\n{["]/.test(text[end] as string);
+}
+
+/** The bytes as text: UTF-8 where they are, else byte by byte, so that good neighbours of bad bytes can be read. */
+class ObjectText {
+  readonly text: string;
+  private readonly bytes: Buffer;
+  private readonly isByteByByte: boolean;
+  private readonly isText: boolean;
+  private readonly mark: string;
+  private from = { position: 0, offset: 0 };
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+    const isText = isUtf8(bytes);
+    this.isText = isText;
+    const text = isText ? bytes.toString("utf8") : bytes.toString("latin1");
+    this.text = text;
+    this.isByteByByte = !isText || text.length === bytes.length;
+    this.mark = isText ? "\ufeff" : "\xef\xbb\xbf";
+  }
+
+  /** Passes over white space, and over byte order marks: files put one after the other have them in the middle, too. */
+  skip(from: number): number {
+    let position = skipBlank(this.text, from);
+    while (this.text.startsWith(this.mark, position))
+      position = skipBlank(this.text, position + this.mark.length);
+    return position;
+  }
+
+  /** Byte place of a span. Asked for in order, mostly, so that the text before is not measured anew each time. */
+  place(span: Span): Place {
+    if (this.isByteByByte) return { offset: span.start, sizeBytes: span.end - span.start };
+    if (span.start < this.from.position) this.from = { position: 0, offset: 0 };
+    const offset = this.from.offset + Buffer.byteLength(this.text.slice(this.from.position, span.start));
+    this.from = { position: span.start, offset };
+    return { offset, sizeBytes: Buffer.byteLength(this.text.slice(span.start, span.end)) };
+  }
+
+  /** A key as it stands in the text. */
+  spelled(key: string): string {
+    return this.isText ? key : Buffer.from(key, "utf8").toString("latin1");
+  }
+
+  /** What was parsed of a span in an object that is not UTF-8 as a whole; undefined where the span is not either. */
+  decoded(span: Span, parsed: JsonValue): JsonValue | undefined {
+    return this.isText ? parsed : this.parsed(this.bytes.subarray(span.start, span.end));
+  }
+
+  /** What is left of a span where the elements of an array in it are taken out; undefined where it is not UTF-8. */
+  without(span: Span, elements: Span[], parsed: JsonValue): JsonValue | undefined {
+    const [first = span, last = first] = [elements[0], elements.at(-1)];
+    if (this.isText || elements.length === 0) return this.decoded(span, parsed);
+    const rest = this.text.slice(last.end, span.end).replace(/^[ \t\r\n]*,/, "");
+    return this.parsed(Buffer.from(this.text.slice(span.start, first.start) + rest, "latin1"));
+  }
+
+  private parsed(bytes: Buffer): JsonValue | undefined {
+    return isUtf8(bytes) ? parseJson(bytes.toString("utf8")).value : undefined;
+  }
+}
+
+/** A whole value: a record, or what holds records under the record path. */
+function* framed(
+  text: ObjectText,
+  span: Span,
+  parsed: Parsed,
+  records: RecordPath,
+  limits: FrameLimits,
+): Generator<Framed> {
+  const quarantine = (reason: string): Framed => ({ kind: "quarantine", reason, ...text.place(span) });
+  if (records.keys.length === 0) return yield element(text, span, parsed.value, parsed, limits);
+  const keys = records.keys.map((key) => text.spelled(key));
+  const elements = parsed.value instanceof JsonObject ? followPath(parsed.value, keys)?.elements : undefined;
+  if (!elements) return yield quarantine(`no array at ${records.text}`);
+  const spans = pathSpans(text.text, span.start, keys);
+  const outside = text.without(span, spans, parsed.value);
+  if (outside === undefined) return yield quarantine(NO_UTF8);
+  const { envelope } = followPath(outside as JsonObject, records.keys) as { envelope: JsonObject };
+  if (!parsed.isWellFormed && !isWellFormed(envelope)) return yield quarantine(LONE);
+  if (!parsed.isFinite && !isFiniteJson(envelope)) return yield quarantine(NON_FINITE);
+  for (let i = 0; i < elements.length; i++) {
+    const found = element(text, spans[i] as Span, elements[i] as JsonValue, parsed, limits);
+    yield found.kind === "record" ? { ...found, envelope } : found;
+  }
+}
+
+/** What should be a record. `whole`: the value that it is, or stands in. */
+function element(
+  text: ObjectText,
+  span: Span,
+  parsed: JsonValue,
+  whole: Parsed,
+  limits: FrameLimits,
+): Framed {
+  const place = text.place(span);
+  const { sizeBytes } = place;
+  const quarantine = (reason: string): Framed => ({ kind: "quarantine", reason, ...place });
+  const value = text.decoded(span, parsed);
+  if (value === undefined) return quarantine(NO_UTF8);
+  if (!(value instanceof JsonObject)) return quarantine("no JSON object");
+  if (!whole.isWellFormed && !isWellFormed(value)) return quarantine(LONE);
+  if (sizeBytes > limits.maxRecordBytes) {
+    return quarantine(`a record of ${sizeBytes} bytes, more than the limit of ${limits.maxRecordBytes}`);
+  }
+  return { kind: "record", value, ...place };
+}
+
+/** The array at the path and what lies outside of it. A key that stands twice leads nowhere: neither value goes before. */
+function followPath(
+  value: JsonObject,
+  keys: readonly string[],
+): { elements: JsonValue[]; envelope: JsonObject } | undefined {
+  const [key, ...rest] = keys as [string, ...string[]];
+  const index = value.keys.lastIndexOf(key);
+  const member = index < 0 || value.keys.indexOf(key) < index ? undefined : value.values[index];
+  const outside = new JsonObject(
+    value.keys.filter((_, i) => i !== index),
+    value.values.filter((_, i) => i !== index),
+  );
+  if (rest.length === 0) return Array.isArray(member) ? { elements: member, envelope: outside } : undefined;
+  const inner = member instanceof JsonObject ? followPath(member, rest) : undefined;
+  if (!inner) return undefined;
+  if (inner.envelope.keys.length === 0) return { elements: inner.elements, envelope: outside };
+  const envelope = new JsonObject([...outside.keys, key], [...outside.values, inner.envelope]);
+  return { elements: inner.elements, envelope };
+}
+
+function pathSpans(text: string, start: number, keys: readonly string[]): Span[] {
+  return elementSpans(
+    text,
+    keys.reduce((position, key) => memberStart(text, position, key), start),
+  );
+}
+
+/** Whether the first line that is not blank is made of whole values: then the object is lines. */
+function firstLineIsWhole(text: ObjectText): boolean {
+  const start = text.skip(0);
+  const newline = lineEnd(text.text, start);
+  const line = text.text.slice(start, newline < 0 ? text.text.length : newline);
+  for (let position = 0; position < line.length; position = skipBlank(line, position)) {
+    const parsed = parsedAt(line, position, true);
+    if (typeof parsed === "string") return false;
+    position = parsed.end;
+  }
+  return true;
+}
+
+/** The next LF or CR (a CR alone ends lines, too), or -1. */
+function lineEnd(text: string, from: number): number {
+  // Not by indexOf, which would look through the whole text for the one that it does not have.
+  const newline = /[\r\n]/g;
+  newline.lastIndex = from;
+  return newline.exec(text)?.index ?? -1;
+}
+
+function skipBlank(text: string, from: number): number {
+  let position = from;
+  while (isBlank(text.charCodeAt(position))) position++;
+  return position;
+}
+
+function trimEnd(text: string, start: number, from: number): number {
+  let end = from;
+  while (end > start + 1 && isBlank(text.charCodeAt(end - 1))) end--;
+  return end;
+}
+
+/** White space of RFC 8259. */
+function isBlank(unit: number): boolean {
+  return unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09;
+}
+
+const LONE = "a lone surrogate";
+const NO_UTF8 = "invalid UTF-8";
+const NON_FINITE = "NaN or Infinity outside of the records";

@@ -1,0 +1,270 @@
+/**
+ * The fast way: a grammar compiled from the schema that accepts a line only where the columns hold every member
+ * of it without loss, and where the engine's own JSON reader gives exactly those values. Whatever it does not
+ * accept goes the exact way, so it may be as narrow as it likes but never too wide.
+ *
+ * Lines are matched as Latin-1 text of UTF-8 bytes that were checked natively before: bytes from 0x80 on occur in
+ * strings only. Each alternative is told from the next by its first character, so matching never backtracks far.
+ */
+import { type Column, type Field, RESCUED_COLUMN, type Schema, type Type } from "../schema/types.js";
+
+/** Any JSON string without control characters and lone surrogates. */
+const STRING = (() => {
+  const plain = String.raw`[^"\\\x00-\x1f]*`;
+  const unit = String.raw`u(?:[0-9a-cA-CefEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})`;
+  return String.raw`"${plain}(?:\\(?:["\\/bfnrt]|${unit})${plain})*"`;
+})();
+
+/** Integers of at most 18 digits, which fit a bigint. `-0` is left to the exact way. */
+const BIGINT = "(?:0|-?[1-9][0-9]{0,17})";
+/** At most 9 digits, which fit an int. */
+const INT = "(?:0|-?[1-9][0-9]{0,8})";
+/** At most 15 significant digits: every such decimal is given back by the double nearest to it. */
+const DOUBLE =
+  "(?:0|-?[1-9][0-9]{0,14}(?![0-9.])|-?(?:0|[1-9][0-9]{0,4})\\.[0-9]{1,10}|-?[1-9][0-9]{0,8}\\.[0-9]{1,6})";
+/** The same, and written as a double is printed: no zero at the end, and no small fraction that takes an exponent. */
+const PRINTED_DOUBLE = "(?:0|-?[1-9][0-9]{0,14}(?![0-9.])|-?[1-9][0-9]{0,8}\\.[0-9]{0,5}[1-9])";
+
+/** How JSON is written where a value stands. */
+interface Notation {
+  string: string;
+  quote: string;
+  /** What may stand after a colon and a comma. */
+  gap: string;
+  /** Inside a string (`json: string`) the text itself must be given back, so only its one compact writing is taken. */
+  isInString: boolean;
+}
+
+const PLAIN: Notation = { string: STRING, quote: '"', gap: " ?", isInString: false };
+const IN_STRING: Notation = {
+  string: String.raw`\\"[^"\\\x00-\x1f]*\\"`,
+  quote: String.raw`\\"`,
+  gap: "",
+  isInString: true,
+};
+
+/** Dates of the Gregorian calendar from 1700 to 2199; 29 February only of years that surely are leap years. */
+const DATE = (() => {
+  const years = "(?:1[7-9]|2[01])[0-9]{2}";
+  const leap = "(?:1[7-9]|2[01])(?:0[48]|[2468][048]|[13579][26])";
+  const day = [
+    "(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])",
+    "(?:0[13-9]|1[0-2])-(?:29|30)",
+    "(?:0[13578]|1[02])-31",
+  ].join("|");
+  return `(?:${years}-(?:${day})|${leap}-02-29)`;
+})();
+const TIME = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,3})?";
+const OFFSET = "(?:Z|[+-](?:0[0-9]|1[0-3]):?[0-5][0-9])";
+
+/** Members per object and levels of nesting that are compiled; wider or deeper schemas go the exact way. */
+const MEMBERS_MAX = 400;
+const DEPTH_MAX = 8;
+const VARIANTS_MAX = 8;
+
+/** A line may end in blanks or a carriage return. */
+const LINE_END = String.raw`[ \t\r]*\n`;
+
+export class Grammar {
+  /** Members it knows, by key as written in the record. */
+  private readonly members: Map<string, string>;
+  private variants: RegExp[] = [];
+  private readonly tried = new Set<string>();
+
+  /** `zone`: timestamps without a zone are accepted only under UTC. */
+  constructor(schema: Schema, zone: string) {
+    this.members = memberPatterns(schema, zone);
+    const keys = [...this.members.keys()];
+    if (keys.length <= MEMBERS_MAX) this.addVariant(keys);
+  }
+
+  /** The end of the line that begins at `start` (after its newline), or -1 where it is not accepted. */
+  accept(text: string, start: number): number {
+    for (let i = 0; i < this.variants.length; i++) {
+      const variant = this.variants[i] as RegExp;
+      variant.lastIndex = start;
+      if (variant.test(text)) {
+        if (i > 0) this.prefer(i);
+        return variant.lastIndex;
+      }
+    }
+    return -1;
+  }
+
+  /** Learns the order of keys of a record that had to go the exact way, so that the next such line is accepted. */
+  learn(keys: readonly string[]): void {
+    if (this.variants.length >= VARIANTS_MAX || keys.length === 0 || keys.length > MEMBERS_MAX) return;
+    const id = JSON.stringify(keys);
+    if (this.tried.has(id) || this.tried.size > 1000) return;
+    this.tried.add(id);
+    if (new Set(keys).size !== keys.length || !keys.every((key) => this.members.has(key))) return;
+    this.addVariant(keys);
+  }
+
+  private addVariant(keys: readonly string[]): void {
+    const members = keys.map((key) => [key, this.members.get(key) as string] as const);
+    const pattern = objectPattern(members, PLAIN);
+    this.variants.push(new RegExp(pattern + LINE_END, "y"));
+  }
+
+  private prefer(index: number): void {
+    const [variant] = this.variants.splice(index, 1);
+    this.variants.unshift(variant as RegExp);
+  }
+}
+
+/** The columns that the engine reads from accepted lines: plain ones, and derived ones that plain ones contain. */
+export function derivedFrom(column: Column, schema: Schema): { column: Column; fields: Field[] } | undefined {
+  const owner = schema.columns.find((other) => !other.derived && other.path[0] === column.path[0]);
+  if (!owner || column.envelope || column.jsonString) return undefined;
+  const fields: Field[] = [];
+  let type = owner.type;
+  for (const key of column.path.slice(1)) {
+    if (type.kind !== "struct") return undefined;
+    const field = type.fields.find((candidate) => candidate.key === key);
+    if (!field) return undefined;
+    fields.push(field);
+    type = field.type;
+  }
+  return sameType(type, column.type) ? { column: owner, fields } : undefined;
+}
+
+function memberPatterns(schema: Schema, zone: string): Map<string, string> {
+  const folded = new Set<string>();
+  const members = new Map<string, string>();
+  const blocked = new Set<string>();
+  for (const column of schema.columns) {
+    if (column.derived && !column.envelope && derivedFrom(column, schema) === undefined) {
+      blocked.add(fold(column.path[0] as string));
+    }
+  }
+  for (const column of schema.columns) {
+    const key = column.path[0] as string;
+    if (column.derived || folded.has(fold(key))) continue;
+    folded.add(fold(key));
+    if (blocked.has(fold(key)) || !isPlainKey(key)) continue;
+    const pattern = column.jsonString
+      ? jsonStringPattern(column.type, zone)
+      : valuePattern(column.type, zone, 0, PLAIN);
+    if (pattern !== undefined) members.set(key, pattern);
+  }
+  return members;
+}
+
+/** The engine names columns by key, so a key it could not name, or that means something here, goes the exact way. */
+function isPlainKey(key: string): boolean {
+  return key !== "" && fold(key) !== RESCUED_COLUMN && !/[\x00-\x1f]/.test(key);
+}
+
+/** Undefined where values of this type always go the exact way. */
+function valuePattern(type: Type, zone: string, depth: number, notation: Notation): string | undefined {
+  if (depth > DEPTH_MAX) return undefined;
+  const { isInString, string, quote, gap } = notation;
+  const orNull = isInString ? "" : "|null";
+  switch (type.kind) {
+    case "boolean":
+      return `(?:true|false${orNull})`;
+    case "int":
+      return `(?:${INT}${orNull})`;
+    case "bigint":
+      return `(?:${BIGINT}${orNull})`;
+    case "double":
+      return isInString ? PRINTED_DOUBLE : `(?:${DOUBLE}|null)`;
+    case "string":
+      return isInString ? string : `(?:${string}|${BIGINT}|true|false|null)`;
+    case "array": {
+      const element = valuePattern(type.element, zone, depth + 1, notation);
+      return element && String.raw`(?:\[(?:${element}(?:,${gap}${element})*)?\]${orNull})`;
+    }
+    case "struct": {
+      const object = structPattern(type.fields, zone, depth, notation);
+      return object && `(?:${object}${orNull})`;
+    }
+    case "date":
+      return isInString ? undefined : `(?:${quote}${DATE}${quote}|null)`;
+    case "timestamp":
+      return isInString ? undefined : timestampPattern(type, zone, depth);
+    case "decimal":
+      return isInString ? undefined : decimalPattern(type.precision, type.scale);
+    case "map":
+      return undefined;
+  }
+}
+
+function timestampPattern(
+  type: Extract<Type, { kind: "timestamp" }>,
+  zone: string,
+  depth: number,
+): string | undefined {
+  if (type.epoch) return undefined;
+  const isUtc = (type.zone ?? zone) === "UTC";
+  // The engine's cast of a nested text would drop an offset, so below the top only UTC is accepted.
+  if (depth > 0) return isUtc ? `(?:"${DATE}[T ]${TIME}Z?"|null)` : undefined;
+  return `(?:"${DATE}[T ]${TIME}${OFFSET}${isUtc ? "?" : ""}"|null)`;
+}
+
+/** JSON numbers reach a decimal through a double in the engine, so only integers are accepted, and of 15 digits. */
+function decimalPattern(precision: number, scale: number): string | undefined {
+  const digits = Math.min(precision - scale, 15);
+  return digits < 1 ? undefined : `(?:0|-?[1-9][0-9]{0,${digits - 1}}|null)`;
+}
+
+/** A string that holds a struct's JSON, written compactly: `"{\"a\":1}"`. */
+function jsonStringPattern(type: Type, zone: string): string | undefined {
+  if (type.kind !== "struct") return undefined;
+  const object = structPattern(type.fields, zone, 0, IN_STRING);
+  return object && `(?:"${object}"|null)`;
+}
+
+function structPattern(fields: Field[], zone: string, depth: number, notation: Notation): string | undefined {
+  if (fields.length > MEMBERS_MAX || new Set(fields.map((field) => fold(field.key))).size < fields.length) {
+    return undefined;
+  }
+  const members: (readonly [string, string])[] = [];
+  for (const field of fields) {
+    const pattern = valuePattern(field.type, zone, depth + 1, notation);
+    // A struct's reader names its members by key too; another spelling than the field's name is for the exact way.
+    if (pattern !== undefined && field.key === field.name) members.push([field.key, pattern]);
+  }
+  return objectPattern(members, notation);
+}
+
+/**
+ * An object with these members in this order, each of them optional. Something must come first without a comma:
+ * either member 1, or (where it is absent) member 2, and so on.
+ */
+function objectPattern(members: (readonly [string, string])[], notation: Notation): string {
+  const LEADERS_MAX = 4;
+  const { quote, gap } = notation;
+  const written = members.map(([key, value]) => `${keyPattern(key, quote)}:${gap}${value}`);
+  const rest = (from: number) =>
+    written
+      .slice(from)
+      .map((member) => `(?:,${gap}${member})?`)
+      .join("");
+  const starts = written.slice(0, LEADERS_MAX).map((member, index) => member + rest(index + 1));
+  return starts.length === 0 ? String.raw`\{\}` : String.raw`\{(?:${starts.join("|")})?\}`;
+}
+
+/** The key as JSON text, its UTF-8 bytes seen as Latin-1, escaped for a regular expression. */
+function keyPattern(key: string, quote: string): string {
+  const text = Buffer.from(JSON.stringify(key).slice(1, -1), "utf8").toString("latin1");
+  return quote + text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&") + quote;
+}
+
+/** ASCII case folding. Keys repeat from record to record, so what they fold to is remembered. */
+export function fold(key: string): string {
+  let folded = foldedKeys.get(key);
+  if (folded === undefined) {
+    folded = /[A-Z]/.test(key) ? key.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) : key;
+    if (foldedKeys.size < FOLDED_KEYS_MAX) foldedKeys.set(key, folded);
+  }
+  return folded;
+}
+
+const foldedKeys = new Map<string, string>();
+const FOLDED_KEYS_MAX = 10_000;
+
+function sameType(a: Type, b: Type): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,0 +1,54 @@
+/** Exact decimal arithmetic on the texts of JSON numbers. */
+
+/** digits × 10^exponent, without trailing zeros in digits; zero is 0 × 10^0. */
+export interface Decimal {
+  digits: bigint;
+  exponent: number;
+  /** Significant digits. */
+  precision: number;
+}
+
+const NUMBER = /^(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/;
+
+/** A JSON number by RFC 8259, and nothing else: no `012`, `+5`, ` 12`, `NaN`. */
+export function isJsonNumber(text: string): boolean {
+  return NUMBER.test(text);
+}
+
+/** Undefined where the text is no JSON number, or its exponent is beyond any column (so that no digits are made up). */
+export function parseDecimal(text: string): Decimal | undefined {
+  const match = NUMBER.exec(text);
+  if (!match) return undefined;
+  const [, sign, whole = "", fraction = "", power] = match;
+  const all = (whole + fraction).replace(/^0+/, "");
+  const significant = all.replace(/0+$/, "");
+  if (significant === "") return { digits: 0n, exponent: 0, precision: 0 };
+  const exponent = Number(power ?? 0) - fraction.length + (all.length - significant.length);
+  if (!Number.isSafeInteger(exponent)) return undefined;
+  const digits = BigInt(significant);
+  return { digits: sign === "-" ? -digits : digits, exponent, precision: significant.length };
+}
+
+/** The integer that this number is, if it is one of at most `maxDigits` digits. */
+export function toInteger(decimal: Decimal, maxDigits: number): bigint | undefined {
+  if (decimal.exponent < 0 || decimal.precision + decimal.exponent > maxDigits) return undefined;
+  return decimal.digits * 10n ** BigInt(decimal.exponent);
+}
+
+/** The number at this scale, if that is exact and has at most `precision` digits. */
+export function toUnscaled(decimal: Decimal, precision: number, scale: number): bigint | undefined {
+  return toInteger({ ...decimal, exponent: decimal.exponent + scale }, precision);
+}
+
+/** The double that gives this number back: printed with as many digits as the number has (at most 17), it is the number. */
+export function toDouble(text: string): number | undefined {
+  const double = Number(text);
+  // Up to 15 digits without an exponent are always given back (IEEE 754 binary64).
+  if (text.length <= 15 && !/[eE]/.test(text)) return double;
+  const exact = parseDecimal(text);
+  if (!exact || !Number.isFinite(double)) return undefined;
+  if (exact.precision === 0) return double;
+  if (exact.precision > 17) return undefined;
+  const printed = parseDecimal(double.toPrecision(exact.precision));
+  return printed?.digits === exact.digits && printed.exponent === exact.exponent ? double : undefined;
+}

@@ -1,0 +1,50 @@
+import { HourpackError } from "../errors.js";
+
+/**
+ * Where the records are in an object's JSON values. `$`: each value is a record. `Records[*]`: the elements
+ * of that array are. Segments can be quoted: `"a.b"[*]`.
+ */
+export interface RecordPath {
+  /** As configured: `$` or `Records[*]`. */
+  text: string;
+  /** Keys to walk before the array; empty for `$`. */
+  keys: string[];
+}
+
+export const ROOT_PATH: RecordPath = { text: "$", keys: [] };
+
+/** Reads `$`, `Records[*]`, `detail.items[*]` or `"a.b"[*]`. Throws `invalid`. */
+export function parseRecordPath(text: string): RecordPath {
+  if (text.trim() === "$") return ROOT_PATH;
+  const path = /^(?:\$\.)?(.+)\[\*\]$/s.exec(text.trim());
+  const keys = path && segmentsOf(path[1] as string);
+  if (keys) return { text: text.trim(), keys };
+  throw new HourpackError("invalid", `"${text}" is no record path`, {
+    hint: 'Write $ where each JSON value is a record, or the array that holds them: Records[*], detail.items[*], "a.b"[*].',
+  });
+}
+
+/** Where a derived column reads: `event_value.comic_id`, `"a.b".c`, or `^.logGroup` in the envelope. Throws `invalid`. */
+export function parseFromPath(text: string): { path: string[]; envelope: boolean } {
+  const envelope = text.trim().startsWith("^.");
+  const path = segmentsOf(envelope ? text.trim().slice(2) : text.trim());
+  if (path) return { path, envelope };
+  throw new HourpackError("invalid", `"${text}" is no path into a record`, {
+    hint: 'Write keys with dots between them, quoted where they hold one: event_value.comic_id, "a.b".c, ^.logGroup.',
+  });
+}
+
+/** Keys separated by dots, each bare or in double quotes; undefined where the text is something else. */
+function segmentsOf(text: string): string[] | undefined {
+  const segment = /"((?:[^"\\]|\\.)*)"|([^".[\]\s]+)/y;
+  const keys: string[] = [];
+  for (let position = 0; ; position++) {
+    segment.lastIndex = position;
+    const match = segment.exec(text);
+    if (!match) return undefined;
+    keys.push(match[2] ?? (JSON.parse(`"${match[1]}"`) as string));
+    position = segment.lastIndex;
+    if (position === text.length) return keys;
+    if (text[position] !== ".") return undefined;
+  }
+}

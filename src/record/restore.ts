@@ -1,0 +1,140 @@
+/** The way back: a row to its record, which is its columns, overridden by `_rescued_data`. */
+import { type Column, ENVELOPE_KEY, type Schema, type Type, type Value } from "../schema/types.js";
+import { fold } from "./grammar.js";
+import { JsonObject, type JsonValue, parseRescued, writeJson } from "./json.js";
+import { decimalText } from "./rows.js";
+
+/** The record's JSON text, compact. Members come in the order of the columns, then the rescued ones in theirs. */
+export function restoreRecord(schema: Schema, values: readonly Value[], rescued: string | null): string {
+  const overrides = rescued === null ? NOTHING : parseRescued(rescued);
+  // The converter writes the envelope last. It is overridden member by member, since columns may hold some of it.
+  const last = overrides.keys.at(-1) === ENVELOPE_KEY ? overrides.values.at(-1) : undefined;
+  const rest = last instanceof JsonObject ? last : NOTHING;
+  const members = new Tree(overrides);
+  const envelope = new Tree(rest);
+  for (const [i, column] of holdersOf(schema)) {
+    const value = values[i] ?? null;
+    if (value !== null) (column.envelope ? envelope : members).set(column.path, memberJson(value, column));
+  }
+  const outside = envelope.texts();
+  const texts = members.texts();
+  overrides.keys.forEach((key, i) => {
+    const value = overrides.values[i] as JsonValue;
+    const isEnvelope = value === rest && outside.length > 0;
+    texts.push(isEnvelope ? memberText(key, outside, rest) : `${JSON.stringify(key)}:${writeJson(value)}`);
+  });
+  if (rest === NOTHING && outside.length > 0) texts.push(memberText(ENVELOPE_KEY, outside, NOTHING));
+  return `{${texts.join(",")}}`;
+}
+
+const NOTHING = new JsonObject([], []);
+
+function memberText(key: string, texts: string[], rest: JsonObject): string {
+  const more = rest.keys.map((name, i) => `${JSON.stringify(name)}:${writeJson(rest.values[i] ?? null)}`);
+  return `${JSON.stringify(key)}:{${[...texts, ...more].join(",")}}`;
+}
+
+const holders = new WeakMap<Schema, [number, Column][]>();
+
+/**
+ * The columns that give something back: plain ones, and derived ones of members that no plain column has. Of derived
+ * columns the first that names a place has it, with all that lies below.
+ */
+function holdersOf(schema: Schema): [number, Column][] {
+  let found = holders.get(schema);
+  if (!found) {
+    const columns = [...schema.columns.entries()];
+    found = columns.filter(([i, column]) => {
+      if (!column.derived) return true;
+      return !columns.some(([j, other]) => {
+        if (Boolean(other.envelope) !== Boolean(column.envelope)) return false;
+        const isShorter = other.path.length < column.path.length;
+        const isBefore = isShorter || (other.path.length === column.path.length && j < i);
+        const leadsTo = other.path.every((key, depth) => fold(key) === fold(column.path[depth] ?? ""));
+        return leadsTo && (other.derived ? isBefore : true);
+      });
+    });
+    holders.set(schema, found);
+  }
+  return found;
+}
+
+function memberJson(value: Value, column: Column): string {
+  const text = valueJson(value, column.type);
+  return column.jsonString ? JSON.stringify(text) : text;
+}
+
+/** A column's value as JSON that reads back to it under its type. */
+export function valueJson(value: Value, type: Type): string {
+  if (value === null) return "null";
+  switch (type.kind) {
+    case "boolean":
+    case "int":
+    case "bigint":
+      return String(value);
+    case "double":
+      return Object.is(value, -0) ? "-0.0" : String(value);
+    case "decimal":
+      return decimalText(value as bigint, type.scale);
+    case "string":
+      return JSON.stringify(value);
+    case "timestamp":
+      return timestampJson(value as number, type.epoch);
+    case "date":
+      return `"${new Date((value as number) * 86_400_000).toISOString().slice(0, 10)}"`;
+    case "array":
+      return `[${(value as Value[]).map((element) => valueJson(element, type.element)).join(",")}]`;
+    case "map":
+      return objectJson((value as [string, Value][]).map(([key, entry]) => [key, entry, type.value]));
+    case "struct":
+      return objectJson(
+        type.fields.map((field, i) => [field.key, (value as Value[])[i] ?? null, field.type]),
+      );
+  }
+}
+
+function objectJson(members: [string, Value, Type][]): string {
+  const present = members.filter(([, value]) => value !== null);
+  return `{${present.map(([key, value, type]) => `${JSON.stringify(key)}:${valueJson(value, type)}`).join(",")}}`;
+}
+
+function timestampJson(ms: number, epoch: "s" | "ms" | undefined): string {
+  if (epoch === "ms") return String(ms);
+  if (epoch === "s") return ms % 1000 === 0 ? String(ms / 1000) : decimalText(BigInt(ms), 3);
+  return `"${new Date(ms).toISOString()}"`;
+}
+
+/** Members by path, in the order they were first named; keys that fold to one are one. */
+class Tree {
+  private readonly children = new Map<string, { key: string; child: string | Tree }>();
+  private readonly overridden: Set<string>;
+
+  /** Top-level members that are overridden are left out. */
+  constructor(overrides: JsonObject) {
+    this.overridden = new Set(overrides.keys.map(fold));
+  }
+
+  set([key, ...rest]: readonly string[], text: string): void {
+    const name = key as string;
+    const folded = fold(name);
+    if (this.overridden.has(folded)) return;
+    if (rest.length === 0) {
+      this.children.set(folded, { key: name, child: text });
+      return;
+    }
+    let child = this.children.get(folded)?.child;
+    if (!(child instanceof Tree)) {
+      child = new Tree(NOTHING);
+      this.children.set(folded, { key: name, child });
+    }
+    child.set(rest, text);
+  }
+
+  /** `"key":value` each. */
+  texts(): string[] {
+    return [...this.children.values()].map(
+      ({ key, child }) =>
+        `${JSON.stringify(key)}:${typeof child === "string" ? child : `{${child.texts().join(",")}}`}`,
+    );
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * Sifting: which lines of an object the engine may read as they are (the fast way), which records must be
+ * converted value by value (the exact way), and which bytes are no record (quarantine). Decided per object from
+ * its bytes; only an object with anything else than accepted lines pays for it, and mostly for those lines alone.
+ */
+import { isUtf8 } from "node:buffer";
+import type { Shape } from "../schema/inference.js";
+import { ENVELOPE_KEY, type Schema } from "../schema/types.js";
+import { type CompiledSchema, compileSchema } from "./convert.js";
+import { type Framed, type FrameLimits, frameObject } from "./frame.js";
+import { fold, Grammar } from "./grammar.js";
+import { JsonObject, parseRescued } from "./json.js";
+import type { RecordPath } from "./path.js";
+import { writeRow } from "./rows.js";
+
+/** A stretch of an object's bytes. Its end may lie one past them: the newline that the spool adds to a last line. */
+export interface Stretch {
+  start: number;
+  end: number;
+}
+
+export interface Sifted {
+  /** Stretches of whole lines that the engine may read as they are. */
+  accepted: Stretch[];
+  acceptedRows: number;
+  /** The exact way's rows, a line each. */
+  exact: string[];
+  /** How many of them have rescued data. */
+  rescued: number;
+  quarantine: { offset: number; sizeBytes: number; reason: string }[];
+  /** The longest accepted or exact line, bytes (characters for exact ones). */
+  maxLineBytes: number;
+}
+
+export class Sifter {
+  private readonly schema: Schema;
+  private readonly compiled: CompiledSchema;
+  private readonly grammar: Grammar | undefined;
+  private readonly records: RecordPath;
+  private readonly limits: FrameLimits;
+  private readonly unknown: Shape | undefined;
+  private readonly known: Set<string>;
+
+  /** `unknown` is shown the members that no column knows: the census for `unknown: add`. */
+  constructor(schema: Schema, records: RecordPath, zone: string, limits: FrameLimits, unknown?: Shape) {
+    this.schema = schema;
+    this.records = records;
+    this.limits = limits;
+    this.unknown = unknown;
+    this.known = foldedKeys(schema);
+    this.compiled = compileSchema(schema, zone);
+    this.grammar = records.keys.length === 0 ? new Grammar(schema, zone) : undefined;
+  }
+
+  /** Sifts one object's decompressed bytes. Never throws on data. */
+  sift(bytes: Buffer): Sifted {
+    return joined(this.chunks(bytes));
+  }
+
+  /** Every value the exact way: for objects that are not lines, and where the fast way is not to be trusted. */
+  siftExactly(bytes: Buffer): Sifted {
+    return joined(this.exactChunks(bytes));
+  }
+
+  /** The same in chunks of a bounded number of exact rows, so that a large object does not hold up all else. */
+  *chunks(bytes: Buffer, areLines?: boolean): Generator<Sifted> {
+    const isTried = this.grammar && (areLines || bytes.length <= UNCUT_BYTES_MAX) && isUtf8(bytes);
+    const lines = isTried && this.grammar ? this.siftLines(bytes, this.grammar) : undefined;
+    if (lines) yield lines;
+    else yield* this.exactChunks(bytes, areLines);
+  }
+
+  /** `areLines`: the bytes are a stretch of an object that is known to be lines. */
+  *exactChunks(bytes: Buffer, areLines?: boolean): Generator<Sifted> {
+    let sifted = nothing();
+    for (const framed of frameObject(bytes, this.records, this.limits, areLines)) {
+      this.convert(framed, 0, sifted, false);
+      if (sifted.exact.length < EXACT_CHUNK_ROWS) continue;
+      yield sifted;
+      sifted = nothing();
+    }
+    yield sifted;
+  }
+
+  /** Line by line; undefined where a line is not made of whole values, so that the object must be seen as a whole. */
+  private siftLines(bytes: Buffer, grammar: Grammar): Sifted | undefined {
+    const sifted = nothing();
+    const text = endWithNewline(bytes.toString("latin1"));
+    let position = 0;
+    while (position < text.length) {
+      const end = grammar.accept(text, position);
+      if (end >= 0 && end - position <= LINE_BYTES_MAX) {
+        extend(sifted.accepted, position, end);
+        sifted.acceptedRows++;
+        if (end - position > sifted.maxLineBytes) sifted.maxLineBytes = end - position;
+        position = end;
+        continue;
+      }
+      const newline = text.indexOf("\n", position);
+      const lineEnd = newline < 0 ? text.length : newline + 1;
+      if (!this.convertLine(bytes.subarray(position, lineEnd), position, sifted)) return undefined;
+      position = lineEnd;
+    }
+    return sifted;
+  }
+
+  /** False where some of the bytes are no record, or the line does not stand alone: it leaves an array open. */
+  private convertLine(bytes: Buffer, offset: number, sifted: Sifted): boolean {
+    const framing = frameObject(bytes, this.records, this.limits);
+    let next = framing.next();
+    for (; !next.done; next = framing.next()) this.convert(next.value, offset, sifted, true);
+    return sifted.quarantine.length === 0 && !next.value;
+  }
+
+  private convert(framed: Framed, offset: number, sifted: Sifted, isLine: boolean): void {
+    const quarantine = (reason: string) =>
+      sifted.quarantine.push({ offset: offset + framed.offset, sizeBytes: framed.sizeBytes, reason });
+    if (framed.kind !== "record") {
+      quarantine(framed.reason);
+      return;
+    }
+    const row = this.compiled.convert(framed.value, framed.envelope);
+    if (!("values" in row)) {
+      quarantine(row.reason);
+      return;
+    }
+    const line = writeRow(this.schema.columns, row.values, row.rescued);
+    sifted.exact.push(line);
+    if (row.rescued !== null) {
+      sifted.rescued++;
+      this.census(row.rescued);
+    } else if (isLine) {
+      this.grammar?.learn(framed.value.keys);
+    }
+    if (line.length > sifted.maxLineBytes) sifted.maxLineBytes = line.length;
+  }
+
+  private census(rescued: string): void {
+    if (!this.unknown) return;
+    const { keys, values } = parseRescued(rescued);
+    const isUnknown = keys.map((key) => !this.known.has(fold(key)));
+    this.unknown.observe(
+      new JsonObject(
+        keys.filter((_, i) => isUnknown[i]),
+        values.filter((_, i) => isUnknown[i]),
+      ),
+    );
+  }
+}
+
+/** Longer lines go the exact way, so that the engine's line buffers stay small. */
+const LINE_BYTES_MAX = 1 << 20;
+
+const EXACT_CHUNK_ROWS = 1000;
+/** A larger piece that is not known to be lines has been found to be something else (stages/spool.ts). */
+const UNCUT_BYTES_MAX = 64 << 20;
+
+function joined(chunks: Iterable<Sifted>): Sifted {
+  const all = nothing();
+  for (const chunk of chunks) {
+    for (const { start, end } of chunk.accepted) extend(all.accepted, start, end);
+    all.acceptedRows += chunk.acceptedRows;
+    for (const line of chunk.exact) all.exact.push(line);
+    all.rescued += chunk.rescued;
+    for (const piece of chunk.quarantine) all.quarantine.push(piece);
+    all.maxLineBytes = Math.max(all.maxLineBytes, chunk.maxLineBytes);
+  }
+  return all;
+}
+
+/** Adds a stretch; one that goes on where the last one ended makes that one longer. */
+export function extend(stretches: Stretch[], start: number, end: number): void {
+  const last = stretches.at(-1);
+  if (last?.end === start) last.end = end;
+  else stretches.push({ start, end });
+}
+
+function endWithNewline(text: string): string {
+  return text.endsWith("\n") || text === "" ? text : `${text}\n`;
+}
+
+function foldedKeys(schema: Schema): Set<string> {
+  return new Set([ENVELOPE_KEY, ...schema.columns.map((column) => fold(column.path[0] ?? ""))]);
+}
+
+function nothing(): Sifted {
+  return { accepted: [], acceptedRows: 0, exact: [], rescued: 0, quarantine: [], maxLineBytes: 0 };
+}

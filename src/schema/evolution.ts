@@ -1,0 +1,44 @@
+/** How a schema grows: columns are only ever appended, and no column's type ever changes. Pure. */
+import { HourpackError } from "../errors.js";
+import { hiveType } from "./hive.js";
+import type { Shape } from "./inference.js";
+import { TAKEN_NAMES } from "./names.js";
+import type { Column, Schema } from "./types.js";
+
+/** The same schema where there is nothing to append. */
+export function appendColumns(schema: Schema, additions: Column[]): Schema {
+  const names = new Set(schema.columns.map((column) => column.name));
+  const fresh = additions.filter((column) => !names.has(column.name));
+  if (fresh.length === 0) return schema;
+  return { version: schema.version + 1, columns: [...schema.columns, ...fresh] };
+}
+
+/** Configured columns merged in: a new one is appended, one that vanished stays, a changed one is `invalid`. */
+export function mergeConfigured(schema: Schema, configured: Column[]): Schema {
+  for (const column of configured) {
+    const pinned = schema.columns.find((other) => other.name === column.name);
+    if (!pinned || meaningOf(pinned) === meaningOf(column)) continue;
+    throw new HourpackError(
+      "invalid",
+      `the column ${column.name} is pinned as ${describe(pinned)}, and configured as ${describe(column)}`,
+      {
+        hint: "A column's type never changes: configure the new one under another name, with `from:` its member.",
+      },
+    );
+  }
+  return appendColumns(schema, configured);
+}
+
+/** Columns for members that no column knows, named so that they collide with none. Nested fields are never added. */
+export function newColumns(unknown: Shape, schema: Schema): Column[] {
+  return unknown.columns([...TAKEN_NAMES, ...schema.columns.map((column) => column.name)]);
+}
+
+function describe(column: Column): string {
+  const from = column.derived ? ` from ${column.path.join(".")}` : "";
+  return `${hiveType(column.type)}${column.jsonString ? " (json: string)" : ""}${from}`;
+}
+
+function meaningOf({ type, path, derived, jsonString, envelope }: Column): string {
+  return JSON.stringify([type, path, derived, jsonString ?? false, envelope ?? false]);
+}

@@ -1,0 +1,212 @@
+/**
+ * Columns from records: every record of an hour is looked at, and the result does not depend on their order. Counts
+ * and sums are all that is kept of them.
+ */
+import { fold } from "../record/grammar.js";
+import { JsonNumber, type JsonObject, type JsonValue } from "../record/json.js";
+import { parseDecimal, toDouble, toInteger } from "../record/number.js";
+import { parseDate, parseTimestamp } from "../record/timestamp.js";
+import { TAKEN_NAMES, uniqueNames } from "./names.js";
+import type { Column, Field, Type } from "./types.js";
+
+/** An object becomes a struct only with at most so many keys, each in at least this share of its values. */
+const STRUCT_KEYS_MAX = 64;
+const STRUCT_KEY_SHARE_MIN = 0.01;
+/** Columns at most; members beyond are rescued. Distinct members that are counted at most. */
+const COLUMNS_MAX = 2000;
+const MEMBERS_MAX = 20_000;
+
+/** What has been seen of the records of an hour. */
+export class Shape {
+  private readonly members = new Members(MEMBERS_MAX);
+
+  observe(record: JsonObject): void {
+    this.members.observe(record);
+  }
+
+  /** In the order in which members stand in the records, on average. `taken`: names that no column may have. */
+  columns(taken: readonly string[] = TAKEN_NAMES): Column[] {
+    const found: { key: string; type: Type }[] = [];
+    for (const member of this.members.inOrder()) {
+      const type = member.values.type();
+      if (type && found.length < COLUMNS_MAX) found.push({ key: member.key(), type });
+    }
+    const names = uniqueNames(
+      found.map(({ key }) => key),
+      taken,
+    );
+    return found.map(({ key, type }, i) => ({ name: names[i] as string, type, path: [key], derived: false }));
+  }
+}
+
+/** The members of the objects that stand in one place. Keys that differ only in ASCII case are one member. */
+class Members {
+  isOverfull = false;
+  private readonly byKey = new Map<string, { member: Member; count: number }>();
+  private readonly byFolded = new Map<string, Member>();
+  private readonly keysMax: number;
+
+  constructor(keysMax: number) {
+    this.keysMax = keysMax;
+  }
+
+  observe({ keys, values }: JsonObject): void {
+    for (let i = 0; i < keys.length; i++) {
+      const value = values[i] as JsonValue;
+      if (value === null) continue;
+      const key = keys[i] as string;
+      const spelling = this.byKey.get(key) ?? this.add(key);
+      if (!spelling) continue;
+      spelling.count++;
+      spelling.member.count++;
+      spelling.member.positions += i;
+      spelling.member.values.observe(value);
+    }
+  }
+
+  inOrder(): Member[] {
+    const place = (member: Member) => member.positions / member.count;
+    return [...this.byFolded.values()].sort((a, b) => place(a) - place(b) || (a.folded < b.folded ? -1 : 1));
+  }
+
+  private add(key: string): { member: Member; count: number } | undefined {
+    const folded = fold(key);
+    let member = this.byFolded.get(folded);
+    if (!member) {
+      if (this.byFolded.size >= this.keysMax) {
+        this.isOverfull = true;
+        return undefined;
+      }
+      member = new Member(folded, this.byKey);
+      this.byFolded.set(folded, member);
+    }
+    const spelling = { member, count: 0 };
+    this.byKey.set(key, spelling);
+    return spelling;
+  }
+}
+
+class Member {
+  count = 0;
+  /** Sum of its positions in the objects. */
+  positions = 0;
+  readonly values = new Values();
+  readonly folded: string;
+  private readonly spellings: Map<string, { member: Member; count: number }>;
+
+  constructor(folded: string, spellings: Map<string, { member: Member; count: number }>) {
+    this.folded = folded;
+    this.spellings = spellings;
+  }
+
+  /** Its commonest spelling. */
+  key(): string {
+    let best = { key: this.folded, count: -1 };
+    for (const [key, { member, count }] of this.spellings) {
+      if (member !== this) continue;
+      if (count > best.count || (count === best.count && key < best.key)) best = { key, count };
+    }
+    return best.key;
+  }
+}
+
+/** The values that stand in one place. */
+class Values {
+  private booleans = 0;
+  private numbers = 0;
+  private strings = 0;
+  private arrays = 0;
+  private objects = 0;
+  /** What all numbers so far are: in a bigint, of at most 38 digits and no fraction, given back by a double. */
+  private areBigints = true;
+  private areIntegers = true;
+  private areDoubles = true;
+  /** What all strings so far are. */
+  private areDates = true;
+  private areLocalTimes = true;
+  private areInstants = true;
+  private elements: Values | undefined;
+  private members: Members | undefined;
+
+  observe(value: JsonValue): void {
+    if (value === null) return;
+    if (typeof value === "string") this.string(value);
+    else if (value instanceof JsonNumber) this.number(value);
+    else if (typeof value === "boolean") this.booleans++;
+    else if (Array.isArray(value)) {
+      this.arrays++;
+      this.elements ??= new Values();
+      for (const element of value) this.elements.observe(element);
+    } else {
+      this.objects++;
+      this.members ??= new Members(STRUCT_KEYS_MAX);
+      if (!this.members.isOverfull) this.members.observe(value);
+    }
+  }
+
+  /** The narrowest type that takes them all; undefined where there is no value but null. */
+  type(): Type | undefined {
+    const kinds = [this.booleans, this.numbers, this.strings, this.arrays, this.objects].filter(
+      (count) => count > 0,
+    );
+    if (kinds.length === 0) return undefined;
+    if (kinds.length > 1) return { kind: "string" };
+    if (this.booleans > 0) return { kind: "boolean" };
+    if (this.numbers > 0) return this.numberType();
+    if (this.strings > 0) return this.stringType();
+    if (this.arrays > 0) return { kind: "array", element: this.elements?.type() ?? { kind: "string" } };
+    return this.objectType();
+  }
+
+  private string(text: string): void {
+    this.strings++;
+    if (!(this.areDates || this.areLocalTimes || this.areInstants)) return;
+    const isDated = text.length >= 10 && text.charCodeAt(4) === 0x2d;
+    if (this.areDates && !(isDated && parseDate(text) !== undefined)) this.areDates = false;
+    if (!(this.areLocalTimes || this.areInstants)) return;
+    const instant = isDated ? parseTimestamp(text, "UTC") : undefined;
+    const isWhole = instant?.isExact ?? false;
+    const hasZone = isWhole && /(?:Z|[+-]\d\d:?\d\d)$/.test(text);
+    if (!isWhole || hasZone) this.areLocalTimes = false;
+    if (!isWhole || !hasZone) this.areInstants = false;
+  }
+
+  private number(number: JsonNumber): void {
+    const { text } = number;
+    this.numbers++;
+    if (text.length < 16 && /^-?[0-9]+$/.test(text)) return;
+    const exact = number.isFinite ? parseDecimal(text) : undefined;
+    const integer = exact && toInteger(exact, 38);
+    if (integer === undefined) this.areIntegers = false;
+    if (integer === undefined || BigInt.asIntN(64, integer) !== integer) this.areBigints = false;
+    if (number.isFinite && toDouble(text) === undefined) this.areDoubles = false;
+  }
+
+  private numberType(): Type {
+    if (this.areBigints) return { kind: "bigint" };
+    if (this.areIntegers) return { kind: "decimal", precision: 38, scale: 0 };
+    return { kind: this.areDoubles ? "double" : "string" };
+  }
+
+  private stringType(): Type {
+    if (this.areDates) return { kind: "date" };
+    return { kind: this.areLocalTimes || this.areInstants ? "timestamp" : "string" };
+  }
+
+  private objectType(): Type {
+    const members = this.members as Members;
+    if (members.isOverfull) return { kind: "string" };
+    const fields: Omit<Field, "name">[] = [];
+    for (const member of members.inOrder()) {
+      if (member.count < this.objects * STRUCT_KEY_SHARE_MIN) return { kind: "string" };
+      const type = member.values.type();
+      if (type) fields.push({ key: member.key(), type });
+    }
+    if (fields.length === 0) return { kind: "string" };
+    const names = uniqueNames(
+      fields.map(({ key }) => key),
+      [],
+    );
+    return { kind: "struct", fields: fields.map((field, i) => ({ name: names[i] as string, ...field })) };
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * The column types, once. They are Athena's; every other notation (Hive, DuckDB, Parquet) is derived
+ * from this one in `hive.ts` and `engine/duckdb`.
+ */
+export type Type =
+  | { kind: "boolean" }
+  | { kind: "int" }
+  | { kind: "bigint" }
+  | { kind: "double" }
+  | { kind: "decimal"; precision: number; scale: number }
+  | { kind: "string" }
+  /** Milliseconds, UTC. `epoch` lets numbers through as seconds or milliseconds since 1970. */
+  | { kind: "timestamp"; epoch?: "s" | "ms"; zone?: string }
+  | { kind: "date" }
+  | { kind: "array"; element: Type }
+  /** Keys are always strings: a JSON member's key is one. */
+  | { kind: "map"; value: Type }
+  | { kind: "struct"; fields: Field[] };
+
+export interface Field {
+  /** Lower case `[a-z0-9_]`, at most 255 characters. */
+  name: string;
+  /** The member's key in the record; matched by ASCII case folding. Mostly equal to `name`. */
+  key: string;
+  type: Type;
+}
+
+/** One column of tier 1. */
+export interface Column {
+  /** Lower case `[a-z0-9_]`, at most 255 characters; never a partition key nor `_rescued_data`. */
+  name: string;
+  type: Type;
+  /** Where in the record the value is: `["tag"]` for a plain column, longer for a derived one. */
+  path: string[];
+  /** Has a `from:`; such a column holds nothing by itself (DESIGN 4). */
+  derived: boolean;
+  /** The member is a string whose text is JSON, to be parsed into `type`. */
+  jsonString?: boolean;
+  /** A derived column that reads the envelope (`from: ^.logGroup`) and not the record. */
+  envelope?: boolean;
+}
+
+/** A pinned version of a dataset's columns. Versions only ever append columns. */
+export interface Schema {
+  version: number;
+  columns: Column[];
+}
+
+export const RESCUED_COLUMN = "_rescued_data";
+export const ENVELOPE_KEY = "_envelope";
+export const PARTITION_KEYS = ["year", "month", "day", "hour"] as const;
+
+/**
+ * A value as the exact way hands it to the engine, by type:
+ * boolean → boolean; int, double → number; bigint → bigint; decimal → unscaled bigint; string → string;
+ * timestamp → milliseconds since 1970 (number); date → days since 1970 (number); array → Value[];
+ * map → [key, value][]; struct → Value[] in the order of its fields; NULL → null.
+ */
+export type Value = null | boolean | number | bigint | string | Value[] | [string, Value][];
