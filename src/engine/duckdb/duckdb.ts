@@ -1,0 +1,162 @@
+import { HourpackError, reasonOf } from "../../errors.js";
+import { Limiter } from "../../limiter.js";
+import { derivedFrom } from "../../record/grammar.js";
+import { type Column, RESCUED_COLUMN, type Schema } from "../../schema/types.js";
+import type { Engine, RowFiles, RowsDigest, WrittenRows } from "../engine.js";
+import { joinParquet } from "../parquet/join.js";
+import { type Database, openDatabase, sqlName, sqlString } from "./database.js";
+import { duckdbType, jsonTextSql, readType, valueSql } from "./types.js";
+
+export interface DuckdbSettings {
+  /** DuckDB's memory_limit, bytes. */
+  memoryBytes: number;
+  /** Calls at work at a time, one thread each. */
+  concurrency: number;
+  tempDir: string;
+}
+
+/** DuckDB in this process. One thread a conversion measured best beside a download (DESIGN 7). */
+export async function openDuckdb(settings: DuckdbSettings): Promise<Engine> {
+  const database = await openDatabase(":memory:", {
+    memory_limit: `${Math.floor(settings.memoryBytes / (1 << 20))}MiB`,
+    temp_directory: settings.tempDir,
+    preserve_insertion_order: "false",
+    threads: "1",
+  });
+  return new Duckdb(database, new Limiter(settings.concurrency));
+}
+
+class Duckdb implements Engine {
+  private readonly database: Database;
+  private readonly calls: Limiter;
+
+  constructor(database: Database, calls: Limiter) {
+    this.database = database;
+    this.calls = calls;
+  }
+
+  writeRows(files: RowFiles, outPath: string): Promise<WrittenRows> {
+    const { columns } = files.schema;
+    const sources: string[] = [];
+    if (files.accepted !== undefined) sources.push(acceptedSql(files, files.accepted));
+    if (files.exact !== undefined) sources.push(exactSql(columns, files.exact, files.maxLineBytes));
+    return this.copy(sources.join(" UNION ALL "), outPath, {});
+  }
+
+  async merge(
+    paths: string[],
+    columns: Column[],
+    outPath: string,
+    metadata: Record<string, string>,
+  ): Promise<WrittenRows> {
+    const joined = await this.call(`join ${outPath}`, () => joinParquet(paths, outPath, metadata));
+    if (joined) return { path: outPath, rows: joined.rows };
+    return this.copy(partsSql(paths, columns), outPath, metadata);
+  }
+
+  async digest(paths: string[], columns: Column[]): Promise<RowsDigest> {
+    const names = [...columns.map((column) => sqlName(column.name)), RESCUED_COLUMN].join(", ");
+    // Sums of hashes do not depend on the order of rows, and count a row as often as it stands there.
+    const sql = `SELECT count(*)::VARCHAR AS n, coalesce(sum(h::HUGEINT), 0)::VARCHAR AS s,
+      coalesce(sum(hash(h)::HUGEINT), 0)::VARCHAR AS t
+      FROM (SELECT hash(${names}) AS h FROM (${partsSql(paths, columns)}))`;
+    const [row] = await this.call("hash rows", () => this.database.rows(sql));
+    return { rows: Number(row?.n), digest: `${row?.s}-${row?.t}` };
+  }
+
+  close(): Promise<void> {
+    return this.database.close();
+  }
+
+  private async copy(query: string, outPath: string, metadata: Record<string, string>): Promise<WrittenRows> {
+    const pairs = Object.entries(metadata).map(([key, value]) => `${sqlName(key)}: ${sqlString(value)}`);
+    const options = [
+      "FORMAT parquet",
+      "COMPRESSION snappy",
+      "PARQUET_VERSION v1",
+      `ROW_GROUP_SIZE ${ROW_GROUP_ROWS}`,
+      ...(pairs.length > 0 ? [`KV_METADATA {${pairs.join(", ")}}`] : []),
+    ];
+    const sql = `COPY (${query}) TO ${sqlString(outPath)} (${options.join(", ")})`;
+    const [row] = await this.call(`write ${outPath}`, () => this.database.rows(sql));
+    return { path: outPath, rows: Number(row?.Count) };
+  }
+
+  /** Errors of disk and memory are `unavailable`; any other would be a statement or a line we should not have sent. */
+  private async call<T>(doing: string, task: () => Promise<T>): Promise<T> {
+    try {
+      return await this.calls.run(task);
+    } catch (error) {
+      const reason = reasonOf(error);
+      const isResource =
+        /out of memory|no space left|could not write|cannot open file|permission denied/i.test(reason);
+      throw new HourpackError(isResource ? "unavailable" : "internal", `${doing}: ${reason}`, {
+        stage: "convert",
+        cause: error,
+        hint: isResource ? "Give it more memory (--engine-memory) or disk (--spool-dir)." : undefined,
+      });
+    }
+  }
+}
+
+/** Rows in a row group: a quarter million of 600 bytes is 20 to 30 MB of Parquet, read in parallel by engines. */
+const ROW_GROUP_ROWS = 122_880;
+
+/** Raw lines whose members are named by key, in the types that give every accepted value as it is. */
+function acceptedSql(files: RowFiles, path: string): string {
+  const { columns } = files.schema;
+  const plain = columns.filter((column) => !column.derived && column.path[0] !== "");
+  const expressions = columns.map(
+    (column) => `${acceptedValue(column, files.schema)} AS ${sqlName(column.name)}`,
+  );
+  expressions.push(`NULL::VARCHAR AS ${RESCUED_COLUMN}`);
+  const types = plain.map(
+    (column) => [column.path[0] as string, column.jsonString ? "VARCHAR" : readType(column.type)] as const,
+  );
+  return `SELECT ${expressions.join(", ")} FROM ${readLines(path, types, files.maxLineBytes)}`;
+}
+
+function acceptedValue(column: Column, schema: Schema): string {
+  const from = column.derived ? derivedFrom(column, schema) : { column, fields: [] };
+  if (!from || from.column.path[0] === "") return `NULL::${duckdbType(column.type)}`;
+  const member = sqlName(from.column.path[0] as string);
+  const fields = from.fields.map((field) => `.${sqlName(field.name)}`).join("");
+  const source = from.column.jsonString ? jsonTextSql(member, from.column.type) : member;
+  return valueSql(fields === "" ? source : `(${source})${fields}`, column.type, fields === "");
+}
+
+/** Lines by column name; decimals, timestamps and dates are strings that cast exactly. */
+function exactSql(columns: readonly Column[], path: string, maxLineBytes: number): string {
+  const expressions = columns.map(
+    (column) => `CAST(${sqlName(column.name)} AS ${duckdbType(column.type)}) AS ${sqlName(column.name)}`,
+  );
+  const types = columns.map((column) => [column.name, readType(column.type)] as const);
+  return `SELECT ${[...expressions, RESCUED_COLUMN].join(", ")} FROM ${readLines(path, [...types, [RESCUED_COLUMN, "VARCHAR"]], maxLineBytes)}`;
+}
+
+function readLines(path: string, types: (readonly [string, string])[], maxLineBytes: number): string {
+  const columns = types.length > 0 ? types : [["_hourpack_none", "VARCHAR"] as const];
+  const spec = columns.map(([name, type]) => `${sqlString(name)}: ${sqlString(type)}`).join(", ");
+  const objectBytes = Math.max(LINE_BUFFER_BYTES, maxLineBytes * 2 + 1024);
+  return `read_json(${sqlString(path)}, format = 'newline_delimited', records = true, auto_detect = false,
+    maximum_object_size = ${objectBytes}, columns = {${spec}})`;
+}
+
+const LINE_BUFFER_BYTES = 2 << 20;
+
+/**
+ * Files by column name; a column that a file lacks is NULL. No files make no rows. Each column is cast, since DuckDB
+ * reads TIMESTAMP_MILLIS as microseconds.
+ */
+function partsSql(paths: string[], columns: readonly Column[]): string {
+  const all = [
+    ...columns.map(({ name, type }) => ({ name, type: duckdbType(type) })),
+    { name: RESCUED_COLUMN, type: "VARCHAR" },
+  ];
+  const typed = (value: (name: string) => string) =>
+    all.map(({ name, type }) => `CAST(${value(sqlName(name))} AS ${type}) AS ${sqlName(name)}`).join(", ");
+  const none = `SELECT ${typed(() => "NULL")} WHERE false`;
+  if (paths.length === 0) return none;
+  const files = `read_parquet([${paths.map(sqlString).join(", ")}], union_by_name = true, hive_partitioning = false)`;
+  return `SELECT ${typed((name) => name)} FROM (${none} UNION ALL BY NAME SELECT * FROM ${files})`;
+}

@@ -1,0 +1,75 @@
+/** The column types in DuckDB's words. */
+import type { Type } from "../../schema/types.js";
+import { sqlName, sqlString } from "./database.js";
+
+/** The type a column has in the part. TIMESTAMP_MS becomes TIMESTAMP_MILLIS in Parquet (DESIGN 7). */
+export function duckdbType(type: Type): string {
+  return typeText(type, (scalar) => SCALARS[scalar.kind] ?? `DECIMAL(${precisionOf(scalar)})`);
+}
+
+/** The type lines are read in: what DuckDB's JSON reader would re-print or guess is read as text and cast after. */
+export function readType(type: Type): string {
+  return typeText(type, (scalar) =>
+    scalar.kind === "timestamp" || scalar.kind === "date" || scalar.kind === "decimal"
+      ? "VARCHAR"
+      : (SCALARS[scalar.kind] as string),
+  );
+}
+
+/**
+ * From what was read to the column's type. A text with an offset is cast by way of TIMESTAMP_NS: the cast to
+ * TIMESTAMP drops the offset, and the one to TIMESTAMPTZ takes a text without one as local time of the machine. It
+ * spans 1677 to 2262, and the grammar accepts less; below the top it accepts no offsets.
+ */
+export function valueSql(source: string, type: Type, isTop: boolean): string {
+  if (type.kind === "timestamp" && isTop)
+    return `CAST(make_timestamp_ms(epoch_ms(CAST(${source} AS TIMESTAMP_NS))) AS TIMESTAMP_MS)`;
+  return `CAST(${source} AS ${duckdbType(type)})`;
+}
+
+/** A text that is JSON to a struct, in the types that are read. */
+export function jsonTextSql(source: string, type: Type): string {
+  return `json_transform(${source}, ${sqlString(JSON.stringify(structureOf(type)))})`;
+}
+
+type Structure = string | Structure[] | { [name: string]: Structure };
+
+function structureOf(type: Type): Structure {
+  switch (type.kind) {
+    case "array":
+      return [structureOf(type.element)];
+    case "struct":
+      return Object.fromEntries(type.fields.map((field) => [field.key, structureOf(field.type)]));
+    default:
+      return readType(type);
+  }
+}
+
+type Scalar = Exclude<Type, { kind: "array" | "map" | "struct" }>;
+
+const SCALARS: Record<string, string> = {
+  boolean: "BOOLEAN",
+  int: "INTEGER",
+  bigint: "BIGINT",
+  double: "DOUBLE",
+  string: "VARCHAR",
+  timestamp: "TIMESTAMP_MS",
+  date: "DATE",
+};
+
+function precisionOf(type: Scalar): string {
+  return type.kind === "decimal" ? `${type.precision},${type.scale}` : "";
+}
+
+function typeText(type: Type, scalar: (type: Scalar) => string): string {
+  switch (type.kind) {
+    case "array":
+      return `${typeText(type.element, scalar)}[]`;
+    case "map":
+      return `MAP(VARCHAR, ${typeText(type.value, scalar)})`;
+    case "struct":
+      return `STRUCT(${type.fields.map((field) => `${sqlName(field.name)} ${typeText(field.type, scalar)}`).join(", ")})`;
+    default:
+      return scalar(type);
+  }
+}

@@ -1,0 +1,42 @@
+import type { Column, Schema } from "../schema/types.js";
+
+/** Lines that a schema's columns take without loss, ready to become Parquet. */
+export interface RowFiles {
+  schema: Schema;
+  /** NDJSON whose members are the raw records' own; each line was accepted by the schema's grammar. */
+  accepted: string | undefined;
+  /** NDJSON by column name, as `writeRow` makes it. */
+  exact: string | undefined;
+  /** The longest line in either, bytes. */
+  maxLineBytes: number;
+}
+
+export interface WrittenRows {
+  path: string;
+  rows: number;
+}
+
+/** A set of rows, told apart from any other set without regard to order. */
+export interface RowsDigest {
+  rows: number;
+  digest: string;
+}
+
+/** The embedded database that reads and writes Parquet. One for a process; calls may overlap. */
+export interface Engine {
+  /** Lines to one Parquet file with the schema's columns and `_rescued_data`. */
+  writeRows(files: RowFiles, outPath: string): Promise<WrittenRows>;
+  /**
+   * Parquet files into one: Snappy, V1 pages, with this footer metadata. A file may lack columns (they are NULL
+   * then); no files at all make a part of 0 rows.
+   */
+  merge(
+    paths: string[],
+    columns: Column[],
+    outPath: string,
+    metadata: Record<string, string>,
+  ): Promise<WrittenRows>;
+  /** Over these columns and `_rescued_data` of all rows of the files. */
+  digest(paths: string[], columns: Column[]): Promise<RowsDigest>;
+  close(): Promise<void>;
+}
