@@ -1,0 +1,393 @@
+/** A directory as a store: one machine only. What S3 promises by conditional writes is kept here by links and locks. */
+import { createHash, randomBytes } from "node:crypto";
+import type { BigIntStats, Dirent } from "node:fs";
+import { constants } from "node:fs";
+import {
+  type FileHandle,
+  link,
+  lstat,
+  mkdir,
+  open,
+  opendir,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  stat,
+  unlink,
+} from "node:fs/promises";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import { HourpackError, reasonOf } from "../errors.js";
+import { compareUtf8 } from "../listing.js";
+import { withFileLock } from "../lock.js";
+import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
+
+/** Names of files that are still being written: `.hourpack-tmp-<random>`. A crash may leave one; no listing shows them. */
+const TEMPORARY = ".hourpack-tmp-";
+const PAGE_OBJECTS = 1000;
+/** Windows has no such flag. */
+const NO_FOLLOW = constants.O_NOFOLLOW as number | undefined;
+const FOLDERS_MAX = 10_000;
+
+export class LocalStore implements Store {
+  readonly kind = "local";
+  readonly uri: string;
+  private readonly root: string;
+  /** Folders that are known to lie inside the root, links resolved. */
+  private readonly inside = new Set<string>();
+
+  constructor(root: string) {
+    this.root = resolve(root);
+    this.uri = `${this.root}/`;
+  }
+
+  async *list(
+    prefix: string,
+    options: { signal?: AbortSignal; startAfter?: string } = {},
+  ): AsyncGenerator<ObjectInfo[]> {
+    let keys: string[] = [];
+    const folder = prefix.slice(0, prefix.lastIndexOf("/") + 1);
+    for await (const key of this.keysUnder(folder, prefix)) {
+      interrupted(options.signal, `list ${this.uri}${prefix}`);
+      if (options.startAfter !== undefined && compareUtf8(key, options.startAfter) <= 0) continue;
+      keys.push(key);
+      if (keys.length === PAGE_OBJECTS) {
+        yield this.infosOf(keys);
+        keys = [];
+      }
+    }
+    if (keys.length > 0) yield this.infosOf(keys);
+  }
+
+  async listPrefixes(prefix: string, _options: { signal?: AbortSignal } = {}): Promise<string[]> {
+    const folder = prefix.slice(0, prefix.lastIndexOf("/") + 1);
+    const entries = await this.entriesOf(folder);
+    return entries
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => `${folder}${entry.name}/`)
+      .filter((name) => name.startsWith(prefix));
+  }
+
+  async head(key: string): Promise<ObjectHead | undefined> {
+    const stats = await this.statOf(key);
+    if (!stats?.isFile()) return undefined;
+    return { ...infoOf(key, stats), lastModifiedMs: Number(stats.mtimeMs), metadata: {} };
+  }
+
+  async get(key: string, options: GetOptions = {}): Promise<Buffer> {
+    interrupted(options.signal, `read ${this.uri}${key}`);
+    const file = await this.openFile(key);
+    try {
+      // An ETag says how large the file was, and it is compared when the bytes have been read.
+      const etag = options.etag ?? etagOf(await file.stat({ bigint: true }));
+      const fileBytes = sizeOf(etag);
+      const start = options.range?.start ?? 0;
+      const end = Math.min(options.range?.end ?? fileBytes, fileBytes);
+      const sizeBytes = Math.max(0, end - start);
+      const bytes = (options.allocate ?? Buffer.allocUnsafe)(sizeBytes).subarray(0, sizeBytes);
+      const { bytesRead } =
+        bytes.length > 0 ? await file.read(bytes, 0, bytes.length, start) : { bytesRead: 0 };
+      if (etagOf(await file.stat({ bigint: true })) !== etag)
+        throw this.changed(key, "ETag changed since it was listed");
+      if (bytesRead !== bytes.length) throw this.changed(key, "it changed while it was read");
+      return bytes;
+    } catch (error) {
+      if (error instanceof HourpackError) throw error;
+      throw this.failed(error, `read ${this.uri}${key}`);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async put(key: string, body: Uint8Array | { path: string }, options: PutOptions = {}): Promise<PutOutcome> {
+    interrupted(options.signal, `write ${this.uri}${key}`);
+    const path = await this.pathOf(key);
+    const temporary = join(dirname(path), TEMPORARY + randomBytes(8).toString("hex"));
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      await this.pathOf(key);
+      await writeWhole(temporary, body);
+      const outcome = await this.publish(temporary, path, key, options);
+      await syncFolder(dirname(path));
+      return outcome;
+    } catch (error) {
+      if (error instanceof HourpackError) throw error;
+      throw this.failed(error, `write ${path}`);
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  }
+
+  async delete(key: string, options: { etag?: string } = {}): Promise<void> {
+    const path = await this.pathOf(key);
+    try {
+      if (options.etag !== undefined) {
+        const stats = await this.statOf(key);
+        if (stats && etagOf(stats) !== options.etag) throw this.changed(key, "ETag changed");
+      }
+      await unlink(path);
+    } catch (error) {
+      if (isMissing(error)) return;
+      if (error instanceof HourpackError) throw error;
+      throw this.failed(error, `delete ${path}`);
+    }
+  }
+
+  async honoursConditions(): Promise<boolean> {
+    return true;
+  }
+
+  async honoursConditionalDeletes(): Promise<boolean> {
+    return true;
+  }
+
+  async dropUnfinished(prefix: string, beforeMs: number): Promise<number> {
+    const folder = prefix.slice(0, prefix.lastIndexOf("/") + 1);
+    let dropped = 0;
+    for (const entry of await this.entriesOf(folder)) {
+      const key = folder + entry.name;
+      if (entry.isDirectory() && (key.startsWith(prefix) || prefix.startsWith(`${key}/`))) {
+        dropped += await this.dropUnfinished(`${key}/`, beforeMs);
+      } else if (entry.name.startsWith(TEMPORARY)) {
+        const stats = await this.statOf(key);
+        if (!stats || Number(stats.mtimeMs) >= beforeMs) continue;
+        await this.delete(key);
+        dropped++;
+      }
+    }
+    return dropped;
+  }
+
+  async close(): Promise<void> {}
+
+  /** `link` creates only where nothing is; a replacement compares and renames under a lock of the kernel. */
+  private async publish(
+    temporary: string,
+    path: string,
+    key: string,
+    { condition }: PutOptions,
+  ): Promise<PutOutcome> {
+    if (condition === undefined) {
+      await rename(temporary, path);
+    } else if ("absent" in condition) {
+      try {
+        await link(temporary, path);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "EEXIST")
+          return { outcome: "refused", reason: "it exists" };
+        throw error;
+      }
+    } else {
+      const lockPath = join(this.root, "_hourpack", "locks", `${hashOf(key)}.lock`);
+      const replaced = await withFileLock(lockPath, async () => {
+        const stats = await this.statOf(key);
+        if (!stats || etagOf(stats) !== condition.etag) return false;
+        await rename(temporary, path);
+        return true;
+      });
+      if (!replaced) return { outcome: "refused", reason: "it is another version" };
+    }
+    const stats = await stat(path, { bigint: true });
+    return { outcome: "written", etag: etagOf(stats) };
+  }
+
+  /** Keys in UTF-8 order: a folder sorts as its name with a slash, since that is how its keys begin. */
+  private async *keysUnder(folder: string, prefix: string): AsyncGenerator<string> {
+    for (const name of await this.namesOf(folder)) {
+      const key = folder + name;
+      if (name.endsWith("/")) {
+        if (key.startsWith(prefix) || prefix.startsWith(key)) yield* this.keysUnder(key, prefix);
+      } else if (key.startsWith(prefix) && !name.startsWith(TEMPORARY)) {
+        yield key;
+      }
+    }
+  }
+
+  /** In UTF-8 order; folders with a slash. Read a few at a time: a million entries at once take hundreds of megabytes. */
+  private async namesOf(folder: string): Promise<string[]> {
+    const path = await this.pathOf(folder);
+    const names: string[] = [];
+    try {
+      for await (const entry of await opendir(path, { bufferSize: 1024 }))
+        names.push(entry.isDirectory() ? `${entry.name}/` : entry.name);
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw this.failed(error, `list ${path}`);
+    }
+    return names.sort(compareUtf8);
+  }
+
+  private async entriesOf(folder: string): Promise<Dirent[]> {
+    const path = await this.pathOf(folder);
+    try {
+      return await readdir(path, { withFileTypes: true });
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw this.failed(error, `list ${path}`);
+    }
+  }
+
+  /** A page's worth at a time, so that the disk is asked by several threads. */
+  private async infosOf(keys: string[]): Promise<ObjectInfo[]> {
+    const stats = await Promise.all(keys.map((key) => this.statOf(key)));
+    return keys.flatMap((key, i) => {
+      const found = stats[i];
+      return found?.isFile() ? [infoOf(key, found)] : [];
+    });
+  }
+
+  /** Links at a known place are not followed unseen: one call tells that a file is none, and all of it. */
+  private async statOf(key: string): Promise<BigIntStats | undefined> {
+    const known = this.knownPath(key);
+    const path = known ?? (await this.pathOf(key));
+    try {
+      const found = await (known === undefined ? stat : lstat)(path, { bigint: true });
+      return found.isSymbolicLink() ? await stat(await this.pathOf(key), { bigint: true }) : found;
+    } catch (error) {
+      if (error instanceof HourpackError) throw error;
+      if (isMissing(error)) return undefined;
+      throw this.failed(error, `look at ${path}`);
+    }
+  }
+
+  private async openFile(key: string): Promise<FileHandle> {
+    const known = NO_FOLLOW === undefined ? undefined : this.knownPath(key);
+    try {
+      if (known !== undefined) return await open(known, constants.O_RDONLY | (NO_FOLLOW ?? 0));
+    } catch (error) {
+      if (isMissing(error)) throw this.changed(key, "it is gone");
+      if ((error as NodeJS.ErrnoException).code !== "ELOOP") throw this.failed(error, `read ${known}`);
+    }
+    const path = await this.pathOf(key);
+    try {
+      return await open(path, "r");
+    } catch (error) {
+      if (isMissing(error)) throw this.changed(key, "it is gone");
+      throw this.failed(error, `read ${path}`);
+    }
+  }
+
+  /** The path of a key in a folder whose links have been looked at; the file itself may be a link. */
+  private knownPath(key: string): string | undefined {
+    if (!isPlain(key)) throw this.escaped(key);
+    const path = join(this.root, key);
+    return this.inside.has(dirname(path)) ? path : undefined;
+  }
+
+  /** Refuses a key that leaves the root, by its segments or by a link. */
+  private async pathOf(key: string): Promise<string> {
+    if (!isPlain(key)) throw this.escaped(key);
+    const path = join(this.root, key);
+    const folder = dirname(path);
+    let real: string;
+    let root: string;
+    try {
+      [real, root] = [await realOf(path), await realOf(this.root)];
+    } catch (error) {
+      throw this.failed(error, `look at ${path}`);
+    }
+    if (real !== root && !real.startsWith(root + sep)) throw this.escaped(key);
+    if (folder.startsWith(this.root) && this.inside.size < FOLDERS_MAX && (await isFolder(folder)))
+      this.inside.add(folder);
+    return path;
+  }
+
+  private escaped(key: string): HourpackError {
+    return new HourpackError("invalid", `the key ${JSON.stringify(key)} leaves the directory ${this.root}`, {
+      location: this.root,
+      hint: "Keys of a directory store stay inside of it, links included.",
+    });
+  }
+
+  private changed(key: string, why: string): HourpackError {
+    return new HourpackError("conflict", `read ${this.uri}${key}: ${why}`, { location: this.uri + key });
+  }
+
+  private failed(error: unknown, doing: string): HourpackError {
+    const code = (error as NodeJS.ErrnoException).code ?? "";
+    return new HourpackError("unavailable", `${doing}: ${reasonOf(error)}`, {
+      location: relative(process.cwd(), this.root) || ".",
+      cause: error,
+      hint: HINTS[code] ?? "Check the directory and its disk.",
+    });
+  }
+}
+
+const HINTS: Record<string, string> = {
+  ENOSPC: "The disk is full: free some space; nothing was published.",
+  EACCES: "Give this user the right to read and write there.",
+  EPERM: "Give this user the right to read and write there.",
+  EROFS: "The file system is read-only: choose another tier-1 directory.",
+  ENOTDIR: "A file stands where a folder is needed.",
+};
+
+/** Size, modification time in nanoseconds and inode: any replacement or rewrite changes one of them. */
+function etagOf(stats: BigIntStats): string {
+  return `${stats.size}-${stats.mtimeNs}-${stats.ino}`;
+}
+
+function sizeOf(etag: string): number {
+  return Number(etag.slice(0, etag.indexOf("-")));
+}
+
+function infoOf(key: string, stats: BigIntStats): ObjectInfo {
+  return { key, sizeBytes: Number(stats.size), etag: etagOf(stats) };
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ENOENT";
+}
+
+function interrupted(signal: AbortSignal | undefined, doing: string): void {
+  if (signal?.aborted)
+    throw new HourpackError("interrupted", `${doing}: interrupted`, { cause: signal.reason });
+}
+
+function isPlain(key: string): boolean {
+  return !/(^|\/)\.\.?(\/|$)|^\/|\0/.test(key);
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+}
+
+/** The path with links resolved; of one that is not there yet, the nearest folder above that is. */
+async function realOf(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (!isMissing(error) || dirname(path) === path) throw error;
+    return join(await realOf(dirname(path)), path.slice(dirname(path).length + 1));
+  }
+}
+
+async function writeWhole(path: string, body: Uint8Array | { path: string }): Promise<void> {
+  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o666);
+  try {
+    if (body instanceof Uint8Array) await file.writeFile(body);
+    else {
+      const source = await open(body.path, "r");
+      for await (const chunk of source.createReadStream({ highWaterMark: 1 << 20 }))
+        await file.appendFile(chunk);
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+function hashOf(key: string): string {
+  return createHash("sha256").update(key).digest("hex").slice(0, 32);
+}

@@ -1,0 +1,104 @@
+/** What went wrong at S3, in one sentence with the remedy. */
+import { HourpackError, isHourpackError } from "../errors.js";
+
+interface SdkError {
+  name?: string;
+  Code?: string;
+  code?: string;
+  message?: string;
+  cause?: unknown;
+  $metadata?: { httpStatusCode?: number; clockSkewCorrected?: boolean };
+  $retryable?: { throttling?: boolean };
+}
+
+export function codeOf(error: unknown): string {
+  const { Code, name, code } = (error ?? {}) as SdkError;
+  return Code ?? (name && name !== "Error" ? name : (code ?? ""));
+}
+
+export function statusOf(error: unknown): number | undefined {
+  return (error as SdkError | undefined)?.$metadata?.httpStatusCode;
+}
+
+/** The answer to a HEAD has no body that could name the code: expired credentials, or a clock that was set meanwhile. */
+export function mayHaveExpired(error: unknown): boolean {
+  const isNameless = (error as SdkError | undefined)?.Code === undefined;
+  return codeOf(error) === "ExpiredToken" || (isNameless && [400, 403].includes(statusOf(error) ?? 0));
+}
+
+const NETWORK =
+  /^(ECONNRESET|ECONNREFUSED|EPIPE|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|ECONNABORTED|UND_ERR_(SOCKET|CONNECT_TIMEOUT|HEADERS_TIMEOUT|BODY_TIMEOUT|RES_CONTENT_LENGTH_MISMATCH))$/;
+const THROTTLED =
+  /^(SlowDown|Throttling|ThrottlingException|RequestLimitExceeded|TooManyRequests|RequestTimeout|RequestTimeTooSkewed|InternalError|ServiceUnavailable|TimeoutError)$/;
+
+/** Whether another try may end otherwise: no answer, a broken one, throttling, an error of the server. */
+export function isTransient(error: unknown): boolean {
+  if (isHourpackError(error)) return error.kind === "unavailable";
+  const status = statusOf(error);
+  if (status === 429 || (status !== undefined && status >= 500)) return true;
+  // The SDK has set its clock by the answer.
+  if ((error as SdkError).$metadata?.clockSkewCorrected) return true;
+  const { code, message, cause } = error as SdkError;
+  return (
+    THROTTLED.test(codeOf(error)) ||
+    NETWORK.test(code ?? "") ||
+    NETWORK.test((cause as SdkError | undefined)?.code ?? "") ||
+    /socket hang up|aborted|premature|unexpected end|XML parse error/i.test(message ?? "")
+  );
+}
+
+const HINTS: [RegExp, (bucket: string) => string][] = [
+  [/^NoSuchBucket$/, (bucket) => `Create the bucket ${bucket}, or mend its name in the configuration.`],
+  [
+    /^(InvalidAccessKeyId|SignatureDoesNotMatch)$/,
+    () => "The credentials are wrong: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile.",
+  ],
+  [/^ExpiredToken$/, () => "The credentials have expired: renew them (for SSO, `aws sso login`)."],
+  [
+    /^(AccessDenied|Forbidden|403)$/,
+    (bucket) =>
+      `Grant these credentials access to ${bucket}: ListBucket, GetObject, and PutObject where it writes.`,
+  ],
+  [
+    /^(PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraintException)$/,
+    () => "The bucket is in another region: set s3.region (or AWS_REGION) to it.",
+  ],
+  [
+    /^(CredentialsProviderError|NoCredentials)$/,
+    () => "No credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role.",
+  ],
+  [/^RequestTimeTooSkewed$/, () => "This machine's clock is off by more than 15 minutes: set it."],
+];
+
+export function s3Error(
+  error: unknown,
+  doing: string,
+  location: string,
+  context: { bucket: string; endpoint?: string; signal?: AbortSignal },
+): HourpackError {
+  if (context.signal?.aborted)
+    return new HourpackError("interrupted", `${doing} ${location}: interrupted`, { location });
+  const code = codeOf(error);
+  const status = statusOf(error);
+  const { message = "", code: systemCode = "" } = error as SdkError;
+  const isNetwork = NETWORK.test(systemCode) || systemCode === "ENOTFOUND";
+  const known = HINTS.find(([pattern]) => pattern.test(code));
+  const isNoRegion = /region is missing/i.test(message);
+  const reason = isNetwork
+    ? `no connection to ${context.endpoint ?? "S3"} (${systemCode})`
+    : status === 403 && !known
+      ? "the store refused these credentials (403)"
+      : `${message || code || "no answer"}${status ? ` (${status} ${code})` : ""}`;
+  const hint = known
+    ? known[1](context.bucket)
+    : isNetwork
+      ? `Is the store running at ${context.endpoint ?? "the AWS endpoint"}, and can this machine reach it?`
+      : isNoRegion
+        ? "Set s3.region or AWS_REGION."
+        : status === 403
+          ? // The answer to a HEAD has no body that would tell.
+            `Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile, and that they may use the bucket ${context.bucket}: ListBucket, GetObject, and PutObject where it writes.`
+          : "The store did not answer as it should; the next run goes on from here.";
+  const kind = isNoRegion ? "invalid" : "unavailable";
+  return new HourpackError(kind, `${doing} ${location}: ${reason}`, { location, hint, cause: error });
+}

@@ -1,0 +1,378 @@
+/** A bucket of S3, MinIO or a look-alike, over the official SDK. */
+
+import { channel } from "node:diagnostics_channel";
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import type { ListMultipartUploadsCommandInput, S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
+import pRetry from "p-retry";
+import { ulid } from "ulid";
+import type { S3Settings } from "../config/settings.js";
+import { HourpackError } from "../errors.js";
+import { honoursDeletes, honoursWrites } from "./probe.js";
+import { codeOf, isTransient, mayHaveExpired, s3Error, statusOf } from "./s3-errors.js";
+import { ObjectReader, unquoted } from "./s3-get.js";
+import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
+
+type Sdk = typeof import("@aws-sdk/client-s3");
+
+export interface S3StoreOptions {
+  /** Keys in a page of a listing; S3 allows 1 to 1000. */
+  pageKeys?: number;
+}
+
+/** Opens no connection yet. Credentials and region come from the SDK's chain unless the settings name a region. */
+export async function openS3Store(
+  bucket: string,
+  settings: S3Settings,
+  options: S3StoreOptions = {},
+): Promise<Store> {
+  const [sdk, { NodeHttpHandler }] = await Promise.all([
+    import("@aws-sdk/client-s3"),
+    import("@smithy/node-http-handler"),
+  ]);
+  const config: S3ClientConfig = {
+    ...(settings.endpoint ? { endpoint: settings.endpoint } : {}),
+    ...(settings.region ? { region: settings.region } : {}),
+    forcePathStyle: settings.forcePathStyle ?? false,
+    // Retries happen in one place, `call` below, where the body of a GET is covered, too.
+    maxAttempts: 1,
+    // Newer checksums by default are more than MinIO of some years ago and other look-alikes take.
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    followRegionRedirects: true,
+    requestHandler: new NodeHttpHandler({
+      connectionTimeout: Math.min(settings.timeoutMs, 10_000),
+      requestTimeout: settings.timeoutMs,
+      throwOnRequestTimeout: true,
+      // A body that stops coming, too: requestTimeout ends with the first header.
+      socketTimeout: settings.timeoutMs,
+      socketAcquisitionWarningTimeout: 600_000,
+      httpAgent: { maxSockets: settings.concurrency + 8, keepAlive: true },
+      httpsAgent: { maxSockets: settings.concurrency + 8, keepAlive: true },
+    }),
+  };
+  return new S3Store(bucket, settings, sdk, new sdk.S3Client(config), options.pageKeys ?? 1000);
+}
+
+/** Whoever counts requests that are tried again listens here. */
+const retries = channel("hourpack:retry");
+
+/** Files above this go up in parts of this size. */
+const PART_BYTES = 16 << 20;
+const CONFLICTS_MAX = 5;
+
+class S3Store implements Store {
+  readonly kind = "s3";
+  readonly uri: string;
+  private readonly bucket: string;
+  private readonly settings: S3Settings;
+  private readonly sdk: Sdk;
+  private readonly client: S3Client;
+  private readonly pageKeys: number;
+  private readonly probes = new Map<string, Promise<boolean>>();
+  private readonly reader: ObjectReader;
+
+  constructor(bucket: string, settings: S3Settings, sdk: Sdk, client: S3Client, pageKeys: number) {
+    this.bucket = bucket;
+    this.settings = settings;
+    this.sdk = sdk;
+    this.client = client;
+    this.pageKeys = pageKeys;
+    this.uri = `s3://${bucket}/`;
+    this.reader = new ObjectReader(bucket, settings, sdk, client);
+  }
+
+  async *list(
+    prefix: string,
+    options: { signal?: AbortSignal; startAfter?: string } = {},
+  ): AsyncGenerator<ObjectInfo[]> {
+    let token: string | undefined;
+    do {
+      const input = {
+        ...this.target(),
+        Prefix: prefix,
+        MaxKeys: this.pageKeys,
+        // A key may hold characters that XML cannot.
+        EncodingType: "url" as const,
+        ContinuationToken: token,
+        StartAfter: token === undefined ? options.startAfter : undefined,
+      };
+      const page = await this.call("list", prefix, options.signal, (abortSignal) =>
+        this.client.send(new this.sdk.ListObjectsV2Command(input), { abortSignal }),
+      );
+      yield (page.Contents ?? []).map((object) => ({
+        key: decodeKey(object.Key, page.EncodingType),
+        sizeBytes: object.Size ?? 0,
+        etag: unquoted(object.ETag),
+      }));
+      token = page.IsTruncated ? page.NextContinuationToken : undefined;
+    } while (token !== undefined);
+  }
+
+  async listPrefixes(prefix: string, options: { signal?: AbortSignal } = {}): Promise<string[]> {
+    const prefixes: string[] = [];
+    let token: string | undefined;
+    do {
+      const input = {
+        ...this.target(),
+        Prefix: prefix,
+        Delimiter: "/",
+        EncodingType: "url" as const,
+        ContinuationToken: token,
+      };
+      const page = await this.call("list", prefix, options.signal, (abortSignal) =>
+        this.client.send(new this.sdk.ListObjectsV2Command(input), { abortSignal }),
+      );
+      for (const common of page.CommonPrefixes ?? [])
+        prefixes.push(decodeKey(common.Prefix, page.EncodingType));
+      token = page.IsTruncated ? page.NextContinuationToken : undefined;
+    } while (token !== undefined);
+    return prefixes;
+  }
+
+  async head(key: string, options: { signal?: AbortSignal } = {}): Promise<ObjectHead | undefined> {
+    return this.call("head", key, options.signal, async (abortSignal) => {
+      try {
+        const input = { ...this.target(), Key: key };
+        const head = await this.client.send(new this.sdk.HeadObjectCommand(input), { abortSignal });
+        return {
+          key,
+          sizeBytes: head.ContentLength ?? 0,
+          etag: unquoted(head.ETag),
+          lastModifiedMs: head.LastModified?.getTime() ?? 0,
+          metadata: head.Metadata ?? {},
+        };
+      } catch (error) {
+        if (statusOf(error) === 404) return undefined;
+        throw error;
+      }
+    });
+  }
+
+  async get(key: string, options: GetOptions = {}): Promise<Buffer> {
+    try {
+      return await this.reader.get(key, options);
+    } catch (error) {
+      const isTriedAgain = isTransient(error) || mayHaveExpired(error);
+      if (options.signal?.aborted || !isTriedAgain) throw this.told(error, "read", key, options.signal);
+      retries.publish({ location: this.uri + key });
+    }
+    return this.call("read", key, options.signal, (signal) => this.reader.get(key, { ...options, signal }));
+  }
+
+  /**
+   * A retry after a lost answer can be refused by one's own success; who wrote what is there a HEAD tells, since the
+   * object's metadata name its attempt.
+   */
+  async put(key: string, body: Uint8Array | { path: string }, options: PutOptions = {}): Promise<PutOutcome> {
+    const sizeBytes = body instanceof Uint8Array ? body.length : (await stat(body.path)).size;
+    const write = sizeBytes > PART_BYTES ? this.putParts.bind(this) : this.putWhole.bind(this);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const etag = await this.call("write", key, options.signal, (abortSignal) =>
+          write(key, body, sizeBytes, options, abortSignal),
+        );
+        return { outcome: "written", etag };
+      } catch (error) {
+        const code = codeOf(error instanceof HourpackError ? error.cause : error);
+        const status = statusOf(error instanceof HourpackError ? error.cause : error);
+        if (status === 412) return { outcome: "refused", reason: "another version is there (412)" };
+        const isGone = code === "NoSuchKey" && options.condition !== undefined && "etag" in options.condition;
+        if (isGone || code === "NoSuchUpload")
+          return { outcome: "refused", reason: `the version to replace is gone (${code})` };
+        // S3 answers 409 where two conditional writes meet: a new upload under the same condition.
+        if (status === 409 && attempt < CONFLICTS_MAX) continue;
+        if (status === 409) return { outcome: "refused", reason: "others are writing it (409)" };
+        throw error;
+      }
+    }
+  }
+
+  async delete(key: string, options: { etag?: string; signal?: AbortSignal } = {}): Promise<void> {
+    const input = {
+      ...this.target(),
+      Key: key,
+      IfMatch: options.etag === undefined ? undefined : `"${options.etag}"`,
+    };
+    await this.call("delete", key, options.signal, async (abortSignal) => {
+      try {
+        await this.client.send(new this.sdk.DeleteObjectCommand(input), { abortSignal });
+      } catch (error) {
+        if (statusOf(error) === 412) throw this.changed(key, "ETag changed");
+        if (codeOf(error) !== "NoSuchKey") throw error;
+      }
+    });
+  }
+
+  honoursConditions(prefix: string): Promise<boolean> {
+    return this.probed(`writes ${prefix}`, () => honoursWrites(this, `${prefix}_hourpack/probe/${ulid()}`));
+  }
+
+  honoursConditionalDeletes(prefix: string): Promise<boolean> {
+    return this.probed(`deletes ${prefix}`, () => honoursDeletes(this, `${prefix}_hourpack/probe/${ulid()}`));
+  }
+
+  async dropUnfinished(
+    prefix: string,
+    beforeMs: number,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<number> {
+    const { signal } = options;
+    let dropped = 0;
+    let marker: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {};
+    while (marker) {
+      const input: ListMultipartUploadsCommandInput = { ...this.target(), Prefix: prefix, ...marker };
+      const page = await this.call("list uploads", prefix, signal, (abortSignal) =>
+        this.client.send(new this.sdk.ListMultipartUploadsCommand(input), { abortSignal }),
+      );
+      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+        if (!Key || !UploadId || !Initiated || Initiated.getTime() >= beforeMs) continue;
+        await this.call("drop the unfinished upload of", Key, signal, (abortSignal) =>
+          this.client
+            .send(new this.sdk.AbortMultipartUploadCommand({ ...this.target(), Key, UploadId }), {
+              abortSignal,
+            })
+            .catch((error) => {
+              if (codeOf(error) !== "NoSuchUpload") throw error;
+            }),
+        );
+        dropped++;
+      }
+      marker = page.IsTruncated
+        ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
+        : undefined;
+    }
+    return dropped;
+  }
+
+  async close(): Promise<void> {
+    await this.reader.close();
+    this.client.destroy();
+  }
+
+  /** Asks once in the store's life, and again where there was no answer. */
+  private probed(name: string, ask: () => Promise<boolean>): Promise<boolean> {
+    let probe = this.probes.get(name);
+    if (!probe) {
+      probe = ask();
+      this.probes.set(name, probe);
+      probe.catch(() => this.probes.delete(name));
+    }
+    return probe;
+  }
+
+  private async putWhole(
+    key: string,
+    body: Uint8Array | { path: string },
+    sizeBytes: number,
+    options: PutOptions,
+    abortSignal: AbortSignal | undefined,
+  ): Promise<string> {
+    const input = {
+      ...this.writeInput(key, options),
+      Body: body instanceof Uint8Array ? body : createReadStream(body.path),
+      ContentLength: sizeBytes,
+    };
+    const put = await this.client.send(new this.sdk.PutObjectCommand(input), { abortSignal });
+    return unquoted(put.ETag);
+  }
+
+  /** The condition is that of CompleteMultipartUpload; parts of a failed upload are dropped. */
+  private async putParts(
+    key: string,
+    body: Uint8Array | { path: string },
+    _sizeBytes: number,
+    options: PutOptions,
+    abortSignal: AbortSignal | undefined,
+  ): Promise<string> {
+    const { Upload } = await import("@aws-sdk/lib-storage");
+    const upload = new Upload({
+      client: this.client,
+      partSize: PART_BYTES,
+      queueSize: 2,
+      params: {
+        ...this.writeInput(key, options),
+        Body: body instanceof Uint8Array ? body : createReadStream(body.path),
+      },
+    });
+    const abort = () => void upload.abort();
+    abortSignal?.addEventListener("abort", abort, { once: true });
+    try {
+      return unquoted((await upload.done()).ETag);
+    } finally {
+      abortSignal?.removeEventListener("abort", abort);
+    }
+  }
+
+  private writeInput(key: string, options: PutOptions) {
+    const { write } = this.settings;
+    const { condition } = options;
+    return {
+      ...this.target(),
+      Key: key,
+      ContentType: options.contentType,
+      Metadata: options.metadata,
+      IfNoneMatch: condition && "absent" in condition ? "*" : undefined,
+      IfMatch: condition && "etag" in condition ? `"${condition.etag}"` : undefined,
+      ServerSideEncryption: write.serverSideEncryption,
+      SSEKMSKeyId: write.kmsKeyId,
+      StorageClass: write.storageClass as never,
+      Tagging: write.tags && new URLSearchParams(write.tags).toString(),
+    };
+  }
+
+  private target() {
+    return { Bucket: this.bucket, ExpectedBucketOwner: this.settings.expectedBucketOwner };
+  }
+
+  /** One request with its retries: jittered backoff, within the budget. What fails to the end is told as our error. */
+  private async call<T>(
+    doing: string,
+    key: string,
+    signal: AbortSignal | undefined,
+    task: (signal: AbortSignal | undefined) => Promise<T>,
+  ): Promise<T> {
+    let renewals = 0;
+    try {
+      return await pRetry(() => task(signal), {
+        retries: RETRIES_MAX,
+        minTimeout: 200,
+        maxTimeout: 5000,
+        randomize: true,
+        maxRetryTime: this.settings.retryBudgetMs,
+        signal,
+        shouldRetry: async ({ error }) => {
+          const isExpired = renewals < RENEWALS_MAX && mayHaveExpired(error);
+          if (isExpired) {
+            renewals++;
+            await this.client.config.credentials({ forceRefresh: true });
+          }
+          const isRetried = isExpired || isTransient(error);
+          if (isRetried) retries.publish({ location: this.uri + key });
+          return isRetried;
+        },
+      });
+    } catch (error) {
+      throw this.told(error, doing, key, signal);
+    }
+  }
+
+  private told(error: unknown, doing: string, key: string, signal: AbortSignal | undefined): HourpackError {
+    if (error instanceof HourpackError) return error;
+    const { bucket } = this;
+    return s3Error(error, doing, this.uri + key, { bucket, endpoint: this.settings.endpoint, signal });
+  }
+
+  private changed(key: string, why: string): HourpackError {
+    return new HourpackError("conflict", `read ${this.uri}${key}: ${why}`, { location: this.uri + key });
+  }
+}
+
+const RETRIES_MAX = 8;
+/** A refusal without a reason may be a clock that the SDK has just set by a wrong one: twice, and it is right again. */
+const RENEWALS_MAX = 3;
+
+/** With `EncodingType: url` S3 sends keys form-encoded and says so; versitygw does neither. */
+function decodeKey(key: string | undefined, encoding: string | undefined): string {
+  return encoding === "url" ? decodeURIComponent((key ?? "").replaceAll("+", " ")) : (key ?? "");
+}

@@ -1,0 +1,84 @@
+/** One object in a listing. ETags are opaque here and carry no quotes. */
+export interface ObjectInfo {
+  key: string;
+  sizeBytes: number;
+  etag: string;
+}
+
+export interface ObjectHead extends ObjectInfo {
+  lastModifiedMs: number;
+  /** User metadata, keys in lower case. Always empty on a directory, which has nowhere to keep it. */
+  metadata: Record<string, string>;
+}
+
+/** `absent`: only where nothing is there yet. `etag`: only over this very version. */
+export type PutCondition = { absent: true } | { etag: string };
+
+export interface PutOptions {
+  condition?: PutCondition;
+  metadata?: Record<string, string>;
+  contentType?: string;
+  signal?: AbortSignal;
+}
+
+/** `refused`: the condition did not hold (412, 409 to its end, or NoSuchKey under an ETag). Nothing was written. */
+export type PutOutcome = { outcome: "written"; etag: string } | { outcome: "refused"; reason: string };
+
+export interface GetOptions {
+  /** Read only this version; another one throws `conflict`. */
+  etag?: string;
+  /** Bytes from `start` up to and without `end`. */
+  range?: { start: number; end: number };
+  /** As it was listed: a body of another size is never returned. */
+  sizeBytes?: number;
+  /** Where the bytes go: a buffer of at least this size, overwritten. A new one where absent. */
+  allocate?: (sizeBytes: number) => Buffer;
+  signal?: AbortSignal;
+}
+
+/**
+ * A bucket, or a directory that stands for one. Keys are relative to it, use `/` and never begin with one.
+ *
+ * Errors, for every verb: `unavailable` (no answer, throttled to the end, access denied, bucket missing; with a
+ * hint), `invalid` (a key that would leave a directory's root), `interrupted` (the signal). Retries happen inside.
+ */
+export interface Store {
+  readonly kind: "s3" | "local";
+  /** `s3://bucket/` or `/an/absolute/dir/`: prefix for messages; `uri + key` names an object. */
+  readonly uri: string;
+
+  /** Pages of objects whose key begins with `prefix`, in UTF-8 byte order of the key over all pages. */
+  list(prefix: string, options?: { signal?: AbortSignal; startAfter?: string }): AsyncIterable<ObjectInfo[]>;
+
+  /** The names directly under `prefix` (a listing with the delimiter `/`): `year=2022/`, … with trailing slash, prefix included. */
+  listPrefixes(prefix: string, options?: { signal?: AbortSignal }): Promise<string[]>;
+
+  /** Undefined where there is no such object. */
+  head(key: string, options?: { signal?: AbortSignal }): Promise<ObjectHead | undefined>;
+
+  /** The object's bytes. Missing, or another version than `etag`: `conflict`. A short body is never returned. */
+  get(key: string, options?: GetOptions): Promise<Buffer>;
+
+  /** Writes whole or not at all. A file is streamed, in parts where it is big. An unknown outcome throws `unavailable`. */
+  put(key: string, body: Uint8Array | { path: string }, options?: PutOptions): Promise<PutOutcome>;
+
+  /** Deletes; a missing object is no error. With `etag`, only this version (throws `conflict`). */
+  delete(key: string, options?: { etag?: string; signal?: AbortSignal }): Promise<void>;
+
+  /**
+   * Drops what writes to keys under `prefix` left unfinished before `beforeMs`: multipart uploads, temporary files.
+   * Returns how many. (MinIO lists uploads for an exact key only.)
+   */
+  dropUnfinished(prefix: string, beforeMs: number, options?: { signal?: AbortSignal }): Promise<number>;
+
+  /** Whether `delete` with an ETag spares another version, found out like `honoursConditions`. MinIO ignores it. */
+  honoursConditionalDeletes(prefix: string): Promise<boolean>;
+
+  /**
+   * Whether conditional writes are enforced, found out by really trying under `<prefix>_hourpack/probe/…`.
+   * The result is remembered for the store's life.
+   */
+  honoursConditions(prefix: string): Promise<boolean>;
+
+  close(): Promise<void>;
+}

@@ -1,0 +1,249 @@
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { compareUtf8 } from "../../src/listing.js";
+import { LocalStore } from "../../src/store/local.js";
+import { openS3Store } from "../../src/store/s3.js";
+import type { ObjectInfo, Store } from "../../src/store/store.js";
+import {
+  createBucket,
+  credentialsEnv,
+  type S3Server,
+  s3Settings,
+  startMinio,
+  startVersitygw,
+} from "../support/minio.js";
+
+interface Subject {
+  store: Store;
+  isS3: boolean;
+  stop(): Promise<void>;
+}
+
+async function s3Subject(start: () => Promise<S3Server>): Promise<Subject> {
+  const server = await start();
+  Object.assign(process.env, credentialsEnv(server));
+  const bucket = await createBucket(server);
+  const store = await openS3Store(bucket, s3Settings(server), { pageKeys: 2 });
+  const stop = async () => {
+    await store.close();
+    await server.stop();
+  };
+  return { store, isS3: true, stop };
+}
+
+async function localSubject(): Promise<Subject> {
+  const root = mkdtempSync(join(tmpdir(), "hourpack-store-"));
+  const stop = async () => rmSync(root, { recursive: true, force: true });
+  return { store: new LocalStore(root), isS3: false, stop };
+}
+
+async function listAll(store: Store, prefix: string): Promise<ObjectInfo[]> {
+  const found: ObjectInfo[] = [];
+  for await (const page of store.list(prefix)) found.push(...page);
+  return found;
+}
+
+const bytes = (text: string) => Buffer.from(text);
+
+describe.each([
+  ["MinIO", () => s3Subject(startMinio)],
+  ["versitygw", () => s3Subject(startVersitygw)],
+  ["a directory", localSubject],
+])("a store over %s", (_, make) => {
+  let subject: Subject;
+  let store: Store;
+  beforeAll(async () => {
+    subject = await make();
+    store = subject.store;
+  });
+  afterAll(() => subject?.stop());
+
+  it("lists page after page, in UTF-8 order of the keys", async () => {
+    const names = [
+      "a",
+      "a.b",
+      "a/b",
+      "a0",
+      "é",
+      "😀",
+      "\uffee",
+      "sp ace",
+      "plus+",
+      "per%20cent",
+      "quo'te\"",
+      "a/b/c",
+      "z=1/y=2/x",
+    ];
+    const keys = names.map((name) => `list/${name}.json`);
+    for (const key of keys) await store.put(key, bytes(key));
+    const listed = await listAll(store, "list/");
+    expect(listed.map(({ key }) => key)).toEqual([...keys].sort(compareUtf8));
+    expect(listed.map(({ sizeBytes }) => sizeBytes)).toEqual(
+      [...keys].sort(compareUtf8).map((key) => Buffer.byteLength(key)),
+    );
+    for (const { key, etag } of listed) expect((await store.get(key, { etag })).toString()).toBe(key);
+  });
+
+  it("lists by a prefix that is no folder, and nothing where nothing is", async () => {
+    for (const key of ["pre/fix-1", "pre/fix-2/x", "pre/other"]) await store.put(key, bytes("1"));
+    expect((await listAll(store, "pre/fix")).map(({ key }) => key)).toEqual(["pre/fix-1", "pre/fix-2/x"]);
+    expect(await listAll(store, "nothing/")).toEqual([]);
+    expect(await store.listPrefixes("pre/")).toEqual(["pre/fix-2/"]);
+  });
+
+  it("heads what is there, and tells what is not", async () => {
+    const put = await store.put("head/a", bytes("12345"), { metadata: { "hourpack-attempt": "A1" } });
+    const head = await store.head("head/a");
+    expect(head).toMatchObject({
+      key: "head/a",
+      sizeBytes: 5,
+      etag: put.outcome === "written" ? put.etag : "",
+    });
+    expect(head?.metadata).toEqual(subject.isS3 ? { "hourpack-attempt": "A1" } : {});
+    expect(Math.abs(Date.now() - (head?.lastModifiedMs ?? 0))).toBeLessThan(60_000);
+    expect(await store.head("head/b")).toBeUndefined();
+  });
+
+  it("reads whole objects, ranges and empty ones", async () => {
+    await store.put("get/a", bytes("0123456789"));
+    await store.put("get/empty", bytes(""));
+    expect((await store.get("get/a")).toString()).toBe("0123456789");
+    expect((await store.get("get/a", { range: { start: 2, end: 5 } })).toString()).toBe("234");
+    expect((await store.get("get/empty")).length).toBe(0);
+  });
+
+  it("reads only the version that was listed", async () => {
+    await store.put("version/a", bytes("one"));
+    const [before] = await listAll(store, "version/");
+    await store.put("version/a", bytes("other"));
+    await expect(store.get("version/a", { etag: before?.etag })).rejects.toMatchObject({ kind: "conflict" });
+    await store.delete("version/a");
+    await expect(store.get("version/a")).rejects.toMatchObject({ kind: "conflict", message: /it is gone/ });
+    await store.delete("version/a");
+  });
+
+  it("lets one of 20 racing creators win, and leaves what it wrote", async () => {
+    const puts = await Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        store.put("race/create", bytes(`writer ${i}`), { condition: { absent: true } }),
+      ),
+    );
+    const winners = puts.flatMap((put, i) => (put.outcome === "written" ? [i] : []));
+    expect(winners).toHaveLength(1);
+    expect((await store.get("race/create")).toString()).toBe(`writer ${winners[0]}`);
+  });
+
+  it("lets one of 20 replacers of one version win", async () => {
+    await store.put("race/replace", bytes("old"));
+    const etag = (await store.head("race/replace"))?.etag ?? "";
+    const puts = await Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        store.put("race/replace", bytes(`writer ${i}`), { condition: { etag } }),
+      ),
+    );
+    const winners = puts.flatMap((put, i) => (put.outcome === "written" ? [i] : []));
+    expect(winners).toHaveLength(1);
+    expect((await store.get("race/replace")).toString()).toBe(`writer ${winners[0]}`);
+  });
+
+  it("refuses to replace what is not there", async () => {
+    const put = await store.put("race/nothing", bytes("x"), { condition: { etag: "0".repeat(32) } });
+    expect(put.outcome).toBe("refused");
+    expect(await store.head("race/nothing")).toBeUndefined();
+  });
+
+  it("writes a file of many parts, whole and under a condition", async () => {
+    const dir = mkdtempSync(join(tmpdir(), "hourpack-put-"));
+    const path = join(dir, "big");
+    const big = Buffer.alloc(40 << 20, "0123456789abcdef");
+    writeFileSync(path, big);
+    const metadata = { "hourpack-attempt": "B1" };
+    const first = await store.put("big/a", { path }, { condition: { absent: true }, metadata });
+    expect(first.outcome).toBe("written");
+    expect((await store.get("big/a")).equals(big)).toBe(true);
+    if (subject.isS3) expect((await store.head("big/a"))?.metadata).toEqual(metadata);
+    expect((await store.put("big/a", { path }, { condition: { absent: true } })).outcome).toBe("refused");
+    const etag = (await store.head("big/a"))?.etag ?? "";
+    expect((await store.put("big/a", { path }, { condition: { etag: "0".repeat(32) } })).outcome).toBe(
+      "refused",
+    );
+    expect((await store.put("big/a", { path }, { condition: { etag } })).outcome).toBe("written");
+    rmSync(dir, { recursive: true });
+  });
+
+  it("honours conditions, and leaves no trace of having asked", async () => {
+    expect(await store.honoursConditions("probe/")).toBe(true);
+    expect(await listAll(store, "probe/")).toEqual([]);
+  });
+
+  it("stops at a signal", async () => {
+    const signal = AbortSignal.abort();
+    await expect(store.get("get/a", { signal })).rejects.toMatchObject({ kind: "interrupted" });
+  });
+});
+
+describe("what S3 refuses is told with the remedy", () => {
+  let server: S3Server;
+  beforeAll(async () => {
+    server = await startMinio();
+    Object.assign(process.env, credentialsEnv(server));
+  });
+  afterAll(() => server?.stop());
+
+  const quick = { retryBudgetMs: 300, timeoutMs: 2000 };
+
+  it("a missing bucket", async () => {
+    const store = await openS3Store("no-such-bucket", s3Settings(server, quick));
+    await expect(listAll(store, "")).rejects.toMatchObject({
+      kind: "unavailable",
+      hint: /Create the bucket no-such-bucket/,
+    });
+  });
+
+  it("a wrong secret, which is never told", async () => {
+    const secret = "not-the-secret-at-all";
+    process.env["AWS_SECRET_ACCESS_KEY"] = secret;
+    const bucket = "any-bucket";
+    const store = await openS3Store(bucket, s3Settings(server, quick));
+    const error = await listAll(store, "").catch((caught) => caught);
+    process.env["AWS_SECRET_ACCESS_KEY"] = server.secretAccessKey;
+    expect(error).toMatchObject({ kind: "unavailable", hint: /credentials are wrong/ });
+    expect(`${error.message}${error.hint}${error.stack}`).not.toContain(secret);
+  });
+
+  it("an endpoint where nobody listens", async () => {
+    const store = await openS3Store("any-bucket", s3Settings({ endpoint: "http://127.0.0.1:9" }, quick));
+    await expect(listAll(store, "")).rejects.toMatchObject({
+      kind: "unavailable",
+      message: /no connection/,
+      hint: /running/,
+    });
+  });
+});
+
+describe("a directory keeps to its root", () => {
+  const root = mkdtempSync(join(tmpdir(), "hourpack-root-"));
+  const outside = mkdtempSync(join(tmpdir(), "hourpack-outside-"));
+  writeFileSync(join(outside, "secret"), "s");
+  symlinkSync(outside, join(root, "link"));
+  const store = new LocalStore(root);
+
+  symlinkSync(join(outside, "secret"), join(root, "alias"));
+
+  it("does not list through a link that leaves it", async () => {
+    await expect(listAll(store, "link/")).rejects.toMatchObject({ kind: "invalid" });
+  });
+
+  it.each(["../x", "a/../../x", "a\0b", "link/secret", "./x", "alias"])("refuses %j", async (key) => {
+    await expect(store.get(key)).rejects.toMatchObject({ kind: "invalid" });
+    await expect(store.put(key, bytes("x"))).rejects.toMatchObject({ kind: "invalid" });
+  });
+
+  it("shows no file that is still being written", async () => {
+    const folder = mkdtempSync(join(root, "in-"));
+    writeFileSync(join(folder, ".hourpack-tmp-0123"), "half");
+    expect(await listAll(store, "in-")).toEqual([]);
+  });
+});
