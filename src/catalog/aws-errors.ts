@@ -1,0 +1,25 @@
+import { HourpackError, reasonOf } from "../errors.js";
+
+/** What went wrong at an AWS catalog, in one sentence with the remedy. */
+export function awsError(
+  error: unknown,
+  doing: string,
+  service: string,
+  signal: AbortSignal | undefined,
+): HourpackError {
+  if (error instanceof HourpackError) return error;
+  const { name = "", code = "" } = error as { name?: string; code?: string };
+  if (signal?.aborted) return new HourpackError("interrupted", `${doing}: interrupted`, { cause: error });
+  const hint = /AccessDenied/.test(name)
+    ? `Grant these credentials the ${service} actions of deploy/iam-policy.json.`
+    : /Credentials|ExpiredToken|UnrecognizedClient|InvalidSignature/.test(name)
+      ? "The credentials are missing, wrong or expired: renew them."
+      : /ECONN|ENOTFOUND|TimeoutError/.test(name + code)
+        ? `Can this machine reach ${service}? Check catalog.endpoint and catalog.region.`
+        : "What is published stays published; the next run registers it.";
+  return new HourpackError("unavailable", `${doing}: ${reasonOf(error)} (${name || code})`, {
+    stage: "register",
+    hint,
+    cause: error,
+  });
+}

@@ -1,0 +1,43 @@
+import type { Hour } from "../hour.js";
+import type { Type } from "../schema/types.js";
+
+export interface TableColumn {
+  name: string;
+  type: Type;
+  /** In a raw table: the member's key, where it is another than the name. */
+  key?: string;
+}
+
+/** A table as the catalog should know it. Partitions are always year, month, day, hour as int. */
+export interface TableSpec {
+  database: string;
+  name: string;
+  /** `parquet`: tier 1. `json`: the raw objects through the OpenX JSON SerDe. */
+  format: "parquet" | "json";
+  /** The table's own location, with a trailing slash: an `s3://` URI or an absolute directory. */
+  location: string;
+  /** Data columns without the partition keys; for `parquet`, `_rescued_data` string comes last. */
+  columns: TableColumn[];
+  /** Where an hour's data lies, with a trailing slash. */
+  partitionLocation(hour: Hour): string;
+  /** Where set, partition projection replaces registration: the template that `storage.location.template` takes. */
+  projection?: { locationTemplate: string; firstYear: number; lastYear: number };
+}
+
+export interface PartitionSync {
+  added: number;
+  /** Partitions whose location was another one, or that stood under a second spelling. Each is named in `notes`. */
+  corrected: number;
+  unchanged: number;
+  notes: string[];
+}
+
+/** Glue, Athena, a local DuckDB file, or nothing. Errors: `unavailable`, `invalid`, `interrupted`. */
+export interface Catalog {
+  readonly kind: "local" | "glue" | "athena" | "none";
+  /** Creates the database and table, or brings the table's columns and properties in step. True where it wrote. */
+  ensureTable(table: TableSpec, options?: { signal?: AbortSignal }): Promise<boolean>;
+  /** Brings these hours' partitions in step; looks them up in bulk and writes only differences. */
+  syncPartitions(table: TableSpec, hours: Hour[], options?: { signal?: AbortSignal }): Promise<PartitionSync>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,165 @@
+/**
+ * A DuckDB file whose views read tier 1. A DuckDB file that one process has open no other can open, so the file is
+ * changed aside and renamed, and only where a view differs.
+ */
+import { existsSync } from "node:fs";
+import { copyFile, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { CatalogSettings } from "../config/settings.js";
+import { openDatabase, sqlName, sqlString } from "../engine/duckdb/database.js";
+import { duckdbType } from "../engine/duckdb/types.js";
+import { HourpackError, reasonOf } from "../errors.js";
+import type { Hour } from "../hour.js";
+import { isSkippedKey, partitionPrefix } from "../layout.js";
+import { withFileLock } from "../lock.js";
+import { PARTITION_KEYS } from "../schema/types.js";
+import type { Store } from "../store/store.js";
+import type { Catalog, PartitionSync, TableSpec } from "./catalog.js";
+
+type LocalSettings = Extract<CatalogSettings, { type: "local" }>;
+
+/** The store that an `s3://` location lies in, and its prefix there. */
+export type StoreAt = (uri: string) => Promise<{ store: Store; prefix: string }>;
+
+export class LocalCatalog implements Catalog {
+  readonly kind = "local";
+  private readonly settings: LocalSettings;
+  private readonly storeAt: StoreAt;
+
+  constructor(settings: LocalSettings, storeAt: StoreAt) {
+    this.settings = settings;
+    this.storeAt = storeAt;
+  }
+
+  async ensureTable(table: TableSpec, _options: { signal?: AbortSignal } = {}): Promise<boolean> {
+    const sql = await this.viewSql(table);
+    return sql === undefined ? false : this.changeAside(table, sql);
+  }
+
+  /** The view reads folders, so a partition of a directory is there with its part; those of S3 are copied beside the file. */
+  async syncPartitions(
+    table: TableSpec,
+    hours: Hour[],
+    options: { signal?: AbortSignal } = {},
+  ): Promise<PartitionSync> {
+    const sync: PartitionSync = { added: 0, corrected: 0, unchanged: 0, notes: [] };
+    if (table.format !== "parquet" || !isS3(table.location)) return { ...sync, unchanged: hours.length };
+    for (const hour of hours) {
+      const copied = await this.copyPartition(table, hour, options.signal);
+      if (copied) sync.added++;
+      else sync.unchanged++;
+    }
+    await this.ensureTable(table);
+    return sync;
+  }
+
+  async close(): Promise<void> {}
+
+  /** Undefined where there is nothing to look at: raw objects of S3. */
+  private async viewSql(table: TableSpec): Promise<string | undefined> {
+    if (table.format === "json") return isS3(table.location) ? undefined : rawViewSql(table);
+    const folder = isS3(table.location) ? this.copiesOf(table) : table.location;
+    const glob = `${folder.replace(/\/+$/, "")}/year=*/month=*/day=*/hour=*/*.parquet`;
+    return partsViewSql(table, (await hasParts(folder)) ? glob : undefined);
+  }
+
+  private async changeAside(table: TableSpec, sql: string): Promise<boolean> {
+    const { path, database } = this.settings;
+    const view = `${sqlName(database)}.${sqlName(table.name)}`;
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      return await withFileLock(`${path}.lock`, async () => {
+        // One name, since the lock has one holder: what a killed one left is in nobody's way.
+        const aside = `${path}.new`;
+        for (const leftover of [aside, `${aside}.wal`]) await rm(leftover, { force: true });
+        if (existsSync(path)) await copyFile(path, aside);
+        const file = await openDatabase(aside);
+        let isSame: boolean;
+        try {
+          await file.run(`CREATE SCHEMA IF NOT EXISTS ${sqlName(database)}`);
+          const before = await file.rows(
+            `SELECT comment FROM duckdb_views() WHERE schema_name = ${sqlString(database)} AND view_name = ${sqlString(table.name)}`,
+          );
+          isSame = before[0]?.["comment"] === sql;
+          if (!isSame) {
+            await file.run(`CREATE OR REPLACE VIEW ${view} AS ${sql}`);
+            await file.run(`COMMENT ON VIEW ${view} IS ${sqlString(sql)}`);
+            await file.run("CHECKPOINT");
+          }
+        } finally {
+          await file.close();
+        }
+        if (isSame) await rm(aside, { force: true });
+        else await rename(aside, path);
+        return !isSame;
+      });
+    } catch (error) {
+      if (error instanceof HourpackError) throw error;
+      throw new HourpackError("unavailable", `write the catalog ${path}: ${reasonOf(error)}`, {
+        stage: "register",
+        location: path,
+        cause: error,
+        hint: "Check that its folder can be written and that it is a DuckDB file; `hourpack register` makes it anew.",
+      });
+    }
+  }
+
+  /** True where the part was new or another version. A copy is named by its ETag. */
+  private async copyPartition(table: TableSpec, hour: Hour, signal?: AbortSignal): Promise<boolean> {
+    const { store, prefix } = await this.storeAt(table.partitionLocation(hour));
+    const folder = join(this.copiesOf(table), partitionPrefix(hour));
+    const wanted = new Map<string, { key: string; etag: string }>();
+    for await (const page of store.list(prefix, { signal })) {
+      for (const { key, etag } of page) {
+        if (!isSkippedKey(key)) wanted.set(`${etag.replace(/[^0-9a-zA-Z-]/g, "_")}.parquet`, { key, etag });
+      }
+    }
+    const present = existsSync(folder) ? await readdir(folder) : [];
+    let hasCopied = false;
+    for (const [name, { key, etag }] of wanted) {
+      if (present.includes(name)) continue;
+      await mkdir(folder, { recursive: true });
+      const temporary = join(folder, `.${name}.${process.pid}`);
+      await writeFile(temporary, await store.get(key, { etag, signal }));
+      await rename(temporary, join(folder, name));
+      hasCopied = true;
+    }
+    for (const name of present) if (!wanted.has(name)) await rm(join(folder, name), { force: true });
+    return hasCopied;
+  }
+
+  private copiesOf(table: TableSpec): string {
+    return join(`${this.settings.path}.parts`, table.name);
+  }
+}
+
+function isS3(location: string): boolean {
+  return location.startsWith("s3://");
+}
+
+async function hasParts(folder: string): Promise<boolean> {
+  if (!existsSync(folder)) return false;
+  for (const name of await readdir(folder, { recursive: true }))
+    if (/(^|\/)year=.*\.parquet$/.test(name)) return true;
+  return false;
+}
+
+/** All declared columns in their types, whichever of them the files have, then the partition keys. */
+function partsViewSql(table: TableSpec, glob: string | undefined): string {
+  const all = [
+    ...table.columns.map(({ name, type }) => ({ name, type: duckdbType(type) })),
+    ...PARTITION_KEYS.map((name) => ({ name, type: "INTEGER" })),
+  ];
+  const typed = (value: (name: string) => string) =>
+    all.map(({ name, type }) => `CAST(${value(sqlName(name))} AS ${type}) AS ${sqlName(name)}`).join(", ");
+  const none = `SELECT ${typed(() => "NULL")} WHERE false`;
+  if (glob === undefined) return none;
+  const hive = PARTITION_KEYS.map((key) => `${key}: INTEGER`).join(", ");
+  const files = `read_parquet(${sqlString(glob)}, hive_partitioning = true, hive_types = {${hive}}, union_by_name = true)`;
+  return `SELECT ${typed((name) => name)} FROM (${none} UNION ALL BY NAME SELECT * FROM ${files})`;
+}
+
+/** The raw objects of a directory, line by line, as they are. */
+function rawViewSql(table: TableSpec): string {
+  return `SELECT filename, content FROM read_text(${sqlString(`${table.location}**`)})`;
+}

@@ -1,0 +1,18 @@
+/** The choice between the catalogs. */
+import type { CatalogSettings } from "../config/settings.js";
+import type { Catalog } from "./catalog.js";
+import type { StoreAt } from "./local.js";
+
+/** `storeAt`: for a local catalog of parts that lie in S3. */
+export async function openCatalog(settings: CatalogSettings, storeAt: StoreAt): Promise<Catalog> {
+  switch (settings.type) {
+    case "none":
+      return new (await import("./none.js")).NoCatalog();
+    case "local":
+      return new (await import("./local.js")).LocalCatalog(settings, storeAt);
+    case "glue":
+      return (await import("./glue.js")).openGlue(settings);
+    case "athena":
+      return (await import("./athena.js")).openAthena(settings);
+  }
+}

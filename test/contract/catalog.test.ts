@@ -1,0 +1,368 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  BatchCreatePartitionCommand,
+  GetPartitionsCommand,
+  GetTableCommand,
+  GlueClient,
+  UpdatePartitionCommand,
+} from "@aws-sdk/client-glue";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openAthena } from "../../src/catalog/athena.js";
+import type { Catalog, TableSpec } from "../../src/catalog/catalog.js";
+import { openGlue } from "../../src/catalog/glue.js";
+import { LocalCatalog } from "../../src/catalog/local.js";
+import { openDatabase, sqlString } from "../../src/engine/duckdb/database.js";
+import { addHours, hoursBetween, parseHour } from "../../src/hour.js";
+import { partitionPrefix } from "../../src/layout.js";
+import { type Moto, startMoto } from "../support/moto.js";
+
+const hour = parseHour("2022-07-26T00");
+let tables = 0;
+
+function spec(more: Partial<TableSpec> = {}): TableSpec {
+  const name = `events_${tables++}`;
+  const location = more.location ?? `s3://lake/${name}/`;
+  return {
+    database: "mmp_db",
+    name,
+    format: "parquet",
+    location,
+    columns: [
+      { name: "id", type: { kind: "bigint" } },
+      { name: "st", type: { kind: "struct", fields: [{ name: "a", key: "a", type: { kind: "string" } }] } },
+    ],
+    partitionLocation: (of) => location + partitionPrefix(of),
+    ...more,
+  };
+}
+
+let moto: Moto;
+beforeAll(async () => {
+  moto = await startMoto();
+  Object.assign(process.env, {
+    AWS_ACCESS_KEY_ID: "test",
+    AWS_SECRET_ACCESS_KEY: "test",
+    AWS_REGION: "us-east-1",
+    AWS_EC2_METADATA_DISABLED: "true",
+  });
+});
+afterAll(() => moto?.stop());
+
+describe("Glue", () => {
+  let catalog: Catalog;
+  let client: GlueClient;
+  beforeAll(async () => {
+    catalog = await openGlue({
+      type: "glue",
+      database: "mmp_db",
+      endpoint: moto.endpoint,
+      region: "us-east-1",
+    });
+    client = new GlueClient({ endpoint: moto.endpoint, region: "us-east-1" });
+  });
+  afterAll(() => catalog?.close());
+
+  const tableOf = async (table: TableSpec) =>
+    (await client.send(new GetTableCommand({ DatabaseName: table.database, Name: table.name }))).Table;
+  const partitionsOf = async (table: TableSpec) =>
+    (await client.send(new GetPartitionsCommand({ DatabaseName: table.database, TableName: table.name })))
+      .Partitions ?? [];
+  const register = (table: TableSpec, Values: string[], Location: string) =>
+    client.send(
+      new BatchCreatePartitionCommand({
+        DatabaseName: table.database,
+        TableName: table.name,
+        PartitionInputList: [{ Values, StorageDescriptor: { Location } }],
+      }),
+    );
+
+  it("creates database and table once, and writes nothing the second time", async () => {
+    const table = spec();
+    expect(await catalog.ensureTable(table)).toBe(true);
+    expect(await catalog.ensureTable(table)).toBe(false);
+    const found = await tableOf(table);
+    expect(found?.StorageDescriptor?.Columns).toMatchObject([
+      { Name: "id", Type: "bigint" },
+      { Name: "st", Type: "struct<a:string>" },
+    ]);
+    expect(found?.PartitionKeys?.map(({ Name, Type }) => `${Name} ${Type}`)).toEqual([
+      "year int",
+      "month int",
+      "day int",
+      "hour int",
+    ]);
+  });
+
+  it("appends columns that are new, and drops none", async () => {
+    const table = spec();
+    await catalog.ensureTable(table);
+    const grown = {
+      ...table,
+      columns: [...table.columns.slice(1), { name: "new", type: { kind: "date" } as const }],
+    };
+    expect(await catalog.ensureTable(grown)).toBe(true);
+    expect((await tableOf(table))?.StorageDescriptor?.Columns?.map(({ Name }) => Name)).toEqual([
+      "id",
+      "st",
+      "new",
+    ]);
+  });
+
+  it("does not take over a table that lies elsewhere", async () => {
+    const table = spec();
+    await catalog.ensureTable(table);
+    await expect(catalog.ensureTable({ ...table, location: "s3://other/" })).rejects.toMatchObject({
+      kind: "invalid",
+      hint: /another table name/,
+    });
+  });
+
+  it("registers hours with values as Glue holds them and locations of two digits", async () => {
+    const table = spec();
+    await catalog.ensureTable(table);
+    expect(await catalog.syncPartitions(table, [hour])).toMatchObject({ added: 1, corrected: 0 });
+    const [partition] = await partitionsOf(table);
+    expect(partition?.Values).toEqual(["2022", "7", "26", "0"]);
+    expect(partition?.StorageDescriptor?.Location).toBe(
+      `${table.location}year=2022/month=07/day=26/hour=00/`,
+    );
+    expect(await catalog.syncPartitions(table, [hour])).toMatchObject({
+      added: 0,
+      corrected: 0,
+      unchanged: 1,
+    });
+  });
+
+  it("registers a month of hours in bulk, and finds them again", async () => {
+    const table = spec();
+    await catalog.ensureTable(table);
+    const hours = hoursBetween(hour, addHours(hour, 744));
+    expect(await catalog.syncPartitions(table, hours)).toMatchObject({ added: 744 });
+    expect(await catalog.syncPartitions(table, hours)).toMatchObject({ added: 0, unchanged: 744 });
+  });
+
+  it("corrects a partition that lies elsewhere, and says so", async () => {
+    const table = spec();
+    await catalog.ensureTable(table);
+    await register(table, ["2022", "7", "26", "0"], "s3://old/place/");
+    const sync = await catalog.syncPartitions(table, [hour]);
+    expect(sync).toMatchObject({
+      added: 0,
+      corrected: 1,
+      notes: [expect.stringContaining("s3://old/place/")],
+    });
+    const [partition] = await partitionsOf(table);
+    expect(partition?.StorageDescriptor?.Location).toBe(table.partitionLocation(hour));
+  });
+
+  it("takes 07 for the same partition, and never has both", async () => {
+    const table = spec();
+    await catalog.ensureTable(table);
+    await register(table, ["2022", "07", "26", "00"], table.partitionLocation(hour));
+    expect(await catalog.syncPartitions(table, [hour])).toMatchObject({
+      added: 0,
+      corrected: 0,
+      unchanged: 1,
+    });
+    await register(table, ["2022", "7", "26", "0"], table.partitionLocation(hour));
+    expect(await catalog.syncPartitions(table, [hour])).toMatchObject({
+      corrected: 1,
+      notes: [expect.stringContaining("removed")],
+    });
+    expect((await partitionsOf(table)).map(({ Values }) => Values)).toEqual([["2022", "07", "26", "00"]]);
+  });
+
+  it("corrects 07 under its own spelling", async () => {
+    const table = spec();
+    await catalog.ensureTable(table);
+    await register(table, ["2022", "07", "26", "00"], "s3://old/place/");
+    expect(await catalog.syncPartitions(table, [hour])).toMatchObject({ corrected: 1 });
+    const [partition, ...more] = await partitionsOf(table);
+    expect(more).toEqual([]);
+    expect(partition?.StorageDescriptor?.Location).toBe(table.partitionLocation(hour));
+  });
+
+  it("puts partition projection on the table instead", async () => {
+    const table = spec({
+      projection: { locationTemplate: "s3://lake/p/year=$" + "{year}/", firstYear: 2020, lastYear: 2030 },
+    });
+    await catalog.ensureTable(table);
+    expect((await tableOf(table))?.Parameters).toMatchObject({
+      "projection.enabled": "true",
+      "projection.year.range": "2020,2030",
+      "projection.hour.digits": "2",
+      "storage.location.template": "s3://lake/p/year=$" + "{year}/",
+    });
+  });
+
+  it("says what it could not reach", async () => {
+    const nowhere = await openGlue({
+      type: "glue",
+      database: "d",
+      endpoint: "http://127.0.0.1:9",
+      region: "us-east-1",
+    });
+    await expect(nowhere.ensureTable(spec())).rejects.toMatchObject({
+      kind: "unavailable",
+      hint: /reach Glue/,
+    });
+  });
+
+  it("leaves what an update by others made", async () => {
+    const table = spec();
+    await catalog.ensureTable(table);
+    await catalog.syncPartitions(table, [hour]);
+    const [partition] = await partitionsOf(table);
+    const input = {
+      Values: partition?.Values,
+      StorageDescriptor: partition?.StorageDescriptor,
+      Parameters: { rows: "5" },
+    };
+    const target = {
+      DatabaseName: table.database,
+      TableName: table.name,
+      PartitionValueList: partition?.Values,
+    };
+    await client.send(new UpdatePartitionCommand({ ...target, PartitionInput: input }));
+    await catalog.syncPartitions(table, [hour]);
+    expect((await partitionsOf(table))[0]?.Parameters).toEqual({ rows: "5" });
+  });
+});
+
+describe("Athena", () => {
+  let catalog: Catalog;
+  beforeAll(async () => {
+    catalog = await openAthena({
+      type: "athena",
+      database: "mmp_db",
+      workgroup: "primary",
+      output: "s3://results/",
+      catalogName: "AwsDataCatalog",
+      endpoint: moto.endpoint,
+      region: "us-east-1",
+      timeoutMs: 10_000,
+    });
+  });
+  afterAll(() => catalog?.close());
+
+  /** What the next statements answer, one after the other. */
+  async function answers(...results: string[][][]): Promise<void> {
+    const body = {
+      account_id: "123456789012",
+      region: "us-east-1",
+      results: results.map((rows) => ({
+        rows: rows.map((row) => ({ Data: row.map((VarCharValue) => ({ VarCharValue })) })),
+        column_info: [],
+      })),
+    };
+    const response = await fetch(`${moto.endpoint}/moto-api/static/athena/query-results`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    expect(response.status).toBe(201);
+  }
+
+  it("creates what is missing, and nothing where all columns are there", async () => {
+    const table = spec();
+    await answers([["column_name", "data_type"]], [], []);
+    expect(await catalog.ensureTable(table)).toBe(true);
+    await answers([
+      ["column_name", "data_type"],
+      ["id", "bigint"],
+      ["st", "row(a varchar)"],
+    ]);
+    expect(await catalog.ensureTable(table)).toBe(false);
+  });
+
+  it("adds columns that are new", async () => {
+    await answers(
+      [
+        ["column_name", "data_type"],
+        ["id", "bigint"],
+      ],
+      [],
+    );
+    expect(await catalog.ensureTable(spec())).toBe(true);
+  });
+
+  it("adds missing partitions, and compares and sets the location of those that are there", async () => {
+    const table = spec();
+    const hours = [hour, addHours(hour, 1), addHours(hour, 2)];
+    await answers(
+      [
+        ["year", "month", "day", "hour"],
+        ["2022", "07", "26", "00"],
+        ["2022", "7", "26", "1"],
+      ],
+      [],
+      [["# Partition Information"], [`Location:           \t${table.partitionLocation(hour)}`]],
+      [["Location:           \ts3://old/place"]],
+      [],
+    );
+    expect(await catalog.syncPartitions(table, hours)).toEqual({
+      added: 1,
+      corrected: 1,
+      unchanged: 1,
+      notes: [expect.stringContaining("s3://old/place")],
+    });
+  });
+});
+
+describe("a DuckDB file", () => {
+  const root = mkdtempSync(join(tmpdir(), "hourpack-catalog-"));
+  const path = join(root, "catalog.duckdb");
+  const catalog = new LocalCatalog({ type: "local", database: "mmp_db", path }, async () => {
+    throw new Error("no S3 here");
+  });
+  afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+  async function query(sql: string): Promise<Record<string, unknown>[]> {
+    const database = await openDatabase(path, { access_mode: "READ_ONLY" });
+    try {
+      return await database.rows(sql);
+    } finally {
+      await database.close();
+    }
+  }
+
+  async function writePart(location: string, of: typeof hour, select: string): Promise<void> {
+    const folder = join(location, partitionPrefix(of));
+    mkdirSync(folder, { recursive: true });
+    const database = await openDatabase(":memory:");
+    await database.run(`COPY (${select}) TO ${sqlString(join(folder, "x.parquet"))} (FORMAT parquet)`);
+    await database.close();
+  }
+
+  it("has a view before there is a part, and reads parts of older columns beside newer ones", async () => {
+    const location = `${join(root, "lake")}/`;
+    const table = spec({
+      location,
+      columns: [
+        { name: "id", type: { kind: "bigint" } },
+        { name: "late", type: { kind: "string" } },
+      ],
+    });
+    expect(await catalog.ensureTable(table)).toBe(true);
+    expect(await query(`SELECT * FROM mmp_db.${table.name}`)).toEqual([]);
+    await writePart(location, hour, "SELECT 1::BIGINT AS id");
+    await writePart(location, addHours(hour, 10), "SELECT 2::BIGINT AS id, 'x' AS late");
+    expect(await catalog.ensureTable(table)).toBe(true);
+    expect(await catalog.ensureTable(table)).toBe(false);
+    expect(await query(`SELECT * FROM mmp_db.${table.name} ORDER BY id`)).toEqual([
+      { id: "1", late: null, year: 2022, month: 7, day: 26, hour: 0 },
+      { id: "2", late: "x", year: 2022, month: 7, day: 26, hour: 10 },
+    ]);
+  });
+
+  it("is changed by two at a time without losing a view", async () => {
+    const specs = Array.from({ length: 6 }, (_, i) => spec({ location: `${join(root, `both${i}`)}/` }));
+    await Promise.all(specs.map((table) => catalog.ensureTable(table)));
+    const views = await query("SELECT view_name FROM duckdb_views() WHERE schema_name = 'mmp_db'");
+    expect(views.map((view) => view["view_name"])).toEqual(
+      expect.arrayContaining(specs.map(({ name }) => name)),
+    );
+  });
+});
