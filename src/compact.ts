@@ -1,0 +1,272 @@
+/** The way of one hour. */
+import { ulid } from "ulid";
+import { withClaim } from "./claim.js";
+import type { Engine } from "./engine/engine.js";
+import { HourpackError, isHourpackError } from "./errors.js";
+import { endMs } from "./hour.js";
+import {
+  EXPIRE_AFTER_MIN_MS,
+  journalPrefix,
+  manifestKey,
+  partKey,
+  quarantineKey,
+  rawPrefix,
+} from "./layout.js";
+import type { Listing } from "./listing.js";
+import { type Manifest, openManifest, type PartFacts, type Published } from "./manifest.js";
+import { type Plan, planHour } from "./plan.js";
+import { recipeOf } from "./recipe.js";
+import { Sifter } from "./record/sift.js";
+import { Shape } from "./schema/inference.js";
+import type { Schema } from "./schema/types.js";
+import { type Batch, Spool } from "./spool.js";
+import { assemble, checkQuarantine } from "./stages/assemble.js";
+import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
+import { headPart, listHour } from "./stages/list.js";
+import { growSchema, pinSchema } from "./stages/pin.js";
+import { publish } from "./stages/publish.js";
+import { type SpoolOptions, spoolObjects } from "./stages/spool.js";
+import { verifyPart } from "./stages/verify.js";
+import { Stopwatch } from "./stopwatch.js";
+import type { HourResult, HourTask } from "./task.js";
+
+/** Two plans are needed where another worker wins the race; more where objects change while they are read. */
+const PLANS_MAX = 5;
+
+/**
+ * Packs one hour, or finds that nothing is to be done. Throws `conflict` where the hour is still changing after
+ * several plans, and whatever its stages throw; nothing is half published then.
+ */
+export async function compactHour(task: HourTask): Promise<HourResult> {
+  const { components } = task;
+  const watch = new Stopwatch();
+  let lost = "";
+  for (let round = 1; round <= PLANS_MAX; round++) {
+    try {
+      const { plan, listing } = await lookAt(task, watch);
+      const result = resultOf(task, plan, listing, watch);
+      if (plan.action !== "scratch" && plan.action !== "merge") return result;
+      const attempt = ulid(components.nowMs());
+      const packed = await withClaim(task, attempt, () => pack(task, attempt, plan, listing, watch));
+      if (!packed) return { ...result, action: "claimed", reason: "another worker is at it" };
+      if (!("lost" in packed)) return { ...result, ...packed };
+      lost = packed.lost;
+    } catch (error) {
+      if (!(error instanceof HourpackError) || error.kind !== "conflict") throw error;
+      lost = error.message;
+    }
+    task.observe({
+      type: "notice",
+      dataset: task.dataset.name,
+      hour: task.hour,
+      text: `planning again: ${lost}`,
+    });
+  }
+  throw new HourpackError(
+    "conflict",
+    `pack ${task.dataset.name} ${task.hour}: still changing after ${PLANS_MAX} plans (${lost})`,
+    {
+      stage: "publish",
+      hint: "Its objects or its part change while they are read; run the hour again later.",
+    },
+  );
+}
+
+/** Stages 1 and 2. The ETag of the part is read before the listing, never after. */
+export async function lookAt(task: HourTask, watch: Stopwatch): Promise<{ plan: Plan; listing: Listing }> {
+  const { dataset, hour, components, signal } = task;
+  const [raw, tier1] = await Promise.all([components.raw(dataset), components.tier1(dataset)]);
+  const key = partKey(dataset.tier1.prefix, dataset.table, hour);
+  return watch.time("list", async () => {
+    const published = await headPart(tier1, key, signal);
+    const listing = await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal });
+    task.observe({
+      type: "listed",
+      dataset: dataset.name,
+      hour,
+      objects: listing.count,
+      bytes: listing.sizeBytes,
+    });
+    const plan = await planHour({
+      hour,
+      listing,
+      published,
+      entries: async function* () {
+        if (published) yield* (await readManifest(task, published)).entries();
+      },
+      expired: () => hasJournal(task),
+      recipe: recipeOf(dataset),
+      request: task.request,
+      notBeforeMs:
+        published && !task.isAsked
+          ? published.lastModifiedMs + components.settings.run.lateSettleMs
+          : undefined,
+      nowMs: components.nowMs(),
+    });
+    return { plan, listing };
+  });
+}
+
+type Packed =
+  | Pick<HourResult, "action" | "part" | "rescued" | "quarantined" | "converted" | "seconds">
+  | { lost: string };
+
+/** Stages 3 to 6. */
+async function pack(
+  task: HourTask,
+  attempt: string,
+  plan: Extract<Plan, { action: "scratch" | "merge" }>,
+  listing: Listing,
+  watch: Stopwatch,
+): Promise<Packed> {
+  const { dataset, hour, components, signal } = task;
+  const [raw, tier1, engine] = await Promise.all([
+    components.raw(dataset),
+    components.tier1(dataset),
+    components.engine(),
+  ]);
+  await components.requireConditions(dataset);
+  const giveSpoolBytes = await components.spoolBytes.take(plan.fetch.sizeBytes);
+  const spool = await Spool.open(components.settings.run.spoolDir, attempt).catch((error) => {
+    giveSpoolBytes();
+    throw error;
+  });
+  try {
+    const batches = spoolObjects(raw, plan.fetch, spool, spoolOptions(task, plan.fetch));
+    const converted = await watch.time("convert", () => convertHour(task, batches, engine, attempt));
+    const base =
+      plan.action === "merge" && plan.published
+        ? { published: plan.published, manifest: await readManifest(task, plan.published) }
+        : undefined;
+    const part = await watch.time("merge", () =>
+      assemble(task, { attempt, fetched: plan.fetch, listing, converted, base, spool, engine, tier1 }),
+    );
+    checkQuarantine(task, part.facts);
+    await watch.time("verify", () => verifyPart(engine, part, part.sources, part.facts.rows));
+    const publication = {
+      ...part,
+      partKey: partKey(dataset.tier1.prefix, dataset.table, hour),
+      partPath: part.path,
+      manifestKey: manifestKey(dataset.tier1.prefix, hour, attempt),
+      quarantineKey: quarantineKey(dataset.tier1.prefix, hour, attempt),
+      replaces: plan.published,
+    };
+    const published = await watch.time("publish", () =>
+      publish(tier1, publication, { nowMs: components.nowMs, signal }),
+    );
+    if (published.outcome === "lost") return { lost: published.reason };
+    const { key, rows, sizeBytes } = published.part;
+    return {
+      action: "packed",
+      part: { key, rows, sizeBytes },
+      rescued: converted.rescued,
+      quarantined: converted.quarantined,
+      converted: {
+        rows: converted.rows,
+        rescued: converted.rescued,
+        quarantined: converted.quarantined,
+      },
+      seconds: watch.seconds(),
+    };
+  } finally {
+    await spool.close();
+    giveSpoolBytes();
+  }
+}
+
+/** Stage 4, against the version pinned at its start; with `unknown: add` the schema then grows by what was met. */
+async function convertHour(
+  task: HourTask,
+  batches: AsyncIterable<Batch>,
+  engine: Engine,
+  attempt: string,
+): Promise<ConvertedHour> {
+  const { dataset, components } = task;
+  const unknown = dataset.unknown === "add" ? new Shape() : undefined;
+  const limits = { maxRecordBytes: components.settings.run.maxRecordBytes };
+  const conversion = (schema: Schema, census?: Shape) => ({
+    schema,
+    sifter: new Sifter(schema, dataset.records, dataset.zone, limits, census),
+  });
+  const pinned = await pinSchema(task, batches, attempt);
+  const converted = await convertBatches(pinned.batches, conversion(pinned.schema, unknown), engine, {
+    keepBatches: unknown !== undefined,
+  });
+  if (!unknown || converted.rescued === 0) return converted;
+  const grown = await growSchema(task, unknown, attempt);
+  return grown.version > pinned.schema.version
+    ? convertAgain(converted, conversion(grown), engine)
+    : converted;
+}
+
+/** Whether `expire` deleted objects of this hour. It never does within a day, so a new hour costs no look. */
+async function hasJournal(task: HourTask): Promise<boolean> {
+  const { dataset, hour, components, signal } = task;
+  if (components.nowMs() < endMs(hour) + EXPIRE_AFTER_MIN_MS) return false;
+  const tier1 = await components.tier1(dataset);
+  for await (const page of tier1.list(journalPrefix(dataset.tier1.prefix, hour), { signal })) {
+    if (page.length > 0) return true;
+  }
+  return false;
+}
+
+/** The manifest that a part names, which invariant 1 says is there. */
+export async function readManifest(task: HourTask, published: Published): Promise<Manifest> {
+  const tier1 = await task.components.tier1(task.dataset);
+  const key = manifestKey(task.dataset.tier1.prefix, task.hour, published.attempt);
+  try {
+    return openManifest(await tier1.get(key, { signal: task.signal }), tier1.uri + key);
+  } catch (error) {
+    if (!isHourpackError(error, "conflict")) throw error;
+    // Another attempt's part may be there by now, whose winner took the old one's files away.
+    const now = await headPart(tier1, published.key, task.signal);
+    if (now?.attempt !== published.attempt) throw error;
+    throw new HourpackError(
+      "data",
+      `read ${tier1.uri}${key}: the part names this manifest, and it is missing`,
+      {
+        stage: "plan",
+        location: tier1.uri + key,
+        hint: "Bring it back from a backup or an older version; or give up rows of raw objects that are gone with --rebuild --from-remainder.",
+        cause: error,
+      },
+    );
+  }
+}
+
+function spoolOptions(task: HourTask, fetched: Listing): SpoolOptions {
+  const { components, dataset, hour, observe, signal } = task;
+  const progress = { objects: 0, bytes: 0 };
+  return {
+    gets: components.gets,
+    getBytes: components.getBytes,
+    memory: components.batchMemory,
+    gunzip: { maxRatio: GUNZIP_RATIO_MAX, maxBytes: GUNZIP_BYTES_MAX },
+    signal,
+    onObject: (object) => {
+      progress.objects++;
+      progress.bytes += object.sizeBytes;
+      const total = { objectsTotal: fetched.count, bytesTotal: fetched.sizeBytes };
+      observe({ type: "progress", dataset: dataset.name, hour, stage: "spool", ...progress, ...total });
+    },
+  };
+}
+
+/** A gzip that grows more than this, or beyond this, is taken for a bomb and quarantined as it lies. */
+const GUNZIP_RATIO_MAX = 200;
+const GUNZIP_BYTES_MAX = 512 << 20;
+
+function resultOf(task: HourTask, plan: Plan, listing: Listing, watch: Stopwatch): HourResult {
+  const published: (PartFacts & Published) | undefined = "published" in plan ? plan.published : undefined;
+  return {
+    dataset: task.dataset.name,
+    hour: task.hour,
+    action: plan.action === "wait" ? "waiting" : plan.action === "empty" ? "empty" : "up to date",
+    reason: plan.reason,
+    objects: listing.count,
+    bytesIn: listing.sizeBytes,
+    changes: "changes" in plan ? plan.changes : undefined,
+    part: published && { key: published.key, rows: published.rows, sizeBytes: published.sizeBytes },
+    seconds: watch.seconds(),
+  };
+}

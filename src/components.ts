@@ -1,0 +1,116 @@
+/** Settings to live parts: the only file that picks implementations. Closes them in reverse. */
+import { availableParallelism } from "node:os";
+import type { Catalog } from "./catalog/catalog.js";
+import type { Dataset, Settings } from "./config/settings.js";
+import type { Engine } from "./engine/engine.js";
+import { HourpackError } from "./errors.js";
+import { type Location, parseLocation, uriOf } from "./layout.js";
+import { Limiter } from "./limiter.js";
+import { BatchMemory } from "./spool.js";
+import type { Store } from "./store/store.js";
+
+export interface Components {
+  readonly settings: Settings;
+  raw(dataset: Dataset): Promise<Store>;
+  tier1(dataset: Dataset): Promise<Store>;
+  /** Started when first asked for: an hour that is up to date needs none. */
+  engine(): Promise<Engine>;
+  catalog(): Promise<Catalog>;
+  /** GETs in flight, and the bytes they fetch, over all hours. */
+  readonly gets: Limiter;
+  readonly getBytes: Limiter;
+  /** Raw bytes that the hours in flight may spool together. */
+  readonly spoolBytes: Limiter;
+  /** For the batches of all hours in flight. */
+  readonly batchMemory: BatchMemory;
+  nowMs(): number;
+  /** Throws `invalid` where tier 1 ignores conditional writes and nobody vouched for a single writer. */
+  requireConditions(dataset: Dataset): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ComponentOptions {
+  /** The clock; the system's where absent. */
+  nowMs?: () => number;
+}
+
+export function openComponents(settings: Settings, options: ComponentOptions = {}): Components {
+  const releasers: (() => Promise<void>)[] = [];
+  /** Makes a part once, when first asked for, and sees that it is closed. */
+  const once = <T extends { close(): Promise<void> }>(make: () => Promise<T>): (() => Promise<T>) => {
+    let made: Promise<T> | undefined;
+    return () => {
+      made ??= make().then(
+        (part) => {
+          releasers.push(() => part.close());
+          return part;
+        },
+        (error) => {
+          // Asked for again, it may be there.
+          made = undefined;
+          throw error;
+        },
+      );
+      return made;
+    };
+  };
+  const stores = new Map<string, () => Promise<Store>>();
+  const storeOf = (location: Location): Promise<Store> => {
+    const id = `${location.scheme}:${location.root}`;
+    let store = stores.get(id);
+    if (!store) {
+      store = once(async () => (await import("./store/open.js")).openStore(location, settings.s3));
+      stores.set(id, store);
+    }
+    return store();
+  };
+  const components: Components = {
+    settings,
+    raw: (dataset) => storeOf(dataset.raw.location),
+    tier1: (dataset) => storeOf(dataset.tier1),
+    engine: once(async () => {
+      const { openDuckdb } = await import("./engine/duckdb/duckdb.js");
+      const { engineMemoryBytes, spoolDir } = settings.run;
+      return openDuckdb({
+        memoryBytes: engineMemoryBytes,
+        concurrency: Math.min(2, availableParallelism()),
+        tempDir: spoolDir,
+      });
+    }),
+    catalog: once(async () =>
+      (await import("./catalog/open.js")).openCatalog(settings.catalog, async (uri) => {
+        const location = parseLocation(uri);
+        return { store: await storeOf(location), prefix: location.prefix };
+      }),
+    ),
+    gets: new Limiter(settings.s3.concurrency),
+    getBytes: new Limiter(GET_BYTES_IN_FLIGHT),
+    batchMemory: new BatchMemory(settings.run.batchBytes, BATCHES_IN_MEMORY + settings.run.hoursInFlight),
+    spoolBytes: new Limiter(settings.run.spoolBytesMax),
+    nowMs: options.nowMs ?? Date.now,
+    requireConditions: async (dataset) => {
+      if (settings.run.singleWriter) return;
+      const store = await components.tier1(dataset);
+      if (await store.honoursConditions(dataset.tier1.prefix)) return;
+      throw new HourpackError(
+        "invalid",
+        `publish to ${uriOf(dataset.tier1)}: the store ignores conditional writes`,
+        {
+          stage: "publish",
+          location: uriOf(dataset.tier1),
+          hint: "Two workers could overwrite each other there. Use a store that honours If-Match, or say --single-writer if only one worker ever writes.",
+        },
+      );
+    },
+    close: async () => {
+      for (const release of releasers.reverse()) await release();
+    },
+  };
+  return components;
+}
+
+/** One fills, one waits and one is converted; besides, each hour may have one that fills. */
+const BATCHES_IN_MEMORY = 2;
+
+/** Bytes of bodies in flight: 32 objects of 2 MB, or one of 64. */
+const GET_BYTES_IN_FLIGHT = 64 << 20;

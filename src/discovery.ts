@@ -1,0 +1,264 @@
+/** What lies under a raw prefix: how its hours are laid out, and what its newest records look like. Reads only. */
+import { HourpackError } from "./errors.js";
+import { isSkippedKey, type RawTemplate, rawBasePrefix } from "./layout.js";
+import { frameObject } from "./record/frame.js";
+import { gunzipWithin } from "./record/gunzip.js";
+import { JsonObject } from "./record/json.js";
+import { parseRecordPath, type RecordPath, ROOT_PATH } from "./record/path.js";
+import { Shape } from "./schema/inference.js";
+import { isValidName } from "./schema/names.js";
+import type { Column } from "./schema/types.js";
+import type { ObjectInfo, Store } from "./store/store.js";
+
+export interface RawLayout {
+  /** With {yyyy} {MM} {dd} {HH}, and the variable's name where there is one; relative to the store. */
+  template: string;
+  /** A level of folders with one hour layout in each, such as android/ and ios/. */
+  variable?: { name: string; values: string[] };
+  /** Prefix of the newest hour (under the first of the variable's values). */
+  newestPrefix: string;
+}
+
+const HOUR_PARTS = ["yyyy", "MM", "dd", "HH"] as const;
+type HourPart = (typeof HOUR_PARTS)[number];
+const RANGES: Record<HourPart, [number, number]> = {
+  yyyy: [1970, 2199],
+  MM: [1, 12],
+  dd: [1, 31],
+  HH: [0, 23],
+};
+
+/** Folders between the prefix and the hours that are looked through; folders looked at on one of them. */
+const DEPTH_MAX = 2;
+const FOLDERS_MAX = 32;
+
+/**
+ * Recognises hours in the names of folders, whatever stands around the digits: `year=2022/month=07/day=26/hour=00/`,
+ * Firehose's `2022/07/26/00/`, `dt=2022-07-26/hour=00/`. Undefined where there are none.
+ */
+export async function findLayout(
+  store: Store,
+  prefix: string,
+  signal?: AbortSignal,
+): Promise<RawLayout | undefined> {
+  return layoutUnder(store, prefix, DEPTH_MAX, signal);
+}
+
+async function layoutUnder(
+  store: Store,
+  prefix: string,
+  depth: number,
+  signal: AbortSignal | undefined,
+): Promise<RawLayout | undefined> {
+  const hours = await hoursUnder(store, prefix, HOUR_PARTS, signal);
+  if (hours) return { template: prefix + hours.template, newestPrefix: hours.newestPrefix };
+  if (depth === 0) return undefined;
+  const found: { folder: string; layout: RawLayout }[] = [];
+  for (const name of (await foldersUnder(store, prefix, signal)).slice(0, FOLDERS_MAX)) {
+    const layout = await layoutUnder(store, name, depth - 1, signal);
+    if (layout) found.push({ folder: name.slice(prefix.length, -1), layout });
+  }
+  const [first] = found;
+  if (!first || found.length === 1) return first?.layout;
+  const below = (one: { folder: string; layout: RawLayout }) =>
+    one.layout.template.slice(prefix.length + one.folder.length + 1);
+  const alike = found.filter((one) => !one.layout.variable && below(one) === below(first));
+  // A value is a part of the table's name, too.
+  const canBeNamed = alike.every(({ folder }) => isValidName(folder.replace(/^\w+=/, "")));
+  return alike.length > 1 && canBeNamed ? withVariable(prefix, alike, below(first)) : first.layout;
+}
+
+/** `platform=android` is a variable `platform`; a bare `android` one that we have no name for. */
+function withVariable(
+  prefix: string,
+  found: { folder: string; layout: RawLayout }[],
+  below: string,
+): RawLayout {
+  const folders = found.map(({ folder }) => folder);
+  const key = /^([A-Za-z_][A-Za-z0-9_]*)=/.exec(folders[0] ?? "")?.[1];
+  const isHive = key !== undefined && folders.every((folder) => folder.startsWith(`${key}=`));
+  const name = isHive ? key : "part";
+  const lead = isHive ? `${key}=` : "";
+  return {
+    template: `${prefix}${lead}{${name}}/${below}`,
+    variable: { name, values: folders.map((folder) => folder.slice(lead.length)) },
+    newestPrefix: found[0]?.layout.newestPrefix ?? prefix,
+  };
+}
+
+/** The newest folders whose names go on with an hour's parts, down to the last of them. */
+async function hoursUnder(
+  store: Store,
+  prefix: string,
+  parts: readonly HourPart[],
+  signal: AbortSignal | undefined,
+): Promise<{ template: string; newestPrefix: string } | undefined> {
+  const folders = (await foldersUnder(store, prefix, signal)).reverse();
+  for (const name of folders) {
+    const level = generalise(name.slice(prefix.length, -1), parts);
+    if (!level) continue;
+    if (level.rest.length === 0) return { template: `${level.text}/`, newestPrefix: name };
+    const deeper = await hoursUnder(store, name, level.rest, signal);
+    if (deeper) return { template: `${level.text}/${deeper.template}`, newestPrefix: deeper.newestPrefix };
+  }
+  return undefined;
+}
+
+/** `year=2022` to `year={yyyy}`, and the parts that are still to come. Undefined where other digits stand in it. */
+export function generalise(
+  folder: string,
+  parts: readonly HourPart[],
+): { text: string; rest: HourPart[] } | undefined {
+  const rest = [...parts];
+  let isPlain = true;
+  const text = folder.replace(/\d+/g, (digits) => {
+    let named = "";
+    let position = 0;
+    while (position < digits.length) {
+      const [part] = rest;
+      const piece = digits.slice(position, position + (part === "yyyy" ? 4 : 2));
+      if (part === undefined || !fits(part, piece)) {
+        isPlain = false;
+        break;
+      }
+      rest.shift();
+      named += `{${part}}`;
+      position += piece.length;
+    }
+    return named;
+  });
+  return isPlain && rest.length < parts.length ? { text, rest } : undefined;
+}
+
+function fits(part: HourPart, digits: string): boolean {
+  const [least, most] = RANGES[part];
+  return digits.length === part.length && Number(digits) >= least && Number(digits) <= most;
+}
+
+async function foldersUnder(
+  store: Store,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
+  const names = await store.listPrefixes(prefix, { signal });
+  return names.filter((name) => !/^[_.]/.test(name.slice(prefix.length))).sort();
+}
+
+/** The newest hour that has a folder of the template; undefined where there is none. */
+export async function newestRawPrefix(
+  store: Store,
+  raw: RawTemplate,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
+  const base = rawBasePrefix(raw);
+  const levels = raw.template.slice(base.length).split("/").slice(0, -1);
+  return newestMatching(store, base, levels, signal);
+}
+
+async function newestMatching(
+  store: Store,
+  prefix: string,
+  levels: string[],
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  const [level, ...deeper] = levels;
+  if (level === undefined) return prefix;
+  const literal = level.replace(/\{[^}]*\}/g, (name) => "0".repeat(name.length - 2));
+  for (const name of (await foldersUnder(store, prefix, signal)).reverse()) {
+    if (name.slice(prefix.length, -1).replace(/\d/g, "0") !== literal.replace(/\d/g, "0")) continue;
+    const newest = await newestMatching(store, name, deeper, signal);
+    if (newest !== undefined) return newest;
+  }
+  return undefined;
+}
+
+export interface Sample {
+  records: RecordPath;
+  columns: Column[];
+  objects: number;
+  objectsInHour: number;
+  recordCount: number;
+  /** Bytes that were no record. */
+  damaged: number;
+}
+
+const SAMPLE_OBJECTS = 64;
+const SAMPLE_BYTES = 32 << 20;
+const LIMITS = { maxRecordBytes: 64 << 20 };
+const GUNZIP = { maxRatio: 200, maxBytes: 64 << 20 };
+
+/** Columns as they would be inferred from some objects of an hour, taken evenly from its first page of keys. */
+export async function sampleHour(
+  store: Store,
+  prefix: string,
+  records: RecordPath | undefined,
+  signal?: AbortSignal,
+): Promise<Sample> {
+  const objects: ObjectInfo[] = [];
+  for await (const page of store.list(prefix, { signal })) {
+    objects.push(...page.filter(({ key, sizeBytes }) => !isSkippedKey(key) && sizeBytes > 0));
+    if (objects.length > 0) break;
+  }
+  if (objects.length === 0) {
+    throw new HourpackError("invalid", `look at ${store.uri}${prefix}: there are no objects`, {
+      location: store.uri + prefix,
+      hint: "Name a prefix that has some.",
+    });
+  }
+  const chosen = evenly(objects, SAMPLE_OBJECTS);
+  const bodies: Buffer[] = [];
+  let bytes = 0;
+  for (const object of chosen) {
+    if (bytes > SAMPLE_BYTES) break;
+    const body = await plainBytes(await store.get(object.key, { etag: object.etag, signal }));
+    bytes += body.length;
+    bodies.push(body);
+  }
+  const path = records ?? likelyPath(bodies);
+  return { records: path, objects: bodies.length, objectsInHour: objects.length, ...look(bodies, path) };
+}
+
+function look(bodies: Buffer[], path: RecordPath): Pick<Sample, "columns" | "recordCount" | "damaged"> {
+  const shape = new Shape();
+  let recordCount = 0;
+  let damaged = 0;
+  for (const body of bodies) {
+    for (const framed of frameObject(body, path, LIMITS)) {
+      if (framed.kind === "record") {
+        shape.observe(framed.value);
+        recordCount++;
+      } else damaged++;
+    }
+  }
+  return { columns: shape.columns(), recordCount, damaged };
+}
+
+/** `Records[*]` where each value is an object that has its records in an array (CloudTrail, CloudWatch logs). */
+function likelyPath(bodies: Buffer[]): RecordPath {
+  const keys = ["Records", "records", "logEvents", "events", "items"];
+  const first: JsonObject[] = [];
+  for (const body of bodies) {
+    for (const framed of frameObject(body, ROOT_PATH, LIMITS)) {
+      if (framed.kind === "record") first.push(framed.value);
+      break;
+    }
+  }
+  const key = keys.find((name) => first.length > 0 && first.every((record) => holdsRecords(record, name)));
+  return key === undefined ? ROOT_PATH : parseRecordPath(`${key}[*]`);
+}
+
+function holdsRecords(record: JsonObject, key: string): boolean {
+  const value = record.values[record.keys.indexOf(key)];
+  return Array.isArray(value) && value.length > 0 && value.every((element) => element instanceof JsonObject);
+}
+
+async function plainBytes(stored: Buffer): Promise<Buffer> {
+  if (stored[0] !== 0x1f || stored[1] !== 0x8b) return stored;
+  const plain = await gunzipWithin(stored, GUNZIP);
+  return "bytes" in plain ? plain.bytes : stored;
+}
+
+function evenly<T>(items: T[], count: number): T[] {
+  if (items.length <= count) return items;
+  return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)] as T);
+}

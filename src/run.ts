@@ -1,0 +1,269 @@
+/** A run: which hours are due, each packed, then the catalog told. Knows datasets and hours, not how an hour is packed. */
+
+import { setTimeout } from "node:timers/promises";
+import { ulid } from "ulid";
+import { compactHour, lookAt } from "./compact.js";
+import type { Components } from "./components.js";
+import type { Dataset, Settings } from "./config/settings.js";
+import { EXIT, exitCodeOf, HourpackError, reasonOf } from "./errors.js";
+import { addHours, type Hour, hoursBetween } from "./hour.js";
+import { newestClosedHour } from "./layout.js";
+import { Limiter } from "./limiter.js";
+import type { Plan, PlanRequest } from "./plan.js";
+import { newestPublishedHour } from "./published.js";
+import { currentSchema, readPinned } from "./stages/pin.js";
+import { registerHours } from "./stages/register.js";
+import { Stopwatch } from "./stopwatch.js";
+import { sweep } from "./sweep.js";
+import { tablesOf } from "./tables.js";
+import type { HourFailure, HourResult, HourTask, Observer } from "./task.js";
+
+export interface RunRequest extends PlanRequest {
+  /** Names of datasets (`mmp`, or `mmp/android`); all where absent. */
+  datasets?: string[];
+  /** From an hour up to and without another; what is due where absent. */
+  hours?: { from: Hour; to: Hour };
+  signal?: AbortSignal;
+  /** A name for this run, where the caller has given it one already (a ULID). */
+  runId?: string;
+}
+
+export interface RunResult {
+  runId: string;
+  hours: HourResult[];
+  failures: HourFailure[];
+  registered: { table: string; added: number; corrected: number; unchanged: number; notes: string[] }[];
+  seconds: number;
+}
+
+/** What a run would do about an hour. */
+export interface PlannedHour {
+  dataset: string;
+  hour: Hour;
+  action: Plan["action"];
+  reason: string;
+  objects: number;
+  bytesIn: number;
+  objectsToRead: number;
+  bytesToRead: number;
+}
+
+/** Packs what is asked for or due, dataset by dataset, and registers it. One failing hour does not stop the others. */
+export async function run(
+  components: Components,
+  request: RunRequest,
+  observe: Observer = () => {},
+): Promise<RunResult> {
+  const watch = new Stopwatch();
+  const result: RunResult = {
+    runId: request.runId ?? ulid(components.nowMs()),
+    hours: [],
+    failures: [],
+    registered: [],
+    seconds: 0,
+  };
+  for (const dataset of datasetsOf(components.settings, request.datasets)) {
+    try {
+      await runDataset(components, dataset, request, result, observe);
+    } catch (error) {
+      const { signal } = request;
+      const failure = { dataset: dataset.name, error: asHourpackError(error, `run ${dataset.name}`, signal) };
+      result.failures.push(failure);
+      observe({ type: "hour-failed", failure });
+    }
+  }
+  result.seconds = watch.seconds().total;
+  return result;
+}
+
+async function runDataset(
+  components: Components,
+  dataset: Dataset,
+  request: RunRequest,
+  result: RunResult,
+  observe: Observer,
+): Promise<void> {
+  const { signal } = request;
+  const hours = await hoursOf(components, dataset, request);
+  observe({ type: "dataset-started", dataset: dataset.name, hours: hours.length });
+  const task = (hour: Hour): HourTask => ({
+    dataset,
+    hour,
+    request,
+    isAsked: request.hours !== undefined,
+    components,
+    observe,
+    signal,
+  });
+  const done = await packHours(hours.map(task), result);
+  await registerDataset(components, dataset, done, result, observe, signal);
+  const packedMidnight = result.hours.some(
+    ({ dataset: name, hour, action }) => name === dataset.name && action === "packed" && hour.endsWith("T00"),
+  );
+  // Once a day is enough, and this tells when without any state.
+  if (packedMidnight && !signal?.aborted) await sweepQuietly(components, dataset, observe, signal);
+}
+
+/** What is not cleared now is cleared tomorrow. */
+async function sweepQuietly(
+  components: Components,
+  dataset: Dataset,
+  observe: Observer,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    const { attempts, unfinished } = await sweep(components, dataset, { signal });
+    if (attempts.length + unfinished === 0) return;
+    const text = `cleared ${attempts.length} files of lost attempts and ${unfinished} unfinished writes`;
+    observe({ type: "notice", dataset: dataset.name, text });
+  } catch (error) {
+    observe({ type: "notice", dataset: dataset.name, text: `nothing was swept: ${reasonOf(error)}` });
+  }
+}
+
+/** What `run` would do with the same request; reads, and writes nothing. */
+export async function planRun(components: Components, request: RunRequest): Promise<PlannedHour[]> {
+  const planned: PlannedHour[] = [];
+  for (const dataset of datasetsOf(components.settings, request.datasets)) {
+    for (const hour of await hoursOf(components, dataset, request)) {
+      const isAsked = request.hours !== undefined;
+      const task = { dataset, hour, request, isAsked, components, observe: () => {}, signal: request.signal };
+      const { plan, listing } = await lookAt(task, new Stopwatch());
+      planned.push({
+        dataset: dataset.name,
+        hour,
+        action: plan.action,
+        reason: plan.reason,
+        objects: listing.count,
+        bytesIn: listing.sizeBytes,
+        objectsToRead: "fetch" in plan ? plan.fetch.count : 0,
+        bytesToRead: "fetch" in plan ? plan.fetch.sizeBytes : 0,
+      });
+    }
+  }
+  return planned;
+}
+
+/** The named datasets, or all. Throws `invalid` for a name that is not configured. */
+export function datasetsOf(settings: Settings, names: string[] | undefined): Dataset[] {
+  if (!names) return settings.datasets;
+  return names.flatMap((name) => {
+    const found = settings.datasets.filter(
+      (dataset) => dataset.name === name || dataset.name.startsWith(`${name}/`),
+    );
+    if (found.length > 0) return found;
+    throw new HourpackError("invalid", `there is no dataset "${name}"`, {
+      hint: `Datasets are: ${settings.datasets.map((dataset) => dataset.name).join(", ")}.`,
+    });
+  });
+}
+
+/** The hours asked for, or those that are due (invariant 10), oldest first. */
+async function hoursOf(components: Components, dataset: Dataset, request: RunRequest): Promise<Hour[]> {
+  if (request.hours) return hoursBetween(request.hours.from, request.hours.to);
+  const { lookBackHours, settleMs } = components.settings.run;
+  const newest = newestClosedHour(components.nowMs(), settleMs);
+  let from = addHours(newest, 1 - lookBackHours);
+  const published = await newestPublishedHour(await components.tier1(dataset), dataset, request.signal);
+  if (published && addHours(published, 1) < from) from = addHours(published, 1);
+  return hoursBetween(from, addHours(newest, 1));
+}
+
+/** The first hours one by one until a schema is pinned, then several at a time. Returns the hours that have a part. */
+async function packHours(tasks: HourTask[], result: RunResult): Promise<Hour[]> {
+  const published: Hour[] = [];
+  const [first] = tasks;
+  if (!first) return published;
+  /** False where another worker is at the hour. */
+  const packOne = async (task: HourTask): Promise<boolean> => {
+    const { dataset, hour, observe, signal } = task;
+    if (signal?.aborted) return true;
+    observe({ type: "hour-started", dataset: dataset.name, hour });
+    try {
+      const done = await compactHour(task);
+      if (done.action === "claimed") {
+        observe({ type: "hour-claimed", dataset: dataset.name, hour });
+        return false;
+      }
+      result.hours.push(done);
+      if (done.part) published.push(hour);
+      observe({ type: "hour-finished", result: done });
+    } catch (error) {
+      const doing = `pack ${dataset.name} ${hour}`;
+      const failure = { dataset: dataset.name, hour, error: asHourpackError(error, doing, signal) };
+      result.failures.push(failure);
+      observe({ type: "hour-failed", failure });
+    }
+    return true;
+  };
+  const { components, dataset, signal } = first;
+  const tier1 = await components.tier1(dataset);
+  let rest = [...tasks];
+  let waitMs = CLAIM_POLL_MIN_MS;
+  while (rest.length > 0 && !(await readPinned(tier1, dataset.tier1.prefix, signal))) {
+    if (await packOne(rest[0] as HourTask)) rest.shift();
+    else await pause(waitMs, signal);
+  }
+  const inFlight = new Limiter(components.settings.run.hoursInFlight);
+  while (rest.length > 0) {
+    const claimed: HourTask[] = [];
+    await Promise.all(
+      rest.map((task) =>
+        inFlight.run(async () => {
+          if (!(await packOne(task))) claimed.push(task);
+        }),
+      ),
+    );
+    // An hour is done when its worker is; where that one dies, its claim ends soon and the hour is ours.
+    if (claimed.length > 0) await pause(waitMs, signal);
+    waitMs = claimed.length < rest.length ? CLAIM_POLL_MIN_MS : Math.min(waitMs * 2, CLAIM_POLL_MAX_MS);
+    rest = claimed;
+  }
+  result.hours.sort((a, b) => (a.dataset + a.hour < b.dataset + b.hour ? -1 : 1));
+  return published.sort();
+}
+
+const CLAIM_POLL_MIN_MS = 500;
+const CLAIM_POLL_MAX_MS = 8_000;
+
+/** Ends early, and without an error, when the signal comes. */
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  await setTimeout(ms, undefined, { signal }).catch(() => {});
+}
+
+async function registerDataset(
+  components: Components,
+  dataset: Dataset,
+  hours: Hour[],
+  result: RunResult,
+  observe: Observer,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const catalog = await components.catalog();
+  if (catalog.kind === "none" || hours.length === 0) return;
+  const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
+  if (!pinned) return;
+  const tables = tablesOf(dataset, currentSchema(pinned.pinned).columns, components.settings);
+  for (const table of [tables.raw, tables.parquet]) {
+    const registered = await registerHours(catalog, table, hours, {
+      ahead: components.settings.run.ahead,
+      signal,
+    });
+    result.registered.push(registered);
+    observe({ type: "registered", dataset: dataset.name, ...registered });
+  }
+}
+
+function asHourpackError(error: unknown, doing: string, signal: AbortSignal | undefined): HourpackError {
+  if (error instanceof HourpackError) return error;
+  if (signal?.aborted) return new HourpackError("interrupted", `${doing}: interrupted`);
+  return new HourpackError("internal", `${doing}: ${reasonOf(error)}`, { cause: error });
+}
+
+/** Where all failed hours have one cause its exit code, else `someFailed`; 0 where none failed. */
+export function exitCodeOfRun(result: RunResult): number {
+  const codes = new Set(result.failures.map((failure) => exitCodeOf(failure.error)));
+  if (codes.size === 0) return EXIT.done;
+  const [code] = codes;
+  return codes.size === 1 && code !== undefined ? code : EXIT.someFailed;
+}

@@ -1,0 +1,257 @@
+/** The spool: local copies of an hour's objects, in batches, in a folder of one attempt. */
+import { mkdir, open, readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { HourpackError } from "./errors.js";
+import { type FileLock, takeFileLock, tryFileLock } from "./lock.js";
+import type { ObjectInfo } from "./store/store.js";
+
+/** One object's decompressed bytes (or a run of them) in a batch. */
+export interface Segment {
+  object: ObjectInfo;
+  /** Position of the object among those fetched. */
+  index: number;
+  /** Offset of the segment's first byte in the object's decompressed bytes. */
+  sourceOffset: number;
+  /** Where it lies in the batch file. */
+  offset: number;
+  sizeBytes: number;
+  /** Set where this is a stretch of a larger object that is lines. */
+  areLines?: boolean;
+  /** Set where the object as a whole is no data, such as a damaged gzip: then these are its stored bytes. */
+  damage?: string;
+}
+
+export type SegmentDetails = Partial<Pick<Segment, "sourceOffset" | "areLines" | "damage">>;
+
+/** Objects' bytes, in a file that the engine reads and, until it is released, in memory too. */
+export class Batch {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly segments: Segment[];
+  private lent: Lent | undefined;
+  private readonly memory: BatchMemory;
+
+  constructor(path: string, sizeBytes: number, segments: Segment[], lent: Lent, memory: BatchMemory) {
+    this.path = path;
+    this.sizeBytes = sizeBytes;
+    this.segments = segments;
+    this.lent = lent;
+    this.memory = memory;
+  }
+
+  /** From memory, or read again. Not to be used any more once the batch is released. */
+  async bytes(): Promise<Buffer> {
+    this.lent ??= await this.readAgain();
+    return this.lent.bytes.subarray(0, this.sizeBytes);
+  }
+
+  private async readAgain(): Promise<Lent> {
+    const lent = await this.memory.take(this.sizeBytes);
+    try {
+      const file = await open(this.path, "r");
+      try {
+        const { bytesRead } = await file.read(lent.bytes, 0, this.sizeBytes, 0);
+        if (bytesRead !== this.sizeBytes)
+          throw new Error(`${bytesRead} of ${this.sizeBytes} bytes are there`);
+      } finally {
+        await file.close();
+      }
+      return lent;
+    } catch (error) {
+      lent.giveBack();
+      throw spoolError(error, `read the spool file ${this.path}`, this.path);
+    }
+  }
+
+  /** Nobody asks for its objects any more: a million keys and ETags are worth letting go. */
+  forget(): void {
+    this.segments.length = 0;
+  }
+
+  /** The memory may go; the file stays. */
+  release(): void {
+    this.lent?.giveBack();
+    this.lent = undefined;
+  }
+}
+
+/** A folder of its own for one attempt; removed at its end, and by a later run where its process died. */
+export class Spool {
+  readonly dir: string;
+  private readonly lock: FileLock;
+
+  private constructor(dir: string, lock: FileLock) {
+    this.dir = dir;
+    this.lock = lock;
+  }
+
+  static async open(root: string, attempt: string): Promise<Spool> {
+    const dir = join(root, attempt);
+    try {
+      await mkdir(root, { recursive: true });
+      await sweep(root);
+      // The lock before the folder: whoever sees the folder can tell whether its maker is alive. Waited for, since
+      // another's sweep may see the lock's file a moment before it is locked, and hold it for as long as it looks.
+      const lock = await takeFileLock(lockOf(dir));
+      await mkdir(dir);
+      return new Spool(dir, lock);
+    } catch (error) {
+      throw spoolError(error, `open the spool ${dir}`, root);
+    }
+  }
+
+  path(name: string): string {
+    return join(this.dir, name);
+  }
+
+  async close(): Promise<void> {
+    await removeFolder(this.dir);
+    await this.lock.release();
+  }
+}
+
+function lockOf(dir: string): string {
+  return `${dir}.lock`;
+}
+
+async function removeFolder(dir: string): Promise<void> {
+  await rm(dir, { recursive: true, force: true });
+  await rm(lockOf(dir), { force: true });
+}
+
+/** Removes the folders whose lock nobody holds: those of processes that are gone, in whatever container they ran. */
+async function sweep(root: string): Promise<void> {
+  const attempts = (await readdir(root)).map((name) => name.replace(/\.lock$/, ""));
+  for (const name of new Set(attempts)) {
+    if (!/^[0-9A-HJKMNP-TV-Z]{26}$/.test(name)) continue;
+    const dir = join(root, name);
+    const lock = await tryFileLock(lockOf(dir)).catch(() => undefined);
+    if (!lock) continue;
+    await removeFolder(dir);
+    await lock.release();
+  }
+}
+
+/** Memory on loan. */
+interface Lent {
+  bytes: Buffer;
+  giveBack: () => void;
+}
+
+/** The memory of a few batches, used over and over: new memory for each would keep the garbage collector busy. */
+export class BatchMemory {
+  private readonly capacityBytes: number;
+  private readonly free: Buffer[] = [];
+  private readonly waiting: (() => void)[] = [];
+  private left: number;
+
+  constructor(capacityBytes: number, count: number) {
+    this.capacityBytes = capacityBytes;
+    this.left = count;
+  }
+
+  /** At least `sizeBytes`; waits until one is given back where all are in use. */
+  async take(sizeBytes: number): Promise<Lent> {
+    if (this.left > 0) this.left--;
+    else await new Promise<void>((resolve) => this.waiting.push(resolve));
+    const isUsual = sizeBytes <= this.capacityBytes;
+    const bytes = isUsual
+      ? (this.free.pop() ?? Buffer.allocUnsafeSlow(this.capacityBytes))
+      : Buffer.allocUnsafeSlow(sizeBytes);
+    const giveBack = () => {
+      if (isUsual) this.free.push(bytes);
+      const next = this.waiting.shift();
+      if (next) next();
+      else this.left++;
+    };
+    return { bytes, giveBack };
+  }
+}
+
+/** Gathers segments into one batch. */
+export class BatchWriter {
+  private readonly lent: Lent;
+  private readonly memory: BatchMemory;
+  private readonly segments: Segment[] = [];
+  private sizeBytes = 0;
+
+  private constructor(lent: Lent, memory: BatchMemory) {
+    this.lent = lent;
+    this.memory = memory;
+  }
+
+  /** With room for at least so many bytes; waits until there is memory. */
+  static async open(sizeBytes: number, memory: BatchMemory): Promise<BatchWriter> {
+    return new BatchWriter(await memory.take(sizeBytes + 1), memory);
+  }
+
+  /** Whether that many bytes fit. */
+  hasRoomFor(sizeBytes: number): boolean {
+    return this.sizeBytes + sizeBytes + 1 <= this.lent.bytes.length;
+  }
+
+  /** Copies the bytes. */
+  add(object: ObjectInfo, index: number, bytes: Buffer, more: SegmentDetails): void {
+    const { sourceOffset = 0, areLines, damage } = more;
+    const offset = this.sizeBytes;
+    const sizeBytes = bytes.length;
+    this.segments.push({
+      object,
+      index,
+      sourceOffset,
+      offset,
+      sizeBytes,
+      ...(areLines === undefined ? {} : { areLines }),
+      ...(damage === undefined ? {} : { damage }),
+    });
+    const { bytes: memory } = this.lent;
+    bytes.copy(memory, offset);
+    this.sizeBytes += sizeBytes;
+    // A segment ends with a newline of its own, so that the file as a whole is lines where the objects are.
+    if (damage === undefined && sizeBytes > 0 && bytes[sizeBytes - 1] !== NEWLINE) {
+      memory[this.sizeBytes] = NEWLINE;
+      this.sizeBytes += 1;
+    }
+  }
+
+  get bytes(): number {
+    return this.sizeBytes;
+  }
+
+  get objects(): number {
+    return this.segments.length;
+  }
+
+  discard(): void {
+    this.lent.giveBack();
+  }
+
+  async finish(path: string): Promise<Batch> {
+    try {
+      await writeFile(path, this.lent.bytes.subarray(0, this.sizeBytes));
+    } catch (error) {
+      this.lent.giveBack();
+      throw spoolError(error, `write the spool file ${path}`, path);
+    }
+    return new Batch(path, this.sizeBytes, this.segments, this.lent, this.memory);
+  }
+}
+
+const NEWLINE = 0x0a;
+
+/** A full disk, a folder that is not writable, and the like. */
+export function spoolError(error: unknown, doing: string, location: string): HourpackError {
+  const code = (error as NodeJS.ErrnoException).code ?? "";
+  const hints: Record<string, string> = {
+    ENOSPC: "Free some disk space or point --spool-dir at a larger disk; nothing was published.",
+    EACCES: "Point --spool-dir at a folder that this user may write.",
+    EROFS: "Point --spool-dir at a folder that can be written.",
+    ENOTDIR: "Point --spool-dir at a folder.",
+  };
+  return new HourpackError("unavailable", `${doing}: ${(error as Error).message}`, {
+    stage: "spool",
+    location,
+    cause: error,
+    hint: hints[code] ?? "Check the disk that --spool-dir points at.",
+  });
+}

@@ -1,0 +1,183 @@
+/** Between convert and verify: the batches become one Parquet file, with its manifest and its quarantine file. */
+import { createReadStream, createWriteStream } from "node:fs";
+import { open } from "node:fs/promises";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGunzip, createGzip } from "node:zlib";
+import type { Engine } from "../engine/engine.js";
+import { HourpackError } from "../errors.js";
+import { quarantineKey } from "../layout.js";
+import { compareUtf8, type Listing } from "../listing.js";
+import {
+  type Manifest,
+  type ManifestEntry,
+  type PartFacts,
+  type Published,
+  toMetadata,
+  writeManifest,
+} from "../manifest.js";
+import { recipeOf } from "../recipe.js";
+import type { Column } from "../schema/types.js";
+import type { Spool } from "../spool.js";
+import type { Store } from "../store/store.js";
+import type { HourTask } from "../task.js";
+import type { Converted, ConvertedHour } from "./convert.js";
+
+/** The published part that new objects are merged into. */
+export interface Base {
+  published: Published;
+  manifest: Manifest;
+}
+
+export interface Assembly {
+  attempt: string;
+  /** What was read for this attempt, in the order of the listing. */
+  fetched: Listing;
+  /** All that is listed. */
+  listing: Listing;
+  converted: ConvertedHour;
+  base: Base | undefined;
+  spool: Spool;
+  engine: Engine;
+  tier1: Store;
+}
+
+/** Everything that publication needs, as local files. */
+export interface Assembled {
+  path: string;
+  columns: Column[];
+  facts: PartFacts;
+  /** The Parquet files that the part was made of. */
+  sources: string[];
+  manifestPath: string;
+  quarantinePath: string | undefined;
+}
+
+export async function assemble(task: HourTask, assembly: Assembly): Promise<Assembled> {
+  const { attempt, converted, base, spool, engine, listing } = assembly;
+  const sources = converted.batches.flatMap((batch) => (batch.path === undefined ? [] : [batch.path]));
+  if (base)
+    sources.push(await download(assembly.tier1, base.published, spool.path("base.parquet"), task.signal));
+  const columns = converted.schema.columns;
+  const facts: PartFacts = {
+    attempt,
+    inputs: listing.digest(),
+    objects: assembly.fetched.count + (base?.published.objects ?? 0),
+    rows: converted.rows + (base?.published.rows ?? 0),
+    quarantined: converted.quarantined + (base?.published.quarantined ?? 0),
+    schemaVersion: converted.schema.version,
+    recipe: recipeOf(task.dataset),
+  };
+  const manifestPath = spool.path("manifest.ndjson.gz");
+  const header = {
+    ...facts,
+    format: 1,
+    dataset: task.dataset.name,
+    hour: task.hour,
+    createdAt: new Date(task.components.nowMs()).toISOString(),
+    records: facts.rows + facts.quarantined,
+  } as const;
+  await writeManifest(manifestPath, header, manifestEntries(assembly));
+  const quarantinePath = await writeQuarantine(task, assembly, facts.quarantined);
+  const part = await engine.merge(sources, columns, spool.path("part.parquet"), toMetadata(facts));
+  return { path: part.path, columns, facts, sources, manifestPath, quarantinePath };
+}
+
+/** The base's entries and the fetched objects', as one stream in key order. */
+async function* manifestEntries(assembly: Assembly): AsyncGenerator<ManifestEntry> {
+  const fresh = freshEntries(assembly.fetched, assembly.converted.batches);
+  if (!assembly.base) return yield* fresh;
+  let next = fresh.next();
+  for await (const entry of assembly.base.manifest.entries()) {
+    while (!next.done && compareUtf8(next.value.key, entry.key) < 0) {
+      yield next.value;
+      next = fresh.next();
+    }
+    yield entry;
+  }
+  while (!next.done) {
+    yield next.value;
+    next = fresh.next();
+  }
+}
+
+function* freshEntries(fetched: Listing, batches: Converted[]): Generator<ManifestEntry, void> {
+  // Plain counts by position: a million objects' worth is 8 MB.
+  const rows = new Uint32Array(fetched.count);
+  const quarantined = new Uint32Array(fetched.count);
+  for (const batch of batches) {
+    for (const count of batch.counts) {
+      rows[count.index] = (rows[count.index] ?? 0) + count.rows;
+      quarantined[count.index] = (quarantined[count.index] ?? 0) + count.quarantined;
+    }
+  }
+  let index = 0;
+  for (const { key, etag, sizeBytes } of fetched) {
+    const out = quarantined[index] ?? 0;
+    yield { key, etag, sizeBytes, records: (rows[index] ?? 0) + out, quarantined: out };
+    index++;
+  }
+}
+
+async function writeQuarantine(
+  task: HourTask,
+  assembly: Assembly,
+  quarantined: number,
+): Promise<string | undefined> {
+  if (quarantined === 0) return undefined;
+  const { base, spool, converted, tier1 } = assembly;
+  const path = spool.path("quarantine.ndjson.gz");
+  await pipeline(
+    Readable.from(
+      (async function* () {
+        if (base && base.published.quarantined > 0) {
+          const key = quarantineKey(task.dataset.tier1.prefix, task.hour, base.published.attempt);
+          yield* Readable.from([await tier1.get(key, { signal: task.signal })]).pipe(createGunzip());
+        }
+        for (const batch of converted.batches) {
+          if (batch.quarantinePath !== undefined) yield* createReadStream(batch.quarantinePath);
+        }
+      })(),
+    ),
+    createGzip(),
+    createWriteStream(path),
+  );
+  return path;
+}
+
+/** A part to a local file, in ranges of one version. */
+export async function download(
+  store: Store,
+  part: Published,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const file = await open(path, "w");
+  try {
+    for (let start = 0; start < part.sizeBytes; start += RANGE_BYTES) {
+      const end = Math.min(start + RANGE_BYTES, part.sizeBytes);
+      await file.appendFile(await store.get(part.key, { etag: part.etag, range: { start, end }, signal }));
+    }
+  } finally {
+    await file.close();
+  }
+  return path;
+}
+
+const RANGE_BYTES = 16 << 20;
+
+/** Stops the hour before anything is public where more was quarantined than is allowed (a count, or a share below 1). */
+export function checkQuarantine(task: HourTask, facts: PartFacts): void {
+  const { maxQuarantine } = task.components.settings.run;
+  if (maxQuarantine === undefined) return;
+  const allowed = maxQuarantine < 1 ? maxQuarantine * (facts.rows + facts.quarantined) : maxQuarantine;
+  if (facts.quarantined <= allowed) return;
+  throw new HourpackError(
+    "data",
+    `pack ${task.dataset.name} ${task.hour}: ${facts.quarantined} of ${facts.rows + facts.quarantined} records would be quarantined, more than --max-quarantine ${maxQuarantine} allows`,
+    {
+      stage: "verify",
+      hint: "Nothing was published. Look at the raw objects (`hourpack run --max-quarantine` with a higher limit keeps them in quarantine).",
+    },
+  );
+}

@@ -1,0 +1,307 @@
+/** Stage 4: batches to Parquet files, one each, while later objects still download. */
+import { type FileHandle, open, rm } from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
+import type { Engine } from "../engine/engine.js";
+import { HourpackError } from "../errors.js";
+import { Limiter } from "../limiter.js";
+import { quarantineEntry } from "../quarantine.js";
+import { extend, type Sifted, type Sifter, type Stretch } from "../record/sift.js";
+import type { Schema } from "../schema/types.js";
+import { type Batch, type Segment, spoolError } from "../spool.js";
+
+/** The schema version pinned at the start of the hour, and what sifts against it (and learns while it does). */
+export interface Conversion {
+  schema: Schema;
+  sifter: Sifter;
+}
+
+/** What a batch became. */
+export interface Converted {
+  batch: Batch;
+  /** Parquet with the schema's columns; absent where the batch has no rows. */
+  path: string | undefined;
+  rows: number;
+  rescued: number;
+  /** NDJSON of QuarantineEntry, in the order of the batch's segments; absent where there is none. */
+  quarantinePath: string | undefined;
+  quarantined: number;
+  counts: SegmentCounts[];
+}
+
+export interface SegmentCounts {
+  index: number;
+  rows: number;
+  quarantined: number;
+}
+
+/** All batches of an hour. */
+export interface ConvertedHour {
+  schema: Schema;
+  batches: Converted[];
+  rows: number;
+  rescued: number;
+  quarantined: number;
+}
+
+/**
+ * Converts batches as they come, a few at a time, so that the download goes on beside it. `keepBatches`: the raw
+ * batch files stay, for the case that the schema grows and they are converted again.
+ */
+export async function convertBatches(
+  batches: AsyncIterable<Batch> | Iterable<Batch>,
+  conversion: Conversion,
+  engine: Engine,
+  options: { keepBatches: boolean; onBatch?: (converted: Converted) => void },
+): Promise<ConvertedHour> {
+  const limiter = new Limiter(BATCHES_AT_WORK);
+  const working: Promise<Converted>[] = [];
+  let failure: { error: unknown } | undefined;
+  try {
+    for await (const batch of batches) {
+      const give = await limiter.take();
+      if (failure) {
+        batch.release();
+        break;
+      }
+      const work = convertBatch(batch, conversion, engine, { keepBatch: options.keepBatches }).finally(give);
+      work.then(options.onBatch, (error) => {
+        failure ??= { error };
+      });
+      working.push(work);
+    }
+  } finally {
+    // Nothing may still write into the spool when it is removed.
+    await Promise.allSettled(working);
+  }
+  const converted = await Promise.all(working);
+  return { schema: conversion.schema, batches: converted, ...totals(converted) };
+}
+
+/** Converts again what has rescued data, against a schema that has grown; the other batches stay as they are. */
+export async function convertAgain(
+  hour: ConvertedHour,
+  conversion: Conversion,
+  engine: Engine,
+): Promise<ConvertedHour> {
+  const done = hour.batches.filter((converted) => converted.rescued === 0);
+  const again = hour.batches.filter((converted) => converted.rescued > 0).map((converted) => converted.batch);
+  const renewed = await convertBatches(again, conversion, engine, { keepBatches: false });
+  const batches = [...done, ...renewed.batches];
+  return { schema: conversion.schema, batches, ...totals(batches) };
+}
+
+/** One is sifted while the other is written. */
+const BATCHES_AT_WORK = 2;
+
+/** Rows and quarantine, checked against what was counted object by object (invariant 6). */
+function totals(batches: Converted[]): { rows: number; rescued: number; quarantined: number } {
+  const sum = { rows: 0, rescued: 0, quarantined: 0 };
+  for (const batch of batches) {
+    const rows = batch.counts.reduce((total, count) => total + count.rows, 0);
+    const quarantined = batch.counts.reduce((total, count) => total + count.quarantined, 0);
+    if (rows !== batch.rows || quarantined !== batch.quarantined) {
+      throw new HourpackError("internal", `convert: ${rows} rows counted by object, ${batch.rows} written`, {
+        stage: "convert",
+      });
+    }
+    sum.rows += rows;
+    sum.rescued += batch.rescued;
+    sum.quarantined += quarantined;
+  }
+  return sum;
+}
+
+/** Never fails on data: what is no record comes back as quarantine. Removes the batch file unless it is kept. */
+export async function convertBatch(
+  batch: Batch,
+  conversion: Conversion,
+  engine: Engine,
+  options: { keepBatch: boolean },
+): Promise<Converted> {
+  const { sifter } = conversion;
+  let converted: Converted;
+  try {
+    converted = await attempt(batch, conversion, engine, (bytes, areLines) => sifter.chunks(bytes, areLines));
+  } catch (error) {
+    // The engine refused lines that the grammar accepted, or counted other rows: the exact way needs no such trust.
+    if (!(error instanceof HourpackError) || error.kind !== "internal") throw error;
+    converted = await attempt(batch, conversion, engine, (bytes, areLines) =>
+      sifter.exactChunks(bytes, areLines),
+    );
+  }
+  if (!options.keepBatch) {
+    await rm(batch.path, { force: true });
+    batch.forget();
+  }
+  return converted;
+}
+
+type Sift = (bytes: Buffer, areLines: boolean | undefined) => Iterable<Sifted>;
+
+async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sift: Sift): Promise<Converted> {
+  const rows = await RowsWriter.open(batch);
+  let files: { accepted?: string; exact?: string };
+  try {
+    let turnStartedMs = performance.now();
+    for (const segment of batch.segments) {
+      for (const _ of rows.add(segment, sift)) {
+        if (performance.now() - turnStartedMs < TURN_MS) continue;
+        // Downloads are served in between: the exact way must not hold up the sockets.
+        await rows.flush();
+        await setImmediate();
+        turnStartedMs = performance.now();
+      }
+    }
+    files = await rows.finish();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    throw spoolError(error, `write rows of ${batch.path}`, batch.path);
+  } finally {
+    // The engine reads files: the memory is for the next batch.
+    batch.release();
+    await rows.close();
+  }
+  const outPath = batch.path.replace(/\.raw$/, ".parquet");
+  let path: string | undefined;
+  if (rows.expectedRows > 0) {
+    const written = await engine.writeRows(
+      {
+        schema: conversion.schema,
+        accepted: files.accepted,
+        exact: files.exact,
+        maxLineBytes: rows.maxLineBytes,
+      },
+      outPath,
+    );
+    if (written.rows !== rows.expectedRows) {
+      throw new HourpackError(
+        "internal",
+        `convert ${batch.path}: ${written.rows} rows of ${rows.expectedRows}`,
+        {
+          stage: "convert",
+        },
+      );
+    }
+    path = written.path;
+  }
+  for (const file of [files.exact, files.accepted]) {
+    if (file !== undefined && file !== batch.path) await rm(file, { force: true });
+  }
+  return { batch, path, ...rows.summary() };
+}
+
+const TURN_MS = 8;
+
+/** Gathers what sifting finds into the files that the engine reads. */
+class RowsWriter {
+  expectedRows = 0;
+  maxLineBytes = 0;
+  private rescued = 0;
+  private quarantined = 0;
+  private acceptedRows = 0;
+  private readonly counts: SegmentCounts[] = [];
+  /** Accepted lines; where they are all there is, the engine reads the batch file itself. */
+  private readonly stretches: Stretch[] = [];
+  private readonly bytes: Buffer;
+  private readonly batch: Batch;
+  private readonly handles = new Map<string, FileHandle>();
+  private readonly pending = { exact: [] as string[], quarantine: [] as string[] };
+
+  private constructor(batch: Batch, bytes: Buffer) {
+    this.batch = batch;
+    this.bytes = bytes;
+  }
+
+  static async open(batch: Batch): Promise<RowsWriter> {
+    return new RowsWriter(batch, await batch.bytes());
+  }
+
+  /** Yields where a pause may be made. */
+  *add(segment: Segment, sift: Sift): Generator<void> {
+    const bytes = this.bytes.subarray(segment.offset, segment.offset + segment.sizeBytes);
+    if (segment.damage !== undefined) {
+      this.quarantine(segment, [{ offset: 0, sizeBytes: bytes.length, reason: segment.damage }], bytes);
+      this.counts.push({ index: segment.index, rows: 0, quarantined: 1 });
+      return;
+    }
+    const count: SegmentCounts = { index: segment.index, rows: 0, quarantined: 0 };
+    this.counts.push(count);
+    for (const sifted of sift(bytes, segment.areLines)) {
+      for (const { start, end } of sifted.accepted) {
+        extend(this.stretches, segment.offset + start, segment.offset + end);
+      }
+      const rows = sifted.acceptedRows + sifted.exact.length;
+      count.rows += rows;
+      count.quarantined += sifted.quarantine.length;
+      this.expectedRows += rows;
+      this.acceptedRows += sifted.acceptedRows;
+      this.rescued += sifted.rescued;
+      this.maxLineBytes = Math.max(this.maxLineBytes, sifted.maxLineBytes);
+      for (const line of sifted.exact) this.pending.exact.push(line);
+      this.quarantine(segment, sifted.quarantine, bytes);
+      yield;
+    }
+  }
+
+  /** Writes what has been gathered so far. */
+  async flush(): Promise<void> {
+    for (const name of ["exact", "quarantine"] as const) {
+      const lines = this.pending[name];
+      if (lines.length === 0) continue;
+      this.pending[name] = [];
+      await (await this.handle(name)).appendFile(lines.join(""));
+    }
+  }
+
+  async finish(): Promise<{ accepted?: string; exact?: string }> {
+    await this.flush();
+    const exact = this.handles.has("exact") ? this.name("exact") : undefined;
+    if (this.acceptedRows === 0) return { exact };
+    const [only] = this.stretches;
+    const isWhole = this.stretches.length === 1 && only?.start === 0 && only.end === this.bytes.length;
+    if (isWhole) return { accepted: this.batch.path, exact };
+    const handle = await this.handle("accepted");
+    await handle.writev(this.stretches.map(({ start, end }) => this.bytes.subarray(start, end)));
+    return { accepted: this.name("accepted"), exact };
+  }
+
+  summary(): Omit<Converted, "path" | "batch"> {
+    return {
+      rows: this.expectedRows,
+      rescued: this.rescued,
+      quarantined: this.quarantined,
+      quarantinePath: this.handles.has("quarantine") ? this.name("quarantine") : undefined,
+      counts: this.counts,
+    };
+  }
+
+  async close(): Promise<void> {
+    for (const handle of this.handles.values()) await handle.close();
+  }
+
+  private quarantine(
+    segment: Segment,
+    pieces: { offset: number; sizeBytes: number; reason: string }[],
+    bytes: Buffer,
+  ): void {
+    for (const { offset, sizeBytes, reason } of pieces) {
+      const piece = bytes.subarray(offset, offset + sizeBytes);
+      const entry = quarantineEntry(segment.object, segment.sourceOffset + offset, piece, reason);
+      this.pending.quarantine.push(`${JSON.stringify(entry)}\n`);
+      this.quarantined++;
+    }
+  }
+
+  private async handle(name: string): Promise<FileHandle> {
+    let handle = this.handles.get(name);
+    if (!handle) {
+      handle = await open(this.name(name), "w");
+      this.handles.set(name, handle);
+    }
+    return handle;
+  }
+
+  private name(kind: string): string {
+    return this.batch.path.replace(/\.raw$/, `.${kind}.ndjson`);
+  }
+}

@@ -1,0 +1,94 @@
+/** Stage 1: head the published part, then list the hour's objects. In this order, see DESIGN invariant 2. */
+import { parquetMetadataAsync } from "hyparquet";
+import { HourpackError } from "../errors.js";
+import type { Hour } from "../hour.js";
+import { isSkippedKey } from "../layout.js";
+import { Listing } from "../listing.js";
+import { fromMetadata, type Published } from "../manifest.js";
+import type { ObjectHead, Store } from "../store/store.js";
+
+/**
+ * What is published under a part's key, or undefined. A directory has no object metadata, so there the footer is
+ * read. Throws `data` where something lies there that hourpack did not write.
+ */
+export async function headPart(
+  store: Store,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<Published | undefined> {
+  const head = await store.head(key, { signal });
+  if (!head) return undefined;
+  const facts = fromMetadata(head.metadata) ?? fromMetadata(await footerMetadata(store, head, signal));
+  if (!facts) {
+    throw new HourpackError(
+      "data",
+      `head ${store.uri}${key}: a file lies there that hourpack did not write`,
+      {
+        stage: "list",
+        location: store.uri + key,
+        hint: "Move it away, or give the dataset another tier-1 prefix or table name.",
+      },
+    );
+  }
+  return {
+    ...facts,
+    key,
+    etag: head.etag,
+    sizeBytes: head.sizeBytes,
+    lastModifiedMs: head.lastModifiedMs,
+  };
+}
+
+async function footerMetadata(
+  store: Store,
+  head: ObjectHead,
+  signal: AbortSignal | undefined,
+): Promise<Record<string, string>> {
+  const file = {
+    byteLength: head.sizeBytes,
+    slice: async (start: number, end?: number) => {
+      const range = { start, end: end ?? head.sizeBytes };
+      const bytes = await store.get(head.key, { etag: head.etag, range, signal });
+      return new Uint8Array(bytes).buffer;
+    },
+  };
+  try {
+    const footer = await parquetMetadataAsync(file);
+    return Object.fromEntries((footer.key_value_metadata ?? []).map(({ key, value }) => [key, value ?? ""]));
+  } catch (error) {
+    if (error instanceof HourpackError) throw error;
+    return {};
+  }
+}
+
+/** All pages of the hour's objects, without those that are no data by their names. */
+export async function listHour(
+  store: Store,
+  prefix: string,
+  hour: Hour,
+  options: { signal?: AbortSignal; onPage?: (objects: number, bytes: number) => void },
+): Promise<Listing> {
+  const listing = new Listing();
+  for await (const page of store.list(prefix, { signal: options.signal })) {
+    for (const object of page) {
+      if (isSkippedKey(object.key)) listing.skipped++;
+      else listing.add(object);
+    }
+    options.onPage?.(listing.count, listing.sizeBytes);
+    if (listing.count > OBJECTS_MAX) {
+      throw new HourpackError(
+        "data",
+        `list ${store.uri}${prefix}: more than ${OBJECTS_MAX} objects in ${hour}`,
+        {
+          stage: "list",
+          location: store.uri + prefix,
+          hint: "Check that the raw template names an hour's own prefix; an hour of more objects is not supported.",
+        },
+      );
+    }
+  }
+  return listing;
+}
+
+/** A limit on everything; ten times the largest hour that was measured. */
+const OBJECTS_MAX = 10_000_000;

@@ -1,0 +1,181 @@
+/** The pinned schema: read, made from the first hour, grown by appending. Every write is conditional. */
+import { setImmediate } from "node:timers/promises";
+import { HourpackError } from "../errors.js";
+import { schemaKey } from "../layout.js";
+import { type FrameLimits, frameObject } from "../record/frame.js";
+import type { RecordPath } from "../record/path.js";
+import { appendColumns, mergeConfigured, newColumns } from "../schema/evolution.js";
+import { Shape } from "../schema/inference.js";
+import { emptyPinned, type Pinned, parsePinned, reconcile, serialisePinned } from "../schema/pinned.js";
+import type { Column, Schema } from "../schema/types.js";
+import type { Batch } from "../spool.js";
+import type { Store } from "../store/store.js";
+import type { HourTask } from "../task.js";
+
+export interface PinnedVersion {
+  pinned: Pinned;
+  /** Of the schema.json it was read from. */
+  etag: string;
+}
+
+/**
+ * The version that this hour is converted against, pinned before any hour converts. Where nothing is pinned or
+ * configured it is inferred over the whole hour, so all batches are gathered first; else they pass through untouched.
+ */
+export async function pinSchema(
+  task: HourTask,
+  batches: AsyncIterable<Batch>,
+  attempt: string,
+): Promise<{ schema: Schema; batches: AsyncIterable<Batch> | Batch[] }> {
+  const { dataset, components, signal } = task;
+  const store = await components.tier1(dataset);
+  const options = { attempt, nowMs: components.nowMs(), signal };
+  const pin = async (inferred: Column[] | undefined) =>
+    currentSchema(
+      await pinColumns(
+        store,
+        dataset.tier1.prefix,
+        dataset.table,
+        (pinned) => withConfigured(pinned, dataset.columns) ?? inferred ?? [],
+        options,
+      ),
+    );
+  const pinned = await readPinned(store, dataset.tier1.prefix, signal);
+  if (pinned && !dataset.columns) return { schema: currentSchema(pinned.pinned), batches };
+  if (dataset.columns) return { schema: await pin(undefined), batches };
+  const gathered: Batch[] = [];
+  const shape = new Shape();
+  const limits = { maxRecordBytes: components.settings.run.maxRecordBytes };
+  let gatheredBytes = 0;
+  const { spoolBytesMax } = components.settings.run;
+  for await (const batch of batches) {
+    gathered.push(batch);
+    gatheredBytes += batch.sizeBytes;
+    await observeBatch(batch, shape, dataset.records, limits).finally(() => batch.release());
+    if (gatheredBytes > spoolBytesMax) throw tooMuchToInfer(task, spoolBytesMax);
+  }
+  const inferred = shape.columns();
+  // An hour without a single record tells nothing about the columns: the next one is asked.
+  const schema = inferred.length > 0 ? await pin(inferred) : { version: 0, columns: [] };
+  return { schema, batches: gathered };
+}
+
+function tooMuchToInfer(task: HourTask, spoolBytesMax: number): HourpackError {
+  return new HourpackError(
+    "invalid",
+    `pack ${task.dataset.name} ${task.hour}: its columns are inferred over the whole hour, which is more than the spool's ${spoolBytesMax} bytes`,
+    {
+      stage: "pin",
+      location: "run.spoolMax",
+      hint: "Raise --spool-max, or say the columns with --columns (`hourpack init` finds them from a sample).",
+    },
+  );
+}
+
+/** Appends columns for members that no column knew, each of the type that all its values of the hour share. */
+export async function growSchema(task: HourTask, unknown: Shape, attempt: string): Promise<Schema> {
+  const { dataset, components, signal } = task;
+  const store = await components.tier1(dataset);
+  const grow = (pinned: Pinned | undefined) => {
+    const schema = pinned ? currentSchema(pinned) : { version: 0, columns: [] };
+    return appendColumns(schema, newColumns(unknown, schema)).columns;
+  };
+  const options = { attempt, nowMs: components.nowMs(), signal };
+  return currentSchema(await pinColumns(store, dataset.tier1.prefix, dataset.table, grow, options));
+}
+
+/** Every record of a batch, not a sample. */
+async function observeBatch(
+  batch: Batch,
+  shape: Shape,
+  records: RecordPath,
+  limits: FrameLimits,
+): Promise<void> {
+  const bytes = await batch.bytes();
+  for (const segment of batch.segments) {
+    if (segment.damage !== undefined) continue;
+    const piece = bytes.subarray(segment.offset, segment.offset + segment.sizeBytes);
+    for (const framed of frameObject(piece, records, limits, segment.areLines)) {
+      if (framed.kind === "record") shape.observe(framed.value);
+    }
+    await setImmediate();
+  }
+}
+
+/** The newest version. */
+export function currentSchema(pinned: Pinned): Schema {
+  const newest = pinned.versions.at(-1);
+  return { version: newest?.version ?? 0, columns: newest?.columns ?? [] };
+}
+
+/** The dataset's schema.json, or undefined where none is pinned yet. */
+export async function readPinned(
+  store: Store,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): Promise<PinnedVersion | undefined> {
+  const key = schemaKey(prefix);
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    const head = await store.head(key, { signal });
+    if (!head) return undefined;
+    try {
+      const bytes = await store.get(key, { etag: head.etag, signal });
+      return { pinned: parsePinned(bytes, store.uri + key), etag: head.etag };
+    } catch (error) {
+      // Replaced between the two requests: read the new one.
+      if (!(error instanceof HourpackError) || error.kind !== "conflict") throw error;
+    }
+  }
+  throw contended(store, key);
+}
+
+/**
+ * Sees to it that these columns are pinned, and returns what is. `grow` is given the columns pinned so far (none at
+ * first) and names those that should be; a lost race means that it is asked again with what the winner wrote.
+ */
+export async function pinColumns(
+  store: Store,
+  prefix: string,
+  table: string,
+  grow: (pinned: Pinned | undefined) => Column[],
+  options: { attempt: string; nowMs: number; signal?: AbortSignal },
+): Promise<Pinned> {
+  const key = schemaKey(prefix);
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    const current = await readPinned(store, prefix, options.signal);
+    const base = current?.pinned ?? emptyPinned(table);
+    const next = reconcile(grow(current?.pinned), base, {
+      createdAt: new Date(options.nowMs).toISOString(),
+      attempt: options.attempt,
+    });
+    if (current && next.versions.length === base.versions.length) return base;
+    const put = await store.put(key, serialisePinned(next), {
+      condition: current ? { etag: current.etag } : { absent: true },
+      contentType: "application/json",
+      signal: options.signal,
+    });
+    if (put.outcome === "written") return next;
+  }
+  throw contended(store, key);
+}
+
+/** Configured columns are merged in: new ones appended; a changed type is refused (`invalid`). */
+function withConfigured(pinned: Pinned | undefined, configured: Column[] | undefined): Column[] | undefined {
+  if (!pinned) return configured;
+  const schema = currentSchema(pinned);
+  return configured ? mergeConfigured(schema, configured).columns : schema.columns;
+}
+
+const ATTEMPTS_MAX = 20;
+
+function contended(store: Store, key: string): HourpackError {
+  return new HourpackError(
+    "conflict",
+    `pin the schema ${store.uri}${key}: it changed ${ATTEMPTS_MAX} times under us`,
+    {
+      stage: "pin",
+      location: store.uri + key,
+      hint: "Many workers are changing one schema; run again.",
+    },
+  );
+}

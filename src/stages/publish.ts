@@ -1,0 +1,90 @@
+/** Stage 6: quarantine, then manifest, then the part: one conditional write, the commit point. */
+import { decodeTime } from "ulid";
+import { HourpackError } from "../errors.js";
+import { HOUR_MS } from "../hour.js";
+import { type PartFacts, type Published, toMetadata } from "../manifest.js";
+import type { PutCondition, Store } from "../store/store.js";
+import { headPart } from "./list.js";
+
+export interface Publication {
+  partKey: string;
+  partPath: string;
+  manifestKey: string;
+  manifestPath: string;
+  quarantineKey: string;
+  /** Absent where nothing was quarantined. */
+  quarantinePath: string | undefined;
+  facts: PartFacts;
+  /** The part that the plan was made against. */
+  replaces: Published | undefined;
+}
+
+/** `lost`: somebody else published first; the attempt's own files are gone and the hour is to be planned again. */
+export type PublishOutcome = { outcome: "published"; part: Published } | { outcome: "lost"; reason: string };
+
+export async function publish(
+  store: Store,
+  publication: Publication,
+  options: { nowMs: () => number; signal?: AbortSignal },
+): Promise<PublishOutcome> {
+  const { nowMs } = options;
+  const { attempt } = publication.facts;
+  const ageMs = () => nowMs() - decodeTime(attempt);
+  if (ageMs() > ATTEMPT_MS) return { outcome: "lost", reason: "the attempt took more than a day" };
+  const signal = withDeadline(options.signal, ATTEMPT_MS - ageMs());
+  const own: [key: string, path: string][] = [[publication.manifestKey, publication.manifestPath]];
+  if (publication.quarantinePath) own.unshift([publication.quarantineKey, publication.quarantinePath]);
+  for (const [key, path] of own) await writeOwn(store, key, path, signal);
+
+  const condition: PutCondition = publication.replaces
+    ? { etag: publication.replaces.etag }
+    : { absent: true };
+  let reason: string;
+  let cause: unknown;
+  try {
+    const put = await store.put(
+      publication.partKey,
+      { path: publication.partPath },
+      {
+        condition,
+        metadata: toMetadata(publication.facts),
+        contentType: "application/vnd.apache.parquet",
+        signal,
+      },
+    );
+    reason = put.outcome === "refused" ? put.reason : "";
+  } catch (error) {
+    // The outcome is unknown (a lost answer): what is there now decides.
+    if (!(error instanceof HourpackError) || error.kind !== "unavailable") throw error;
+    reason = error.message;
+    cause = error;
+  }
+  const part = await headPart(store, publication.partKey, signal);
+  if (part?.attempt === attempt) {
+    // A machine that slept for days in the middle of this: the sweeper may have been there.
+    if (ageMs() > ATTEMPT_MS) for (const [key, path] of own) await writeOwn(store, key, path, options.signal);
+    return { outcome: "published", part };
+  }
+  if (cause !== undefined && part?.etag === publication.replaces?.etag) throw cause;
+  // Only now, after a HEAD showed a part that names another attempt, may this attempt's own files go (invariant 1).
+  if (part) for (const [key] of own) await store.delete(key, { signal });
+  return { outcome: "lost", reason: reason || "another attempt's part is there" };
+}
+
+/** The sweeper takes what no part names after seven days: an attempt that has not published in one gives up. */
+const ATTEMPT_MS = 24 * HOUR_MS;
+
+function withDeadline(signal: AbortSignal | undefined, timeoutMs: number): AbortSignal {
+  const deadline = AbortSignal.timeout(timeoutMs);
+  return signal ? AbortSignal.any([signal, deadline]) : deadline;
+}
+
+/** Written once by this attempt alone; where an answer was lost and it is there already, that is the same file. */
+async function writeOwn(
+  store: Store,
+  key: string,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await store.put(key, { path }, { contentType: "application/gzip", signal });
+}

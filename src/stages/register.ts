@@ -1,0 +1,31 @@
+/** Stage 7: the catalog is told what should be there; only differences cost a write. */
+import type { Catalog, TableSpec } from "../catalog/catalog.js";
+import type { Hour } from "../hour.js";
+import { neighbours } from "../layout.js";
+
+export interface Registered {
+  table: string;
+  added: number;
+  corrected: number;
+  unchanged: number;
+  notes: string[];
+}
+
+/**
+ * Registers every hour given on the table, and with `ahead` the hour before and the hour after, so that the newest
+ * data can be queried at once. Where partition projection does the catalog's work only the table is kept in step.
+ */
+export async function registerHours(
+  catalog: Catalog,
+  table: TableSpec,
+  hours: Hour[],
+  options: { ahead: boolean; signal?: AbortSignal },
+): Promise<Registered> {
+  const nothing = { table: table.name, added: 0, corrected: 0, unchanged: 0, notes: [] };
+  if (catalog.kind === "none" || hours.length === 0) return nothing;
+  await catalog.ensureTable(table, { signal: options.signal });
+  if (table.projection) return nothing;
+  const wanted = options.ahead ? hours.flatMap(neighbours) : hours;
+  const sync = await catalog.syncPartitions(table, [...new Set(wanted)].sort(), { signal: options.signal });
+  return { table: table.name, ...sync };
+}

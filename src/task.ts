@@ -1,0 +1,70 @@
+/** One hour's work: what it is given, what becomes of it, and what is told meanwhile. */
+import type { Components } from "./components.js";
+import type { Dataset } from "./config/settings.js";
+import type { HourpackError } from "./errors.js";
+import type { Hour } from "./hour.js";
+import type { Changes, PlanRequest } from "./plan.js";
+
+export interface HourTask {
+  dataset: Dataset;
+  hour: Hour;
+  request: PlanRequest;
+  /** Named by a person: late objects do not wait for `lateSettle`. */
+  isAsked: boolean;
+  components: Components;
+  observe: Observer;
+  signal?: AbortSignal;
+}
+
+/** What became of an hour. */
+export interface HourResult {
+  dataset: string;
+  hour: Hour;
+  action: "packed" | "up to date" | "empty" | "waiting" | "claimed";
+  /** `new hour`, `3 late objects`, … */
+  reason: string;
+  /** In the listing. */
+  objects: number;
+  bytesIn: number;
+  changes?: Changes;
+  /** Of the published part; absent for `empty`. */
+  part?: { key: string; rows: number; sizeBytes: number };
+  /** Of this run's conversion; absent unless packed. */
+  rescued?: number;
+  quarantined?: number;
+  /** Of this run's conversion alone, where `part` and `quarantined` are of the whole part that late objects joined. */
+  converted?: { rows: number; rescued: number; quarantined: number };
+  /** Seconds by stage, and in all. */
+  seconds: Record<string, number> & { total: number };
+}
+
+export interface HourFailure {
+  dataset: string;
+  /** Absent where the dataset as a whole could not be worked on, or its catalog not be told. */
+  hour?: Hour;
+  error: HourpackError;
+}
+
+/** Told while a run goes on. */
+export type RunEvent =
+  | { type: "dataset-started"; dataset: string; hours: number }
+  | { type: "hour-started"; dataset: string; hour: Hour }
+  | { type: "listed"; dataset: string; hour: Hour; objects: number; bytes: number }
+  | {
+      type: "progress";
+      dataset: string;
+      hour: Hour;
+      stage: "list" | "spool" | "convert";
+      objects: number;
+      objectsTotal: number;
+      bytes: number;
+      bytesTotal: number;
+    }
+  /** Another worker is at it; it is looked at again when the others are done. */
+  | { type: "hour-claimed"; dataset: string; hour: Hour }
+  | { type: "hour-finished"; result: HourResult }
+  | { type: "hour-failed"; failure: HourFailure }
+  | { type: "registered"; dataset: string; table: string; added: number; corrected: number }
+  | { type: "notice"; dataset?: string; hour?: Hour; text: string };
+
+export type Observer = (event: RunEvent) => void;
