@@ -1,0 +1,381 @@
+/**
+ * The canonical text of a record under a schema. One function serves both sides: the raw record, and the record
+ * that a row gives back. Two records are the same exactly where their texts are the same.
+ *
+ * A member that its column holds is written under the column's type, so that texts of one value (`1.50` and
+ * `1.5`, two offsets of one instant) come out equal; any other member is written as plain JSON. Members are
+ * sorted; null members are dropped at every depth; numbers count by exact value.
+ */
+import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/types.js";
+import { isInRange, parseDate, parseTimestamp } from "./instant.js";
+import { Day, fold, Inner, Instant, type Json, Num, Obj, parseJson, writeJson } from "./json.js";
+import {
+  canonicalNumber,
+  holdDecimal,
+  holdDouble,
+  holdInteger,
+  isJsonNumber,
+  parseDecimal,
+} from "./number.js";
+
+/**
+ * How a number, an object or an array under a string column is written. `exact`: as its JSON text, compact,
+ * numbers as they were written. `marked`: by value, between two chars 0x01. `loose`: by value, and so are strings
+ * that are JSON. The last two only serve to recognise a record whose column spells such a value otherwise.
+ */
+export type Spelling = "exact" | "marked" | "loose";
+
+/** The canonical text of a value where the type holds it, else undefined. */
+export type Hold = (value: Json) => string | undefined;
+
+/** Thrown inside, where NaN or Infinity would have to be written as plain JSON. */
+class NonFinite {}
+
+/** Derived columns as a tree of the keys they read. */
+interface Derived {
+  own?: Hold;
+  children: Map<string, Derived>;
+}
+
+interface Member {
+  folded: string;
+  key: string;
+  value: Json;
+}
+
+export class Canon {
+  private readonly plain = new Map<string, Hold>();
+  private readonly derived: Derived = { children: new Map() };
+  private readonly envelope: Derived = { children: new Map() };
+  private readonly path: string[];
+
+  /** `path`: the keys of the record path, none for `$`; `zone`: of timestamps that carry none. */
+  constructor(schema: Schema, options: { zone: string; path: string[]; spelling?: Spelling }) {
+    const { zone, path, spelling = "exact" } = options;
+    this.path = path;
+    for (const column of schema.columns) {
+      const hold = holdOfColumn(column, zone, spelling);
+      if (!column.derived) this.plain.set(fold(column.path[0] ?? column.name), hold);
+      else plant(column.envelope ? this.envelope : this.derived, column.path, hold);
+    }
+  }
+
+  /** One line a member. Undefined where NaN or Infinity stands outside of a double column: that is no record. */
+  text(record: Obj, envelope?: Obj): string | undefined {
+    try {
+      const lines: string[] = [];
+      const envelopes: Json[] = [];
+      for (const run of runsOf(record)) {
+        if (this.path.length > 0 && run[0]?.folded === ENVELOPE_KEY)
+          envelopes.push(...run.map((m) => m.value));
+        else this.writeRun(run, lines);
+      }
+      if (envelope && (envelope.keys.length > 0 || envelopes.length > 0)) envelopes.push(envelope);
+      this.writeEnvelopes(envelopes, lines);
+      return lines.join("\n");
+    } catch (error) {
+      if (error instanceof NonFinite) return undefined;
+      throw error;
+    }
+  }
+
+  /** Members whose keys fold to one: more than one collide, and then all stand as they are. */
+  private writeRun(run: Member[], lines: string[]): void {
+    const [first] = run;
+    if (run.length > 1 || !first) {
+      for (const { key, value } of run) lines.push(`${quoted(key)}:${plainText(value)}`);
+      return;
+    }
+    const { folded, key, value } = first;
+    const hold = this.plain.get(folded);
+    const group = hold ? undefined : this.derived.children.get(folded);
+    if (!hold && !group) lines.push(`${quoted(key)}:${plainText(value)}`);
+    else {
+      const held = hold ? hold(value) : group && holdDerived(value, group);
+      lines.push(`${quoted(folded)}:${held ?? plainText(value)}`);
+    }
+  }
+
+  /**
+   * The last one is the envelope; it is compared member by member, since derived columns may hold some of it. Those
+   * before it are members of that name which the record itself has, compared as plain JSON.
+   */
+  private writeEnvelopes(envelopes: Json[], lines: string[]): void {
+    const last = envelopes.at(-1);
+    const own = last instanceof Obj ? envelopes.slice(0, -1) : envelopes;
+    lines.push(...own.map((value) => `^${plainText(value)}`));
+    for (const run of last instanceof Obj ? runsOf(last) : []) {
+      const [first] = run;
+      if (run.length > 1 || !first) {
+        for (const { key, value } of run) lines.push(`^${quoted(key)}:${plainText(value)}`);
+        continue;
+      }
+      // What is left of an object that the path led through may be nothing.
+      if (first.value instanceof Obj && first.value.keys.length === 0 && first.key === this.path[0]) continue;
+      const group = this.envelope.children.get(first.folded);
+      const held = group && holdDerived(first.value, group);
+      lines.push(`^${quoted(held ? first.folded : first.key)}:${held ?? plainText(first.value)}`);
+    }
+  }
+}
+
+const quotedKeys = new Map<string, string>();
+
+/** A key as a JSON string; keys come again and again. */
+function quoted(key: string): string {
+  let text = quotedKeys.get(key);
+  if (text === undefined) {
+    text = JSON.stringify(key);
+    if (quotedKeys.size < 10_000) quotedKeys.set(key, text);
+  }
+  return text;
+}
+
+/** The members that are not null, sorted by folded key, colliding ones together and in their order. */
+function runsOf(object: Obj): Member[][] {
+  const members: Member[] = [];
+  for (let i = 0; i < object.keys.length; i++) {
+    const value = object.values[i] ?? null;
+    const key = object.keys[i] ?? "";
+    if (value !== null) members.push({ folded: fold(key), key, value });
+  }
+  members.sort((a, b) => (a.folded < b.folded ? -1 : a.folded > b.folded ? 1 : 0));
+  const runs: Member[][] = [];
+  for (const member of members) {
+    const run = runs.at(-1);
+    if (run && run[0]?.folded === member.folded) run.push(member);
+    else runs.push([member]);
+  }
+  return runs;
+}
+
+/** The one member each that keys fold to; undefined where two collide. */
+export function foldedMembers(object: Obj): Map<string, Json> | undefined {
+  const members = new Map<string, Json>();
+  for (const run of runsOf(object)) {
+    if (run.length > 1 || !run[0]) return undefined;
+    members.set(run[0].folded, run[0].value);
+  }
+  return members;
+}
+
+function plant(root: Derived, path: string[], hold: Hold): void {
+  let node = root;
+  for (const key of path.map(fold)) {
+    let next = node.children.get(key);
+    if (!next) {
+      next = { children: new Map() };
+      node.children.set(key, next);
+    }
+    node = next;
+  }
+  node.own ??= hold;
+}
+
+/**
+ * A member that has no column of its own is held where derived columns cover every leaf of it. A place belongs to the
+ * first column that names it, and with it all that lies below.
+ */
+function holdDerived(value: Json, node: Derived): string | undefined {
+  if (node.own) return node.own(value);
+  const members = value instanceof Obj ? foldedMembers(value) : undefined;
+  if (!members || members.size === 0) return undefined;
+  const texts: string[] = [];
+  for (const [key, member] of members) {
+    const child = node.children.get(key);
+    const held = child && holdDerived(member, child);
+    if (held === undefined) return undefined;
+    texts.push(`${quoted(key)}:${held}`);
+  }
+  return `{${texts.join(",")}}`;
+}
+
+export function holdOfColumn(column: Column, zone: string, spelling: Spelling = "exact"): Hold {
+  const hold = holdOf(column.type, zone, spelling);
+  return column.jsonString ? (value) => holdInner(value, hold) : hold;
+}
+
+/** A string that is JSON is held only where it is compact: the column gives back no other spelling. */
+function holdInner(value: Json, hold: Hold): string | undefined {
+  let inner: Json | undefined;
+  if (value instanceof Inner) inner = value.value;
+  else if (typeof value === "string") {
+    inner = parseJson(value);
+    if (inner !== undefined && writeJson(inner) !== value) return undefined;
+  }
+  if (inner === undefined || inner === null) return undefined;
+  const held = hold(inner);
+  return held === undefined ? undefined : `J${held}`;
+}
+
+export function holdOf(type: Type, zone: string, spelling: Spelling = "exact"): Hold {
+  switch (type.kind) {
+    case "boolean":
+      return (value) =>
+        value === true || value === "true"
+          ? "true"
+          : value === false || value === "false"
+            ? "false"
+            : undefined;
+    case "int":
+      return (value) => ofNumber(value, (text) => holdInteger(text, 32));
+    case "bigint":
+      return (value) => ofNumber(value, (text) => holdInteger(text, 64));
+    case "decimal":
+      return (value) => ofNumber(value, (text) => holdDecimal(text, type.precision, type.scale));
+    case "double":
+      return (value) => (value instanceof Num && !value.isFinite ? value.text : ofNumber(value, holdDouble));
+    case "string":
+      return (value) => holdString(value, spelling);
+    case "timestamp":
+      return (value) => holdTimestamp(value, type.epoch, type.zone ?? zone);
+    case "date":
+      return (value) => {
+        const days =
+          value instanceof Day ? value.days : typeof value === "string" ? parseDate(value) : undefined;
+        return days === undefined ? undefined : `D${days}`;
+      };
+    case "array":
+      return holdArray(holdOf(type.element, zone, spelling));
+    case "map":
+      return holdMap(holdOf(type.value, zone, spelling));
+    case "struct":
+      return holdStruct(new Map(type.fields.map((f) => [fold(f.key), holdOf(f.type, zone, spelling)])));
+  }
+}
+
+function ofNumber(value: Json, hold: (text: string) => string | undefined): string | undefined {
+  if (value instanceof Num) return value.isFinite ? hold(value.text) : undefined;
+  return typeof value === "string" && isJsonNumber(value) ? hold(value) : undefined;
+}
+
+function holdString(value: Json, spelling: Spelling): string | undefined {
+  if (typeof value === "string") {
+    const inner = spelling === "loose" && /^[-0-9tf{[]/.test(value) ? parseJson(value) : undefined;
+    return inner === undefined ? literal(value) : `\x01${plainText(inner)}\x01`;
+  }
+  if (value === null) return undefined;
+  const plain = plainText(value);
+  return spelling === "exact" ? JSON.stringify(writeJson(value)) : `\x01${plain}\x01`;
+}
+
+/** As JSON.stringify, but most strings have nothing to escape. */
+function literal(text: string): string {
+  return /["\\\x00-\x1f\ud800-\udfff]/.test(text) ? JSON.stringify(text) : `"${text}"`;
+}
+
+/** A number counts since 1970 where the column says so; a string of digits is read like one. */
+function holdTimestamp(value: Json, epoch: "s" | "ms" | undefined, zone: string): string | undefined {
+  if (value instanceof Instant) return `T${value.ms}`;
+  if (typeof value === "string") {
+    const timestamp = parseTimestamp(value, zone);
+    if (timestamp) return timestamp.exact ? `T${timestamp.ms}` : undefined;
+  }
+  const ms = epoch && epochMs(value, epoch);
+  return ms?.exact ? `T${ms.ms}` : undefined;
+}
+
+/** Milliseconds since 1970, floored; undefined for what is no number or beyond the years of a timestamp. */
+export function epochMs(value: Json, epoch: "s" | "ms"): { ms: number; exact: boolean } | undefined {
+  const text = value instanceof Num && value.isFinite ? value.text : value;
+  if (typeof text !== "string" || !isJsonNumber(text)) return undefined;
+  const { negative, digits, exponent } = parseDecimal(text);
+  const places = digits.length + exponent + (epoch === "s" ? 3 : 0);
+  // The year 9999 has 15 digits.
+  if (digits !== "" && places > 15) return undefined;
+  const whole = Number(digits.slice(0, Math.max(places, 0)).padEnd(places, "0"));
+  const exact = digits.length <= Math.max(places, 0);
+  const ms = negative ? -whole - (exact ? 0 : 1) : whole;
+  return isInRange(ms) ? { ms: ms || 0, exact } : undefined;
+}
+
+function holdArray(hold: Hold): Hold {
+  return (value) => {
+    if (!Array.isArray(value)) return undefined;
+    const texts: string[] = [];
+    for (const item of value) {
+      const held = item === null ? "null" : hold(item);
+      if (held === undefined) return undefined;
+      texts.push(held);
+    }
+    return `[${texts.join(",")}]`;
+  };
+}
+
+/** A map's keys are data: they are not folded, and a repeated one is held by no map. */
+function holdMap(hold: Hold): Hold {
+  return (value) => {
+    if (!(value instanceof Obj)) return undefined;
+    const texts = new Map<string, string>();
+    for (const [key, member] of sortedMembers(value)) {
+      const held = hold(member);
+      if (held === undefined || texts.has(key)) return undefined;
+      texts.set(key, `${quoted(key)}:${held}`);
+    }
+    return `{${[...texts.values()].join(",")}}`;
+  };
+}
+
+function holdStruct(fields: Map<string, Hold>): Hold {
+  return (value) => {
+    const members = value instanceof Obj ? foldedMembers(value) : undefined;
+    if (!members) return undefined;
+    const texts: string[] = [];
+    for (const [key, member] of members) {
+      const held = fields.get(key)?.(member);
+      if (held === undefined) return undefined;
+      texts.push(`${quoted(key)}:${held}`);
+    }
+    return `{${texts.join(",")}}`;
+  };
+}
+
+/** Plain JSON: keys sorted, null members dropped, repeated keys in their order, numbers by exact value. */
+export function plainText(value: Json): string {
+  if (value === null || typeof value === "boolean") return String(value);
+  if (typeof value === "string") return literal(value);
+  if (value instanceof Num) {
+    if (!value.isFinite) throw new NonFinite();
+    return canonicalNumber(value.text);
+  }
+  if (Array.isArray(value)) return `[${value.map(plainText).join(",")}]`;
+  if (value instanceof Obj) {
+    return `{${sortedMembers(value)
+      .map(([key, member]) => `${quoted(key)}:${plainText(member)}`)
+      .join(",")}}`;
+  }
+  if (value instanceof Inner) return JSON.stringify(writeJson(value.value));
+  return value instanceof Instant ? `T${value.ms}` : `D${value.days}`;
+}
+
+function sortedMembers(object: Obj): [string, Json][] {
+  const members: [string, Json][] = [];
+  for (const [i, key] of object.keys.entries()) {
+    const value = object.values[i] ?? null;
+    if (value !== null) members.push([key, value]);
+  }
+  return members.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+}
+
+/**
+ * Whether a row spells the same record as `marked` says, value for value: `exact` is the row's text, and where
+ * the record has a number, an object or an array under a string column, the row has a string of that value.
+ */
+export function spellsTheSame(marked: string, exact: string): boolean {
+  const pieces = marked.split("\x01");
+  let at = 0;
+  for (const [i, piece] of pieces.entries()) {
+    if (i % 2 === 0) {
+      if (!exact.startsWith(piece, at)) return false;
+      at += piece.length;
+      continue;
+    }
+    const string = /"(?:[^"\\]|\\.)*"/y;
+    string.lastIndex = at;
+    if (!string.test(exact)) return false;
+    const inner = parseJson(JSON.parse(exact.slice(at, string.lastIndex)));
+    if (inner === undefined || typeof inner === "string" || plainText(inner) !== piece) return false;
+    at = string.lastIndex;
+  }
+  return at === exact.length;
+}

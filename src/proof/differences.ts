@@ -1,0 +1,208 @@
+/** Names what differs: the records and rows of the buckets that do not balance, matched one by one. */
+import { spellsTheSame } from "./canon.js";
+import { bucketOf, type Fingerprint } from "./multiset.js";
+
+export interface Difference {
+  /**
+   * `missing`: a record has no row. `extra`: a row has no record, or one row too many. `changed`: both, and the two
+   * are alike. `contradicted`: a row's columns and its rescued data disagree. `quarantine`: an object's bytes that
+   * are no record are not those in quarantine. `count`: the manifest counts otherwise.
+   */
+  kind: "missing" | "extra" | "changed" | "contradicted" | "quarantine" | "count";
+  detail: string;
+  /** Key of the raw object. */
+  object?: string;
+  /** Of the record in the object's decompressed bytes. */
+  offset?: number;
+  /** Number of the row in the part, the first being 0. */
+  row?: number;
+  /** The record as it stands, its beginning at most. */
+  record?: string;
+  /** For `changed`, each member that differs; for `extra`, what the row gives back. Canonical texts. */
+  members?: { record?: string; row?: string }[];
+}
+
+interface FoundRecord {
+  count: number;
+  matched: number;
+  object: string;
+  offset: number;
+  text?: string;
+  canonical?: string;
+  marked?: string;
+  loose?: Fingerprint;
+}
+
+interface FoundRow {
+  row: number;
+  canonical?: string;
+  loose?: Fingerprint;
+  twinOf?: FoundRecord;
+}
+
+/** What a record or row is remembered by; the texts are asked for only where they will be kept. */
+export interface Texts {
+  canonical: string;
+  loose: Fingerprint;
+  marked?: string;
+  text?: string;
+}
+
+/** Texts are kept up to this many chars; what comes after is counted, but not shown. */
+const TEXT_BUDGET = 64 * 2 ** 20;
+const LINE_CHARS = 300;
+
+export class DifferenceFinder {
+  private readonly buckets: Set<number>;
+  private readonly records = new Map<Fingerprint, FoundRecord>();
+  private readonly rows: FoundRow[] = [];
+  private kept = 0;
+
+  constructor(buckets: Set<number>) {
+    this.buckets = buckets;
+  }
+
+  isWanted(print: Fingerprint): boolean {
+    return this.buckets.has(bucketOf(print));
+  }
+
+  /** All records come before the first row. */
+  addRecord(print: Fingerprint, object: string, offset: number, texts: () => Texts): void {
+    const found = this.records.get(print);
+    // Where one of several equal records has no row, the last of them is named.
+    if (found) Object.assign(found, { count: found.count + 1, object, offset });
+    else this.records.set(print, { count: 1, matched: 0, object, offset, ...this.keep(texts) });
+  }
+
+  addRow(print: Fingerprint, row: number, texts: () => Texts): void {
+    const found = this.records.get(print);
+    if (found && found.matched < found.count) found.matched++;
+    else this.rows.push({ row, twinOf: found, ...this.keep(texts) });
+  }
+
+  private keep(texts: () => Texts): Partial<Texts> {
+    if (this.kept > TEXT_BUDGET) return {};
+    const kept = texts();
+    this.kept += kept.canonical.length + (kept.marked?.length ?? 0) + (kept.text?.length ?? 0);
+    return kept;
+  }
+
+  /** `changed` first, then what is missing, then what is too many. */
+  differences(): Difference[] {
+    const rows = new Set(this.rows);
+    const records = [...this.records.values()].filter((record) => record.matched < record.count);
+    this.matchSpellings(records, rows);
+    const missing = records.filter((record) => record.matched < record.count);
+    const changed: Difference[] = [];
+    for (const record of missing.slice(0, 200)) {
+      const row = mostAlike(record, rows);
+      if (!row) continue;
+      rows.delete(row);
+      record.matched++;
+      changed.push(describeChange(record, row));
+    }
+    const lost = missing.flatMap((record) => {
+      const times = record.count - record.matched;
+      const detail =
+        record.matched === 0 ? "the record has no row" : "the record has a row less than it occurs";
+      const one: Difference = { kind: "missing", detail, ...whereOf(record) };
+      return new Array<Difference>(times).fill(one);
+    });
+    return [...changed, ...lost, ...[...rows].map(describeExtra)];
+  }
+
+  /** A number or an object under a string column may be spelled in more than one way; such pairs are the same. */
+  private matchSpellings(records: FoundRecord[], rows: Set<FoundRow>): void {
+    const byLoose = new Map<Fingerprint, FoundRecord[]>();
+    for (const record of records) {
+      if (record.marked === undefined || record.loose === undefined) continue;
+      const list = byLoose.get(record.loose);
+      if (list) list.push(record);
+      else byLoose.set(record.loose, [record]);
+    }
+    for (const row of rows) {
+      const candidates = byLoose.get(row.loose ?? "") ?? [];
+      const match = candidates.find(
+        (record) => record.matched < record.count && spellsTheSame(record.marked ?? "", row.canonical ?? ""),
+      );
+      if (!match) continue;
+      match.matched++;
+      rows.delete(row);
+    }
+  }
+}
+
+/** The row that shares most members with the record, and at least half of them. */
+function mostAlike(record: FoundRecord, rows: Set<FoundRow>): FoundRow | undefined {
+  if (record.canonical === undefined) return undefined;
+  const members = new Set(record.canonical.split("\n"));
+  let best: FoundRow | undefined;
+  let bestShared = 0;
+  let looked = 0;
+  for (const row of rows) {
+    if (row.canonical === undefined || row.twinOf) continue;
+    if (++looked > 2_000) break;
+    const lines = row.canonical.split("\n");
+    const shared = lines.filter((line) => members.has(line)).length;
+    if (2 * shared >= Math.max(members.size, lines.length) && shared > bestShared) {
+      best = row;
+      bestShared = shared;
+    }
+  }
+  // A record of one member shares none of them with a row that changed it.
+  return best ?? (members.size === 1 ? aloneWithKey(record.canonical, rows) : undefined);
+}
+
+function aloneWithKey(canonical: string, rows: Set<FoundRow>): FoundRow | undefined {
+  for (const row of rows) {
+    const text = row.canonical;
+    if (text !== undefined && !row.twinOf && !text.includes("\n") && keyOf(text) === keyOf(canonical))
+      return row;
+  }
+  return undefined;
+}
+
+function describeChange(record: FoundRecord, row: FoundRow): Difference {
+  const wanted = (record.canonical ?? "").split("\n");
+  const found = (row.canonical ?? "").split("\n");
+  const members: { record?: string; row?: string }[] = [];
+  for (const line of wanted.filter((text) => !found.includes(text))) {
+    const other = found.find((text) => keyOf(text) === keyOf(line) && !wanted.includes(text));
+    members.push({ record: cut(line), row: other && cut(other) });
+  }
+  for (const line of found.filter((text) => !wanted.includes(text))) {
+    if (!wanted.some((text) => keyOf(text) === keyOf(line))) members.push({ row: cut(line) });
+  }
+  const names = members.map((member) => keyOf(member.record ?? member.row ?? "")).join(", ");
+  const detail = `the row differs in ${names}`;
+  return { kind: "changed", detail, ...whereOf(record), row: row.row, members: members.slice(0, 20) };
+}
+
+function describeExtra(row: FoundRow): Difference {
+  if (row.twinOf) {
+    return {
+      kind: "extra",
+      detail: "the record has a row more than it occurs",
+      row: row.row,
+      ...whereOf(row.twinOf),
+    };
+  }
+  const members = row.canonical
+    ?.split("\n")
+    .slice(0, 20)
+    .map((line) => ({ row: cut(line) }));
+  return { kind: "extra", detail: "the row is no record's", row: row.row, members };
+}
+
+function whereOf(record: FoundRecord): Pick<Difference, "object" | "offset" | "record"> {
+  return { object: record.object, offset: record.offset, record: record.text };
+}
+
+/** `"key":` of a canonical line. */
+function keyOf(line: string): string {
+  return /^\^?"(?:[^"\\]|\\.)*"/.exec(line)?.[0] ?? line;
+}
+
+function cut(text: string): string {
+  return text.length > LINE_CHARS ? `${text.slice(0, LINE_CHARS)}…` : text;
+}

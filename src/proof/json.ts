@@ -1,0 +1,281 @@
+/**
+ * The proof's own JSON: a recursive-descent reader that keeps what JSON.parse throws away, namely the text of
+ * numbers, repeated keys, the order of members and where a value lies.
+ */
+import { isUtf8 } from "node:buffer";
+
+/** A number by its text; also `NaN`, `Infinity` and `-Infinity`, which some producers write. */
+export class Num {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+  get isFinite(): boolean {
+    const last = this.text.charCodeAt(this.text.length - 1);
+    return last >= 0x30 && last <= 0x39;
+  }
+}
+
+/** An object as it stands: members in order, repeated keys and all. */
+export class Obj {
+  readonly keys: string[] = [];
+  readonly values: Json[] = [];
+
+  set(key: string, value: Json): this {
+    this.keys.push(key);
+    this.values.push(value);
+    return this;
+  }
+}
+
+/** A timestamp out of a column: its text is not known, its instant is. */
+export class Instant {
+  readonly ms: number;
+  constructor(ms: number) {
+    this.ms = ms;
+  }
+}
+
+/** A date out of a column, in days since 1970. */
+export class Day {
+  readonly days: number;
+  constructor(days: number) {
+    this.days = days;
+  }
+}
+
+/** A value out of a `json: string` column: stands for the string that is its compact JSON text. */
+export class Inner {
+  readonly value: Json;
+  constructor(value: Json) {
+    this.value = value;
+  }
+}
+
+export type Json = null | boolean | string | Num | Obj | Json[] | Instant | Day | Inner;
+
+/** Bytes that are no JSON value; `reason` says why. Thrown by the reader and caught by its callers only. */
+export class Damage {
+  readonly reason: string;
+  constructor(reason: string) {
+    this.reason = reason;
+  }
+}
+
+/** Objects and arrays inside one another: deeper values are no records. A reader that recurses must have a limit. */
+export const MAX_DEPTH = 1_000;
+
+const PLAIN_STRING = /[^"\\\x00-\x1f\x80-\xff]*"/y;
+const NUMBER = /-?(?:0(?![0-9])|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+const NON_FINITE = /NaN|-?Infinity/y;
+const ESCAPE = /\\(?:u([0-9a-fA-F]{4})|([^u])|)/g;
+const ESCAPED: Record<string, string> = {
+  '"': '"',
+  "\\": "\\",
+  "/": "/",
+  b: "\b",
+  f: "\f",
+  n: "\n",
+  r: "\r",
+  t: "\t",
+};
+
+/**
+ * Reads values out of bytes that were turned into text one char a byte (latin1), so that positions in the text
+ * are offsets in the bytes; string literals are decoded as UTF-8 one by one. Takes trailing commas, NaN and
+ * Infinity, as DuckDB's JSON reader does; nothing else that RFC 8259 forbids.
+ */
+export class Reader {
+  at: number;
+  end: number;
+  private readonly text: string;
+  /** Positions of strings that are not UTF-8 or hold a lone surrogate, and of NaN or Infinity, that were met. */
+  readonly badStrings: number[] = [];
+  readonly loneSurrogates: number[] = [];
+  readonly nonFinites: number[] = [];
+  /** Start and end of each element of an array, in pairs; kept where asked for. */
+  readonly spans: WeakMap<Json[], number[]> | undefined;
+
+  private readonly maxDepth: number;
+
+  constructor(text: string, options: { keepSpans?: boolean; maxDepth?: number } = {}) {
+    this.text = text;
+    this.maxDepth = options.maxDepth ?? MAX_DEPTH;
+    this.at = 0;
+    this.end = text.length;
+    this.spans = options.keepSpans ? new WeakMap() : undefined;
+  }
+
+  /** The next char that is no white space, or NaN at the end. */
+  peek(): number {
+    const { text, end } = this;
+    let at = this.at;
+    let code = Number.NaN;
+    while (at < end) {
+      code = text.charCodeAt(at);
+      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) break;
+      at++;
+    }
+    this.at = at;
+    return at < end ? code : Number.NaN;
+  }
+
+  /** The value at `at`, white space before it skipped. Throws Damage. */
+  value(depth = 0): Json {
+    const code = this.peek();
+    switch (code) {
+      case 0x7b:
+        return this.object(this.deeper(depth));
+      case 0x5b:
+        return this.array(this.deeper(depth));
+      case 0x22:
+        return this.string();
+      case 0x74:
+        return this.word("true", true);
+      case 0x66:
+        return this.word("false", false);
+      case 0x6e:
+        return this.word("null", null);
+      default:
+        return this.number();
+    }
+  }
+
+  private deeper(depth: number): number {
+    if (depth >= this.maxDepth) throw new Damage(`nested deeper than ${this.maxDepth}`);
+    return depth + 1;
+  }
+
+  private object(depth: number): Obj {
+    const object = new Obj();
+    this.at++;
+    while (true) {
+      const code = this.peek();
+      if (code === 0x7d && this.at++) return object;
+      if (code !== 0x22) throw this.unexpected("a key or `}`");
+      const key = this.string();
+      if (this.peek() !== 0x3a) throw this.unexpected("`:`");
+      this.at++;
+      object.set(key, this.value(depth));
+      const next = this.peek();
+      if (next === 0x2c) this.at++;
+      else if (next !== 0x7d) throw this.unexpected("`,` or `}`");
+    }
+  }
+
+  private array(depth: number): Json[] {
+    const items: Json[] = [];
+    const spans: number[] = [];
+    this.at++;
+    while (true) {
+      if (this.peek() === 0x5d && this.at++) break;
+      const start = this.at;
+      items.push(this.value(depth));
+      if (this.spans) spans.push(start, this.at);
+      const next = this.peek();
+      if (next === 0x2c) this.at++;
+      else if (next !== 0x5d) throw this.unexpected("`,` or `]`");
+    }
+    this.spans?.set(items, spans);
+    return items;
+  }
+
+  private string(): string {
+    const start = this.at + 1;
+    PLAIN_STRING.lastIndex = start;
+    if (PLAIN_STRING.test(this.text) && PLAIN_STRING.lastIndex <= this.end) {
+      this.at = PLAIN_STRING.lastIndex;
+      return this.text.slice(start, this.at - 1);
+    }
+    let at = start;
+    let escapes = false;
+    let bits = 0;
+    while (true) {
+      if (at >= this.end) throw new Damage("a string does not end");
+      const code = this.text.charCodeAt(at);
+      if (code === 0x22) break;
+      if (code < 0x20) throw new Damage("a control character in a string");
+      bits |= code;
+      escapes ||= code === 0x5c;
+      at += code === 0x5c ? 2 : 1;
+    }
+    this.at = at + 1;
+    let value = this.text.slice(start, at);
+    if (bits > 0x7f) value = this.decode(value, start);
+    return escapes ? this.unescape(value, start) : value;
+  }
+
+  private decode(text: string, position: number): string {
+    const bytes = Buffer.from(text, "latin1");
+    if (!isUtf8(bytes)) this.badStrings.push(position);
+    return bytes.toString("utf8");
+  }
+
+  private unescape(text: string, position: number): string {
+    const value = text.replace(ESCAPE, (whole, hex?: string, letter?: string) => {
+      if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16));
+      const char = ESCAPED[letter ?? ""];
+      if (char === undefined) throw new Damage(`\`${whole}\` is no escape`);
+      return char;
+    });
+    // With the flag u a surrogate matches only where it has no partner.
+    if (/\p{Surrogate}/u.test(value)) this.loneSurrogates.push(position);
+    return value;
+  }
+
+  private number(): Num {
+    const start = this.at;
+    for (const pattern of [NUMBER, NON_FINITE]) {
+      pattern.lastIndex = start;
+      if (pattern.test(this.text) && pattern.lastIndex <= this.end) {
+        this.at = pattern.lastIndex;
+        if (pattern === NON_FINITE) this.nonFinites.push(start);
+        return new Num(this.text.slice(start, this.at));
+      }
+    }
+    throw this.unexpected("a value");
+  }
+
+  private word<T>(word: string, value: T): T {
+    if (!this.text.startsWith(word, this.at) || this.at + word.length > this.end) {
+      throw this.unexpected("a value");
+    }
+    this.at += word.length;
+    return value;
+  }
+
+  private unexpected(wanted: string): Damage {
+    return new Damage(this.at >= this.end ? `ends where ${wanted} should be` : `${wanted} is missing`);
+  }
+}
+
+/** A whole text as one value; undefined where it is none. Lone surrogates, NaN and Infinity are refused. */
+export function parseJson(text: string, maxDepth = MAX_DEPTH): Json | undefined {
+  const reader = new Reader(Buffer.from(text, "utf8").toString("latin1"), { maxDepth });
+  try {
+    const value = reader.value();
+    const isWhole = Number.isNaN(reader.peek());
+    return isWhole && reader.loneSurrogates.length + reader.nonFinites.length === 0 ? value : undefined;
+  } catch (error) {
+    if (error instanceof Damage) return undefined;
+    throw error;
+  }
+}
+
+/** Compact JSON text, numbers as they were written, members in their order. */
+export function writeJson(value: Json): string {
+  if (value === null || typeof value === "boolean") return String(value);
+  if (typeof value === "string") return JSON.stringify(value);
+  if (value instanceof Num) return value.text;
+  if (Array.isArray(value)) return `[${value.map(writeJson).join(",")}]`;
+  if (value instanceof Obj) {
+    return `{${value.keys.map((key, i) => `${JSON.stringify(key)}:${writeJson(value.values[i] ?? null)}`).join(",")}}`;
+  }
+  if (value instanceof Inner) return JSON.stringify(writeJson(value.value));
+  return JSON.stringify(new Date(value instanceof Day ? value.days * 86_400_000 : value.ms).toISOString());
+}
+
+/** Folds ASCII letters only, as keys are matched with columns. */
+export function fold(key: string): string {
+  return /[A-Z]/.test(key) ? key.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()) : key;
+}

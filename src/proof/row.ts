@@ -1,0 +1,215 @@
+/** What a row gives back: its columns, overridden by `_rescued_data`; and whether its columns show what they may. */
+import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/types.js";
+import { epochMs, type Hold, holdOf, holdOfColumn } from "./canon.js";
+import { parseTimestamp } from "./instant.js";
+import { Day, fold, Inner, Instant, type Json, MAX_DEPTH, Num, Obj, parseJson } from "./json.js";
+import type { Row } from "./part.js";
+
+export interface RestoredRow {
+  record: Obj;
+  /** What is wrong with the row by itself, such as a column that shows another value than its rescued member. */
+  faults: string[];
+}
+
+export class Restorer {
+  private readonly columns: { column: Column; root: string; isHolder: boolean; hold: Hold }[];
+  private readonly zone: string;
+  private readonly hasEnvelopes: boolean;
+
+  /** `hasEnvelopes`: there is a record path, so the last rescued `_envelope` is no member of the record. */
+  constructor(schema: Schema, zone: string, hasEnvelopes = false) {
+    this.zone = zone;
+    this.hasEnvelopes = hasEnvelopes;
+    const rootOf = (column: Column) => fold(column.path[0] ?? column.name);
+    this.columns = schema.columns.map((column, i) => ({
+      column,
+      root: rootOf(column),
+      isHolder: !column.derived || !schema.columns.some((other, j) => goesBefore(other, j, column, i)),
+      hold: holdOfColumn(column, zone),
+    }));
+  }
+
+  restore(row: Row): RestoredRow {
+    const faults: string[] = [];
+    const rescued = row.rescued === null ? new Obj() : parseRescued(row.rescued);
+    if (!rescued) return { record: new Obj(), faults: ["_rescued_data is no valid JSON object"] };
+    const rescuedKeys = new Set(rescued.keys.map(fold));
+    const record = new Obj();
+    const envelope = new Obj();
+    const rescuedEnvelope = envelopeOf(rescued);
+    const envelopeKeys = new Set(rescuedEnvelope?.keys.map(fold));
+    for (const [i, { column, root, isHolder }] of this.columns.entries()) {
+      const value = row.values[i] ?? null;
+      if (value === null || !isHolder || (column.envelope ? envelopeKeys : rescuedKeys).has(root)) continue;
+      const typed = column.jsonString ? new Inner(value) : value;
+      if (!column.derived) record.set(column.path[0] ?? column.name, typed);
+      else setPath(column.envelope ? envelope : record, column.path, typed);
+    }
+    for (const [i, key] of rescued.keys.entries()) record.set(key, rescued.values[i] ?? null);
+    if (envelope.keys.length > 0) addEnvelope(record, rescuedEnvelope, envelope);
+    if (row.rescued !== null || this.columns.some(({ column }) => column.derived)) {
+      this.findContradictions(row, record, rescuedKeys, faults);
+    }
+    return { record, faults };
+  }
+
+  /** The equation would not see a column that shows something else than the member which overrides it. */
+  private findContradictions(row: Row, record: Obj, rescuedKeys: Set<string>, faults: string[]): void {
+    for (const [i, { column, root, hold }] of this.columns.entries()) {
+      const shown = row.values[i] ?? null;
+      const isRescued = rescuedKeys.has(column.envelope ? ENVELOPE_KEY : root);
+      if (!isRescued && !column.derived) continue;
+      const path = column.envelope ? [ENVELOPE_KEY, ...column.path] : column.path;
+      const isNamesake = this.hasEnvelopes && !column.envelope && root === ENVELOPE_KEY;
+      const original = valueAt(isNamesake ? withoutEnvelope(record) : record, column.derived ? path : [root]);
+      if (original === undefined) {
+        if (shown !== null) faults.push(`the column ${column.name} shows a value that the record lacks`);
+      } else if (isRescued || isComparable(original, column.type)) {
+        const meant = column.jsonString ? innerOf(original) : original;
+        if (contradicts(shown, meant, column.type, this.zone, column.jsonString ? undefined : hold)) {
+          faults.push(`the column ${column.name} contradicts its member`);
+        }
+      }
+    }
+  }
+}
+
+/** Whether a derived column's place belongs to another: a plain one, one above it, or an earlier one of the same place. */
+function goesBefore(other: Column, j: number, column: Column, i: number): boolean {
+  const isNear = j < i || other.path.length < column.path.length || !other.derived;
+  const leadsTo = other.path.every((key, depth) => fold(key) === fold(column.path[depth] ?? "\0"));
+  return i !== j && isNear && leadsTo && Boolean(other.envelope) === Boolean(column.envelope);
+}
+
+/** Strictly RFC 8259, as other readers will read it. */
+function parseRescued(text: string): Obj | undefined {
+  try {
+    JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  // The envelope lies a level deeper here than in its object.
+  const value = parseJson(text, MAX_DEPTH + 1);
+  return value instanceof Obj ? value : undefined;
+}
+
+function envelopeOf(rescued: Obj): Obj | undefined {
+  const value = last(rescued, ENVELOPE_KEY);
+  return value instanceof Obj ? value : undefined;
+}
+
+/** What envelope columns hold joins the rescued rest of the envelope. */
+function addEnvelope(record: Obj, rescued: Obj | undefined, held: Obj): void {
+  if (!rescued) record.set(ENVELOPE_KEY, held);
+  else for (const [i, key] of held.keys.entries()) rescued.set(key, held.values[i] ?? null);
+}
+
+/** Puts a derived column's value where it came from; the first column to fill a place keeps it. */
+function setPath(object: Obj, path: string[], value: Json): void {
+  const [key = "", ...rest] = path;
+  const found = last(object, fold(key));
+  if (rest.length === 0) {
+    if (found === undefined) object.set(key, value);
+    return;
+  }
+  if (found === undefined) {
+    const inner = new Obj();
+    object.set(key, inner);
+    setPath(inner, rest, value);
+  } else if (found instanceof Obj) setPath(found, rest, value);
+}
+
+/** The last member that is not null under a folded key. */
+function last(object: Obj, folded: string): Json | undefined {
+  for (let i = object.keys.length - 1; i >= 0; i--) {
+    const value = object.values[i] ?? null;
+    if (value !== null && fold(object.keys[i] ?? "") === folded) return value;
+  }
+  return undefined;
+}
+
+/** The record's own members, some of which may be named like the envelope, which comes last. */
+function withoutEnvelope(record: Obj): Obj {
+  const at = record.keys.lastIndexOf(ENVELOPE_KEY);
+  const own = new Obj();
+  for (const [i, key] of record.keys.entries()) if (i !== at) own.set(key, record.values[i] ?? null);
+  return own;
+}
+
+function valueAt(record: Obj, path: string[]): Json | undefined {
+  let value: Json | undefined = record;
+  for (const key of path) {
+    const inside: Json = value instanceof Obj ? value : innerOf(value ?? null);
+    value = inside instanceof Obj ? last(inside, fold(key)) : undefined;
+    if (value === undefined) return undefined;
+  }
+  return value;
+}
+
+/** The value inside of a string that is JSON, else the value itself. */
+function innerOf(value: Json): Json {
+  if (value instanceof Inner) return value.value;
+  return (typeof value === "string" ? parseJson(value) : undefined) ?? value;
+}
+
+/** A value out of another column has lost its spelling: only some types can still be compared with it. */
+function isComparable(value: Json, type: Type): boolean {
+  if (value instanceof Instant) return type.kind === "timestamp";
+  if (value instanceof Day) return type.kind === "date";
+  if (value instanceof Num || typeof value === "boolean") return type.kind !== "string";
+  return typeof value === "string";
+}
+
+/**
+ * Does a column's value contradict the member that it was taken from? NULL never does, except where a timestamp
+ * was only floored. `hold` is the type's own.
+ */
+export function contradicts(
+  shown: Json,
+  original: Json,
+  type: Type,
+  zone: string,
+  hold = holdOf(type, zone),
+): boolean {
+  if (type.kind === "timestamp") return contradictsTimestamp(shown, original, type, zone);
+  if (shown === null) return false;
+  switch (type.kind) {
+    case "struct":
+      if (!(shown instanceof Obj) || !(original instanceof Obj)) return true;
+      return type.fields.some((field) => {
+        const leaf = last(shown, fold(field.key)) ?? null;
+        const member = last(original, fold(field.key));
+        return member === undefined ? leaf !== null : contradicts(leaf, member, field.type, zone);
+      });
+    case "array":
+      if (!Array.isArray(shown) || !Array.isArray(original) || shown.length !== original.length) return true;
+      return shown.some((item, i) => {
+        const member = original[i] ?? null;
+        return member === null ? item !== null : contradicts(item, member, type.element, zone);
+      });
+    case "map":
+      if (!(shown instanceof Obj) || !(original instanceof Obj)) return true;
+      return shown.keys.some((key, i) => {
+        const candidates = original.values.filter((value, at) => value !== null && original.keys[at] === key);
+        const item = shown.values[i] ?? null;
+        return item !== null && !candidates.some((value) => !contradicts(item, value, type.value, zone));
+      });
+    default: {
+      const held = hold(original);
+      return held === undefined || held !== hold(shown);
+    }
+  }
+}
+
+function contradictsTimestamp(
+  shown: Json,
+  original: Json,
+  type: Extract<Type, { kind: "timestamp" }>,
+  zone: string,
+): boolean {
+  if (original instanceof Instant) return shown instanceof Instant && shown.ms !== original.ms;
+  const parsed = typeof original === "string" ? parseTimestamp(original, type.zone ?? zone) : undefined;
+  const meant = parsed ?? (type.epoch && epochMs(original, type.epoch));
+  if (shown instanceof Instant) return meant?.ms !== shown.ms;
+  return parsed !== undefined && !parsed.exact;
+}

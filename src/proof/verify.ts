@@ -1,0 +1,330 @@
+/**
+ * `hourpack verify --deep`: reads an hour's raw objects and its part again and compares them as multisets of
+ * canonical records. The raw side shares no code with the converter, and the part is read by hyparquet, not by the
+ * engine that wrote it.
+ */
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { HourpackError, isHourpackError } from "../errors.js";
+import type { ManifestEntry } from "../manifest.js";
+import type { Schema } from "../schema/types.js";
+import type { Store } from "../store/store.js";
+import { Canon } from "./canon.js";
+import { type Difference, DifferenceFinder } from "./differences.js";
+import { Balance, fingerprint } from "./multiset.js";
+import { type ReadObject, readAhead, readFrom, sight } from "./objects.js";
+import { openPart, type Part } from "./part.js";
+import { type Quarantined, quarantineFault, readQuarantine, type Span } from "./quarantine.js";
+import { RAW_LIMITS, type RawLimits, type RawRecord, readRaw } from "./raw.js";
+import { Restorer } from "./row.js";
+
+export interface DeepVerification {
+  raw: Store;
+  tier1: Store;
+  /** The hour's prefix in the raw store. */
+  rawPrefix: string;
+  partKey: string;
+  /** The part's version that the manifest belongs to. */
+  partEtag: string;
+  /** The manifest's entries in UTF-8 order of the key; read again for a second pass. */
+  entries(): AsyncIterable<ManifestEntry>;
+  /** In the tier-1 store; absent where nothing was quarantined. */
+  quarantineKey?: string;
+  /** The version that the part names. */
+  schema: Schema;
+  /** Only the keys to the array of records matter here. */
+  records: { keys: string[] };
+  zone: string;
+  signal?: AbortSignal;
+  /** How to get an object's stored bytes; `raw.get` under If-Match unless given. */
+  readObject?: ReadObject;
+  limits?: RawLimits;
+  /** How many differences are named; 20 unless given. */
+  maxDifferences?: number;
+  /** Where the copy of the part lies while it is read; the system's temporary directory unless given. */
+  workDirectory?: string;
+}
+
+/** A count, and the first of what was counted. */
+export interface Named {
+  count: number;
+  keys: string[];
+}
+
+export interface DeepResult {
+  /** Proved: every raw byte is accounted for and nothing else is in the part. Late objects do not count against it. */
+  ok: boolean;
+  objects: number;
+  /** JSON values found in raw: those that must be rows, and those that must be in quarantine. */
+  records: number;
+  rows: number;
+  quarantined: number;
+  /** Listed now, and not in the manifest: the next run takes them. */
+  late: Named;
+  /** In the manifest, and not there any more or overwritten; what they held cannot be proved again. */
+  gone: Named & { rows: number };
+  differences: Difference[];
+  /** There are more differences than named. */
+  hasMore: boolean;
+}
+
+/** Texts that a second pass looks at; at most about so many are held in memory. */
+const SECOND_PASS_TEXTS = 500_000;
+const RECORD_CHARS = 500;
+const RANGE_BYTES = 16 * 2 ** 20;
+
+/** Throws `conflict` where the part changes meanwhile, `data` where a file is damaged, `interrupted` on the signal. */
+export async function verifyDeep(options: DeepVerification): Promise<DeepResult> {
+  const directory = await mkdtemp(join(options.workDirectory ?? tmpdir(), "hourpack-verify-"));
+  let part: Part | undefined;
+  try {
+    const path = join(directory, "part.parquet");
+    await copyPart(options, path);
+    part = await openPart(path, options.schema);
+    return await new Verification(options, part).run();
+  } finally {
+    await part?.close();
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function copyPart({ tier1, partKey, partEtag, signal }: DeepVerification, path: string): Promise<void> {
+  const head = await tier1.head(partKey, { signal });
+  if (!head) {
+    throw new HourpackError("conflict", `verify ${tier1.uri}${partKey}: there is no such part`, {
+      stage: "verify",
+      location: tier1.uri + partKey,
+      hint: "Run the hour first.",
+    });
+  }
+  const file = await open(path, "w");
+  try {
+    for (let start = 0; start < head.sizeBytes; start += RANGE_BYTES) {
+      const end = Math.min(start + RANGE_BYTES, head.sizeBytes);
+      const bytes = await tier1.get(partKey, { etag: partEtag, range: { start, end }, signal });
+      await file.write(bytes, 0, bytes.length, start);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+class Verification {
+  private readonly options: DeepVerification;
+  private readonly part: Part;
+  private readonly canon: Canon;
+  private readonly restorer: Restorer;
+  private readonly result: DeepResult;
+  private readonly maxDifferences: number;
+  private readonly goneKeys = new Set<string>();
+
+  constructor(options: DeepVerification, part: Part) {
+    this.options = options;
+    this.part = part;
+    this.maxDifferences = options.maxDifferences ?? 20;
+    this.canon = this.canonOf("exact");
+    this.restorer = new Restorer(options.schema, options.zone, options.records.keys.length > 0);
+    this.result = {
+      ok: false,
+      objects: 0,
+      records: 0,
+      rows: 0,
+      quarantined: 0,
+      late: { count: 0, keys: [] },
+      gone: { count: 0, keys: [], rows: 0 },
+      differences: [],
+      hasMore: false,
+    };
+  }
+
+  async run(): Promise<DeepResult> {
+    const { result } = this;
+    const balance = new Balance();
+    await this.readRecords(balance);
+    await this.readRows(balance);
+    const { buckets, isAll } = balance.differing(SECOND_PASS_TEXTS);
+    if (buckets.size > 0) {
+      await this.nameDifferences(buckets);
+      if (!isAll) result.hasMore = true;
+    }
+    result.ok = result.differences.length === 0 && !result.hasMore && result.gone.count === 0;
+    return result;
+  }
+
+  /** First pass over raw: what is there, what each object holds, and whether quarantine has what is no record. */
+  private async readRecords(balance: Balance): Promise<void> {
+    const { result } = this;
+    const quarantine = await this.loadQuarantine();
+    for await (const { entry, stored } of this.objects()) {
+      let rows = 0;
+      const nonRecords: Span[] = [];
+      const raw = this.readItems(stored, nonRecords, (text) => {
+        balance.add(fingerprint(text), "record");
+        rows++;
+      });
+      result.objects++;
+      const entries = quarantine.get(entry.key) ?? [];
+      quarantine.delete(entry.key);
+      result.records += rows + entries.length;
+      result.quarantined += entries.length;
+      const fault = quarantineFault(raw, entries, nonRecords, entry.etag);
+      if (fault) this.report({ kind: "quarantine", object: entry.key, ...fault });
+      if (entry.quarantined !== entries.length || entry.records - entry.quarantined !== rows) {
+        const counted = `${entry.records - entry.quarantined} rows and ${entry.quarantined} quarantined`;
+        const detail = `the manifest counts ${counted}, where there are ${rows} and ${entries.length}`;
+        this.report({ kind: "count", object: entry.key, detail });
+      }
+    }
+    for (const key of quarantine.keys()) {
+      if (!this.goneKeys.has(key)) {
+        this.report({
+          kind: "quarantine",
+          object: key,
+          detail: "quarantine names an object that the manifest does not",
+        });
+      }
+    }
+  }
+
+  private async loadQuarantine(): Promise<Map<string, Quarantined[]>> {
+    const { tier1, quarantineKey, signal } = this.options;
+    if (quarantineKey === undefined) return new Map();
+    return readQuarantine(await tier1.get(quarantineKey, { signal }), tier1.uri + quarantineKey);
+  }
+
+  /** The manifest's objects that are still what they were; the others are counted. */
+  private async *objects(): AsyncGenerator<{ entry: ManifestEntry; stored: Buffer }> {
+    const { raw, rawPrefix, signal, readObject = readFrom(raw) } = this.options;
+    const { late } = this.result;
+    const noteGone = (entry: ManifestEntry) => this.noteGone(entry);
+    const entries = this.options.entries();
+    async function* present(): AsyncGenerator<ManifestEntry> {
+      for await (const sighting of sight(entries, raw.list(rawPrefix, { signal }))) {
+        if (sighting.kind === "same") yield sighting.entry;
+        else if (sighting.kind === "late") note(late, sighting.object.key);
+        else noteGone(sighting.entry);
+      }
+    }
+    const read: ReadObject = (entry) =>
+      readObject(entry, signal).catch((error) => {
+        // It went between the listing and now.
+        if (!isHourpackError(error, "conflict")) throw error;
+        noteGone(entry);
+        return GONE;
+      });
+    for await (const object of readAhead(present(), read, signal)) {
+      this.checkSignal();
+      if (object.stored !== GONE) yield object;
+    }
+  }
+
+  private noteGone(entry: ManifestEntry): void {
+    note(this.result.gone, entry.key);
+    this.result.gone.rows += entry.records - entry.quarantined;
+    this.goneKeys.add(entry.key);
+  }
+
+  /** Canonical texts of an object's records; what is none is added to `nonRecords`. Returns the bytes offsets count in. */
+  private readItems(
+    stored: Buffer,
+    nonRecords: Span[],
+    onRecord: (text: string, item: RawRecord, bytes: Buffer) => void,
+  ): Buffer {
+    const { bytes, items } = readRaw(stored, this.options.records.keys, this.options.limits ?? RAW_LIMITS);
+    for (const item of items()) {
+      const text = item.kind === "record" ? this.canon.text(item.value, item.envelope) : undefined;
+      if (item.kind === "record" && text !== undefined) onRecord(text, item, bytes);
+      else nonRecords.push({ offset: item.offset, sizeBytes: item.sizeBytes });
+    }
+    return bytes;
+  }
+
+  private async readRows(balance: Balance): Promise<void> {
+    for await (const row of this.part.read()) {
+      const { record, faults } = this.restorer.restore(row);
+      balance.add(fingerprint(this.canon.text(record) ?? ""), "row");
+      for (const detail of faults) this.report({ kind: "contradicted", row: this.result.rows, detail });
+      if (++this.result.rows % 10_000 === 0) this.checkSignal();
+    }
+  }
+
+  /** Second pass, over the buckets that differ only. */
+  private async nameDifferences(buckets: Set<number>): Promise<void> {
+    const { options } = this;
+    const finder = new DifferenceFinder(buckets);
+    const [marked, loose] = [this.canonOf("marked"), this.canonOf("loose")];
+    const entries = this.presentEntries();
+    const read = options.readObject ?? readFrom(options.raw);
+    for await (const { entry, stored } of readAhead(entries, read, options.signal)) {
+      this.checkSignal();
+      this.readItems(stored, [], (canonical, item, bytes) => {
+        const print = fingerprint(canonical);
+        if (!finder.isWanted(print)) return;
+        finder.addRecord(print, entry.key, item.offset, () => {
+          const markedText = marked.text(item.value, item.envelope) ?? "";
+          return {
+            canonical,
+            loose: fingerprint(loose.text(item.value, item.envelope) ?? ""),
+            marked: markedText.includes("\x01") ? markedText : undefined,
+            text: recordText(bytes, item),
+          };
+        });
+      });
+    }
+    let number = 0;
+    for await (const row of this.part.read()) {
+      const { record } = this.restorer.restore(row);
+      const canonical = this.canon.text(record) ?? "";
+      const print = fingerprint(canonical);
+      const texts = () => ({ canonical, loose: fingerprint(loose.text(record) ?? "") });
+      if (finder.isWanted(print)) finder.addRow(print, number, texts);
+      number++;
+    }
+    this.reportFound(finder.differences());
+  }
+
+  private async *presentEntries(): AsyncGenerator<ManifestEntry> {
+    for await (const entry of this.options.entries()) if (!this.goneKeys.has(entry.key)) yield entry;
+  }
+
+  /** Rows of objects that are gone are nobody's now; only more of them than the manifest counts are a difference. */
+  private reportFound(differences: Difference[]): void {
+    const extra = differences.filter((difference) => difference.kind === "extra").length;
+    for (const difference of differences) {
+      if (difference.kind !== "extra" || extra > this.result.gone.rows) this.report(difference);
+    }
+  }
+
+  private report(difference: Difference): void {
+    if (this.result.differences.length < this.maxDifferences) this.result.differences.push(difference);
+    else this.result.hasMore = true;
+  }
+
+  private canonOf(spelling: "exact" | "marked" | "loose"): Canon {
+    const { schema, zone, records } = this.options;
+    return new Canon(schema, { zone, path: records.keys, spelling });
+  }
+
+  private checkSignal(): void {
+    if (this.options.signal?.aborted) {
+      throw new HourpackError("interrupted", `verify ${this.options.partKey}: interrupted`, {
+        stage: "verify",
+      });
+    }
+  }
+}
+
+/** Stands for the bytes of an object that is gone. */
+const GONE = Buffer.alloc(0);
+const NAMED_KEYS = 20;
+
+function note(named: Named, key: string): void {
+  named.count++;
+  if (named.keys.length < NAMED_KEYS) named.keys.push(key);
+}
+
+function recordText(bytes: Buffer, { offset, sizeBytes }: RawRecord): string {
+  const text = bytes.toString("utf8", offset, offset + Math.min(sizeBytes, RECORD_CHARS));
+  return sizeBytes > RECORD_CHARS ? `${text}…` : text;
+}

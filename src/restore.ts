@@ -1,0 +1,130 @@
+/** The way back: an hour's records, and what was quarantined, from tier 1 alone. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import { createGunzip } from "node:zlib";
+import type { Components } from "./components.js";
+import type { Dataset } from "./config/settings.js";
+import { HourpackError } from "./errors.js";
+import type { Hour } from "./hour.js";
+import { partKey, quarantineKey } from "./layout.js";
+import type { Published } from "./manifest.js";
+import { Day, Instant, type Json, Num, Obj } from "./proof/json.js";
+import { openPart } from "./proof/part.js";
+import type { QuarantineEntry } from "./quarantine.js";
+import { restoreRecord } from "./record/restore.js";
+import type { Schema, Type, Value } from "./schema/types.js";
+import { download } from "./stages/assemble.js";
+import { headPart } from "./stages/list.js";
+import { readPinned } from "./stages/pin.js";
+
+export interface Restoration {
+  published: Published;
+  /** Each record's JSON text, compact, in the order of the part's rows. */
+  records(): AsyncGenerator<string>;
+  quarantined(): AsyncGenerator<QuarantineEntry>;
+  /** Removes the local copy of the part. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a published hour for reading it back. Throws `invalid` where the hour has no part, `data` where the part or
+ * its schema is damaged, `conflict` where it is replaced meanwhile.
+ */
+export async function openRestoration(
+  components: Components,
+  dataset: Dataset,
+  hour: Hour,
+  signal?: AbortSignal,
+): Promise<Restoration> {
+  const tier1 = await components.tier1(dataset);
+  const key = partKey(dataset.tier1.prefix, dataset.table, hour);
+  const published = await headPart(tier1, key, signal);
+  if (!published) {
+    throw new HourpackError("invalid", `read ${dataset.name} ${hour}: the hour has no part`, {
+      location: tier1.uri + key,
+      hint: "`hourpack status` shows which hours are packed.",
+    });
+  }
+  const schema = await schemaOf(components, dataset, published, signal);
+  const dir = await mkdtemp(join(tmpdir(), "hourpack-restore-"));
+  const close = () => rm(dir, { recursive: true, force: true });
+  try {
+    const path = await download(tier1, published, join(dir, "part.parquet"), signal);
+    return {
+      published,
+      records: () => recordsOf(path, schema),
+      async *quarantined() {
+        if (published.quarantined === 0) return;
+        const entries = quarantineKey(dataset.tier1.prefix, hour, published.attempt);
+        const input = Readable.from([await tier1.get(entries, { signal })]).pipe(createGunzip());
+        for await (const line of createInterface({ input })) yield JSON.parse(line) as QuarantineEntry;
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The version that the part was made under. Throws `data` where schema.json does not have it. */
+export async function schemaOf(
+  components: Components,
+  dataset: Dataset,
+  published: Published,
+  signal: AbortSignal | undefined,
+): Promise<Schema> {
+  const tier1 = await components.tier1(dataset);
+  const { schemaVersion } = published;
+  // An hour without a record is packed before anything is pinned.
+  if (schemaVersion === 0) return { version: 0, columns: [] };
+  const pinned = await readPinned(tier1, dataset.tier1.prefix, signal);
+  const schema = pinned?.pinned.versions.find(({ version }) => version === schemaVersion);
+  if (schema) return schema;
+  throw new HourpackError(
+    "data",
+    `read ${published.key}: version ${schemaVersion} of its schema is not pinned`,
+    {
+      location: tier1.uri + dataset.tier1.prefix,
+      hint: "Restore _hourpack/schema.json from an older version of the object.",
+    },
+  );
+}
+
+async function* recordsOf(path: string, schema: Schema): AsyncGenerator<string> {
+  const part = await openPart(path, schema);
+  try {
+    for await (const { values, rescued } of part.read()) {
+      yield restoreRecord(
+        schema,
+        schema.columns.map(({ type }, i) => toValue(values[i] ?? null, type)),
+        rescued,
+      );
+    }
+  } finally {
+    await part.close();
+  }
+}
+
+/** A column's value as the part's reader gives it, as the exact way's. */
+function toValue(json: Json, type: Type): Value {
+  if (json === null || typeof json === "boolean" || typeof json === "string") return json;
+  if (json instanceof Instant) return json.ms;
+  if (json instanceof Day) return json.days;
+  if (json instanceof Num) {
+    if (type.kind === "bigint") return BigInt(json.text);
+    return type.kind === "decimal" ? BigInt(json.text.replace(/e.*$/, "")) : Number(json.text);
+  }
+  if (Array.isArray(json) && type.kind === "array")
+    return json.map((element) => toValue(element, type.element));
+  if (json instanceof Obj && type.kind === "map") {
+    return json.keys.map((key, i): [string, Value] => [key, toValue(json.values[i] ?? null, type.value)]);
+  }
+  if (json instanceof Obj && type.kind === "struct") {
+    return type.fields.map((field) => toValue(json.values[json.keys.indexOf(field.key)] ?? null, field.type));
+  }
+  throw new HourpackError("internal", `a value of the part is no ${type.kind}`);
+}

@@ -1,0 +1,155 @@
+/** Whether a published hour is what its part says: the cheap look, and the deep one that reads everything again. */
+import { type FileMetaData, parquetMetadataAsync } from "hyparquet";
+import { readManifest } from "./compact.js";
+import { HourpackError, reasonOf } from "./errors.js";
+import type { Hour } from "./hour.js";
+import { partKey, quarantineKey, rawPrefix } from "./layout.js";
+import { fromMetadata, type Published } from "./manifest.js";
+import { RAW_LIMITS } from "./proof/raw.js";
+import { type DeepResult, verifyDeep } from "./proof/verify.js";
+import { schemaOf } from "./restore.js";
+import { headPart } from "./stages/list.js";
+import type { Store } from "./store/store.js";
+import type { HourTask } from "./task.js";
+
+export interface HourVerification {
+  dataset: string;
+  hour: Hour;
+  /** `unpublished`: there is no part. `sound`: nothing is wrong. */
+  state: "unpublished" | "sound" | "wrong";
+  rows: number;
+  quarantined: number;
+  objects: number;
+  /** What is wrong, a sentence each. */
+  problems: string[];
+  /** Of the part that was looked at. */
+  etag?: string;
+  /** Of `--deep`. */
+  deep?: DeepResult;
+}
+
+/**
+ * The part's footer, its object metadata, its manifest and its quarantine agree on what the part holds; with `deep`,
+ * raw and tier 1 are read again and compared record by record (`goneIsFine`: what is still there is enough). What is damaged is a problem, not an error; throws
+ * `unavailable` and `interrupted`, and `conflict` where the hour changes meanwhile.
+ */
+export async function verifyHour(
+  task: HourTask,
+  options: { deep: boolean; goneIsFine?: boolean },
+): Promise<HourVerification> {
+  const { dataset, hour, components, signal } = task;
+  const tier1 = await components.tier1(dataset);
+  const found: HourVerification = {
+    dataset: dataset.name,
+    hour,
+    state: "unpublished",
+    rows: 0,
+    quarantined: 0,
+    objects: 0,
+    problems: [],
+  };
+  try {
+    const published = await headPart(tier1, partKey(dataset.tier1.prefix, dataset.table, hour), signal);
+    if (!published) return found;
+    found.etag = published.etag;
+    found.rows = published.rows;
+    found.quarantined = published.quarantined;
+    found.objects = published.objects;
+    found.problems.push(...(await footerProblems(tier1, published, signal)));
+    found.problems.push(...(await manifestProblems(task, published)));
+    if (options.deep) {
+      found.deep = await deepVerification(task, tier1, published);
+      found.problems.push(...deepProblems(found.deep, options.goneIsFine ?? false));
+    }
+  } catch (error) {
+    if (!(error instanceof HourpackError) || error.kind !== "data") throw error;
+    found.problems.push(error.message);
+  }
+  found.state = found.problems.length === 0 ? "sound" : "wrong";
+  return found;
+}
+
+async function footerProblems(tier1: Store, published: Published, signal?: AbortSignal): Promise<string[]> {
+  const { key, etag, sizeBytes } = published;
+  const slice = async (start: number, end = sizeBytes) =>
+    new Uint8Array(await tier1.get(key, { etag, range: { start, end }, signal })).buffer;
+  let footer: FileMetaData;
+  try {
+    footer = await parquetMetadataAsync({ byteLength: sizeBytes, slice });
+  } catch (error) {
+    if (error instanceof HourpackError) throw error;
+    return [`the part ${tier1.uri}${key} is no whole Parquet file: ${reasonOf(error)}`];
+  }
+  const metadata = (footer.key_value_metadata ?? []).map(({ key: name, value }) => [name, value ?? ""]);
+  const facts = fromMetadata(Object.fromEntries(metadata));
+  const problems: string[] = [];
+  if (facts?.attempt !== published.attempt)
+    problems.push("the part's footer names another attempt than its metadata");
+  if (Number(footer.num_rows) !== published.rows) {
+    problems.push(`the part has ${footer.num_rows} rows where its metadata say ${published.rows}`);
+  }
+  return problems;
+}
+
+async function manifestProblems(task: HourTask, published: Published): Promise<string[]> {
+  const tier1 = await task.components.tier1(task.dataset);
+  const problems: string[] = [];
+  const manifest = await readManifest(task, published).catch((error) => {
+    // Invariant 1: a part's manifest is there.
+    if (error instanceof HourpackError && error.kind === "conflict") return undefined;
+    throw error;
+  });
+  if (!manifest) return ["the manifest that the part names is missing"];
+  let records = 0;
+  let quarantined = 0;
+  for await (const entry of manifest.entries()) {
+    records += entry.records;
+    quarantined += entry.quarantined;
+  }
+  if (records - quarantined !== published.rows || quarantined !== published.quarantined) {
+    problems.push(
+      `the manifest counts ${records - quarantined} rows and ${quarantined} quarantined, the part ${published.rows} and ${published.quarantined}`,
+    );
+  }
+  if (published.quarantined > 0) {
+    const key = quarantineKey(task.dataset.tier1.prefix, task.hour, published.attempt);
+    if (!(await tier1.head(key, { signal: task.signal })))
+      problems.push(`the quarantine file ${tier1.uri}${key} is missing`);
+  }
+  return problems;
+}
+
+async function deepVerification(task: HourTask, tier1: Store, published: Published): Promise<DeepResult> {
+  const { dataset, hour, components, signal } = task;
+  const manifest = await readManifest(task, published);
+  return verifyDeep({
+    raw: await components.raw(dataset),
+    tier1,
+    rawPrefix: rawPrefix(dataset.raw, hour),
+    partKey: published.key,
+    partEtag: published.etag,
+    entries: () => manifest.entries(),
+    quarantineKey:
+      published.quarantined > 0 ? quarantineKey(dataset.tier1.prefix, hour, published.attempt) : undefined,
+    schema: await schemaOf(components, dataset, published, signal),
+    records: dataset.records,
+    zone: dataset.zone,
+    limits: { ...RAW_LIMITS, recordBytes: components.settings.run.maxRecordBytes },
+    signal,
+  });
+}
+
+function deepProblems(deep: DeepResult, goneIsFine: boolean): string[] {
+  const problems: string[] = [];
+  if (deep.gone.count > 0 && !goneIsFine) {
+    problems.push(
+      `${deep.gone.count} of its objects are gone or overwritten, so ${deep.gone.rows} rows cannot be proved again`,
+    );
+  }
+  if (deep.differences.length > 0) {
+    problems.push(
+      `${deep.differences.length}${deep.hasMore ? " or more" : ""} differences between the raw records and the rows`,
+    );
+  }
+  return problems;
+}

@@ -1,0 +1,198 @@
+import { gzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { writeJson } from "../../src/proof/json.js";
+import { readRaw } from "../../src/proof/raw.js";
+
+/** Records as compact JSON, what is none as `!bytes@offset`. */
+function read(stored: string | Buffer, path: string[] = []): string[] {
+  const { bytes, items } = readRaw(Buffer.from(stored), path);
+  return [...items()].map((item) => {
+    if (item.kind === "record") {
+      const text = writeJson(item.value);
+      return item.envelope ? `${text} in ${writeJson(item.envelope)}` : text;
+    }
+    return `!${bytes.toString("latin1", item.offset, item.offset + item.sizeBytes)}@${item.offset}`;
+  });
+}
+
+const AB = ['{"a":1}', '{"b":2}'];
+
+describe("every shape of bytes", () => {
+  it.each([
+    ["lines", '{"a":1}\n{"b":2}\n'],
+    ["no newline at the end", '{"a":1}\n{"b":2}'],
+    ["CRLF", '{"a":1}\r\n{"b":2}\r\n'],
+    ["CR alone", '{"a":1}\r{"b":2}\r'],
+    ["a byte order mark", '\uFEFF{"a":1}\n{"b":2}'],
+    ["blank lines and space around", ' \n\n\t{"a":1} \n \n {"b":2}\n\n'],
+    ["concatenated", '{"a":1}{"b":2}'],
+    ["several a line", '{"a":1} {"b":2}\n'],
+    ["a top-level array", '[{"a":1},{"b":2}]'],
+    ["an array over lines", '[\n{"a":1},\n{"b":2}\n]\n'],
+    ["arrays, one after the other", '[{"a":1}]\n[]\n[{"b":2}]'],
+    ["pretty-printed", '{\n  "a": 1\n}\n{\n  "b": 2\n}\n'],
+    ["trailing commas", '{"a":1,}\n[{"b":2},]'],
+    ["an array that does not end", '[{"a":1},{"b":2}'],
+  ])("%s", (_, text) => {
+    expect(read(text)).toEqual(AB);
+    expect(read(gzipSync(text))).toEqual(AB);
+  });
+
+  it("gzip of several members, with zeros as padding", () => {
+    const members = [gzipSync('{"a":1}\n{"b'), gzipSync('":2}\n'), Buffer.alloc(9)];
+    expect(read(Buffer.concat(members))).toEqual(AB);
+  });
+
+  it.each(["", " \n\r\n", "\uFEFF", "[]", gzipSync("")])("nothing in %j", (text) => {
+    expect(read(text)).toEqual([]);
+  });
+
+  it("keeps numbers, repeated keys and order as they are written", () => {
+    const text = '{"z":1.50,"a":1E5,"z":-0,"A":123456789.123456789012345,"n":[1e400]}';
+    expect(read(text)).toEqual([text]);
+  });
+
+  it("strings: escapes, unicode, NUL", () => {
+    expect(read('{"\\u0041\\ud83d\\ude00é😀":"\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000"}')).toEqual([
+      '{"A😀é😀":"\\"\\\\/\\b\\f\\n\\r\\t\\u0000"}',
+    ]);
+  });
+
+  it("100 deep, and not without end", () => {
+    const deep = `${'{"a":['.repeat(100)}1${"]}".repeat(100)}`;
+    expect(read(deep)).toEqual([deep]);
+    expect(read("[".repeat(1_000_000))).toEqual([`!${"[".repeat(999_999)}@1`]);
+  });
+
+  it("a big object in windows: every line once", () => {
+    const line = (i: number) => `{"i":${i},"text":"${"x".repeat(i % 3_000)}"}`;
+    const lines = Array.from({ length: 9_000 }, (_, i) => line(i));
+    expect(read(lines.join("\n"))).toEqual(lines);
+  });
+});
+
+describe("bytes that are no record", () => {
+  it.each([
+    ["damage ends at its newline", '{"a":1}\n{"x":\n{"b":2}\n', [AB[0], '!{"x":@8', AB[1]]],
+    [
+      "good values before it stay",
+      '{"a":1}\n{"b":2} oops {"c":3}\n{"d":4}',
+      [...AB, '!oops {"c":3}@16', '{"d":4}'],
+    ],
+    ["in an array too", '{"a":1}\n[{"b":2},{"c" 3},{"d":4}]\n', [...AB, '!{"c" 3},{"d":4}]@17']],
+    ["a first line that fails takes all", '{"x":\n{"a":1}\n', ['!{"x":\n{"a":1}\n@0']],
+    [
+      "a truncated pretty-printed record",
+      '{\n "a": 1\n}\n{\n "b"\n{"c":3}\n',
+      [AB[0], '!{\n "b"\n{"c":3}\n@12'],
+    ],
+    ["a value that goes over a newline among lines", '{"a":1}\n{"b":\n2}\n', [AB[0], AB[1]]],
+    ["scalars", '{"a":1}\n5\n"x"\nnull\n[1,{"b":2}]', [AB[0], "!5@8", '!"x"@10', "!null@14", "!1@20", AB[1]]],
+    ["an array in an array", '[[{"a":1}],{"b":2}]', ['![{"a":1}]@1', AB[1]]],
+    ["a log line", '{"a":1}\n2022-07-26 00:00:01 ERROR\n', [AB[0], "!2022-07-26 00:00:01 ERROR@8"]],
+    ["a comment", '{"a":1}\n// {}\n', [AB[0], "!// {}@8"]],
+    [
+      "leading zeros, plus, bare fractions",
+      '{"a":1}\n{"n":01}\n{"n":+1}\n{"n":.5}\n{"n":1.}',
+      [AB[0], '!{"n":01}@8', '!{"n":+1}@17', '!{"n":.5}@26', '!{"n":1.}@35'],
+    ],
+    ["a control character", '{"a":1}\n{"s":"\t"}', [AB[0], '!{"s":"\t"}@8']],
+    [
+      "a bad escape",
+      '{"a":1}\n{"s":"\\x"}\n{"s":"\\u12g4"}',
+      [AB[0], '!{"s":"\\x"}@8', '!{"s":"\\u12g4"}@19'],
+    ],
+    [
+      "a lone surrogate, its neighbours not",
+      '{"a":1}{"s":"\\ud800"}{"b":2}',
+      [AB[0], '!{"s":"\\ud800"}@7', AB[1]],
+    ],
+    ["a lone surrogate in a key", '{"\\udc00":1}', ['!{"\\udc00":1}@0']],
+  ] as [string, string, string[]][])("%s", (_, text, expected) => {
+    expect(read(text)).toEqual(expected);
+  });
+
+  it("invalid UTF-8, by line", () => {
+    const text = Buffer.concat([
+      Buffer.from('{"a":1}\n{"s":"'),
+      Buffer.from([0xc3]),
+      Buffer.from('"}\n{"b":2}\n'),
+    ]);
+    expect(read(text)).toEqual([AB[0], '!{"s":"\xc3"}@8', AB[1]]);
+  });
+
+  it.each([
+    ["truncated", (gzip: Buffer) => gzip.subarray(0, -5)],
+    ["a wrong checksum", (gzip: Buffer) => Buffer.from(gzip).fill(0, gzip.length - 8, gzip.length - 4)],
+    ["garbage behind it", (gzip: Buffer) => Buffer.concat([gzip, Buffer.from("xyz")])],
+  ])("a damaged gzip as it lies: %s", (_, damage) => {
+    const stored = damage(gzipSync('{"a":1}\n'));
+    const { bytes, items } = readRaw(stored, []);
+    expect(bytes).toBe(stored);
+    expect([...items()]).toMatchObject([{ kind: "none", offset: 0, sizeBytes: stored.length }]);
+  });
+
+  it("a gzip that unpacks to more than the limit", () => {
+    const limits = { recordBytes: 100, objectBytes: 1_000, ratio: 10_000 };
+    const reading = readRaw(gzipSync(" ".repeat(1_001)), [], limits);
+    expect([...reading.items()]).toMatchObject([{ kind: "none", offset: 0 }]);
+  });
+
+  it("a record longer than the limit", () => {
+    const limits = { recordBytes: 10, objectBytes: 1_000, ratio: 10 };
+    const text = '{"a":1}\n{"b":"xxxxx"}\n{"c":3}';
+    const kinds = [...readRaw(Buffer.from(text), [], limits).items()].map((item) => item.kind);
+    expect(kinds).toEqual(["record", "none", "record"]);
+  });
+
+  it("random bytes are read to the end, and nothing of them is lost", () => {
+    const bytes = Buffer.alloc(200_000);
+    for (let at = 0, seed = 42; at < bytes.length; at++) {
+      seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
+      bytes[at] = seed >> 16;
+    }
+    const { items } = readRaw(bytes, []);
+    const covered = [...items()].reduce((sum, item) => sum + item.sizeBytes, 0);
+    expect(covered).toBeGreaterThan(199_000);
+  });
+});
+
+describe("a record path", () => {
+  it("takes the elements and keeps the rest as their envelope", () => {
+    expect(read('{"owner":"x","Records":[{"a":1},{"b":2}],"n":1.0}', ["Records"])).toEqual([
+      '{"a":1} in {"owner":"x","n":1.0}',
+      '{"b":2} in {"owner":"x","n":1.0}',
+    ]);
+    expect(read('{"d":{"Records":[{"a":1}],"y":2},"x":1}', ["d", "Records"])).toEqual([
+      '{"a":1} in {"x":1,"d":{"y":2}}',
+    ]);
+    expect(read('{"d":{"Records":[{"a":1}]}}{"d":{"Records":[]}}', ["d", "Records"])).toEqual([
+      '{"a":1} in {}',
+    ]);
+    expect(read('[{"Records":[{"a":1}]},\n{"Records":[{"b":2}]}]', ["Records"])).toEqual([
+      '{"a":1} in {}',
+      '{"b":2} in {}',
+    ]);
+  });
+
+  it.each(['{"x":1}', '{"Records":{"a":1}}', '{"Records":null}', "5", '{"Records":[{"a":1}],"Records":[]}'])(
+    "%s has none",
+    (value) => {
+      expect(read(`{"Records":[]}\n${value}`, ["Records"])).toEqual([`!${value}@15`]);
+    },
+  );
+
+  it("elements that are no object, or cannot be given back", () => {
+    expect(read('{"Records":[5,{"a":1},{"s":"\\ud800"},[{}]]}', ["Records"])).toEqual([
+      "!5@12",
+      '{"a":1} in {}',
+      '!{"s":"\\ud800"}@22',
+      "![{}]@37",
+    ]);
+  });
+
+  it("an envelope that cannot be given back takes its records along", () => {
+    const value = '{"Records":[{"a":1}],"s":"\\ud800"}';
+    expect(read(value, ["Records"])).toEqual([`!${value}@0`]);
+  });
+});
