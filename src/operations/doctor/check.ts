@@ -1,0 +1,64 @@
+/** One thing that the doctor looked at. */
+import { exitCodeOf, HourpackError, isHourpackError, reasonOf } from "../../errors.js";
+
+export interface Verdict {
+  /** `warning`: it works, and something is to be known. `skipped`: what it rests on failed. */
+  status: "ok" | "warning" | "failed" | "skipped";
+  /** What was found. */
+  message: string;
+  /** What to do. */
+  remedy?: string;
+  /** Of a failed one: that of a run which meets it. */
+  exitCode?: number;
+}
+
+export interface Check extends Verdict {
+  /** What was looked at: `memory`, `read raw`. */
+  name: string;
+  dataset?: string;
+}
+
+/** Gathers checks, and tells each as it is made. */
+export class Checks {
+  readonly all: Check[] = [];
+  private readonly tell: (check: Check) => void;
+
+  constructor(tell: (check: Check) => void) {
+    this.tell = tell;
+  }
+
+  /** Makes a check; what it throws is its failure. True where it did not fail. An interruption is thrown on. */
+  async make(name: string, dataset: string | undefined, task: () => Promise<Verdict>): Promise<boolean> {
+    let verdict: Verdict;
+    try {
+      verdict = await task();
+    } catch (error) {
+      if (isHourpackError(error, "interrupted")) throw error;
+      verdict = verdictOf(error);
+    }
+    const check = { name, ...(dataset === undefined ? {} : { dataset }), ...verdict };
+    this.all.push(check);
+    this.tell(check);
+    return check.status === "ok" || check.status === "warning";
+  }
+
+  skip(name: string, dataset: string | undefined, why: string): Promise<boolean> {
+    return this.make(name, dataset, async () => ({ status: "skipped", message: why }));
+  }
+}
+
+const UNEXPECTED = "Not foreseen: please report it with this line and `hourpack --version`.";
+
+/** `1 row`, `3 rows` */
+export function several(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+export function verdictOf(error: unknown): Verdict {
+  return {
+    status: "failed",
+    message: reasonOf(error),
+    remedy: error instanceof HourpackError && error.hint ? error.hint : UNEXPECTED,
+    exitCode: exitCodeOf(error),
+  };
+}

@@ -1,0 +1,84 @@
+/** What hourpack needs of the machine or container that it runs in. */
+import { randomUUID } from "node:crypto";
+import { mkdir, rm, statfs, writeFile } from "node:fs/promises";
+import { totalmem } from "node:os";
+import { join } from "node:path";
+import type { RunSettings } from "../../config/settings.js";
+import { EXIT, reasonOf } from "../../errors.js";
+import type { Verdict } from "./check.js";
+
+/** The oldest Node.js that package.json allows. */
+const NODE_MIN = [20, 19] as const;
+
+export function checkNode(version: string): Verdict {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const isOld = major < NODE_MIN[0] || (major === NODE_MIN[0] && minor < NODE_MIN[1]);
+  if (!isOld) return { status: "ok", message: `Node.js ${version}` };
+  return {
+    status: "failed",
+    message: `Node.js ${version} is older than ${NODE_MIN.join(".")}`,
+    remedy: "Install Node.js 24, or another that is still supported.",
+    exitCode: EXIT.invalid,
+  };
+}
+
+/** The container's limit where there is one, else the machine's memory. */
+export function memoryLimitBytes(): { bytes: number; of: "container" | "machine" } {
+  const limit = process.constrainedMemory();
+  const machine = totalmem();
+  // Without a limit a control group tells an absurdly large one.
+  return limit > 0 && limit < machine ? { bytes: limit, of: "container" } : { bytes: machine, of: "machine" };
+}
+
+/** Node.js with its libraries, and a batch that is read, one that is converted and one to spare for each hour. */
+const BASE_BYTES = 160 << 20;
+const BATCHES_AN_HOUR = 3;
+
+export function checkMemory(run: RunSettings, limit: ReturnType<typeof memoryLimitBytes>): Verdict {
+  const neededBytes =
+    BASE_BYTES + run.engineMemoryBytes + BATCHES_AN_HOUR * run.hoursInFlight * run.batchBytes;
+  const has = `${mib(limit.bytes)} (${limit.of})`;
+  if (limit.bytes >= neededBytes)
+    return { status: "ok", message: `${has}; a run needs about ${mib(neededBytes)}` };
+  return {
+    status: "failed",
+    message: `${has} is less than the ${mib(neededBytes)} that a run needs`,
+    remedy: `Give it ${mib(neededBytes)}, or lower run.engineMemory, run.batch or run.hoursInFlight.`,
+    exitCode: EXIT.invalid,
+  };
+}
+
+const DISK_LOW_BYTES = 2 ** 30;
+const DISK_MIN_BYTES = 128 << 20;
+
+/** Writes a file into the spool folder and takes it away again. `hourBytes`: of the newest raw hour, where known. */
+export async function checkDisk(run: RunSettings, hourBytes: number): Promise<Verdict> {
+  const { spoolDir } = run;
+  const path = join(spoolDir, `.doctor-${randomUUID()}`);
+  try {
+    await mkdir(spoolDir, { recursive: true });
+    await writeFile(path, "probe");
+  } catch (error) {
+    return {
+      status: "failed",
+      message: `write into the spool folder ${spoolDir}: ${reasonOf(error)}`,
+      remedy: "Let this user write there, or name another folder with run.spoolDir.",
+      exitCode: EXIT.invalid,
+    };
+  } finally {
+    await rm(path, { force: true }).catch(() => {});
+  }
+  const { bavail, bsize } = await statfs(spoolDir);
+  const freeBytes = bavail * bsize;
+  // Batches are plain text where objects may be compressed, and the Parquet files lie beside them.
+  const neededBytes = Math.max(DISK_MIN_BYTES, 2 * hourBytes * run.hoursInFlight);
+  const wantedBytes = Math.max(DISK_LOW_BYTES, 2 * neededBytes);
+  const message = `${mib(freeBytes)} free at ${spoolDir}`;
+  const remedy = `Free at least ${mib(wantedBytes)} there, or name a larger disk with run.spoolDir.`;
+  if (freeBytes < neededBytes) return { status: "failed", message, remedy, exitCode: EXIT.invalid };
+  return freeBytes < wantedBytes ? { status: "warning", message, remedy } : { status: "ok", message };
+}
+
+function mib(bytes: number): string {
+  return bytes >= 10 * 2 ** 30 ? `${Math.round(bytes / 2 ** 30)} GiB` : `${Math.round(bytes / 2 ** 20)} MiB`;
+}

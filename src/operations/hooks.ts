@@ -1,0 +1,199 @@
+/** Who is told, and of what: a webhook that takes `{"text": …}`, as Slack's and Mattermost's do. */
+import { setTimeout } from "node:timers/promises";
+import pRetry from "p-retry";
+import type { HookSettings } from "../config/settings.js";
+import { type HourpackError, isHourpackError } from "../errors.js";
+import type { Hour } from "../hour.js";
+import { type Log, withoutCredentials } from "../log.js";
+import type { HourFailure, HourResult } from "../task.js";
+import type { DatasetRound } from "./worker.js";
+
+/**
+ * What is worth telling of each dataset, remembered by this process alone: a failure once and not every hour anew, a
+ * recovery when all that had failed is done.
+ */
+export class News {
+  private readonly quarantine: number | undefined;
+  private readonly troubles = new Map<string, Trouble>();
+  private readonly quarantines = new Map<string, number>();
+
+  constructor({ quarantine }: HookSettings) {
+    this.quarantine = quarantine;
+  }
+
+  /** Texts for people, in order. */
+  of(round: DatasetRound): string[] {
+    const { dataset, hours, finishedMs } = round;
+    const failures = round.failures.filter(({ error }) => error.kind !== "interrupted");
+    const trouble = this.troubles.get(dataset) ?? { sinceMs: finishedMs, told: new Set(), hours: new Set() };
+    const texts = hours.flatMap((result) => this.quarantineOf(result));
+    texts.push(...failureTexts(dataset, failures, trouble));
+    for (const { hour } of failures) if (hour !== undefined) trouble.hours.add(hour);
+    if (failures.length > 0) this.troubles.set(dataset, trouble);
+    else if (round.failures.length === 0) texts.push(...this.ended(round, trouble));
+    return texts;
+  }
+
+  /** A round without a failure: what had failed is done, or has grown too old to be due. */
+  private ended(round: DatasetRound, trouble: Trouble): string[] {
+    if (!this.troubles.delete(round.dataset)) return [];
+    const { dataset, hours, finishedMs } = round;
+    const looked = new Set<Hour>(hours.map(({ hour }) => hour));
+    const left = [...trouble.hours].filter((hour) => !looked.has(hour)).sort();
+    const minutes = Math.round((finishedMs - trouble.sinceMs) / 60_000);
+    if (left.length === 0)
+      return [`hourpack: ${dataset} recovered after ${minutes} min; all that is due is done`];
+    return [
+      `hourpack: ${dataset} goes on, but ${hoursText(left)} failed until no longer due and may not be packed; ` +
+        `\`hourpack run --dataset ${dataset} --hour ${left[0]}\` tries again`,
+    ];
+  }
+
+  /** Of an hour that was packed with more in quarantine than is allowed; told again only where it has become more. */
+  private quarantineOf(result: HourResult): string[] {
+    const { dataset, hour, action, quarantined = 0, part } = result;
+    if (this.quarantine === undefined || action !== "packed") return [];
+    const records = (part?.rows ?? 0) + quarantined;
+    const limit = this.quarantine;
+    if (quarantined <= (limit < 1 ? limit * records : limit)) return [];
+    const name = `${dataset} ${hour}`;
+    if ((this.quarantines.get(name) ?? 0) >= quarantined) return [];
+    this.quarantines.set(name, quarantined);
+    const allowed = limit < 1 ? `${limit * 100} %` : String(limit);
+    return [
+      `hourpack: ${name}: ${quarantined} of ${records} records are in quarantine, more than the limit of ${allowed}; ` +
+        "the bytes are kept under _hourpack/quarantine/ of tier 1",
+    ];
+  }
+}
+
+interface Trouble {
+  sinceMs: number;
+  /** Kinds of failures, and hours whose data need a person, that were told already. */
+  told: Set<string>;
+  /** That failed since, and were not looked at without a failure of the dataset. */
+  hours: Set<Hour>;
+}
+
+/** One text a cause: an outage fails every hour alike; data that break the contract are each hour's own. */
+function failureTexts(dataset: string, failures: HourFailure[], { told }: Trouble): string[] {
+  const causes = new Map<string, { error: HourpackError; hours: Hour[] }>();
+  for (const { hour, error } of failures) {
+    const name = error.kind === "data" ? `data ${hour}` : error.kind;
+    const cause = causes.get(name) ?? { error, hours: [] };
+    if (hour !== undefined) cause.hours.push(hour);
+    causes.set(name, cause);
+  }
+  const fresh = [...causes].filter(([name]) => !told.has(name));
+  for (const [name] of fresh) told.add(name);
+  return fresh.map(([, { error, hours }]) => {
+    const what = hours.length > 0 ? `${dataset} ${hoursText(hours)}` : dataset;
+    return `hourpack: ${what} failed: ${error.message}${error.hint ? ` → ${error.hint}` : ""}`;
+  });
+}
+
+/** `2022-07-26T00`, or `3 hours from 2022-07-26T00 to 2022-07-26T02` */
+function hoursText(hours: Hour[]): string {
+  return hours.length === 1
+    ? String(hours[0])
+    : `${hours.length} hours from ${hours[0]} to ${hours[hours.length - 1]}`;
+}
+
+export interface HookOptions {
+  timeoutMs?: number;
+  /** Between the tries; doubled each time. */
+  pauseMs?: number;
+}
+
+const TRIES = 3;
+const WAITING_MAX = 50;
+const TEXT_CHARS_MAX = 3000;
+
+/** Sends texts one after the other, in the background. What cannot be delivered is logged and forgotten. */
+export class Hook {
+  private readonly url: string;
+  private readonly log: Log;
+  private readonly timeoutMs: number;
+  private readonly pauseMs: number;
+  private last: Promise<void> = Promise.resolve();
+  private waiting = 0;
+
+  /** The address is a secret, its host included: it stands in no message. */
+  constructor(url: string, log: Log, { timeoutMs = 5_000, pauseMs = 1_000 }: HookOptions = {}) {
+    this.url = url;
+    this.log = log;
+    this.timeoutMs = timeoutMs;
+    this.pauseMs = pauseMs;
+  }
+
+  send(text: string): void {
+    if (this.waiting >= WAITING_MAX) {
+      this.log.warn("the webhook is behind: a message was dropped");
+      return;
+    }
+    this.waiting++;
+    this.last = this.last.then(async () => {
+      try {
+        await this.deliver(text);
+      } finally {
+        this.waiting--;
+      }
+    });
+  }
+
+  /** Resolves when all is delivered or given up, or after so long. */
+  async flush(withinMs: number): Promise<void> {
+    const waited = new AbortController();
+    const { signal } = waited;
+    await Promise.race([this.last, setTimeout(withinMs, undefined, { signal }).catch(() => {})]);
+    waited.abort();
+  }
+
+  private async deliver(text: string): Promise<void> {
+    try {
+      await pRetry(() => this.post(text), {
+        retries: TRIES - 1,
+        minTimeout: this.pauseMs,
+        shouldRetry: ({ error }) =>
+          !(error instanceof Refused) || error.status === 429 || error.status >= 500,
+      });
+    } catch (error) {
+      this.log.warn("the webhook did not take a message", { reason: deliveryReason(error) });
+    }
+  }
+
+  private async post(text: string): Promise<void> {
+    const response = await fetch(this.url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ text: escaped(withoutCredentials(text)).slice(0, TEXT_CHARS_MAX) }),
+      signal: AbortSignal.timeout(this.timeoutMs),
+      // Followed, a POST becomes a GET that says nothing and is answered with 200.
+      redirect: "manual",
+    });
+    await response.body?.cancel();
+    if (response.status < 200 || response.status > 299) throw new Refused(response.status);
+  }
+}
+
+class Refused extends Error {
+  readonly status: number;
+
+  constructor(status: number) {
+    super(`answered ${status}`);
+    this.status = status;
+  }
+}
+
+/** Messages of fetch name the host. */
+function deliveryReason(error: unknown): string {
+  if (error instanceof Refused) return error.message;
+  if (isHourpackError(error)) return error.kind;
+  const { cause, name } = error as { cause?: { code?: string }; name?: string };
+  return cause?.code ?? name ?? "unknown";
+}
+
+/** Keys and messages come from the data: none of it may become a link or a mention of everyone. */
+function escaped(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}

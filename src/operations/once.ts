@@ -1,0 +1,60 @@
+/** What a single run tells beside its output: the metrics file and the webhook. Neither ever fails the run. */
+import type { Settings } from "../config/settings.js";
+import { errorFields, type Log } from "../log.js";
+import { datasetsOf, type RunRequest } from "../run.js";
+import type { HourFailure, HourResult, RunEvent } from "../task.js";
+import { Hook, News } from "./hooks.js";
+import { Metrics, resumeFromFile, writeMetricsFile } from "./metrics.js";
+import { datasetRound } from "./worker.js";
+
+export interface Telling {
+  observe(event: RunEvent): void;
+  /** To be called when the run is over. Returns what went wrong with telling, as words. */
+  finish(): Promise<string[]>;
+}
+
+/** Longer than the tries of the webhook take. */
+const HOOK_FLUSH_MS = 20_000;
+
+/**
+ * Nothing is loaded or listened to where neither is asked for. A run of named hours says nothing of what is due: it
+ * leaves lag and last success as they are.
+ */
+export async function openTelling(settings: Settings, request: RunRequest, log: Log): Promise<Telling> {
+  const { file } = settings.metrics;
+  const { url } = settings.hooks;
+  if (file === undefined && url === undefined) return { observe: () => {}, finish: async () => [] };
+  const datasets = datasetsOf(settings, request.datasets);
+  const problems: string[] = [];
+  const quietly = async (task: Promise<void>) => {
+    await task.catch((error) => {
+      problems.push(error.message);
+      log.warn(error.message, { error: errorFields(error) });
+    });
+  };
+  const metrics = file === undefined ? undefined : await Metrics.open(datasets);
+  if (metrics && file !== undefined) await quietly(resumeFromFile(metrics, file, Date.now()));
+  const hours: HourResult[] = [];
+  const failures: HourFailure[] = [];
+  return {
+    observe: (event) => {
+      if (event.type === "hour-finished") hours.push(event.result);
+      if (event.type === "hour-failed") failures.push(event.failure);
+      metrics?.observe(event);
+    },
+    finish: async () => {
+      const hook = url === undefined ? undefined : new Hook(url, log);
+      const news = new News(settings.hooks);
+      for (const { name } of datasets) {
+        const ended = { signal: request.signal, finishedMs: Date.now() };
+        const result = datasetRound(name, hours, failures, ended);
+        if (request.hours === undefined) metrics?.observe({ type: "dataset-finished", result });
+        for (const text of news.of(result)) hook?.send(text);
+      }
+      if (metrics && file !== undefined) await quietly(writeMetricsFile(metrics, file));
+      metrics?.close();
+      await hook?.flush(HOOK_FLUSH_MS);
+      return problems;
+    },
+  };
+}

@@ -1,0 +1,164 @@
+/** The long-running worker: at its minutes of every hour it does what is due, dataset by dataset, and never overlaps itself. */
+import { setTimeout } from "node:timers/promises";
+import { ulid } from "ulid";
+import { type Components, openComponents } from "../components.js";
+import type { Dataset, Settings } from "../config/settings.js";
+import { HourpackError, reasonOf } from "../errors.js";
+import { HOUR_MS } from "../hour.js";
+import { datasetsOf, run } from "../run.js";
+import type { HourFailure, HourResult, RunEvent } from "../task.js";
+
+/** The time, and the one way to wait for it. */
+export interface Clock {
+  nowMs(): number;
+  /** Resolves at this instant, at once where it has passed, and when the signal is aborted. */
+  sleepUntil(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+/** What became of one dataset in a round. */
+export interface DatasetRound {
+  dataset: string;
+  /** In order. */
+  hours: HourResult[];
+  /** One without an hour is of the dataset as a whole: what is due could not be found out, or the catalog not be told. */
+  failures: HourFailure[];
+  finishedMs: number;
+}
+
+/** Told while a worker works. A round is what it does at one of its minutes. */
+export type WorkerEvent =
+  | RunEvent
+  | { type: "round-started"; round: string }
+  | { type: "dataset-finished"; result: DatasetRound }
+  | { type: "round-finished"; round: string; datasets: DatasetRound[]; seconds: number }
+  | { type: "asleep"; untilMs: number };
+
+export interface WorkerOptions {
+  settings: Settings;
+  /** Names of datasets; all where absent. */
+  datasets?: string[];
+  /** Stops the worker; work in progress is interrupted. */
+  signal: AbortSignal;
+  /** The system's where absent. */
+  clock?: Clock;
+  /** Awaited for the worker's own events; those of a run are told as they happen. */
+  observe?: WorkerObserver;
+}
+
+export type WorkerObserver = (event: WorkerEvent) => void | Promise<void>;
+
+export interface WorkerEnd {
+  rounds: number;
+  /** The stop came while a round was at work; what it had not finished the next start does. */
+  isInterrupted: boolean;
+}
+
+/**
+ * Works until the signal is aborted: a round at once, then one at each of `worker.at`. A dataset, an hour or a round
+ * that fails is told and does not end it. Throws `invalid` for a dataset that is not configured, before anything else.
+ */
+export async function work(options: WorkerOptions): Promise<WorkerEnd> {
+  const { settings, signal, clock = SYSTEM_CLOCK, observe = () => {} } = options;
+  const datasets = datasetsOf(settings, options.datasets);
+  const { at } = settings.worker;
+  for (let rounds = 1; ; rounds++) {
+    if (signal.aborted) return { rounds: rounds - 1, isInterrupted: false };
+    const startedMs = clock.nowMs();
+    await workRound({ settings, datasets, signal, clock, observe });
+    if (signal.aborted) return { rounds, isInterrupted: true };
+    // Counted from the start: where the round took longer than to the next minute, that one's begins at once.
+    const untilMs = nextRoundMs(startedMs, at, settings.run.settleMs);
+    await observe({ type: "asleep", untilMs });
+    await clock.sleepUntil(untilMs, signal);
+  }
+}
+
+/** The first instant after this one at which a round is to begin: a minute of `at`, or that at which an hour closes. */
+export function nextRoundMs(nowMs: number, at: number[], settleMs: number): number {
+  const hourMs = Math.floor(nowMs / HOUR_MS) * HOUR_MS;
+  // An hour is closed `settle` after its end; a round before that would find it open and leave it for an hour.
+  const earliestMs = settleMs % HOUR_MS;
+  const offsets = at.map((minute) => Math.max(minute * 60_000, earliestMs));
+  const times = [hourMs, hourMs + HOUR_MS].flatMap((startMs) => offsets.map((offset) => startMs + offset));
+  return Math.min(...times.filter((ms) => ms > nowMs));
+}
+
+interface Round {
+  settings: Settings;
+  datasets: Dataset[];
+  signal: AbortSignal;
+  clock: Clock;
+  observe: WorkerObserver;
+}
+
+/** Components live for a round: the engine's memory is free while the worker sleeps, and nothing that broke stays. */
+async function workRound(round: Round): Promise<void> {
+  const { settings, datasets, signal, clock, observe } = round;
+  const id = ulid(clock.nowMs());
+  const startedMs = performance.now();
+  await observe({ type: "round-started", round: id });
+  const components = openComponents(settings, { nowMs: () => clock.nowMs() });
+  const results: DatasetRound[] = [];
+  try {
+    for (const dataset of datasets) {
+      if (signal.aborted) break;
+      const result = await workDataset(components, dataset, id, round);
+      results.push(result);
+      await observe({ type: "dataset-finished", result });
+    }
+  } finally {
+    await components.close().catch((error) => {
+      observe({ type: "notice", text: `close what the round had open: ${reasonOf(error)}` });
+    });
+  }
+  const seconds = Math.round(performance.now() - startedMs) / 1000;
+  await observe({ type: "round-finished", round: id, datasets: results, seconds });
+}
+
+/** What is due for one dataset. Hours that were done before it failed as a whole are in its result, too. */
+async function workDataset(
+  components: Components,
+  { name: dataset }: Dataset,
+  runId: string,
+  { signal, clock, observe }: Round,
+): Promise<DatasetRound> {
+  const hours: HourResult[] = [];
+  const failures: HourFailure[] = [];
+  await run(components, { datasets: [dataset], runId, signal }, (event) => {
+    if (event.type === "hour-finished") hours.push(event.result);
+    if (event.type === "hour-failed") failures.push(event.failure);
+    void observe(event);
+  });
+  return datasetRound(dataset, hours, failures, { signal, finishedMs: clock.nowMs() });
+}
+
+/** What became of a dataset, out of what became of the hours of all. */
+export function datasetRound(
+  dataset: string,
+  hours: HourResult[],
+  failures: HourFailure[],
+  { signal, finishedMs }: { signal?: AbortSignal; finishedMs: number },
+): DatasetRound {
+  const inOrder = <T extends { dataset: string; hour?: string }>(all: T[]) =>
+    all.filter((one) => one.dataset === dataset).sort((a, b) => ((a.hour ?? "") < (b.hour ?? "") ? -1 : 1));
+  const result = { dataset, hours: inOrder(hours), failures: inOrder(failures), finishedMs };
+  // Hours that were not begun any more leave no failure behind.
+  if (signal?.aborted && !result.failures.some(({ error }) => error.kind === "interrupted")) {
+    const error = new HourpackError("interrupted", `work on ${dataset}: interrupted`);
+    result.failures.push({ dataset, error });
+  }
+  return result;
+}
+
+/** A long timer keeps no step with a clock that is set, or with a machine that was asleep. */
+const SLEEP_MAX_MS = 30_000;
+
+export const SYSTEM_CLOCK: Clock = {
+  nowMs: Date.now,
+  async sleepUntil(ms, signal) {
+    // A timer may fire a millisecond early, when the hour is not closed yet.
+    for (let leftMs = ms - Date.now(); leftMs > 0 && !signal.aborted; leftMs = ms - Date.now()) {
+      await setTimeout(Math.min(leftMs, SLEEP_MAX_MS), undefined, { signal }).catch(() => {});
+    }
+  },
+};

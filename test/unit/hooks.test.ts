@@ -1,0 +1,247 @@
+/** What people are told, and a webhook over real HTTP. */
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { loadSettings } from "../../src/config/load.js";
+import { type ErrorKind, HourpackError } from "../../src/errors.js";
+import { addHours, type Hour, parseHour } from "../../src/hour.js";
+import { openLog } from "../../src/log.js";
+import { Hook, News } from "../../src/operations/hooks.js";
+import type { DatasetRound } from "../../src/operations/worker.js";
+import type { HourFailure, HourResult } from "../../src/task.js";
+
+const HOUR = parseHour("2022-07-26T00");
+const DATASET = "mmp/android";
+
+const done = (hour: Hour, more: Partial<HourResult> = {}): HourResult => ({
+  dataset: DATASET,
+  hour,
+  action: "packed",
+  reason: "new hour",
+  objects: 1,
+  bytesIn: 1,
+  part: { key: "k", rows: 98, sizeBytes: 1 },
+  quarantined: 2,
+  seconds: { total: 1 },
+  ...more,
+});
+
+const failed = (
+  hour: Hour | undefined,
+  kind: ErrorKind = "unavailable",
+  message = "no connection",
+): HourFailure => ({
+  dataset: DATASET,
+  hour,
+  error: new HourpackError(kind, message, { hint: "Start it." }),
+});
+
+const round = (minutes: number, hours: HourResult[], failures: HourFailure[] = []): DatasetRound => ({
+  dataset: DATASET,
+  hours,
+  failures,
+  finishedMs: minutes * 60_000,
+});
+
+describe("news", () => {
+  it("a failure is told once, and its end", () => {
+    const news = new News({});
+    expect(news.of(round(0, [done(HOUR)]))).toEqual([]);
+    expect(news.of(round(60, [], [failed(undefined)]))).toEqual([
+      "hourpack: mmp/android failed: no connection → Start it.",
+    ]);
+    expect(news.of(round(120, [], [failed(undefined)]))).toEqual([]);
+    expect(news.of(round(180, [done(addHours(HOUR, 1))]))).toEqual([
+      "hourpack: mmp/android recovered after 120 min; all that is due is done",
+    ]);
+    expect(news.of(round(240, []))).toEqual([]);
+    expect(news.of(round(300, [], [failed(undefined)]))).toHaveLength(1);
+  });
+
+  it("hours that fail alike are one message, another cause is another", () => {
+    const news = new News({});
+    const hours = [0, 1, 2].map((offset) => addHours(HOUR, offset));
+    const texts = news.of(
+      round(0, [], [...hours.map((hour) => failed(hour)), failed(HOUR, "internal", "a bug")]),
+    );
+    expect(texts).toEqual([
+      "hourpack: mmp/android 3 hours from 2022-07-26T00 to 2022-07-26T02 failed: no connection → Start it.",
+      "hourpack: mmp/android 2022-07-26T00 failed: a bug → Start it.",
+    ]);
+    expect(news.of(round(60, [], [failed(addHours(HOUR, 3))]))).toEqual([]);
+  });
+
+  it("data that break the contract are told hour by hour: each needs a person", () => {
+    const news = new News({});
+    expect(news.of(round(0, [], [failed(HOUR, "data", "gone")]))).toHaveLength(1);
+    const next = addHours(HOUR, 1);
+    expect(news.of(round(60, [], [failed(HOUR, "data", "gone"), failed(next, "data", "gone")]))).toEqual([
+      `hourpack: mmp/android ${next} failed: gone → Start it.`,
+    ]);
+  });
+
+  it("no recovery is told of an hour that failed until it was no longer due", () => {
+    const news = new News({});
+    news.of(round(0, [], [failed(HOUR)]));
+    expect(news.of(round(360, [done(addHours(HOUR, 6))]))).toEqual([
+      "hourpack: mmp/android goes on, but 2022-07-26T00 failed until no longer due and may not be packed; " +
+        "`hourpack run --dataset mmp/android --hour 2022-07-26T00` tries again",
+    ]);
+  });
+
+  it("an interruption is neither a failure nor a recovery", () => {
+    const news = new News({});
+    const interruption = failed(undefined, "interrupted");
+    expect(news.of(round(0, [], [interruption]))).toEqual([]);
+    news.of(round(60, [], [failed(HOUR)]));
+    expect(news.of(round(120, [done(HOUR)], [interruption]))).toEqual([]);
+    expect(news.of(round(180, [done(HOUR)]))).toHaveLength(1);
+  });
+
+  it.each([
+    [1, 1],
+    [2, 0],
+    [0.01, 1],
+    [0.02, 0],
+    [0, 1],
+    [undefined, 0],
+  ])("2 of 100 in quarantine under a limit of %s are told %i times", (quarantine, times) => {
+    expect(new News({ quarantine }).of(round(0, [done(HOUR)]))).toHaveLength(times);
+  });
+
+  it("quarantine is told when the hour is packed, and again only where it is more", () => {
+    const news = new News({ quarantine: 0.01 });
+    expect(news.of(round(0, [done(HOUR)]))).toEqual([
+      "hourpack: mmp/android 2022-07-26T00: 2 of 100 records are in quarantine, more than the limit of 1 %; " +
+        "the bytes are kept under _hourpack/quarantine/ of tier 1",
+    ]);
+    expect(news.of(round(60, [done(HOUR, { action: "up to date" })]))).toEqual([]);
+    expect(news.of(round(120, [done(HOUR)]))).toEqual([]);
+    expect(news.of(round(180, [done(HOUR, { quarantined: 4 })]))).toHaveLength(1);
+  });
+});
+
+describe("a webhook", () => {
+  let requests: { method?: string; type?: string; body: string }[];
+  let answer: (response: ServerResponse, n: number) => void;
+  let stop: () => Promise<void>;
+  let url: string;
+  let lines: string[];
+
+  beforeEach(async () => {
+    requests = [];
+    lines = [];
+    answer = (response) => response.end("ok");
+    const server = createServer(async (request: IncomingMessage, response) => {
+      requests.push({
+        method: request.method,
+        type: request.headers["content-type"],
+        body: await text(request),
+      });
+      answer(response, requests.length);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/services/T0/B0/sEcReT`;
+    stop = async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    };
+  });
+  afterEach(() => stop());
+
+  const logged = () => lines.join("");
+
+  async function sent(texts: string[], to = url): Promise<string[]> {
+    const log = await openLog({ level: "trace", write: (line) => lines.push(line) });
+    const hook = new Hook(to, log, { pauseMs: 1, timeoutMs: 500 });
+    for (const one of texts) hook.send(one);
+    await hook.flush(15_000);
+    // Whatever happened, the address is in no line of the log.
+    expect(logged()).not.toMatch(/sEcReT|127\.0\.0\.1|services/);
+    return requests.map(({ body }) => (JSON.parse(body) as { text: string }).text);
+  }
+
+  it("takes each message as JSON with a text, in order", async () => {
+    expect(await sent(["one", "two"])).toEqual(["one", "two"]);
+    expect(requests[0]).toMatchObject({ method: "POST", type: "application/json" });
+    expect(Object.keys(JSON.parse(requests[0]?.body ?? "") as object)).toEqual(["text"]);
+    expect(logged()).toBe("");
+  });
+
+  it("is tried again after an error of the server and after 429", async () => {
+    answer = (response, n) => response.writeHead([503, 429, 200][n - 1] ?? 200).end();
+    expect(await sent(["one"])).toEqual(["one", "one", "one"]);
+    expect(logged()).toBe("");
+  });
+
+  it("is given up after three tries, and the next message is sent all the same", async () => {
+    answer = (response, n) => response.writeHead(n <= 3 ? 500 : 200).end();
+    expect(await sent(["one", "two"])).toEqual(["one", "one", "one", "two"]);
+    expect(logged().match(/did not take a message/g)).toHaveLength(1);
+    expect(logged()).toContain("answered 500");
+  });
+
+  it.each([404, 302])("that answers %i is not asked again", async (status) => {
+    answer = (response) => response.writeHead(status, { location: "/elsewhere" }).end();
+    expect(await sent(["one"])).toEqual(["one"]);
+    expect(logged()).toContain(`answered ${status}`);
+  });
+
+  it("that never answers is given up", async () => {
+    answer = () => {};
+    expect(await sent(["one"])).toHaveLength(3);
+    expect(logged()).toContain("TimeoutError");
+  });
+
+  it("that is not there is given up, without a word of where it was", async () => {
+    await stop();
+    expect(await sent(["one"])).toEqual([]);
+    expect(logged()).toContain("ECONNREFUSED");
+    stop = async () => {};
+  });
+
+  it("gets no credential, and nothing that its chat takes for a link or a mention", async () => {
+    const [message = ""] = await sent(["<!channel> key AKIAABCDEFGHIJKLMNOP & <http://evil|x>"]);
+    expect(message).toBe("&lt;!channel&gt; key [redacted] &amp; &lt;http://evil|x&gt;");
+  });
+
+  it("that hangs holds nobody up for longer than is allowed", async () => {
+    let held: ServerResponse | undefined;
+    answer = (response) => {
+      held = response;
+    };
+    const hook = new Hook(url, await openLog({ level: "silent" }), { timeoutMs: 60_000 });
+    hook.send("one");
+    await hook.flush(500);
+    expect(held?.writableEnded).toBe(false);
+  });
+});
+
+describe("the webhook's address", () => {
+  const flags = { raw: "./raw/{yyyy}/{MM}/{dd}/{HH}/", tier1: "./t1/", table: "t" };
+
+  it("comes from the environment", async () => {
+    const settings = await loadSettings({ flags, env: { HOURPACK_HOOK_URL: "https://hooks.example/x" } });
+    expect(settings.hooks.url).toBe("https://hooks.example/x");
+  });
+
+  it.each([
+    ["HOURPACK_HOOK_URL", "", "hooks.example/sEcReT"],
+    ["HOURPACK_HOOK_URL", "", "ftp://hooks.example/sEcReT"],
+    ["hourpack.yaml:1", "hooks: { url: hooks.example/sEcReT }", ""],
+    ["hourpack.yaml:1", "hooks: https://hooks.example/sEcReT", ""],
+    ["hourpack.yaml:1", "hooks: { quarantine: https://hooks.example/sEcReT }", ""],
+  ])("is told nowhere where it is wrong: %s %s", async (location, yaml, variable) => {
+    const file = join(mkdtempSync(join(tmpdir(), "hourpack-hooks-")), "hourpack.yaml");
+    const dataset = `{ raw: ${JSON.stringify(flags.raw)}, tier1: ./t1/, table: t }`;
+    writeFileSync(file, `${yaml}\ndatasets: { d: ${dataset} }\n`);
+    const loaded = loadSettings({ file, env: { HOURPACK_HOOK_URL: variable } });
+    const error = (await loaded.catch((thrown) => thrown)) as HourpackError;
+    expect(error).toMatchObject({ kind: "invalid", location: expect.stringContaining(location) });
+    expect(`${error.message} ${error.hint} ${error.stack}`).not.toContain("sEcReT");
+  });
+});
