@@ -1,0 +1,103 @@
+/** hourpack ddl: the tables and partitions as SQL for Athena. */
+import { addPartitions, createDatabase, createTable } from "../catalog/ddl.js";
+import type { Components } from "../components.js";
+import type { Dataset, Settings } from "../config/settings.js";
+import { EXIT, HourpackError, isHourpackError } from "../errors.js";
+import { type Hour, hoursBetween } from "../hour.js";
+import { neighbours } from "../layout.js";
+import { publishedHours, publishedRange } from "../published.js";
+import { datasetsOf } from "../run.js";
+import { mergeConfigured } from "../schema/evolution.js";
+import { isValidName } from "../schema/names.js";
+import type { Column } from "../schema/types.js";
+import { currentSchema, readPinned } from "../stages/pin.js";
+import { tablesOf } from "../tables.js";
+import type { Command, CommandContext } from "./command.js";
+import { hourOptions, hoursOf } from "./request.js";
+import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+
+export const command: Command = {
+  options: {
+    ...hourOptions,
+    database: { type: "string", requiresArg: true, describe: "Database; that of the catalog where absent" },
+    ...settingsOptions,
+  },
+  examples: [
+    ["$0 ddl", "tables, and partitions of every published hour"],
+    ["$0 ddl --from 2022-07-01 --to 2022-08-01", "partitions of a month, published or not"],
+  ],
+  async handler(args, context) {
+    const range = hoursOf(args);
+    const settings = inDatabase(await settingsOf(args), args["database"] as string | undefined);
+    return withComponents(settings, async (components) => {
+      const statements: string[] = [];
+      for (const dataset of datasetsOf(settings, args["dataset"] as string[] | undefined)) {
+        const columns = await columnsOf(components, dataset, context);
+        const tables = tablesOf(dataset, columns, settings);
+        const hours = await partitionHours(components, dataset, range, context.signal);
+        statements.push(createDatabase(tables.raw.database));
+        for (const table of [tables.raw, tables.parquet]) {
+          statements.push(createTable(table));
+          if (!table.projection) statements.push(...addPartitions(table, hours));
+        }
+      }
+      const { output } = context;
+      const distinct = [...new Set(statements)];
+      for (const statement of distinct) output.record({ type: "statement", sql: statement });
+      for (const statement of distinct) output.line(`${statement};\n`);
+      output.result({ statements: distinct.length });
+      return EXIT.done;
+    });
+  },
+};
+
+function inDatabase(settings: Settings, database: string | undefined): Settings {
+  if (database === undefined) return settings;
+  if (!isValidName(database)) {
+    throw new HourpackError("invalid", `"${database}" is no database name`, {
+      location: "--database",
+      hint: "Use lower-case letters, digits and underscores, at most 255.",
+    });
+  }
+  return { ...settings, catalog: { ...settings.catalog, type: "local", database, path: "" } };
+}
+
+/** The pinned columns, and those that are configured; the store need not be there for the latter. */
+async function columnsOf(
+  components: Components,
+  dataset: Dataset,
+  context: CommandContext,
+): Promise<Column[]> {
+  const { prefix } = dataset.tier1;
+  try {
+    const tier1 = await components.tier1(dataset);
+    const found = await readPinned(tier1, prefix, context.signal);
+    if (found) return mergeConfigured(currentSchema(found.pinned), dataset.columns ?? []).columns;
+  } catch (error) {
+    if (!dataset.columns || !isHourpackError(error, "unavailable")) throw error;
+    context.output.note(`${dataset.name}: tier 1 cannot be read, so these are the configured columns`);
+  }
+  if (dataset.columns) return dataset.columns;
+  throw new HourpackError("invalid", `write the tables of ${dataset.name}: its columns are not known yet`, {
+    hint: "Configure columns, or pack a first hour, whose columns are then pinned.",
+  });
+}
+
+async function partitionHours(
+  components: Components,
+  dataset: Dataset,
+  range: { from: Hour; to: Hour } | undefined,
+  signal: AbortSignal,
+): Promise<Hour[]> {
+  if (range) return hoursBetween(range.from, range.to);
+  try {
+    const tier1 = await components.tier1(dataset);
+    const span = await publishedRange(tier1, dataset, signal);
+    const hours = span ? await publishedHours(tier1, dataset, span, signal) : [];
+    const wanted = components.settings.run.ahead ? hours.flatMap(neighbours) : hours;
+    return [...new Set(wanted)].sort();
+  } catch (error) {
+    if (isHourpackError(error, "unavailable")) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,231 @@
+/** hourpack demo: three hours of made-up events in a directory, packed, and what came of them. */
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { loadSettings } from "../config/load.js";
+import type { CatalogSettings, Settings } from "../config/settings.js";
+import { makeHour, PLATFORMS } from "../demo/events.js";
+import { EXIT, HourpackError } from "../errors.js";
+import { addHours, type Hour, hoursBetween } from "../hour.js";
+import { partitionPrefix } from "../layout.js";
+import { exitCodeOfRun, type RunResult, run } from "../run.js";
+import type { HourResult } from "../task.js";
+import type { Command, CommandContext } from "./command.js";
+import { count, counted, size } from "./figures.js";
+import type { Output } from "./output.js";
+import { openProgress } from "./progress.js";
+import { ask, showRows } from "./query.js";
+import { summaryOf } from "./run.js";
+import { withComponents } from "./settings.js";
+import { table } from "./table.js";
+
+const FIRST_HOUR = "2022-07-26T00" as Hour;
+const HOURS = { from: FIRST_HOUR, to: addHours(FIRST_HOUR, 3) };
+
+export const command: Command = {
+  options: {
+    dir: {
+      type: "string",
+      requiresArg: true,
+      default: "./hourpack-demo",
+      describe: "Where the demo is made",
+    },
+    seed: { type: "number", requiresArg: true, default: 1, describe: "The same seed makes the same events" },
+  },
+  examples: [["$0 demo --dir /tmp/demo", "somewhere else"]],
+  async handler(args, context) {
+    const dir = String(args["dir"]);
+    const { output, signal } = context;
+    await clear(dir);
+    const made = await makeEvents(dir, Number(args["seed"]), signal);
+    output.line(
+      `made ${counted(made.objects, "object")} of JSON (${size(made.bytes)}) in ${join(dir, "raw")}`,
+    );
+    const settings = await loadSettings({ file: join(dir, "hourpack.yaml"), env: {} });
+    const result = await pack(settings, context);
+    for (const { error } of result.failures) output.error(error);
+    output.line(output.colors.green(summaryOf(result)));
+    const code = exitCodeOfRun(result);
+    if (code === EXIT.done) await show(dir, settings, result, context);
+    output.result({ dir, ...made, hours: result.hours, exitCode: code });
+    return code;
+  },
+};
+
+/** The file by which a directory is known to be a demo that may be made anew. */
+const MARK = ".hourpack-demo";
+
+async function clear(dir: string): Promise<void> {
+  if (existsSync(dir) && !existsSync(join(dir, MARK)) && (await readdir(dir)).length > 0) {
+    throw new HourpackError("invalid", `${dir} has files that are not the demo's`, {
+      location: dir,
+      hint: "Name another directory with --dir.",
+    });
+  }
+  for (const name of ["raw", "lake", "catalog.duckdb"])
+    await rm(join(dir, name), { recursive: true, force: true });
+  await mkdir(dir, { recursive: true });
+  await writeFile(join(dir, MARK), "Made by `hourpack demo`, which may delete what lies here.\n");
+  await writeFile(join(dir, "hourpack.yaml"), CONFIG);
+}
+
+async function makeEvents(
+  dir: string,
+  seed: number,
+  signal: AbortSignal,
+): Promise<{ objects: number; bytes: number }> {
+  let objects = 0;
+  let bytes = 0;
+  for (const platform of PLATFORMS) {
+    for (const hour of hoursBetween(HOURS.from, HOURS.to)) {
+      if (signal.aborted) throw new HourpackError("interrupted", "make events: interrupted");
+      const folder = join(dir, "raw", platform, partitionPrefix(hour));
+      await mkdir(folder, { recursive: true });
+      const made = makeHour(platform, hour, seed);
+      await Promise.all(made.map(({ name, body }) => writeFile(join(folder, name), body)));
+      objects += made.length;
+      bytes += made.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
+    }
+  }
+  return { objects, bytes };
+}
+
+function pack(settings: Settings, { output, log, runId, signal }: CommandContext): Promise<RunResult> {
+  return withComponents(settings, async (components) => {
+    const progress = await openProgress(output, log, false);
+    try {
+      return await run(components, { hours: HOURS, signal, runId }, progress.observe);
+    } finally {
+      progress.stop();
+    }
+  });
+}
+
+async function show(
+  dir: string,
+  settings: Settings,
+  result: RunResult,
+  { output, signal }: CommandContext,
+): Promise<void> {
+  if (output.json) return;
+  const { bold, dim } = output.colors;
+  output.line(`\n${bold("Before and after")}`);
+  output.line(table(HOUR_COLUMNS, result.hours.map(hourCells), bold));
+
+  output.line(`\n${bold("A query")}  ${dim(QUERY)}`);
+  showRows(
+    await ask(settings.catalog as Extract<CatalogSettings, { type: "local" }>, QUERY, signal),
+    20,
+    output,
+  );
+
+  output.line(`\n${bold("Rescued and quarantined")}  nothing is lost:`);
+  await showOdd(dir, settings, output, signal);
+
+  output.line(`\n${bold("Where it lies")}`);
+  for (const line of await tree(dir)) output.line(line);
+
+  const config = `--config ${join(dir, "hourpack.yaml")}`;
+  output.line(`\n${bold("Next")}`);
+  for (const [line, does] of [
+    [`run ${config} --from 2022-07-26 --to 2022-07-27`, "again: every hour is up to date"],
+    [`verify ${config} --deep`, "compare every raw record with its row"],
+    [`query ${config} "from mmp_ios limit 5"`, "any SQL of DuckDB"],
+    [`ddl ${config}`, "the same tables for Athena"],
+    [`restore ${config} --hour 2022-07-26T00 --dataset mmp/ios`, "the records back as JSON lines"],
+  ]) {
+    output.line(`  ${invokedAs()} ${line}  ${dim(`# ${does}`)}`);
+  }
+}
+
+/** `hourpack` where it is on the PATH, else what was typed: in a checkout `node bin/hourpack.js`. */
+function invokedAs(): string {
+  const script = process.argv[1] ?? "hourpack";
+  return script.endsWith(".js") ? `node ${relative(process.cwd(), script)}` : "hourpack";
+}
+
+const QUERY = `select event_name, count(*) as events, count(distinct customer_user_id) as users, round(sum(event_revenue), 2) as revenue from mmp_android group by 1 order by 2 desc`;
+
+const HOUR_COLUMNS = [
+  { name: "dataset" },
+  { name: "hour" },
+  { name: "objects", isNumber: true },
+  { name: "JSON", isNumber: true },
+  { name: "Parquet", isNumber: true },
+  { name: "rows", isNumber: true },
+  { name: "rescued", isNumber: true },
+  { name: "quarantined", isNumber: true },
+];
+
+function hourCells(hour: HourResult): string[] {
+  const { dataset, objects, bytesIn, part, rescued = 0, quarantined = 0 } = hour;
+  return [
+    dataset,
+    hour.hour,
+    count(objects),
+    size(bytesIn),
+    size(part?.sizeBytes ?? 0),
+    count(part?.rows ?? 0),
+    count(rescued),
+    count(quarantined),
+  ];
+}
+
+async function showOdd(dir: string, settings: Settings, output: Output, signal: AbortSignal): Promise<void> {
+  const sql =
+    "select customer_user_id, session_count, _rescued_data from mmp_android where _rescued_data is not null limit 3";
+  showRows(
+    await ask(settings.catalog as Extract<CatalogSettings, { type: "local" }>, sql, signal),
+    3,
+    output,
+  );
+  const files = (await filesUnder(join(dir, "lake"))).sort();
+  const quarantine = files.find((path) => path.includes("/quarantine/"));
+  if (quarantine) output.line(output.colors.dim(`quarantined bytes: zcat ${quarantine} | head -1`));
+}
+
+async function tree(dir: string): Promise<string[]> {
+  const lake = (await filesUnder(join(dir, "lake"))).sort();
+  const raw = await filesUnder(join(dir, "raw"));
+  const lines = [`  ${join(dir, "raw")}/  ${counted(raw.length, "object")}`];
+  for (const path of lake) {
+    const { size: bytes } = await stat(path);
+    lines.push(`  ${path}  ${size(bytes)}`);
+  }
+  return lines;
+}
+
+async function filesUnder(dir: string): Promise<string[]> {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+const CONFIG = `# Made by \`hourpack demo\`. Paths are relative to this file.
+datasets:
+  mmp:
+    for: { platform: [android, ios] }
+    raw: "./raw/{platform}/year={yyyy}/month={MM}/day={dd}/hour={HH}/"
+    tier1: "./lake/{platform}/"
+    table: "mmp_{platform}"
+    columns:
+      app_id: string
+      app_version: string
+      appsflyer_id: string
+      city: string
+      country_code: string
+      customer_user_id: string
+      device_download_time: timestamp
+      device_type: string
+      event_name: string
+      event_revenue: decimal(10,2)
+      event_time: timestamp
+      event_value: struct<user_id:string,comic_id:string,screen_name:string>
+      event_value_comic_id: { type: string, from: event_value.comic_id }
+      is_retargeting: boolean
+      language: string
+      media_source: string
+      os_version: string
+      session_count: bigint
+      wifi: boolean
+catalog: { type: local, database: mmp_db, path: ./catalog.duckdb }
+`;

@@ -1,0 +1,89 @@
+/** hourpack expire: deletes raw objects that are proved to be in tier 1. */
+import { parseDurationMs } from "../config/units.js";
+import { EXIT, HourpackError } from "../errors.js";
+import { type ExpiredHour, expireHour } from "../expire.js";
+import { addHours, endMs, type Hour, hourOfMs } from "../hour.js";
+import { EXPIRE_AFTER_MIN_MS } from "../layout.js";
+import { publishedHours, publishedRange } from "../published.js";
+import { datasetsOf } from "../run.js";
+import type { Command } from "./command.js";
+import { count, counted, size } from "./figures.js";
+import type { Output } from "./output.js";
+import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+
+export const command: Command = {
+  options: {
+    "older-than": {
+      type: "string",
+      requiresArg: true,
+      demandOption: true,
+      describe: "Hours that ended longer ago than this, like 30d; a day at least",
+    },
+    yes: { type: "boolean", describe: "Delete; without it only shows what would be deleted" },
+    "raw-is-immutable": {
+      type: "boolean",
+      describe: "Raw objects are never overwritten: needed where the store ignores If-Match on a delete",
+    },
+    ...settingsOptions,
+  },
+  examples: [
+    ["$0 expire --older-than 30d", "verify the old hours and show what could go"],
+    ["$0 expire --older-than 30d --yes", "verify them and delete their raw objects"],
+  ],
+  async handler(args, { output, signal }) {
+    const olderThanMs = parseDurationMs(String(args["older-than"]));
+    if (olderThanMs < EXPIRE_AFTER_MIN_MS) {
+      throw new HourpackError("invalid", `--older-than ${args["older-than"]} is less than a day`, {
+        location: "--older-than",
+        hint: "Late objects may still come; write 1d or more.",
+      });
+    }
+    const options = { dryRun: args["yes"] !== true, rawIsImmutable: args["raw-is-immutable"] === true };
+    return withComponents(await settingsOf(args), async (components) => {
+      const expired: ExpiredHour[] = [];
+      for (const dataset of datasetsOf(components.settings, args["dataset"] as string[] | undefined)) {
+        const tier1 = await components.tier1(dataset);
+        const range = await publishedRange(tier1, dataset, signal);
+        if (!range) continue;
+        const to = firstYoungHour(components.nowMs() - olderThanMs, range.to);
+        for (const hour of await publishedHours(tier1, dataset, { from: range.from, to }, signal)) {
+          const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
+          const result = await expireHour(task, options);
+          if (result.objects === 0 && result.refused === undefined) continue;
+          expired.push(result);
+          tell(result, options.dryRun, output);
+        }
+      }
+      return summarise(expired, options.dryRun, output);
+    });
+  },
+};
+
+/** Hours before this one ended at `limitMs` or earlier. */
+function firstYoungHour(limitMs: number, to: Hour): Hour {
+  const hour = hourOfMs(limitMs);
+  const young = endMs(hour) <= limitMs ? addHours(hour, 1) : hour;
+  return young < to ? young : to;
+}
+
+function tell(result: ExpiredHour, dryRun: boolean, output: Output): void {
+  output.record({ type: "expired", dryRun, ...result });
+  const { yellow } = output.colors;
+  const what = dryRun ? "would delete" : "deleted";
+  output.line(
+    result.refused === undefined
+      ? `${result.dataset} ${result.hour}  ${what} ${counted(result.objects, "object")} (${size(result.bytes)})`
+      : yellow(`${result.dataset} ${result.hour}  kept: ${result.refused}`),
+  );
+}
+
+function summarise(expired: ExpiredHour[], dryRun: boolean, output: Output): number {
+  const refused = expired.filter((hour) => hour.refused !== undefined).length;
+  const objects = expired.reduce((sum, hour) => sum + hour.objects, 0);
+  const bytes = expired.reduce((sum, hour) => sum + hour.bytes, 0);
+  const what = dryRun ? "would be deleted" : "deleted";
+  output.line(`${counted(objects, "raw object")} (${size(bytes)}) ${what}, ${count(refused)} hours kept`);
+  if (dryRun && objects > 0) output.note("Nothing was deleted: say --yes to do it.");
+  output.result({ dryRun, hours: expired.length - refused, refused, objects, bytes });
+  return refused > 0 ? EXIT.data : EXIT.done;
+}

@@ -1,0 +1,120 @@
+/** What a command says: results on standard output, everything else on standard error. */
+import pc from "picocolors";
+import { HourpackError, isHourpackError } from "../errors.js";
+import { errorFields, withoutCredentials } from "../log.js";
+
+const { createColors } = pc;
+
+/** A stream to write to: `process.stdout`, or a test's. */
+export interface Sink {
+  write(text: string | Uint8Array, done?: (error?: Error | null) => void): boolean;
+  isTTY?: boolean;
+  columns?: number;
+}
+
+export interface OutputOptions {
+  /** One JSON object a line on standard output, the last one the result. */
+  json: boolean;
+  stdout?: Sink;
+  stderr?: Sink;
+}
+
+export class Output {
+  readonly json: boolean;
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  /** Colours of standard output and standard error: each only where it is a terminal and NO_COLOR is not set. */
+  readonly colors: ReturnType<typeof createColors>;
+  readonly errorColors: ReturnType<typeof createColors>;
+
+  constructor(options: OutputOptions) {
+    this.json = options.json;
+    this.stdout = options.stdout ?? process.stdout;
+    this.stderr = options.stderr ?? process.stderr;
+    this.colors = createColors(isColoured(this.stdout));
+    this.errorColors = createColors(isColoured(this.stderr));
+  }
+
+  /** A line for people; left out with `--json`. */
+  line(text = ""): void {
+    if (!this.json) this.stdout.write(`${text}\n`);
+  }
+
+  /** A JSON line; left out without `--json`. */
+  record(record: object): void {
+    if (this.json) this.stdout.write(`${withoutCredentials(JSON.stringify(record, jsonValue))}\n`);
+  }
+
+  /** The last line of a command that got to its end. */
+  result(result: object): void {
+    this.record({ type: "result", ...result });
+  }
+
+  /** A remark beside the result. */
+  note(text: string): void {
+    if (!this.json) this.stderr.write(`${text}\n`);
+  }
+
+  /** Bytes of the result itself, such as records. Resolves when more may come. */
+  write(bytes: string | Uint8Array): Promise<void> {
+    return new Promise((resolve) => {
+      this.stdout.write(bytes, () => resolve());
+    });
+  }
+
+  /** What went wrong, where, and what to do. A stack only for what is a bug of ours. */
+  error(error: unknown, debug = false): void {
+    this.stderr.write(withoutCredentials(this.errorText(error, debug)));
+  }
+
+  /** The same as the last JSON line. */
+  errorRecord(error: unknown, exitCode: number): void {
+    this.record({ type: "error", ...errorFields(error), exitCode });
+  }
+
+  private errorText(error: unknown, debug: boolean): string {
+    const { red, bold, dim, cyan } = this.errorColors;
+    const isOurs = isHourpackError(error);
+    const message = error instanceof Error ? error.message : String(error);
+    const lines = [`${red(bold("error:"))} ${message}`];
+    if (isOurs && error.location) lines.push(dim(`  at ${error.location}`));
+    if (isOurs && error.hint) lines.push(`  ${cyan("→")} ${error.hint}`);
+    const isBug = !isOurs || error.kind === "internal";
+    if (isBug || debug) lines.push(...stackLines(error).map((line) => dim(line)));
+    if (isBug) {
+      lines.push(
+        "  This is a bug of hourpack: please report it with the command, these lines and `hourpack --version`.",
+      );
+    }
+    return `${lines.join("\n")}\n`;
+  }
+}
+
+function isColoured(sink: Sink): boolean {
+  const { NO_COLOR, FORCE_COLOR, TERM } = process.env;
+  if (NO_COLOR) return false;
+  return Boolean(FORCE_COLOR && FORCE_COLOR !== "0") || (sink.isTTY === true && TERM !== "dumb");
+}
+
+/** The stack of what was thrown first. */
+function stackLines(error: unknown): string[] {
+  let origin = error;
+  while (origin instanceof HourpackError && origin.cause instanceof Error) origin = origin.cause;
+  return origin instanceof Error ? (origin.stack ?? "").split("\n").slice(origin === error ? 1 : 0) : [];
+}
+
+function jsonValue(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? String(value) : value;
+}
+
+/**
+ * Whoever reads our output may stop reading (`| head`): then the rest is not said, and the command goes on to its end,
+ * so that an hour is not left half packed for it.
+ */
+export function tolerateClosedPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE" && error.code !== "ERR_STREAM_DESTROYED") throw error;
+    });
+  }
+}

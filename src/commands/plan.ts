@@ -1,0 +1,78 @@
+/** hourpack plan: what run would do. Reads, and writes nothing. */
+import type { Settings } from "../config/settings.js";
+import { EXIT } from "../errors.js";
+import { planRun, type RunRequest } from "../run.js";
+import type { Command, CommandContext } from "./command.js";
+import { count, counted, size } from "./figures.js";
+import { requestOf, requestOptions } from "./request.js";
+import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { table } from "./table.js";
+
+export const command: Command = {
+  options: { ...requestOptions, ...settingsOptions },
+  examples: [
+    ["$0 plan", "what is due now"],
+    ["$0 plan --from 2022-07-01 --to 2022-08-01", "what a month would cost"],
+  ],
+  async handler(args, context) {
+    return showPlan(await settingsOf(args), requestOf(args, context.signal), context);
+  },
+};
+
+export function showPlan(
+  settings: Settings,
+  request: RunRequest,
+  { output }: CommandContext,
+): Promise<number> {
+  return withComponents(settings, async (components) => {
+    const hours = await planRun(components, request);
+    for (const hour of hours) output.record({ type: "planned", ...hour });
+    const work = hours.filter(({ action }) => action === "scratch" || action === "merge");
+    const objects = work.reduce((sum, hour) => sum + hour.objectsToRead, 0);
+    const bytes = work.reduce((sum, hour) => sum + hour.bytesToRead, 0);
+    if (hours.length > 0 && !output.json) {
+      const rows = hours.map((hour) => [
+        hour.dataset,
+        hour.hour,
+        ACTIONS[hour.action],
+        hour.reason,
+        count(hour.objects),
+        size(hour.bytesIn),
+        count(hour.objectsToRead),
+        size(hour.bytesToRead),
+      ]);
+      output.line(table(COLUMNS, rows, output.colors.bold));
+    }
+    output.line(
+      work.length === 0
+        ? `${counted(hours.length, "hour")} looked at: nothing to do`
+        : `${count(work.length)} of ${counted(hours.length, "hour")} to pack: ${counted(objects, "object")}, ${size(bytes)} to read; \`hourpack run\` with the same arguments does it`,
+    );
+    output.result({
+      hours: hours.length,
+      hoursToPack: work.length,
+      objectsToRead: objects,
+      bytesToRead: bytes,
+    });
+    return EXIT.done;
+  });
+}
+
+const ACTIONS = {
+  empty: "nothing",
+  "up to date": "nothing",
+  wait: "wait",
+  scratch: "pack",
+  merge: "add to the part",
+} as const;
+
+const COLUMNS = [
+  { name: "dataset" },
+  { name: "hour" },
+  { name: "would" },
+  { name: "why" },
+  { name: "objects", isNumber: true },
+  { name: "size", isNumber: true },
+  { name: "to read", isNumber: true },
+  { name: "size", isNumber: true },
+];

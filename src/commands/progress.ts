@@ -1,0 +1,224 @@
+/** What is told while a run goes on: bars on a terminal, plain lines elsewhere, JSON lines with --json. */
+import type { MultiBar, SingleBar } from "cli-progress";
+import { errorFields, type Fields, type Log } from "../log.js";
+import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
+import { count, counted, duration, size } from "./figures.js";
+import type { Output } from "./output.js";
+
+export interface Progress {
+  observe: Observer;
+  /** Takes the bars away. */
+  stop(): void;
+}
+
+/** Loads the bars only for a terminal. */
+export async function openProgress(output: Output, log: Log, isLogging: boolean): Promise<Progress> {
+  const shown = output.json
+    ? jsonProgress(output)
+    : output.stderr.isTTY
+      ? await barProgress(output)
+      : isLogging
+        ? { observe: () => {}, stop: () => {} }
+        : plainProgress(output);
+  return {
+    stop: shown.stop,
+    observe: (event) => {
+      logEvent(log, event);
+      shown.observe(event);
+    },
+  };
+}
+
+function logEvent(log: Log, event: RunEvent): void {
+  const [level, text, fields] = logLine(event);
+  log[level](text, fields);
+}
+
+function logLine(event: RunEvent): ["debug" | "info" | "warn" | "error", string, Fields] {
+  switch (event.type) {
+    case "hour-finished":
+      return ["info", `hour ${event.result.action}`, { ...event.result }];
+    case "hour-failed": {
+      const { dataset, hour, error } = event.failure;
+      return ["error", "hour failed", { dataset, hour, error: errorFields(error) }];
+    }
+    case "notice":
+      return ["warn", event.text, { dataset: event.dataset, hour: event.hour }];
+    case "progress":
+    case "listed":
+      return ["debug", event.type, { ...event, type: undefined }];
+    default:
+      return ["info", event.type.replace("-", " "), { ...event, type: undefined }];
+  }
+}
+
+function jsonProgress(output: Output): Progress {
+  const isDue = throttle(JSON_INTERVAL_MS);
+  const observe: Observer = (event) => {
+    if (event.type === "progress") {
+      if (isDue(hourName(event))) output.record(event);
+    } else if (event.type === "hour-finished") {
+      output.record({ type: event.type, ...event.result });
+    } else if (event.type === "hour-failed") {
+      const { dataset, hour, error } = event.failure;
+      output.record({ type: event.type, dataset, hour, error: errorFields(error) });
+    } else output.record(event);
+  };
+  return { observe, stop: () => {} };
+}
+
+/** A line an hour, and one every few seconds while an hour takes long. */
+function plainProgress(output: Output): Progress {
+  const isDue = throttle(PLAIN_INTERVAL_MS);
+  isDue("");
+  let hours = 1;
+  const observe: Observer = (event) => {
+    if (event.type === "dataset-started") hours = event.hours;
+    const line = lineOf(event, hours);
+    if (line !== undefined) output.note(line);
+    else if (event.type === "progress" && isDue("")) output.note(`${hourName(event)}  ${stageText(event)}`);
+  };
+  return { observe, stop: () => {} };
+}
+
+async function barProgress(output: Output): Promise<Progress> {
+  const { default: cliProgress } = await import("cli-progress");
+  const bars: MultiBar = new cliProgress.MultiBar({
+    stream: output.stderr as NodeJS.WriteStream,
+    clearOnComplete: true,
+    hideCursor: true,
+    emptyOnZero: true,
+    barsize: 24,
+    fps: 8,
+    format: (options, { progress }, payload: BarPayload) => {
+      const filled = Math.round(Math.min(1, progress) * (options.barsize ?? 24));
+      const bar = "█".repeat(filled) + "░".repeat((options.barsize ?? 24) - filled);
+      return `${payload.name.padEnd(payload.width)}  ${output.errorColors.cyan(bar)}  ${payload.text}`;
+    },
+  });
+  const running = new Map<string, { bar: SingleBar; startedMs: number }>();
+  let range: SingleBar | undefined;
+  let hoursDone = 0;
+  let hours = 1;
+
+  const open = (name: string, text: string) =>
+    bars.create(1, 0, { name, width: NAME_CHARS, text } satisfies BarPayload);
+  const close = (name: string) => {
+    const hour = running.get(name);
+    if (hour) bars.remove(hour.bar);
+    running.delete(name);
+    hoursDone++;
+    if (!range) return;
+    range.update(hoursDone, { text: `${count(hoursDone)}/${counted(range.getTotal(), "hour")}` });
+  };
+  const observe: Observer = (event) => {
+    if (event.type === "dataset-started") hours = event.hours;
+    const line = lineOf(event, hours);
+    if (line !== undefined) bars.log(`${line}\n`);
+    switch (event.type) {
+      case "dataset-started":
+        if (range) bars.remove(range);
+        hoursDone = 0;
+        range = event.hours > 1 ? open(event.dataset, `0/${counted(event.hours, "hour")}`) : undefined;
+        range?.setTotal(event.hours);
+        break;
+      case "hour-started":
+        running.set(hourName(event), { bar: open(hourName(event), "listing"), startedMs: performance.now() });
+        break;
+      case "listed":
+        running
+          .get(hourName(event))
+          ?.bar.update(0, { text: `${counted(event.objects, "object")}, ${size(event.bytes)}` });
+        break;
+      case "progress": {
+        const hour = running.get(hourName(event));
+        const fraction = event.bytesTotal > 0 ? event.bytes / event.bytesTotal : 0;
+        const seconds = hour ? (performance.now() - hour.startedMs) / 1000 : 0;
+        hour?.bar.update(fraction, { text: stageText(event, seconds) });
+        break;
+      }
+      case "hour-claimed":
+        bars.remove(running.get(hourName(event))?.bar as SingleBar);
+        running.delete(hourName(event));
+        break;
+      case "hour-finished":
+        close(hourName(event.result));
+        break;
+      case "hour-failed":
+        close(hourName(event.failure));
+        break;
+    }
+    // cli-progress writes what was logged only with the next picture.
+    if (line !== undefined) bars.update();
+  };
+  return { observe, stop: () => bars.stop() };
+}
+
+interface BarPayload {
+  name: string;
+  width: number;
+  text: string;
+}
+
+const NAME_CHARS = 28;
+const PLAIN_INTERVAL_MS = 5_000;
+const JSON_INTERVAL_MS = 1_000;
+
+function hourName({ dataset, hour }: { dataset: string; hour?: string }): string {
+  return hour === undefined ? dataset : `${dataset} ${hour}`;
+}
+
+/** The lines that stay, terminal or not. Of a range, hours where nothing was to do are left to the summary. */
+function lineOf(event: RunEvent, hours: number): string | undefined {
+  if (event.type === "hour-finished") {
+    const isIdle = event.result.action === "up to date" || event.result.action === "empty";
+    return isIdle && hours > 1 ? undefined : resultLine(event.result);
+  }
+  if (event.type === "hour-failed") return failureLine(event.failure);
+  if (event.type === "notice") return [event.dataset, event.hour, event.text].filter(Boolean).join(" ");
+  return undefined;
+}
+
+/** `mmp/android 2022-07-26T00  packed: new hour, 36,000 objects (345 MB) → 576,000 rows (41 MB) in 18 s` */
+function resultLine(result: HourResult): string {
+  const { action, reason, objects, bytesIn, part, quarantined = 0, rescued = 0, seconds } = result;
+  const words = [`${counted(objects, "object")} (${size(bytesIn)})`];
+  if (part) words[0] += ` → ${counted(part.rows, "row")} (${size(part.sizeBytes)})`;
+  if (rescued > 0) words.push(`${count(rescued)} with rescued data`);
+  if (quarantined > 0) words.push(`${count(quarantined)} quarantined`);
+  return `${hourName(result)}  ${action}: ${reason}, ${words.join(", ")}, ${duration(seconds.total)}`;
+}
+
+function failureLine({ dataset, hour, error }: HourFailure): string {
+  return `${hourName({ dataset, hour })}  failed: ${error.message}`;
+}
+
+type StageProgress = Extract<RunEvent, { type: "progress" }>;
+
+const STAGE_WORDS = { list: "listing", spool: "reading", convert: "converting" } as const;
+
+/** `reading 1,234/36,000 objects, 12 MB of 345 MB, 22 MB/s, 15 s left` */
+function stageText(event: StageProgress, seconds?: number): string {
+  const { stage, objects, objectsTotal, bytes, bytesTotal } = event;
+  const words = [
+    `${STAGE_WORDS[stage]} ${count(objects)}/${counted(objectsTotal, "object")}`,
+    `${size(bytes)} of ${size(bytesTotal)}`,
+  ];
+  if (seconds !== undefined && seconds > 0.5 && bytes > 0) {
+    const rate = bytes / seconds;
+    words.push(`${size(rate)}/s`);
+    if (bytes < bytesTotal) words.push(`${duration((bytesTotal - bytes) / rate)} left`);
+  }
+  return words.join(", ");
+}
+
+/** True at most once in so many milliseconds for each name. */
+function throttle(intervalMs: number): (name: string) => boolean {
+  const last = new Map<string, number>();
+  return (name) => {
+    const now = performance.now();
+    if (now - (last.get(name) ?? Number.NEGATIVE_INFINITY) < intervalMs) return false;
+    last.set(name, now);
+    return true;
+  };
+}

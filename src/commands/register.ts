@@ -1,0 +1,61 @@
+/** hourpack register: brings the catalog in step with what is published. */
+
+import { EXIT, HourpackError } from "../errors.js";
+import { publishedHours, publishedRange } from "../published.js";
+import { datasetsOf } from "../run.js";
+import { currentSchema, readPinned } from "../stages/pin.js";
+import { registerHours } from "../stages/register.js";
+import { tablesOf } from "../tables.js";
+import type { Command } from "./command.js";
+import { count, counted } from "./figures.js";
+import { hourOptions, hoursOf } from "./request.js";
+import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+
+export const command: Command = {
+  options: {
+    ...hourOptions,
+    "dry-run": { type: "boolean", describe: "Only show which hours would be registered" },
+    ...settingsOptions,
+  },
+  examples: [
+    ["$0 register", "every published hour"],
+    ["$0 register --from 2022-07-01 --to 2022-08-01", "a month"],
+  ],
+  async handler(args, { output, signal }) {
+    const range = hoursOf(args);
+    const settings = await settingsOf(args);
+    if (settings.catalog.type === "none") {
+      throw new HourpackError("invalid", "there is no catalog to register in", {
+        location: "catalog.type",
+        hint: "Choose one with --catalog local, glue or athena, or in hourpack.yaml.",
+      });
+    }
+    return withComponents(settings, async (components) => {
+      const registered = [];
+      for (const dataset of datasetsOf(settings, args["dataset"] as string[] | undefined)) {
+        const tier1 = await components.tier1(dataset);
+        const span = range ?? (await publishedRange(tier1, dataset, signal));
+        const hours = span ? await publishedHours(tier1, dataset, span, signal) : [];
+        const pinned = await readPinned(tier1, dataset.tier1.prefix, signal);
+        if (hours.length === 0 || !pinned || args["dry-run"]) {
+          output.line(`${dataset.name}: ${counted(hours.length, "published hour")}`);
+          continue;
+        }
+        const tables = tablesOf(dataset, currentSchema(pinned.pinned).columns, settings);
+        const catalog = await components.catalog();
+        for (const table of [tables.raw, tables.parquet]) {
+          const done = await registerHours(catalog, table, hours, { ahead: settings.run.ahead, signal });
+          registered.push({ dataset: dataset.name, ...done });
+          output.record({ type: "registered", dataset: dataset.name, ...done });
+          const figures = `${count(done.added)} added, ${count(done.corrected)} corrected, ${count(done.unchanged)} unchanged`;
+          output.line(
+            `${table.database}.${table.name}: ${counted(hours.length, "hour")}, partitions ${figures}`,
+          );
+          for (const note of done.notes) output.line(`  ${note}`);
+        }
+      }
+      output.result({ registered });
+      return EXIT.done;
+    });
+  },
+};

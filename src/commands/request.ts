@@ -1,0 +1,79 @@
+/** Which hours a command is about, and what a run is asked for. */
+import type { Options } from "yargs";
+import { HourpackError } from "../errors.js";
+import { addHours, type Hour, parseHour, parseHourOrDay } from "../hour.js";
+import type { RunRequest } from "../run.js";
+import type { Args } from "./command.js";
+
+const GROUP = "Hours (UTC):";
+
+export const hourOptions: Record<string, Options> = {
+  hour: { type: "string", requiresArg: true, group: GROUP, describe: "One hour, like 2022-07-26T00" },
+  from: { type: "string", requiresArg: true, group: GROUP, describe: "From this hour or day on" },
+  to: { type: "string", requiresArg: true, group: GROUP, describe: "Up to and without this hour or day" },
+};
+
+/** Undefined where no hour is named. Throws `invalid`. */
+export function hoursOf(args: Args): { from: Hour; to: Hour } | undefined {
+  const read = (flag: string, parse: (text: string) => Hour): Hour | undefined => {
+    const text = args[flag];
+    if (text === undefined) return undefined;
+    try {
+      if (typeof text !== "string")
+        throw new HourpackError("invalid", "more than one is given", { hint: "Give it once." });
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof HourpackError)) throw error;
+      throw new HourpackError("invalid", `--${flag}: ${error.message}`, {
+        location: `--${flag}`,
+        hint: error.hint,
+      });
+    }
+  };
+  const hour = read("hour", parseHour);
+  const from = read("from", parseHourOrDay);
+  const to = read("to", parseHourOrDay);
+  if (hour !== undefined) {
+    if (from !== undefined || to !== undefined) {
+      throw new HourpackError("invalid", "--hour and --from or --to are given", {
+        location: "--hour",
+        hint: "Name one hour with --hour, or a range with --from and --to.",
+      });
+    }
+    return { from: hour, to: addHours(hour, 1) };
+  }
+  if (from === undefined && to === undefined) return undefined;
+  if (from === undefined || to === undefined) {
+    const missing = from === undefined ? "--from" : "--to";
+    throw new HourpackError("invalid", `a range needs --from and --to, and ${missing} is missing`, {
+      location: missing,
+      hint: "Write --from 2022-07-01 --to 2022-08-01; the end is not part of it.",
+    });
+  }
+  if (from >= to) {
+    throw new HourpackError("invalid", `--from ${from} is not before --to ${to}`, {
+      location: "--from",
+      hint: "The end is not part of the range: one day is --from 2022-07-26 --to 2022-07-27.",
+    });
+  }
+  return { from, to };
+}
+
+/** Of `run` and `plan` alike. */
+export const requestOptions: Record<string, Options> = {
+  ...hourOptions,
+  rebuild: { type: "boolean", describe: "Make the parts anew, though their objects are unchanged" },
+  "keep-old": { type: "boolean", describe: "Keep the rows of objects that are gone or overwritten" },
+  "from-remainder": { type: "boolean", describe: "Give up the rows of objects that are gone" },
+};
+
+export function requestOf(args: Args, signal: AbortSignal): RunRequest {
+  return {
+    datasets: args["dataset"] as string[] | undefined,
+    hours: hoursOf(args),
+    rebuild: args["rebuild"] as boolean | undefined,
+    keepOld: args["keep-old"] as boolean | undefined,
+    fromRemainder: args["from-remainder"] as boolean | undefined,
+    signal,
+  };
+}

@@ -1,0 +1,149 @@
+/** hourpack restore: an hour's records back as NDJSON, from tier 1 alone. */
+import { once } from "node:events";
+import { createWriteStream } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { finished } from "node:stream/promises";
+import type { Components } from "../components.js";
+import type { Dataset } from "../config/settings.js";
+import { EXIT, HourpackError, reasonOf } from "../errors.js";
+import type { Hour } from "../hour.js";
+import { hoursToLookAt } from "../published.js";
+import { openRestoration, type Restoration } from "../restore.js";
+import { datasetsOf } from "../run.js";
+import type { Command, CommandContext } from "./command.js";
+import { count, counted } from "./figures.js";
+import { hourOptions, hoursOf } from "./request.js";
+import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+
+export const command: Command = {
+  options: {
+    ...hourOptions,
+    out: {
+      type: "string",
+      requiresArg: true,
+      describe:
+        "Folder for <dataset>-<hour>.ndjson and, where there is some, .quarantine.ndjson; else records go to standard output",
+    },
+    "dry-run": { type: "boolean", describe: "Only show which hours would be written" },
+    ...settingsOptions,
+  },
+  examples: [
+    ["$0 restore --hour 2022-07-26T00 | head", "look at an hour's records"],
+    ["$0 restore --from 2022-07-26 --to 2022-07-27 --out ./restored", "a day, a file an hour"],
+  ],
+  async handler(args, context) {
+    const range = hoursOf(args);
+    if (!range) {
+      throw new HourpackError("invalid", "no hour is named", {
+        location: "--hour",
+        hint: "Name one with --hour 2022-07-26T00, or a range with --from and --to.",
+      });
+    }
+    const out = args["out"] as string | undefined;
+    return withComponents(await settingsOf(args), async (components) => {
+      const totals = { hours: 0, records: 0, quarantined: 0 };
+      for (const dataset of datasetsOf(components.settings, args["dataset"] as string[] | undefined)) {
+        const tier1 = await components.tier1(dataset);
+        for (const hour of await hoursToLookAt(tier1, dataset, range, context.signal)) {
+          if (args["dry-run"]) {
+            context.output.line(`${dataset.name} ${hour}`);
+            continue;
+          }
+          const written = await restoreOne(components, dataset, hour, out, context);
+          totals.hours++;
+          totals.records += written.records;
+          totals.quarantined += written.quarantined;
+        }
+      }
+      const text = `${counted(totals.hours, "hour")}: ${counted(totals.records, "record")}, ${count(totals.quarantined)} quarantined`;
+      const unwritten =
+        totals.quarantined > 0 && out === undefined ? "; quarantined bytes are written with --out" : "";
+      context.output.note(text + unwritten);
+      context.output.result(totals);
+      return EXIT.done;
+    });
+  },
+};
+
+async function restoreOne(
+  components: Components,
+  dataset: Dataset,
+  hour: Hour,
+  out: string | undefined,
+  { output, signal }: CommandContext,
+): Promise<{ records: number; quarantined: number }> {
+  const restoration = await openRestoration(components, dataset, hour, signal);
+  try {
+    const { quarantined } = restoration.published;
+    if (out !== undefined) {
+      const base = join(out, `${dataset.name.replaceAll("/", "-")}-${hour}`);
+      await mkdir(out, { recursive: true });
+      const records = await writeLines(`${base}.ndjson`, restoration.records(), signal);
+      if (quarantined > 0) await writeLines(`${base}.quarantine.ndjson`, piecesOf(restoration), signal);
+      output.line(`${base}.ndjson: ${counted(records, "record")}`);
+      output.record({
+        type: "restored",
+        dataset: dataset.name,
+        hour,
+        path: `${base}.ndjson`,
+        records,
+        quarantined,
+      });
+      return { records, quarantined };
+    }
+    let records = 0;
+    const place = JSON.stringify({ type: "record", dataset: dataset.name, hour }).slice(0, -1);
+    for await (const batch of batched(restoration.records(), signal)) {
+      records += batch.length;
+      await output.write(
+        batch.map((text) => (output.json ? `${place},"record":${text}}\n` : `${text}\n`)).join(""),
+      );
+    }
+    return { records, quarantined };
+  } finally {
+    await restoration.close();
+  }
+}
+
+async function* piecesOf(restoration: Restoration): AsyncGenerator<string> {
+  for await (const entry of restoration.quarantined()) yield JSON.stringify(entry);
+}
+
+async function writeLines(path: string, lines: AsyncIterable<string>, signal: AbortSignal): Promise<number> {
+  const file = createWriteStream(path);
+  const done = finished(file);
+  done.catch(() => {});
+  let written = 0;
+  try {
+    for await (const batch of batched(lines, signal)) {
+      written += batch.length;
+      if (!file.write(`${batch.join("\n")}\n`)) await Promise.race([once(file, "drain"), done]);
+    }
+    file.end();
+    await done;
+  } catch (error) {
+    file.destroy();
+    if (error instanceof HourpackError) throw error;
+    throw new HourpackError("unavailable", `write ${path}: ${reasonOf(error)}`, {
+      location: path,
+      cause: error,
+      hint: "Choose another folder with --out.",
+    });
+  }
+  return written;
+}
+
+const LINES_PER_BATCH = 500;
+
+async function* batched(lines: AsyncIterable<string>, signal: AbortSignal): AsyncGenerator<string[]> {
+  let batch: string[] = [];
+  for await (const line of lines) {
+    batch.push(line);
+    if (batch.length < LINES_PER_BATCH) continue;
+    if (signal.aborted) throw new HourpackError("interrupted", "restore: interrupted");
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}

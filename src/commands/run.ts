@@ -1,0 +1,151 @@
+/** hourpack run: packs what is due or named, and tells the catalog. */
+import { EXIT, isHourpackError } from "../errors.js";
+import { errorFields } from "../log.js";
+import { openTelling } from "../operations/once.js";
+import { exitCodeOfRun, type RunResult, run } from "../run.js";
+import type { Observer } from "../task.js";
+import type { Command, CommandContext } from "./command.js";
+import { count, counted, duration, size } from "./figures.js";
+import type { Output } from "./output.js";
+import { showPlan } from "./plan.js";
+import { openProgress } from "./progress.js";
+import { requestOf, requestOptions } from "./request.js";
+import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+
+export const command: Command = {
+  options: {
+    ...requestOptions,
+    profile: { type: "boolean", describe: "Show where the time of each packed hour went" },
+    "dry-run": { type: "boolean", describe: "Only show what would be done, as plan does" },
+    ...settingsOptions,
+  },
+  examples: [
+    ["$0 run", "what is due now, with hourpack.yaml"],
+    ["$0 run --hour 2022-07-26T00", "one hour"],
+    ["$0 run --from 2022-07-01 --to 2022-08-01 --dataset mmp", "a month of one dataset"],
+    [
+      "$0 run --raw './events/{yyyy}/{MM}/{dd}/{HH}/' --tier1 ./lake/events/ --table events --hour 2022-07-26T00",
+      "without a file",
+    ],
+  ],
+  async handler(args, context) {
+    const request = requestOf(args, context.signal);
+    const settings = await settingsOf(args);
+    if (args["dry-run"]) return showPlan(settings, request, context);
+    return withComponents(settings, async (components) => {
+      const isLogging = args["log-level"] !== undefined || Boolean(process.env["HOURPACK_LOG_LEVEL"]);
+      const progress = await openProgress(context.output, context.log, isLogging);
+      const telling = await openTelling(settings, request, context.log);
+      const observe: Observer = (event) => {
+        progress.observe(event);
+        telling.observe(event);
+      };
+      let result: RunResult;
+      try {
+        result = await run(components, { ...request, runId: context.runId }, observe);
+      } finally {
+        progress.stop();
+        for (const problem of await telling.finish()) context.output.note(problem);
+      }
+      if (args["profile"]) await showProfile(result, context.output);
+      return tell(result, context);
+    });
+  },
+};
+
+function tell(result: RunResult, { output, signal }: CommandContext): number {
+  const code = signal.aborted ? EXIT.interrupted : exitCodeOfRun(result);
+  for (const { table, added, corrected, notes } of result.registered) {
+    if (added + corrected > 0)
+      output.line(`${table}: ${counted(added, "partition")} added, ${count(corrected)} corrected`);
+    for (const note of notes) output.line(`${table}: ${note}`);
+  }
+  for (const { error } of result.failures) {
+    if (!(signal.aborted && isHourpackError(error, "interrupted"))) output.error(error);
+  }
+  const { green, yellow } = output.colors;
+  output.line((code === EXIT.done ? green : yellow)(summaryOf(result)));
+  output.result({
+    runId: result.runId,
+    exitCode: code,
+    ...totalsOf(result),
+    hours: result.hours,
+    failures: result.failures.map(({ dataset, hour, error }) => ({
+      dataset,
+      hour,
+      error: errorFields(error),
+    })),
+    registered: result.registered,
+  });
+  return code;
+}
+
+const STAGES = ["list", "convert", "merge", "verify", "publish"] as const;
+
+/** Seconds by stage. Reading goes on beside converting, so `convert` has both. */
+async function showProfile(result: RunResult, output: Output): Promise<void> {
+  const { table } = await import("./table.js");
+  const packed = result.hours.filter(({ action }) => action === "packed");
+  const seconds = (value: number | undefined) => (value ?? 0).toFixed(3);
+  const rows = packed.map(({ dataset, hour, objects, seconds: spent }) => [
+    `${dataset} ${hour}`,
+    count(objects),
+    ...STAGES.map((stage) => seconds(spent[stage])),
+    seconds(spent.total),
+  ]);
+  const heads = ["objects", ...STAGES, "in all"].map((name) => ({ name, isNumber: true }));
+  if (rows.length > 0) output.line(table([{ name: "hour" }, ...heads], rows, output.colors.bold));
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
+  const cpuSeconds = (userCPUTime + systemCPUTime) / 1e6;
+  output.line(`CPU ${duration(cpuSeconds)}, peak memory ${size(maxRSS * 1024)}`);
+  output.record({ type: "profile", cpuSeconds, maxRssBytes: maxRSS * 1024 });
+}
+
+function totalsOf(result: RunResult) {
+  const packed = result.hours.filter(({ action }) => action === "packed");
+  const sum = (pick: (hour: (typeof packed)[number]) => number | undefined) =>
+    packed.reduce((total, hour) => total + (pick(hour) ?? 0), 0);
+  return {
+    packed: packed.length,
+    upToDate: result.hours.filter(({ action }) => action === "up to date").length,
+    empty: result.hours.filter(({ action }) => action === "empty").length,
+    waiting: result.hours.filter(({ action }) => action === "waiting").length,
+    failed: result.failures.filter(({ error }) => !isHourpackError(error, "interrupted")).length,
+    objects: sum((hour) => hour.objects),
+    bytesIn: sum((hour) => hour.bytesIn),
+    files: packed.filter(({ part }) => part).length,
+    bytesOut: sum((hour) => hour.part?.sizeBytes),
+    rows: sum((hour) => hour.part?.rows),
+    rescued: sum((hour) => hour.rescued),
+    quarantined: sum((hour) => hour.quarantined),
+    seconds: result.seconds,
+  };
+}
+
+/** `2 hours packed, 1 up to date: 7,200 objects → 2 files, 69 MB → 8.2 MB, 115,200 rows, 3 quarantined, 4.1 s` */
+export function summaryOf(result: RunResult): string {
+  const totals = totalsOf(result);
+  const hours = [
+    [totals.packed, "packed"],
+    [totals.upToDate, "up to date"],
+    [totals.empty, "empty"],
+    [totals.waiting, "waiting"],
+    [totals.failed, "failed"],
+  ] as const;
+  const [first, ...others] = hours.filter(([number]) => number > 0);
+  if (!first) return "no hours are due";
+  const named = [
+    `${counted(first[0], "hour")} ${first[1]}`,
+    ...others.map(([number, word]) => `${count(number)} ${word}`),
+  ].join(", ");
+  if (totals.packed === 0) return `${named}, ${duration(totals.seconds)}`;
+  const figures = [
+    `${counted(totals.objects, "object")} → ${counted(totals.files, "file")}`,
+    `${size(totals.bytesIn)} → ${size(totals.bytesOut)}`,
+    counted(totals.rows, "row"),
+    ...(totals.rescued > 0 ? [`${count(totals.rescued)} with rescued data`] : []),
+    ...(totals.quarantined > 0 ? [`${count(totals.quarantined)} quarantined`] : []),
+    duration(totals.seconds),
+  ];
+  return `${named}: ${figures.join(", ")}`;
+}

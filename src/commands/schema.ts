@@ -1,0 +1,62 @@
+/** hourpack schema: the pinned columns and how they came to be. */
+
+import { EXIT } from "../errors.js";
+import { datasetsOf } from "../run.js";
+import { hiveType } from "../schema/hive.js";
+import type { Column } from "../schema/types.js";
+import { readPinned } from "../stages/pin.js";
+import type { Command } from "./command.js";
+import { counted } from "./figures.js";
+import type { Output } from "./output.js";
+import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { table } from "./table.js";
+
+export const command: Command = {
+  options: settingsOptions,
+  examples: [["$0 schema --dataset mmp/android", "one dataset's columns and history"]],
+  async handler(args, { output, signal }) {
+    return withComponents(await settingsOf(args), async (components) => {
+      const datasets = datasetsOf(components.settings, args["dataset"] as string[] | undefined);
+      for (const dataset of datasets) {
+        const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
+        const versions = pinned?.pinned.versions ?? [];
+        output.record({
+          type: "schema",
+          dataset: dataset.name,
+          versions: versions.map(({ columns, ...version }) => ({
+            ...version,
+            columns: columns.map(described),
+          })),
+        });
+        output.line(output.colors.bold(dataset.name));
+        const newest = versions.at(-1);
+        if (!newest) output.line("  nothing is pinned yet: the first packed hour pins its columns");
+        else tellColumns(newest.columns, output);
+        let before = 0;
+        for (const { version, createdAt, fingerprint, columns } of versions) {
+          const added = columns.slice(before).map(({ name }) => name);
+          const names = version === 1 ? counted(columns.length, "column") : `added ${added.join(", ")}`;
+          output.line(`  version ${version}, ${createdAt}, ${fingerprint}: ${names}`);
+          before = columns.length;
+        }
+      }
+      output.result({ datasets: datasets.length });
+      return EXIT.done;
+    });
+  },
+};
+
+function described(column: Column) {
+  const { name, type, path, derived, jsonString, envelope } = column;
+  return { name, type: hiveType(type), path, derived, jsonString, envelope };
+}
+
+function tellColumns(columns: Column[], output: Output): void {
+  if (output.json) return;
+  const rows = columns.map((column) => [
+    column.name,
+    hiveType(column.type),
+    `${column.envelope ? "^." : ""}${column.path.join(".")}${column.jsonString ? " (JSON in a string)" : ""}`,
+  ]);
+  output.line(table([{ name: "column" }, { name: "type" }, { name: "from" }], rows, output.colors.bold));
+}

@@ -1,0 +1,69 @@
+/** The flags that every command which reads the configuration has, and what they come to. */
+import type { Options } from "yargs";
+import { type Components, openComponents } from "../components.js";
+import { FIELD_FLAGS, type FieldFlag } from "../config/flags.js";
+import { loadSettings } from "../config/load.js";
+import type { Settings } from "../config/settings.js";
+import type { Args } from "./command.js";
+
+const GROUPS: Record<FieldFlag["group"], string> = {
+  dataset: "Dataset (one that needs no file: --raw, --tier1 and --table together):",
+  catalog: "Catalog:",
+  s3: "S3:",
+  run: "Run:",
+};
+
+/** Seldom needed; shown with --show-hidden. */
+const HIDDEN =
+  /^(s3-write-|s3-timeout|s3-retry|s3-expected|catalog-(timeout|endpoint|catalog-name|region)|for$|raw-table|max-record|batch)/;
+
+/** `--config`, `--dataset` and a flag for every field of the configuration. */
+export const settingsOptions: Record<string, Options> = {
+  config: {
+    type: "string",
+    requiresArg: true,
+    describe: "Configuration file (HOURPACK_CONFIG) [default: hourpack.yaml, if there is one]",
+  },
+  dataset: {
+    type: "string",
+    array: true,
+    requiresArg: true,
+    describe: "Only this dataset (mmp, or mmp/android); can be repeated",
+  },
+  ...Object.fromEntries(FIELD_FLAGS.map((field) => [field.flag, optionOf(field)])),
+};
+
+function optionOf(field: FieldFlag): Options {
+  const byDefault = field.default === undefined ? "" : ` [default: ${field.default}]`;
+  const choices = field.choices ? ` (${field.choices.join(", ")})` : "";
+  return {
+    // Texts are read in config/flags.ts, where variables are, so that both have one meaning and one message.
+    type: field.kind === "boolean" ? "boolean" : "string",
+    requiresArg: field.kind !== "boolean",
+    describe: field.description + choices + byDefault,
+    group: GROUPS[field.group],
+    hidden: HIDDEN.test(field.flag),
+  };
+}
+
+export function settingsOf(args: Args, options: { withoutDatasets?: boolean } = {}): Promise<Settings> {
+  return loadSettings({
+    file: args["config"] as string | undefined,
+    flags: Object.fromEntries(FIELD_FLAGS.map(({ flag }) => [flag, args[flag]])),
+    datasets: args["dataset"] as string[] | undefined,
+    ...options,
+  });
+}
+
+/** Opens what the settings name, and closes it again however the task ends. */
+export async function withComponents<T>(
+  settings: Settings,
+  task: (components: Components) => Promise<T>,
+): Promise<T> {
+  const components = openComponents(settings);
+  try {
+    return await task(components);
+  } finally {
+    await components.close();
+  }
+}

@@ -1,0 +1,194 @@
+/** hourpack status: a strip of the last hours per dataset, from the stores alone. */
+import { lookAt } from "../compact.js";
+import type { Components } from "../components.js";
+import type { Dataset } from "../config/settings.js";
+import { parseDurationMs } from "../config/units.js";
+import { EXIT, isHourpackError } from "../errors.js";
+import { addHours, endMs, HOUR_MS, type Hour, hoursBetween } from "../hour.js";
+import { newestClosedHour } from "../layout.js";
+import { Limiter } from "../limiter.js";
+import { newestPublishedHour } from "../published.js";
+import { datasetsOf } from "../run.js";
+import { Stopwatch } from "../stopwatch.js";
+import type { Command } from "./command.js";
+import { count, counted, duration, size } from "./figures.js";
+import type { Output } from "./output.js";
+import { hourOptions, hoursOf } from "./request.js";
+import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+
+type State = "packed" | "quarantined" | "late" | "missing" | "empty" | "refused";
+
+interface HourStatus {
+  hour: Hour;
+  state: State;
+  reason: string;
+  objects: number;
+  bytesIn: number;
+  rows: number;
+  quarantined: number;
+  bytesOut: number;
+}
+
+const MARKS: Record<State, string> = {
+  packed: "█",
+  quarantined: "▓",
+  late: "▲",
+  missing: "○",
+  empty: "·",
+  refused: "✗",
+};
+
+export const command: Command = {
+  options: {
+    ...hourOptions,
+    last: {
+      type: "string",
+      requiresArg: true,
+      default: "2d",
+      describe: "How far back from the newest closed hour",
+    },
+    ...settingsOptions,
+  },
+  examples: [
+    ["$0 status", "the last two days"],
+    ["$0 status --last 7d --dataset mmp/android", "a week of one dataset"],
+  ],
+  async handler(args, { output, signal }) {
+    const range = hoursOf(args);
+    const lastHours = Math.max(1, Math.ceil(parseDurationMs(String(args["last"])) / HOUR_MS));
+    return withComponents(await settingsOf(args), async (components) => {
+      const end = addHours(newestClosedHour(components.nowMs(), components.settings.run.settleMs), 1);
+      const span = range ?? { from: addHours(end, -lastHours), to: end };
+      const datasets = [];
+      for (const dataset of datasetsOf(components.settings, args["dataset"] as string[] | undefined)) {
+        const hours = await statusOf(components, dataset, hoursBetween(span.from, span.to), signal);
+        const newest = await newestPublishedHour(await components.tier1(dataset), dataset, signal);
+        const ageSeconds = newest && Math.round((components.nowMs() - endMs(newest)) / 1000);
+        for (const hour of hours) output.record({ type: "hour", dataset: dataset.name, ...hour });
+        const summary = { dataset: dataset.name, newest, ageSeconds, ...totalsOf(hours) };
+        datasets.push(summary);
+        tell(summary, hours, output);
+      }
+      output.line(
+        output.colors.dim(
+          Object.entries(MARKS)
+            .map(([state, mark]) => `${mark} ${WORDS[state as State]}`)
+            .join("   "),
+        ),
+      );
+      output.result({ ...span, datasets });
+      return EXIT.done;
+    });
+  },
+};
+
+const WORDS: Record<State, string> = {
+  packed: "packed",
+  quarantined: "packed, with quarantine",
+  late: "late objects",
+  missing: "not packed",
+  empty: "no objects",
+  refused: "needs a decision",
+};
+
+const HOURS_AT_A_TIME = 8;
+
+async function statusOf(
+  components: Components,
+  dataset: Dataset,
+  hours: Hour[],
+  signal: AbortSignal,
+): Promise<HourStatus[]> {
+  const limiter = new Limiter(HOURS_AT_A_TIME);
+  return Promise.all(hours.map((hour) => limiter.run(() => statusOfHour(components, dataset, hour, signal))));
+}
+
+async function statusOfHour(
+  components: Components,
+  dataset: Dataset,
+  hour: Hour,
+  signal: AbortSignal,
+): Promise<HourStatus> {
+  const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
+  const nothing = { hour, objects: 0, bytesIn: 0, rows: 0, quarantined: 0, bytesOut: 0 };
+  try {
+    const { plan, listing } = await lookAt(task, new Stopwatch());
+    const part = "published" in plan ? plan.published : undefined;
+    const states = {
+      empty: "empty",
+      "up to date": part?.quarantined ? "quarantined" : "packed",
+      wait: "late",
+    } as const;
+    const state =
+      plan.action === "scratch" || plan.action === "merge"
+        ? part
+          ? "late"
+          : "missing"
+        : states[plan.action];
+    return {
+      hour,
+      state,
+      reason: plan.reason,
+      objects: listing.count,
+      bytesIn: listing.sizeBytes,
+      rows: part?.rows ?? 0,
+      quarantined: part?.quarantined ?? 0,
+      bytesOut: part?.sizeBytes ?? 0,
+    };
+  } catch (error) {
+    if (!isHourpackError(error, "data")) throw error;
+    return { ...nothing, state: "refused", reason: error.message };
+  }
+}
+
+function totalsOf(hours: HourStatus[]) {
+  const sum = (pick: (hour: HourStatus) => number) => hours.reduce((total, hour) => total + pick(hour), 0);
+  const states = Object.fromEntries(
+    (Object.keys(MARKS) as State[]).map((state) => [
+      state,
+      hours.filter((hour) => hour.state === state).length,
+    ]),
+  ) as Record<State, number>;
+  return {
+    states,
+    objects: sum((hour) => hour.objects),
+    bytesIn: sum((hour) => hour.bytesIn),
+    rows: sum((hour) => hour.rows),
+    quarantined: sum((hour) => hour.quarantined),
+    bytesOut: sum((hour) => hour.bytesOut),
+  };
+}
+
+type Summary = { dataset: string; newest?: Hour; ageSeconds?: number } & ReturnType<typeof totalsOf>;
+
+function tell(summary: Summary, hours: HourStatus[], output: Output): void {
+  const { bold, dim, green, yellow, red } = output.colors;
+  const paint: Record<State, (text: string) => string> = {
+    packed: green,
+    quarantined: yellow,
+    late: yellow,
+    missing: red,
+    empty: dim,
+    refused: red,
+  };
+  const age = summary.newest
+    ? `newest ${summary.newest}, ended ${duration(summary.ageSeconds ?? 0)} ago`
+    : "nothing is packed yet";
+  output.line(`${bold(summary.dataset)}  ${age}`);
+  for (const day of new Set(hours.map(({ hour }) => hour.slice(0, 10)))) {
+    const strip = Array.from({ length: 24 }, (_, i) => {
+      const status = hours.find(({ hour }) => hour === `${day}T${String(i).padStart(2, "0")}`);
+      return status ? paint[status.state](MARKS[status.state]) : " ";
+    });
+    output.line(`  ${day}  ${strip.join("")}`);
+  }
+  const figures = [
+    counted(summary.objects, "object"),
+    `${size(summary.bytesIn)} → ${size(summary.bytesOut)}`,
+    counted(summary.rows, "row"),
+    ...(summary.quarantined > 0 ? [`${count(summary.quarantined)} quarantined`] : []),
+  ];
+  output.line(`  ${figures.join(", ")}`);
+  for (const { hour, reason } of hours.filter(({ state }) => state === "refused"))
+    output.line(red(`  ${hour}: ${reason}`));
+}

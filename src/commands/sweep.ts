@@ -1,0 +1,35 @@
+/** hourpack sweep: clears what crashes left in tier 1. A run does the same once a day. */
+import { EXIT } from "../errors.js";
+import { datasetsOf } from "../run.js";
+import { sweep } from "../sweep.js";
+import type { Command } from "./command.js";
+import { counted } from "./figures.js";
+import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+
+export const command: Command = {
+  options: {
+    "dry-run": { type: "boolean", describe: "Only show what would be deleted" },
+    ...settingsOptions,
+  },
+  examples: [["$0 sweep --dry-run", "what is there to clear"]],
+  async handler(args, { output, signal }) {
+    const dryRun = args["dry-run"] === true;
+    return withComponents(await settingsOf(args), async (components) => {
+      const totals = { attempts: 0, unfinished: 0, claims: 0 };
+      for (const dataset of datasetsOf(components.settings, args["dataset"] as string[] | undefined)) {
+        const swept = await sweep(components, dataset, { dryRun, signal });
+        output.record({ type: "swept", dataset: dataset.name, dryRun, ...swept });
+        for (const key of [...swept.attempts, ...swept.claims])
+          output.line(`${dryRun ? "would delete" : "deleted"} ${key}`);
+        totals.attempts += swept.attempts.length;
+        totals.unfinished += swept.unfinished;
+        totals.claims += swept.claims.length;
+      }
+      output.line(
+        `${counted(totals.attempts, "file")} of lost attempts, ${counted(totals.unfinished, "unfinished write")}, ${counted(totals.claims, "stale claim")}`,
+      );
+      output.result({ dryRun, ...totals });
+      return EXIT.done;
+    });
+  },
+};

@@ -1,0 +1,157 @@
+/** hourpack worker: does what is due every hour, and shows how it is. */
+import { EXIT, type HourpackError } from "../errors.js";
+import { errorFields, type Log } from "../log.js";
+import { Hook, News } from "../operations/hooks.js";
+import { serveStatus } from "../operations/http.js";
+import { Metrics, resumeFromFile, writeMetricsFile } from "../operations/metrics.js";
+import { Readiness } from "../operations/readiness.js";
+import { type DatasetRound, type WorkerEvent, type WorkerObserver, work } from "../operations/worker.js";
+import { datasetsOf } from "../run.js";
+import type { Command, CommandContext } from "./command.js";
+import { openProgress, type Progress } from "./progress.js";
+import { summaryOf } from "./run.js";
+import { settingsOf, settingsOptions } from "./settings.js";
+
+export const command: Command = {
+  options: settingsOptions,
+  examples: [
+    ["$0 worker", "at minute 5 of every hour, with hourpack.yaml"],
+    ["$0 worker --listen 0.0.0.0:9464 --log-level info", "in a container: probed from outside, JSON logs"],
+    [
+      "$0 worker --at 5,20,35,50 --settle 5m",
+      "four times an hour: late objects and outages are caught up sooner",
+    ],
+  ],
+  async handler(args, context) {
+    const { output, log, signal } = context;
+    const settings = await settingsOf(args);
+    const names = args["dataset"] as string[] | undefined;
+    const metrics = await Metrics.open(datasetsOf(settings, names), { withProcess: true });
+    const readiness = new Readiness();
+    const hook = settings.hooks.url === undefined ? undefined : new Hook(settings.hooks.url, log);
+    const isLogging = args["log-level"] !== undefined || Boolean(process.env["HOURPACK_LOG_LEVEL"]);
+    const teller = new Teller(context, isLogging, new News(settings.hooks), hook);
+    const { file } = settings.metrics;
+    const { listen } = settings.worker;
+    const server = listen && (await serveStatus(listen, metrics, readiness));
+    signal.addEventListener("abort", () => readiness.stop(), { once: true });
+    try {
+      if (server) {
+        output.note(`listening on ${server.url}: /metrics, /healthz, /readyz`);
+        output.record({ type: "listening", url: server.url });
+        log.info("listening", { url: server.url });
+      }
+      if (file) await resumeFromFile(metrics, file, Date.now()).catch((error) => teller.warn(error));
+      const observe: WorkerObserver = (event) => {
+        metrics.observe(event);
+        readiness.observe(event);
+        return teller.tell(event, async () => {
+          if (file) await writeMetricsFile(metrics, file).catch((error) => teller.warn(error));
+        });
+      };
+      const { rounds, isInterrupted } = await work({ settings, datasets: names, signal, observe });
+      const exitCode = isInterrupted ? EXIT.interrupted : EXIT.done;
+      output.line(isInterrupted ? "stopped at work; the next start goes on from here" : "stopped");
+      log.info("stopped", { rounds, isInterrupted });
+      output.result({ rounds, isInterrupted, exitCode });
+      return exitCode;
+    } finally {
+      teller.stop();
+      await server?.close();
+      await hook?.flush(HOOK_FLUSH_MS);
+      metrics.close();
+    }
+  },
+};
+
+/** A stop answers within seconds, whatever the webhook does. */
+const HOOK_FLUSH_MS = 3_000;
+
+/** Says on the terminal, in the log and to the webhook what happens. */
+class Teller {
+  private readonly context: CommandContext;
+  private readonly isLogging: boolean;
+  private readonly news: News;
+  private readonly hook: Hook | undefined;
+  private log: Log;
+  private progress: Progress | undefined;
+
+  constructor(context: CommandContext, isLogging: boolean, news: News, hook: Hook | undefined) {
+    this.context = context;
+    this.isLogging = isLogging;
+    this.news = news;
+    this.hook = hook;
+    this.log = context.log;
+  }
+
+  tell(event: WorkerEvent, onRoundFinished: () => Promise<void>): void | Promise<void> {
+    const { output } = this.context;
+    switch (event.type) {
+      case "round-started":
+        return this.startRound(event.round);
+      case "dataset-finished":
+        return this.finishDataset(event.result);
+      case "round-finished":
+        this.stop();
+        output.line(`${new Date().toISOString().slice(0, 19)}Z  ${roundText(event)}`);
+        output.record({ type: "round-finished", round: event.round, ...roundFigures(event) });
+        this.log.info("round finished", roundFigures(event));
+        return onRoundFinished();
+      case "asleep": {
+        const until = new Date(event.untilMs).toISOString();
+        output.note(`asleep until ${until}`);
+        output.record({ type: "asleep", until });
+        return this.log.debug("asleep", { until });
+      }
+      default:
+        return this.progress?.observe(event);
+    }
+  }
+
+  stop(): void {
+    this.progress?.stop();
+    this.progress = undefined;
+  }
+
+  warn(error: HourpackError): void {
+    this.context.output.note(error.message);
+    this.log.warn(error.message, { error: errorFields(error) });
+  }
+
+  /** A picture of progress for each round: none stays on the terminal while the worker sleeps. */
+  private async startRound(round: string): Promise<void> {
+    const { output, log } = this.context;
+    this.log = log.with({ round });
+    this.progress = await openProgress(output, this.log, this.isLogging);
+  }
+
+  private finishDataset(result: DatasetRound): void {
+    for (const text of this.news.of(result)) this.hook?.send(text);
+  }
+}
+
+type RoundFinished = Extract<WorkerEvent, { type: "round-finished" }>;
+
+/** What a run would say, and the datasets that failed as a whole. */
+function roundText({ round, datasets, seconds }: RoundFinished): string {
+  const hours = datasets.flatMap((result) => result.hours);
+  const all = datasets.flatMap((result) => result.failures);
+  const failures = all.filter(({ hour }) => hour !== undefined);
+  const failed = all.filter(({ hour, error }) => hour === undefined && error.kind !== "interrupted");
+  const words = failed.length > 0 ? [`failed: ${failed.map(({ dataset }) => dataset).join(", ")}`] : [];
+  if (words.length === 0 || hours.length + failures.length > 0)
+    words.unshift(summaryOf({ runId: round, hours, failures, registered: [], seconds }));
+  return words.join("; ");
+}
+
+function roundFigures({ datasets, seconds }: RoundFinished) {
+  const sum = (pick: (result: DatasetRound) => number) => datasets.reduce((n, result) => n + pick(result), 0);
+  return {
+    datasets: datasets.length,
+    datasetsFailed: datasets.filter(({ failures }) => failures.length > 0).length,
+    hours: sum(({ hours }) => hours.length),
+    packed: sum(({ hours }) => hours.filter(({ action }) => action === "packed").length),
+    failed: sum(({ failures }) => failures.length),
+    seconds,
+  };
+}

@@ -1,0 +1,88 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const root = resolve(import.meta.dirname, "../../src");
+const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+
+/** What each file imports: paths relative to src for our own, package names for others. */
+const imports = new Map(
+  files.map((file) => {
+    const text = readFileSync(join(root, file), "utf8");
+    const found = [...text.matchAll(/(?:^import [^;]*?from |^export [^;]*?from |\bimport\()"([^"]+)"/gm)];
+    return [
+      file,
+      found.map(([, target = ""]) =>
+        target.startsWith(".")
+          ? relative(root, resolve(root, dirname(file), target)).replace(/\.js$/, ".ts")
+          : target,
+      ),
+    ] as const;
+  }),
+);
+
+const roomOf = (file: string) => (file.includes("/") ? file.slice(0, file.indexOf("/")) : file);
+const within = (room: string) => files.filter((file) => file.startsWith(`${room}/`));
+const importersOf = (pattern: RegExp) =>
+  files.filter((file) => imports.get(file)?.some((target) => pattern.test(target)));
+
+describe("the house", () => {
+  it("imports one way: nothing below the commands knows them", () => {
+    const offenders = files.filter(
+      (file) =>
+        roomOf(file) !== "commands" && imports.get(file)?.some((target) => target.startsWith("commands/")),
+    );
+    expect(offenders).toEqual([]);
+  });
+
+  it("keeps stages apart: no stage imports a function of another", () => {
+    const offenders = within("stages").flatMap((file) => {
+      const text = readFileSync(join(root, file), "utf8");
+      return [...text.matchAll(/^import (?!type)([^;]*?) from "\.\/([^"]+)"/gm)].map(
+        ([, , target]) => `${file} → ${target}`,
+      );
+    });
+    // Publication ends with the same look at the part that the listing begins with.
+    expect(offenders).toEqual(["stages/publish.ts → list.js"]);
+  });
+
+  it("picks implementations in components.ts alone", () => {
+    const implementations =
+      /^(store\/(s3|local|open)|catalog\/(glue|athena|local|none|open)|engine\/duckdb\/duckdb)\.ts$/;
+    const offenders = importersOf(implementations).filter(
+      (file) => !["components.ts", "store/open.ts", "catalog/open.ts"].includes(file),
+    );
+    expect(offenders).toEqual([]);
+  });
+
+  it.each([
+    [/^@aws-sdk\/client-s3|^@aws-sdk\/lib-storage|^undici$/, "store"],
+    [/^@aws-sdk\/client-(glue|athena)$/, "catalog"],
+    [/^@duckdb\//, "engine"],
+    [/^(yargs|cli-progress|cli-table3)/, "commands"],
+  ])("knows %s in one room only", (pattern, room) => {
+    expect(importersOf(pattern).filter((file) => roomOf(file) !== room)).toEqual([]);
+  });
+
+  it("loads the AWS SDK, undici and DuckDB only when they are needed", () => {
+    const eager = files.filter((file) =>
+      /^import (?!type)[^;]*from "(@aws-sdk|@smithy|undici|@duckdb)/m.test(
+        readFileSync(join(root, file), "utf8"),
+      ),
+    );
+    expect(eager).toEqual([]);
+  });
+
+  it("proves with code of its own", () => {
+    const offenders = within("proof").filter((file) =>
+      imports.get(file)?.some((target) => target.startsWith("record/")),
+    );
+    expect(offenders).toEqual([]);
+  });
+
+  it("has short files and no junk drawers", () => {
+    const long = files.filter((file) => readFileSync(join(root, file), "utf8").split("\n").length > 420);
+    expect(long).toEqual([]);
+    expect(files.filter((file) => /util|helper|manager|common|misc/i.test(file))).toEqual([]);
+  });
+});
