@@ -1,0 +1,82 @@
+/** Files joined by their row groups hold the rows of their sources, for three readers that are not the one that joined. */
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DuckDBInstance } from "@duckdb/node-api";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { joinParquet } from "../../src/engine/parquet/join.js";
+import { readStruct, writeStruct } from "../../src/engine/parquet/thrift.js";
+import { textOfRow } from "../support/golden.js";
+import { openPyarrowReader, type PyarrowReader } from "../support/pyarrow.js";
+import { type DuckdbReader, openDuckdbReader, readWithHyparquet } from "../support/readers.js";
+
+let dir: string;
+let duckdb: DuckdbReader;
+let pyarrow: PyarrowReader;
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), "hourpack-joined-"));
+  duckdb = await openDuckdbReader();
+  pyarrow = await openPyarrowReader();
+});
+afterAll(async () => {
+  duckdb?.close();
+  await pyarrow?.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+/** Rows from `from` up to `to`, with dictionaries, NULLs, nested values, bloom filters, and several row groups. */
+async function write(name: string, from: number, to: number, more = ""): Promise<string> {
+  const path = join(dir, name);
+  const instance = await DuckDBInstance.create(":memory:", { threads: "1" });
+  const connection = await instance.connect();
+  await connection.run(`COPY (SELECT i AS id, 'name-' || (i % 7) AS name, md5(i::varchar) AS noise,
+      CASE WHEN i % 3 = 0 THEN NULL ELSE i * 1.5::DOUBLE END AS d, make_timestamp_ms(1658793600000 + i) AS t,
+      {a: i % 5, b: ['x' || i, NULL]} AS s${more} FROM range(${from}, ${to}) r(i))
+    TO '${path}' (FORMAT parquet, COMPRESSION snappy, PARQUET_VERSION v1, ROW_GROUP_SIZE 20480)`);
+  connection.closeSync();
+  instance.closeSync();
+  return path;
+}
+
+it("joins files of one schema, offsets, statistics and all", async () => {
+  const sources = [
+    await write("a", 0, 100_000),
+    await write("b", 100_000, 120_000),
+    await write("c", 120_000, 120_001),
+  ];
+  const whole = await write("whole", 0, 120_001);
+  const out = join(dir, "joined");
+  expect(await joinParquet(sources, out, { "hourpack-rows": "120001" })).toEqual({ rows: 120_001 });
+  const expected = await duckdb.read(whole);
+  const lines = expected.rows.map(textOfRow);
+  const read = await duckdb.read(out);
+  expect(read.rows.map(textOfRow)).toEqual(lines);
+  expect((await readWithHyparquet(out, read.columns)).map(textOfRow)).toEqual(lines);
+  expect((await pyarrow.read(out)).map(textOfRow)).toEqual(lines);
+  // By a filter, so that statistics and bloom filters are looked at where they now lie.
+  const instance = await DuckDBInstance.create(":memory:");
+  const connection = await instance.connect();
+  const reader = await connection.runAndReadAll(
+    `SELECT count(*)::INT AS n, min(id)::INT AS id FROM read_parquet('${out}') WHERE name = 'name-3' AND id >= 119990`,
+  );
+  expect(reader.getRowObjects()).toEqual([{ n: 2, id: 119990 + ((3 - (119990 % 7) + 7) % 7) }]);
+  connection.closeSync();
+  instance.closeSync();
+});
+
+it("leaves files of two schemas, and small row groups, to be written anew", async () => {
+  const a = await write("d", 0, 100);
+  expect(
+    await joinParquet([a, await write("e", 0, 100, ", 1 AS more")], join(dir, "no"), {}),
+  ).toBeUndefined();
+  expect(await joinParquet([a, await write("f", 0, 100)], join(dir, "no"), {})).toBeUndefined();
+  expect(() => statSync(join(dir, "no"))).toThrow();
+  expect(await joinParquet([a], join(dir, "one"), { k: "v" })).toEqual({ rows: 100 });
+});
+
+it("writes a footer back as it was", async () => {
+  const bytes = readFileSync(await write("g", 0, 30_000));
+  const footer = bytes.subarray(bytes.length - 8 - bytes.readUInt32LE(bytes.length - 8), bytes.length - 8);
+  expect(writeStruct(readStruct(footer)).equals(footer)).toBe(true);
+});

@@ -1,0 +1,188 @@
+/**
+ * Bytes that nobody meant: pieces of JSON in any order. Two readers that share no code (the converter's framing and
+ * the proof's) find the same records at the same places, every byte that is data is in one of them or in quarantine,
+ * and reading line by line finds what reading the whole finds.
+ *
+ * HOURPACK_PROPERTY_RUNS: how many objects, in thousands of the ordinary run's (1,000 means 20,000 objects);
+ * HOURPACK_PROPERTY_SEED: repeats a run that failed.
+ */
+import { createHash } from "node:crypto";
+import fc, { type Arbitrary } from "fast-check";
+import { describe, expect, test } from "vitest";
+import { quarantineFault } from "../../src/proof/quarantine.js";
+import { readRaw } from "../../src/proof/raw.js";
+import { frameObject } from "../../src/record/frame.js";
+import { parseRecordPath } from "../../src/record/path.js";
+import { Sifter } from "../../src/record/sift.js";
+import type { Schema } from "../../src/schema/types.js";
+import { BAD_BYTE, bytesOf } from "../support/random-records.js";
+
+const RUNS = Number(process.env["HOURPACK_PROPERTY_RUNS"] ?? 1000);
+const SEED = process.env["HOURPACK_PROPERTY_SEED"];
+const parameters = (numRuns: number) => ({ numRuns, ...(SEED ? { seed: Number(SEED) } : {}) });
+
+const RECORDS = [
+  '{"a":1}',
+  '{"a":"x"}',
+  "{}",
+  '{"b":[1,{"a":2}]}',
+  '{"a":{"a":1},}',
+  '{"é":"😀"}',
+  '{"a":null}',
+];
+const DAMAGED = [
+  '{"a":"\\ud800"}',
+  `{"a":"${BAD_BYTE}"}`,
+  `{"${BAD_BYTE}":1}`,
+  '{"a":NaN}',
+  '{"b":-Infinity}',
+];
+const ENVELOPES = [
+  '{"Records":[{"a":1},{"b":2}]}',
+  '{"x":1,"Records":[',
+  '],"y":2}',
+  '{"Records":[],"Records":[{}]}',
+];
+const MARKS = ["{", "}", "[", "]", ",", ":", '"', '{"a":', '"a"', '{"a":1,', '{"a":[', "\\", '{"a":"x'];
+const SCALARS = [
+  "1",
+  "-",
+  "0",
+  "01",
+  "1.5e3",
+  "2022-07-26",
+  "true",
+  "tru",
+  "null",
+  "NaN",
+  "Infinity",
+  '"s"',
+  "oops",
+];
+const BLANKS = [
+  "\n",
+  "\n",
+  "\n",
+  "\r\n",
+  "\r",
+  " ",
+  "\t",
+  "\ufeff",
+  "\u000b",
+  "\u0000",
+  "\u2028",
+  "\u00a0",
+  BAD_BYTE,
+];
+
+const piece = fc.oneof(
+  { weight: 6, arbitrary: fc.constantFrom(...RECORDS) },
+  { weight: 1, arbitrary: fc.constantFrom(...DAMAGED) },
+  { weight: 1, arbitrary: fc.constantFrom(...ENVELOPES) },
+  { weight: 3, arbitrary: fc.constantFrom(...MARKS) },
+  { weight: 2, arbitrary: fc.constantFrom(...SCALARS) },
+  { weight: 7, arbitrary: fc.constantFrom(...BLANKS) },
+);
+const soup: Arbitrary<Buffer> = fc.oneof(
+  { weight: 9, arbitrary: fc.array(piece, { maxLength: 14 }).map((pieces) => bytesOf(pieces.join(""))) },
+  { weight: 1, arbitrary: fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)) },
+);
+
+const LIMITS = { maxRecordBytes: 1 << 26 };
+
+describe.each(["$", "Records[*]"])("under %s", (path) => {
+  const records = parseRecordPath(path);
+
+  test(
+    "two readers find the same records and the same damage",
+    () => {
+      const property = fc.property(soup, (bytes) => {
+        const framed = [...frameObject(bytes, records, LIMITS)];
+        const raw = [...readRaw(bytes, records.keys).items()];
+        expect(placesOf(framed)).toEqual(placesOf(raw));
+        const damage = raw.filter((item) => item.kind === "none");
+        const entries = framed.filter((item) => item.kind === "quarantine");
+        const etag = "e";
+        expect(quarantineFault(bytes, entriesOf(bytes, entries, etag), damage, etag)).toBeUndefined();
+        if (path === "$") expect(leftOver(bytes, framed)).toMatch(/^[\s,[\]\ufeff]*$/);
+      });
+      fc.assert(property, parameters(10 * RUNS));
+    },
+    60_000 + RUNS * 60,
+  );
+});
+
+const SCHEMA: Schema = {
+  version: 1,
+  columns: [{ name: "a", type: { kind: "string" }, path: ["a"], derived: false }],
+};
+
+test(
+  "line by line or as a whole: the same rows are counted, and the same bytes quarantined",
+  () => {
+    const property = fc.property(soup, (bytes) => {
+      const sifter = new Sifter(SCHEMA, parseRecordPath("$"), "UTC", LIMITS);
+      const byLine = sifter.sift(bytes);
+      const whole = sifter.siftExactly(bytes);
+      expect(byLine.acceptedRows + byLine.exact.length).toBe(whole.exact.length);
+      expect(byLine.quarantine).toEqual(whole.quarantine);
+    });
+    fc.assert(property, parameters(10 * RUNS));
+  },
+  60_000 + RUNS * 60,
+);
+
+/** The proof reads big objects in windows of 4 MiB; nothing may hang on where one ends. */
+describe("an object of several windows", () => {
+  const record = (i: number) =>
+    `{"i":${i},\n"text":"${"x".repeat((i * 7919) % 3000)}",\n"list":[${i},{"é":null}]}`;
+  const values = Array.from({ length: 6000 }, (_, i) => record(i));
+  const flat = values.map((text) => text.replaceAll("\n", ""));
+  test.each([
+    ["pretty-printed", values.join("\n")],
+    ["one array over lines", `[${values.join("\n,")}\n]`],
+    ["arrays over lines", values.map((value) => `[${value}\n,${value}]`).join("\n")],
+    ["lines", flat.join("\r\n")],
+    ["lines that end in CR", flat.join("\r")],
+    ["one line", flat.join("")],
+    [
+      "lines, some of them damaged",
+      flat.map((line, i) => (i % 5 === 4 ? line.slice(0, -3) : line)).join("\n"),
+    ],
+    ["a record larger than a window", `${flat[0]}\n{"all":[\n${values.join(",\n")}]}\n${flat[1]}`],
+    ["an array that does not end", `${flat[0]}\n[${values.join(",\n")},\n{"a":`],
+  ])("%s", (_, text) => {
+    const bytes = Buffer.from(text);
+    const framed = [...frameObject(bytes, parseRecordPath("$"), LIMITS)];
+    const raw = [...readRaw(bytes, []).items()];
+    expect(placesOf(raw)).toEqual(placesOf(framed));
+    expect(raw.length).toBe(framed.length);
+  });
+});
+
+interface Place {
+  kind: string;
+  offset: number;
+  sizeBytes: number;
+}
+
+function placesOf(items: Place[]): [number, number][] {
+  return items.filter(({ kind }) => kind === "record").map(({ offset, sizeBytes }) => [offset, sizeBytes]);
+}
+
+/** As they would be read from the quarantine file. */
+function entriesOf(bytes: Buffer, items: Place[], etag: string) {
+  return items.map(({ offset, sizeBytes }) => {
+    const sha256 = createHash("sha256")
+      .update(bytes.subarray(offset, offset + sizeBytes))
+      .digest("binary");
+    return { etag, offset, sizeBytes, sha256 };
+  });
+}
+
+/** The bytes that are in no record and not in quarantine. */
+function leftOver(bytes: Buffer, items: Place[]): string {
+  const rest = Buffer.from(bytes);
+  for (const { offset, sizeBytes } of items) rest.fill(" ", offset, offset + sizeBytes);
+  return rest.toString("utf8");
+}
