@@ -1,0 +1,301 @@
+/** What crashes leave is cleared by the rules, claims spread hours, and raw goes only when it is proved. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CreateMultipartUploadCommand, ListMultipartUploadsCommand } from "@aws-sdk/client-s3";
+import { ulid } from "ulid";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Components, openComponents } from "../../src/components.js";
+import { loadSettings } from "../../src/config/load.js";
+import type { Dataset } from "../../src/config/settings.js";
+import { expireHour } from "../../src/expire.js";
+import { HOUR_MS, parseHour } from "../../src/hour.js";
+import { claimKey, journalPrefix, manifestKey, partKey, quarantineKey } from "../../src/layout.js";
+import { run } from "../../src/run.js";
+import { headPart } from "../../src/stages/list.js";
+import type { Store } from "../../src/store/store.js";
+import { sweep } from "../../src/sweep.js";
+import { createBucket, credentialsEnv, type S3Server, startMinio } from "../support/minio.js";
+import { type ProxyHooks, S3Proxy } from "../support/proxy.js";
+import { Bucket } from "../support/s3.js";
+
+const HOUR = parseHour("2022-07-26T00");
+const NEXT = parseHour("2022-07-26T01");
+const DAY_MS = 24 * HOUR_MS;
+const RAW = "raw/year=2022/month=07/day=26/hour=00/";
+
+interface Subject {
+  /** Of the same place, with the clock moved on. */
+  open(laterMs?: number, flags?: Record<string, unknown>): Promise<Components>;
+  bucket?: Bucket;
+}
+
+let dir: string;
+let minio: S3Server;
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), "hourpack-recovery-"));
+  minio = await startMinio();
+  Object.assign(process.env, credentialsEnv(minio));
+});
+afterAll(async () => {
+  await minio?.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+async function subjectOf(kind: "MinIO" | "a directory", endpoint = minio.endpoint): Promise<Subject> {
+  const name = await createBucket(minio);
+  const root = kind === "MinIO" ? `s3://${name}` : join(dir, name);
+  const settings = (flags: Record<string, unknown>) =>
+    loadSettings({
+      env: {},
+      cwd: dir,
+      flags: {
+        "s3-endpoint": endpoint,
+        "s3-region": "us-east-1",
+        "s3-force-path-style": true,
+        raw: `${root}/raw/year={yyyy}/month={MM}/day={dd}/hour={HH}/`,
+        tier1: `${root}/lake/`,
+        table: "t",
+        ...flags,
+      },
+    });
+  return {
+    open: async (laterMs = 0, flags = {}) =>
+      openComponents(await settings(flags), { nowMs: () => Date.now() + laterMs }),
+    ...(kind === "MinIO" ? { bucket: new Bucket(minio, name) } : {}),
+  };
+}
+
+/** Opens, does, closes. */
+async function using<T>(
+  opening: Promise<Components>,
+  task: (parts: {
+    components: Components;
+    dataset: Dataset;
+    raw: Store;
+    tier1: Store;
+    prefix: string;
+  }) => Promise<T>,
+): Promise<T> {
+  const components = await opening;
+  try {
+    const dataset = components.settings.datasets[0] as Dataset;
+    const raw = await components.raw(dataset);
+    const tier1 = await components.tier1(dataset);
+    return await task({ components, dataset, raw, tier1, prefix: dataset.tier1.prefix });
+  } finally {
+    await components.close();
+  }
+}
+
+async function keysOf(store: Store, prefix: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const page of store.list(prefix)) keys.push(...page.map(({ key }) => key));
+  return keys;
+}
+
+const rawKey = (raw: Store, name: string) =>
+  raw.kind === "s3" ? `${RAW}${name}` : `${RAW.replace("raw/", "")}${name}`;
+
+async function pack(components: Components, more = {}) {
+  const result = await run(components, { hours: { from: HOUR, to: NEXT }, ...more });
+  expect(result.failures).toEqual([]);
+  return result.hours[0];
+}
+
+describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
+  it("sweeps what no part names once it is seven days old, and nothing else", async () => {
+    const subject = await subjectOf(kind);
+    const lost = ulid(Date.now() - 1000);
+    const packed = await using(subject.open(), async ({ components, dataset, raw, tier1, prefix }) => {
+      await raw.put(rawKey(raw, "a.json"), Buffer.from('{"a":1}\nno json\n'));
+      await pack(components);
+      const part = await headPart(tier1, partKey(prefix, dataset.table, HOUR), undefined);
+      for (const key of [manifestKey(prefix, HOUR, lost), quarantineKey(prefix, HOUR, lost)])
+        await tier1.put(key, Buffer.from("left over"));
+      // An hour that was never published, too.
+      await tier1.put(manifestKey(prefix, NEXT, lost), Buffer.from("left over"));
+      await tier1.put(claimKey(prefix, NEXT), Buffer.from("{}"));
+      return part?.attempt as string;
+    });
+    const named = (prefix: string) => [
+      manifestKey(prefix, HOUR, packed),
+      quarantineKey(prefix, HOUR, packed),
+    ];
+    await using(subject.open(6 * DAY_MS), async ({ components, dataset }) => {
+      expect((await sweep(components, dataset)).attempts).toEqual([]);
+    });
+    await using(subject.open(8 * DAY_MS), async ({ components, dataset, tier1, prefix }) => {
+      const dry = await sweep(components, dataset, { dryRun: true });
+      expect(dry.attempts).toHaveLength(3);
+      expect(await keysOf(tier1, `${prefix}_hourpack/manifests/`)).toHaveLength(3);
+      const swept = await sweep(components, dataset);
+      expect(swept.attempts.sort()).toEqual(dry.attempts.sort());
+      const left = await keysOf(tier1, `${prefix}_hourpack/`);
+      expect(left.filter((key) => /manifests|quarantine|claims/.test(key)).sort()).toEqual(
+        named(prefix).sort(),
+      );
+    });
+  });
+
+  it("packs an hour that nobody claims any more, and leaves one alone that somebody does", async () => {
+    const subject = await subjectOf(kind);
+    await using(subject.open(), async ({ components, raw, tier1, prefix }) => {
+      await raw.put(rawKey(raw, "a.json"), Buffer.from('{"a":1}'));
+      const key = claimKey(prefix, HOUR);
+      const claim = (expiresAtMs: number) =>
+        tier1.put(key, Buffer.from(JSON.stringify({ worker: "another-host:1:X", expiresAtMs })));
+      await claim(Date.now() + 2500);
+      const notices: string[] = [];
+      const { hours } = await run(components, { hours: { from: HOUR, to: NEXT } }, (event) =>
+        notices.push(event.type),
+      );
+      expect(hours[0]?.action).toBe("packed");
+      // Waited for the other's claim to end, as nobody renewed it.
+      expect(notices).toContain("hour-claimed");
+      expect(await tier1.head(key)).toBeUndefined();
+    });
+  });
+
+  it("deletes raw objects only when asked to, only proved ones, and names them first", async () => {
+    const subject = await subjectOf(kind);
+    await using(subject.open(), async ({ components, raw }) => {
+      await raw.put(rawKey(raw, "a.json"), Buffer.from('{"a":1}'));
+      await raw.put(rawKey(raw, "b.json"), Buffer.from('{"a":2}\nbroken\n'));
+      await pack(components);
+    });
+    await using(subject.open(40 * DAY_MS), async ({ components, dataset, raw, tier1, prefix }) => {
+      const task = { dataset, hour: HOUR, request: {}, isAsked: true, components, observe: () => {} };
+      const left = () => keysOf(raw, rawKey(raw, ""));
+      const dry = await expireHour(task, { dryRun: true, rawIsImmutable: true });
+      expect(dry).toMatchObject({ objects: 2 });
+      expect(await left()).toHaveLength(2);
+      // A late object is not in the part: it stays.
+      await raw.put(rawKey(raw, "late.json"), Buffer.from('{"a":3}'));
+      if (kind === "MinIO") {
+        await expect(expireHour(task, { dryRun: false, rawIsImmutable: false })).rejects.toThrow(
+          /whatever its ETag/,
+        );
+        expect(await left()).toHaveLength(3);
+      }
+      const done = await expireHour(task, { dryRun: false, rawIsImmutable: kind === "MinIO" });
+      expect(done).toMatchObject({ objects: 2 });
+      expect(await left()).toEqual([rawKey(raw, "late.json")]);
+      expect(await keysOf(tier1, journalPrefix(prefix, HOUR))).toHaveLength(1);
+      // The rows stay, the late object joins them, and a second expiry finds the rest.
+      expect(await pack(components)).toMatchObject({ action: "packed", part: { rows: 3 } });
+      expect(await expireHour(task, { dryRun: false, rawIsImmutable: true })).toMatchObject({ objects: 1 });
+      expect(await pack(components)).toMatchObject({ action: "up to date", part: { rows: 3 } });
+      // Where the part then goes missing, what is listed is not the hour.
+      await tier1.delete(partKey(prefix, dataset.table, HOUR));
+      const { failures } = await run(components, { hours: { from: HOUR, to: NEXT } });
+      expect(failures[0]?.error).toMatchObject({ kind: "data", message: expect.stringContaining("expired") });
+    });
+  });
+
+  it("keeps raw objects whose part does not hold them", async () => {
+    const subject = await subjectOf(kind);
+    await using(subject.open(), async ({ components, raw }) => {
+      await raw.put(rawKey(raw, "a.json"), Buffer.from('{"a":1}'));
+      await pack(components);
+    });
+    await using(subject.open(40 * DAY_MS), async ({ components, dataset, raw, tier1, prefix }) => {
+      const task = { dataset, hour: HOUR, request: {}, isAsked: true, components, observe: () => {} };
+      // Another hour's manifest in place of this one's: a damage that must be noticed.
+      const part = await headPart(tier1, partKey(prefix, dataset.table, HOUR), undefined);
+      await tier1.delete(manifestKey(prefix, HOUR, part?.attempt as string));
+      const result = await expireHour(task, { dryRun: false, rawIsImmutable: true }).catch((error) => error);
+      expect(result instanceof Error || result.refused !== undefined).toBe(true);
+      expect(await keysOf(raw, rawKey(raw, ""))).toHaveLength(1);
+      // Nor can what changed be told without it: a person decides.
+      await raw.put(rawKey(raw, "late.json"), Buffer.from('{"a":2}'));
+      const hours = { from: HOUR, to: NEXT };
+      const { failures } = await run(components, { hours });
+      expect(failures[0]?.error).toMatchObject({ kind: "data", message: expect.stringContaining("missing") });
+      expect(await pack(components, { rebuild: true, fromRemainder: true })).toMatchObject({
+        action: "packed",
+        part: { rows: 2 },
+      });
+    });
+  });
+});
+
+/** MinIO behind what it lacks: a delete under another ETag than the object's is refused, as AWS S3 does. */
+function honouringDeletes(bucket: () => Bucket, onDelete: (key: string) => Promise<void>): ProxyHooks {
+  return {
+    fault: ({ operation, headers, path }) => {
+      const condition = headers["if-match"];
+      if (operation !== "DeleteObject" || condition === undefined) return undefined;
+      return async (_, forward) => {
+        const key = path.slice(path.indexOf("/", 1) + 1);
+        await onDelete(key);
+        const there = await bucket()
+          .head(key)
+          .catch(() => undefined);
+        if (!there || there.ETag === condition) return { kind: "answer", answer: await forward() };
+        const body = Buffer.from("<Error><Code>PreconditionFailed</Code></Error>");
+        return {
+          kind: "answer",
+          answer: { status: 412, headers: ["Content-Type", "application/xml"], body },
+        };
+      };
+    },
+  };
+}
+
+describe("over a store that honours If-Match on deletes", () => {
+  it("expires without being told that raw is immutable, and spares what was overwritten meanwhile", async () => {
+    const late = { bucket: undefined as Bucket | undefined };
+    const overwritten = '{"a":"written while it was verified"}';
+    const proxy = await S3Proxy.start(
+      minio,
+      honouringDeletes(
+        () => late.bucket as Bucket,
+        async (key) => {
+          if (key.endsWith("b.json")) await late.bucket?.put(key, overwritten);
+        },
+      ),
+    );
+    try {
+      const subject = await subjectOf("MinIO", proxy.endpoint);
+      late.bucket = subject.bucket;
+      await using(subject.open(), async ({ components, raw }) => {
+        for (const name of ["a.json", "b.json", "c.json"])
+          await raw.put(rawKey(raw, name), Buffer.from('{"a":1}'));
+        await pack(components);
+      });
+      await using(subject.open(40 * DAY_MS), async ({ components, dataset, raw }) => {
+        const task = { dataset, hour: HOUR, request: {}, isAsked: true, components, observe: () => {} };
+        const done = await expireHour(task, { dryRun: false, rawIsImmutable: false });
+        expect(done).toMatchObject({ objects: 2 });
+        expect(await keysOf(raw, rawKey(raw, ""))).toEqual([rawKey(raw, "b.json")]);
+        expect((await raw.get(rawKey(raw, "b.json"))).toString()).toBe(overwritten);
+      });
+      subject.bucket?.close();
+    } finally {
+      await proxy.stop();
+    }
+  });
+});
+
+describe("over MinIO", () => {
+  it("drops unfinished uploads of a day ago, found by the attempt that left them", async () => {
+    const subject = await subjectOf("MinIO");
+    const bucket = subject.bucket as Bucket;
+    const part = "lake/year=2022/month=07/day=26/hour=00/t-2022072600.snappy.parquet";
+    await bucket.client.send(new CreateMultipartUploadCommand({ Bucket: bucket.name, Key: part }));
+    await bucket.put(`lake/_hourpack/manifests/2022/07/26/00/${ulid()}.ndjson.gz`, "left over");
+    const uploads = async () =>
+      (await bucket.client.send(new ListMultipartUploadsCommand({ Bucket: bucket.name, Prefix: part })))
+        .Uploads ?? [];
+    expect(await uploads()).toHaveLength(1);
+    await using(subject.open(HOUR_MS), async ({ components, dataset }) => {
+      expect((await sweep(components, dataset)).unfinished).toBe(0);
+    });
+    await using(subject.open(2 * DAY_MS), async ({ components, dataset }) => {
+      expect((await sweep(components, dataset)).unfinished).toBe(1);
+    });
+    expect(await uploads()).toEqual([]);
+    bucket.close();
+  });
+});
