@@ -1,0 +1,163 @@
+/** Bad input: one clear message with the remedy, the documented exit code, and nothing written. */
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { hourpack } from "../support/cli.js";
+import { createBucket, credentialsEnv, type S3Server, startMinio } from "../support/minio.js";
+import { freePort } from "../support/processes.js";
+import { Bucket } from "../support/s3.js";
+
+const TEMPLATE = "year={yyyy}/month={MM}/day={dd}/hour={HH}/";
+const HOUR = "2022-07-26T00";
+
+let dir: string;
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), "hourpack-bad-"));
+});
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+describe("a command line or configuration that cannot be meant", () => {
+  const raw = ["--raw", `./raw/${TEMPLATE}`];
+  const tier1 = ["--tier1", "./lake/"];
+  const table = ["--table", "events"];
+  const hour = ["--hour", HOUR];
+
+  it.each<[string, string[], RegExp, RegExp]>([
+    [
+      "a template without an hour",
+      ["--raw", "./raw/{yyyy}/{MM}/{dd}/", ...tier1, ...table, ...hour],
+      /hour/,
+      /\{HH\}/,
+    ],
+    ["a bad hour", [...raw, ...tier1, ...table, "--hour", "2022-07-26T24"], /2022-07-26T24/, /2022-07-26T00/],
+    [
+      "a range that ends before it begins",
+      [...raw, ...tier1, ...table, "--from", "2022-08-01", "--to", "2022-07-01"],
+      /2022-07-01/,
+      /./,
+    ],
+    [
+      "a column type that Athena lacks",
+      [...raw, ...tier1, ...table, ...hour, "--columns", "id:uint64"],
+      /uint64/,
+      /bigint/,
+    ],
+    ["tier 1 inside raw", [...raw, "--tier1", "./raw/lake/", ...table, ...hour], /lie in one another/, /./],
+    ["an unknown flag", [...raw, ...tier1, ...table, ...hour, "--tabel", "x"], /--tabel/, /--table/],
+    ["a missing flag", [...raw, ...tier1, ...hour], /--table/, /--raw, --tier1 and --table/],
+    [
+      "a table name that Athena refuses",
+      [...raw, ...tier1, "--table", "my-events", ...hour],
+      /my-events/,
+      /underscores/,
+    ],
+  ])("%s", async (_, args, message, remedy) => {
+    const end = await hourpack(["run", ...args], { cwd: dir });
+    expectOneError(end, 2, message, remedy);
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it.each<[string, string, RegExp, RegExp]>([
+    [
+      "an unknown key in the YAML",
+      "datasets:\n  mmp:\n    raw: ./raw/{yyyy}/{MM}/{dd}/{HH}/\n    tier1: ./lake/\n    table: t\n    colums: {}\n",
+      /hourpack\.yaml:6|colums/,
+      /columns/,
+    ],
+    [
+      "two datasets writing to one prefix",
+      "datasets:\n  a: { raw: './a/{yyyy}/{MM}/{dd}/{HH}/', tier1: ./lake/, table: a }\n  b: { raw: './b/{yyyy}/{MM}/{dd}/{HH}/', tier1: ./lake/, table: b }\n",
+      /lake/,
+      /./,
+    ],
+    ["YAML that is none", "datasets: [", /read the configuration/, /./],
+    ["no dataset", "catalog: { type: none }\n", /no dataset/, /datasets:/],
+  ])("%s", async (_, yaml, message, remedy) => {
+    const root = mkdtempSync(join(dir, "yaml-"));
+    writeFileSync(join(root, "hourpack.yaml"), yaml);
+    const end = await hourpack(["run", ...hour], { cwd: root });
+    expectOneError(end, 2, message, remedy);
+    expect(readdirSync(root)).toEqual(["hourpack.yaml"]);
+    rmSync(root, { recursive: true });
+  });
+
+  it("a raw directory that is not there", async () => {
+    const root = mkdtempSync(join(dir, "absent-"));
+    const end = await hourpack(["run", ...raw, ...tier1, ...table, ...hour], { cwd: root });
+    expect([0, 10]).toContain(end.code);
+    expect(readdirSync(root)).toEqual([]);
+    rmSync(root, { recursive: true });
+  });
+});
+
+describe("an S3 that cannot be used", () => {
+  let minio: S3Server;
+  let bucket: Bucket;
+  beforeAll(async () => {
+    minio = await startMinio();
+    bucket = new Bucket(minio, await createBucket(minio));
+    await bucket.put("raw/year=2022/month=07/day=26/hour=00/a.json", '{"id":1}');
+  });
+  afterEach(async () => expect(await bucket.keys("lake")).toEqual([]));
+  afterAll(async () => {
+    bucket?.close();
+    await minio?.stop();
+  });
+
+  const run = (endpoint: string, raw: string, tier1: string, env: Record<string, string>) =>
+    hourpack(
+      ["run", "--s3-endpoint", endpoint, "--s3-force-path-style", "--s3-retry-budget", "2s"].concat(
+        ["--raw", `s3://${raw}/raw/${TEMPLATE}`, "--tier1", `s3://${tier1}/lake/`],
+        ["--table", "events", "--hour", HOUR],
+      ),
+      { env },
+    );
+
+  it("a missing bucket", async () => {
+    const end = await run(minio.endpoint, "no-such-bucket", bucket.name, credentialsEnv(minio));
+    expectOneError(end, 10, /no-such-bucket/, /bucket/i);
+  });
+
+  it("a missing bucket for tier 1", async () => {
+    const end = await run(minio.endpoint, bucket.name, "no-such-lake", credentialsEnv(minio));
+    expectOneError(end, 10, /no-such-lake/, /bucket/i);
+  });
+
+  it("a wrong secret, which is not printed", async () => {
+    const secret = "wrong-secret-of-someone";
+    const env = { ...credentialsEnv(minio), AWS_SECRET_ACCESS_KEY: secret };
+    const end = await run(minio.endpoint, bucket.name, bucket.name, env);
+    expectOneError(end, 10, /list|head|read/, /AWS_SECRET_ACCESS_KEY|secret|credentials/i);
+    expect(end.stdout + end.stderr).not.toContain(secret);
+  });
+
+  it("no credentials at all", async () => {
+    const end = await run(minio.endpoint, bucket.name, bucket.name, { AWS_REGION: "us-east-1" });
+    expectOneError(end, 10, /credentials/i, /AWS_ACCESS_KEY_ID|credentials/);
+  });
+
+  it("an endpoint that nobody answers at", async () => {
+    const end = await run(
+      `http://127.0.0.1:${await freePort()}`,
+      bucket.name,
+      bucket.name,
+      credentialsEnv(minio),
+    );
+    expectOneError(end, 10, /ECONNREFUSED/, /Is the store running at http:/);
+  });
+});
+
+/** One `error:` with a remedy after an arrow, no stack, and the documented code. */
+function expectOneError(
+  end: { code: number | null; stdout: string; stderr: string },
+  code: number,
+  message: RegExp,
+  remedy: RegExp,
+): void {
+  expect(end.code, end.stderr).toBe(code);
+  expect(end.stderr.match(/^error: /gm)?.length, end.stderr).toBe(1);
+  expect(/^error: (.*)$/m.exec(end.stderr)?.[1]).toMatch(message);
+  expect(/^ {2}→ (.*)$/m.exec(end.stderr)?.[1]).toMatch(remedy);
+  expect(end.stderr).not.toMatch(/^\s+at .*\.[jt]s:\d+/m);
+}

@@ -1,0 +1,367 @@
+/** hourpack worker: as a child process that gets real signals, and through a night with an outage by a clock of the test's own. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { GetPartitionsCommand, GlueClient } from "@aws-sdk/client-glue";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { loadSettings } from "../../src/config/load.js";
+import { addHours, endMs, type Hour, hourOfMs, hoursBetween, parseHour, partsOf } from "../../src/hour.js";
+import { openLog } from "../../src/log.js";
+import { Hook, News } from "../../src/operations/hooks.js";
+import { Metrics } from "../../src/operations/metrics.js";
+import { type Clock, type WorkerObserver, work } from "../../src/operations/worker.js";
+import { cleanEnv, HOURPACK } from "../support/cli.js";
+import { createBucket, credentialsEnv, type S3Server, startMinio } from "../support/minio.js";
+import { type Moto, startMoto } from "../support/moto.js";
+import { S3Proxy } from "../support/proxy.js";
+import { Bucket } from "../support/s3.js";
+
+let minio: S3Server;
+let moto: Moto;
+let proxy: S3Proxy;
+let bucket: Bucket;
+let dir: string;
+let env: Record<string, string>;
+
+beforeAll(async () => {
+  [minio, moto] = await Promise.all([startMinio(), startMoto()]);
+  env = credentialsEnv(minio);
+  Object.assign(process.env, env);
+});
+afterAll(async () => {
+  await minio?.stop();
+  await moto?.stop();
+});
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), "hourpack-worker-"));
+  bucket = new Bucket(minio, await createBucket(minio));
+  proxy = await S3Proxy.start(minio);
+});
+afterEach(async () => {
+  bucket.close();
+  await proxy.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+function rawKey(hour: Hour, name: string, dataset = "a"): string {
+  const { yyyy, MM, dd, HH } = partsOf(hour);
+  return `raw/${dataset}/${yyyy}/${MM}/${dd}/${HH}/${name}`;
+}
+
+const records = (count: number, from = 0) =>
+  Array.from({ length: count }, (_, i) => `${JSON.stringify({ n: from + i })}\n`).join("");
+
+/** Two datasets of one bucket, behind the proxy. */
+function writeConfig(more: Record<string, unknown> = {}): string {
+  const dataset = (name: string) => ({
+    raw: `s3://${bucket.name}/raw/${name}/{yyyy}/{MM}/{dd}/{HH}/`,
+    tier1: `s3://${bucket.name}/lake/${name}/`,
+    table: name,
+  });
+  const config = {
+    s3: { endpoint: proxy.endpoint, forcePathStyle: true, region: "us-east-1", retryBudget: "50ms" },
+    datasets: { a: dataset("a"), b: dataset("b") },
+    run: { lookBack: "3h", spoolDir: join(dir, "spool") },
+    ...more,
+  };
+  const file = join(dir, "hourpack.yaml");
+  writeFileSync(file, JSON.stringify(config));
+  return file;
+}
+
+async function partsIn(dataset: string): Promise<string[]> {
+  const keys = await bucket.keys(`lake/${dataset}/year=`);
+  return keys.flatMap((key) => /\d{10}(?=\.snappy\.parquet$)/.exec(key)?.[0] ?? []).sort();
+}
+
+describe("as a process", () => {
+  /** Half an hour away from now, so that no test meets its second round. */
+  const at = String((new Date().getUTCMinutes() + 30) % 60);
+  const newest = addHours(hourOfMs(Date.now()), -1);
+  let worker: ChildProcess | undefined;
+
+  afterEach(() => worker?.kill("SIGKILL"));
+
+  function start(more: string[] = []) {
+    const file = writeConfig();
+    const flags = ["--config", file, "--at", at, "--settle", "0s", "--listen", "127.0.0.1:0", "--json"];
+    const child = spawn(process.execPath, [HOURPACK, "worker", ...flags, ...more], {
+      env: { ...cleanEnv(), ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    worker = child;
+    const seen: Record<string, unknown>[] = [];
+    const waiting = new Set<() => void>();
+    let rest = "";
+    let stderr = "";
+    child.stderr.setEncoding("utf8").on("data", (piece) => {
+      stderr += piece;
+    });
+    child.stdout.setEncoding("utf8").on("data", (piece) => {
+      const lines = (rest + piece).split("\n");
+      rest = lines.pop() ?? "";
+      seen.push(...lines.map((line) => JSON.parse(line) as Record<string, unknown>));
+      for (const look of waiting) look();
+    });
+    const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
+    /** The first record of a type; fails where the process ends without one. */
+    const record = (type: string) =>
+      new Promise<Record<string, unknown>>((resolve, reject) => {
+        const look = () => {
+          const found = seen.find((one) => one["type"] === type);
+          if (found) resolve(found);
+        };
+        waiting.add(look);
+        look();
+        void ended.then(() => reject(new Error(`no ${type} before the end:\n${stderr}`)));
+      });
+    return { child, record, ended, seen, stderr: () => stderr };
+  }
+
+  it("packs what is due at once, shows how it is, and a stop while it sleeps is an end like any other", async () => {
+    const hours = [addHours(newest, -1), newest];
+    for (const hour of hours) await bucket.put(rawKey(hour, "x.json"), records(5));
+    const running = start(["--log-level", "info"]);
+    const { url } = await running.record("listening");
+    expect(await running.record("asleep")).toHaveProperty("until");
+    const get = async (path: string) => {
+      const response = await fetch(`${url}${path}`);
+      return { status: response.status, text: await response.text() };
+    };
+    expect(await get("/healthz")).toEqual({ status: 200, text: "ok\n" });
+    expect(await get("/readyz")).toEqual({ status: 200, text: "ready\n" });
+    const metrics = (await get("/metrics")).text;
+    for (const line of [
+      'hourpack_hours_total{dataset="a",outcome="packed"} 2',
+      'hourpack_hours_total{dataset="b",outcome="packed"} 0',
+      'hourpack_objects_total{dataset="a"} 2',
+      'hourpack_records_total{dataset="a"} 10',
+      `hourpack_bytes_total{dataset="a",direction="in"} ${2 * records(5).length}`,
+    ]) {
+      expect(metrics).toContain(`${line}\n`);
+    }
+    expect(metrics).toMatch(/hourpack_last_success_timestamp_seconds\{dataset="a"\} 1\d{9}/);
+    expect(metrics).toContain("process_resident_memory_bytes");
+
+    running.child.kill("SIGTERM");
+    expect(await running.ended).toBe(0);
+    expect(running.seen.at(-1)).toEqual({ type: "result", rounds: 1, isInterrupted: false, exitCode: 0 });
+    await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+    expect(await partsIn("a")).toEqual(hours.map((hour) => hour.replace(/[-T]/g, "")));
+    // Each line of the log has the run's id, and those of a round the round's and the hour.
+    const log = running
+      .stderr()
+      .split("\n")
+      .filter((line) => line.startsWith("{"));
+    const packed = log.map((line) => JSON.parse(line)).filter(({ msg }) => msg === "hour packed");
+    expect(packed).toHaveLength(2);
+    for (const line of packed) expect(line).toMatchObject({ runId: /\w{26}/, round: /\w{26}/, dataset: "a" });
+  });
+
+  it("a stop at work answers with 130, publishes nothing half, and the next start goes on", async () => {
+    for (let i = 0; i < 40; i++) await bucket.put(rawKey(newest, `${i}.json`), records(5, i * 5));
+    // A raw object that never comes holds the work at its reading.
+    let hold = true;
+    const reads = new Promise<void>((resolve) => {
+      proxy.hooks.fault = ({ operation, path }) => {
+        if (!hold || operation !== "GetObject" || !path.includes("/raw/")) return undefined;
+        resolve();
+        return async () => ({ kind: "silence" });
+      };
+    });
+    const running = start();
+    await reads;
+    running.child.kill("SIGTERM");
+    expect(await running.ended).toBe(130);
+    expect(running.seen.at(-1)).toEqual({ type: "result", rounds: 1, isInterrupted: true, exitCode: 130 });
+    expect(await partsIn("a")).toEqual([]);
+
+    hold = false;
+    const again = start();
+    await again.record("asleep");
+    again.child.kill("SIGINT");
+    expect(await again.ended).toBe(0);
+    expect(await partsIn("a")).toEqual([newest.replace(/[-T]/g, "")]);
+  });
+
+  it("is up while the store is not, says so, and keeps going", async () => {
+    proxy.hooks.fault = () => async () => ({ kind: "reset" });
+    const running = start();
+    const { url } = await running.record("listening");
+    const round = await running.record("round-finished");
+    expect(round).toMatchObject({ datasets: 2, datasetsFailed: 2, hours: 0 });
+    await running.record("asleep");
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    const ready = await fetch(`${url}/readyz`);
+    expect([ready.status, await ready.text()]).toEqual([503, expect.stringContaining("unavailable")]);
+    running.child.kill("SIGTERM");
+    expect(await running.ended).toBe(0);
+  });
+
+  it.each([
+    ["--listen", "127.0.0.1:99999", "is no address to listen on"],
+    ["--at", "60", "must be at most 59"],
+    ["--at", "five", "must be a number"],
+    ["--dataset", "c", 'there is no dataset "c"'],
+  ])("bad arguments end it before it begins: %s %s", async (flag, value, message) => {
+    const file = writeConfig();
+    const child = spawn(process.execPath, [HOURPACK, "worker", "--config", file, flag, value], {
+      env: { ...cleanEnv(), ...env },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    worker = child;
+    const [code, stderr] = await Promise.all([
+      new Promise((resolve) => child.on("close", resolve)),
+      text(child.stderr),
+    ]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(message)]);
+  });
+
+  it("a port that is taken ends it with the remedy", async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+    const { port } = taken.address() as AddressInfo;
+    const file = writeConfig();
+    const child = spawn(
+      process.execPath,
+      [HOURPACK, "worker", "--config", file, "--listen", `127.0.0.1:${port}`],
+      { env: { ...cleanEnv(), ...env }, stdio: ["ignore", "ignore", "pipe"] },
+    );
+    worker = child;
+    const stderr = await text(child.stderr);
+    expect(stderr).toMatch(/the port is taken[\s\S]*--listen/);
+    await new Promise((resolve) => taken.close(resolve));
+  });
+});
+
+describe("through a night with an outage", () => {
+  /** A clock for which a sleep is over at once. Ahead of the store's, so that late objects have waited long enough. */
+  class NightClock implements Clock {
+    private now: number;
+    private readonly wake: (nowMs: number) => Promise<void>;
+
+    constructor(now: number, wake: (nowMs: number) => Promise<void>) {
+      this.now = now;
+      this.wake = wake;
+    }
+
+    nowMs(): number {
+      return this.now;
+    }
+
+    async sleepUntil(ms: number): Promise<void> {
+      this.now = Math.max(this.now, ms);
+      await this.wake(this.now);
+    }
+  }
+
+  const first = parseHour(new Date(Date.now() + 86_400_000).toISOString().slice(0, 13));
+  const HOURS = 10;
+  const all = hoursBetween(first, addHours(first, HOURS));
+  /** The store is away when these hours close. */
+  const away = new Set([addHours(first, 3), addHours(first, 4), addHours(first, 5)]);
+  const late = addHours(first, 1);
+
+  it("every hour is packed and registered in the end, and numbers and messages tell the story", async () => {
+    const webhook = await startWebhook();
+    const file = writeConfig({
+      catalog: { type: "glue", database: "night", endpoint: moto.endpoint, region: "us-east-1" },
+      hooks: { url: webhook.url, quarantine: 0.1 },
+    });
+    const settings = await loadSettings({ file, env: {} });
+    const stop = new AbortController();
+    let isAway = false;
+    proxy.hooks.fault = () => (isAway ? async () => ({ kind: "reset" }) : undefined);
+
+    const lags = new Map<Hour, number>();
+    const closes = async (hour: Hour) => {
+      await bucket.put(rawKey(hour, "x.json"), records(10));
+      const damage = hour === addHours(first, 8) ? "broken\n".repeat(5) : "";
+      await bucket.put(rawKey(hour, "y.json"), records(10, 10) + damage);
+      await bucket.put(rawKey(hour, "z.json", "b"), records(1));
+      if (hour === addHours(first, 2)) await bucket.put(rawKey(late, "late.json"), records(7, 100));
+      isAway = away.has(hour);
+    };
+    const clock = new NightClock(endMs(first) + 300_000, async (nowMs) => {
+      const hour = hourOfMs(nowMs - 3_600_000);
+      lags.set(addHours(hour, -1), await lagOf("a"));
+      if (hour >= addHours(first, HOURS)) stop.abort();
+      else await closes(hour);
+    });
+    const metrics = await Metrics.open(settings.datasets, { nowMs: () => clock.nowMs() });
+    const value = async (series: string) =>
+      Number(new RegExp(`^${series.replace(/[{}]/g, "\\$&")} (\\S+)$`, "m").exec(await metrics.text())?.[1]);
+    const lagOf = (dataset: string) => value(`hourpack_lag_seconds{dataset="${dataset}"}`);
+
+    const hook = new Hook(webhook.url, await openLog({ level: "silent" }));
+    const news = new News(settings.hooks);
+    const observe: WorkerObserver = (event) => {
+      metrics.observe(event);
+      if (event.type === "dataset-finished") for (const one of news.of(event.result)) hook.send(one);
+    };
+    await closes(first);
+    const end = await work({ settings, signal: stop.signal, clock, observe });
+    await hook.flush(10_000);
+    await webhook.stop();
+
+    expect(end).toEqual({ rounds: HOURS, isInterrupted: false });
+    const names = all.map((hour) => hour.replace(/[-T]/g, ""));
+    expect(await partsIn("a")).toEqual(names);
+    expect(await partsIn("b")).toEqual(names);
+    expect(await registeredHours("a")).toEqual(expect.arrayContaining(names));
+
+    // The lag as Prometheus would have seen it just before each next round: above two hours from the second lost one on.
+    const minutes = all.map((hour) => Math.round((lags.get(hour) ?? 0) / 60));
+    expect(minutes).toEqual([65, 65, 65, 125, 185, 245, 65, 65, 65, 65]);
+    expect(await value('hourpack_hours_total{dataset="a",outcome="packed"}')).toBe(HOURS + 1);
+    expect(await value('hourpack_hours_total{dataset="b",outcome="packed"}')).toBe(HOURS);
+    expect(await value('hourpack_late_recompactions_total{dataset="a"}')).toBe(1);
+    expect(await value('hourpack_objects_total{dataset="a"}')).toBe(2 * HOURS + 1);
+    expect(await value('hourpack_quarantined_total{dataset="a"}')).toBe(5);
+    expect(await value('hourpack_records_total{dataset="a"}')).toBe(20 * HOURS + 7 + 5);
+    expect(await value('hourpack_retries_total{dataset="a"}')).toBeGreaterThan(0);
+    expect(await value('hourpack_last_success_timestamp_seconds{dataset="a"}')).toBe(
+      (endMs(addHours(first, HOURS - 1)) + 300_000) / 1000,
+    );
+
+    const told = (dataset: string) => webhook.texts.filter((one) => one.startsWith(`hourpack: ${dataset}`));
+    expect(told("a")).toEqual([
+      expect.stringMatching(/^hourpack: a failed: list s3:.* → /),
+      "hourpack: a recovered after 180 min; all that is due is done",
+      expect.stringContaining("5 of 25 records are in quarantine, more than the limit of 10 %"),
+    ]);
+    expect(told("b")).toHaveLength(2);
+    metrics.close();
+  });
+
+  async function registeredHours(table: string): Promise<string[]> {
+    const client = new GlueClient({ endpoint: moto.endpoint, region: "us-east-1" });
+    const got = await client.send(new GetPartitionsCommand({ DatabaseName: "night", TableName: table }));
+    client.destroy();
+    return (got.Partitions ?? []).map(({ Values = [] }) =>
+      Values.map((part, i) => part.padStart(i === 0 ? 4 : 2, "0")).join(""),
+    );
+  }
+});
+
+async function startWebhook() {
+  const texts: string[] = [];
+  const server = createServer(async (request, response) => {
+    texts.push((JSON.parse(await text(request)) as { text: string }).text);
+    response.end("ok");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}/hook`,
+    texts,
+    stop: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
