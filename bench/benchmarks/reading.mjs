@@ -1,0 +1,124 @@
+/** What a packed hour saves its readers: bytes and requests that DuckDB needs, from the part and from the raw JSON. */
+import { parquetMetadata } from "hyparquet";
+import { keysOf, TIER1_BUCKET } from "../contestants.mjs";
+import { COLUMNS } from "../data/events.mjs";
+import { BUCKET, hoursInMinio } from "../data/hours.mjs";
+import { runHourpack } from "../hourpack.mjs";
+import { runChild } from "../measure/child.mjs";
+import { measureRounds, spread } from "../measure/rounds.mjs";
+import { PEER_VERSIONS, peerScript, peersPython } from "../peers/venv.mjs";
+import { BareS3, encodeKey } from "../s3/client.mjs";
+import { startMeter } from "../s3/meter.mjs";
+import { startMinio } from "../s3/minio.mjs";
+
+/** One user of the 40,000, with some events in every hour. */
+const QUERIES = /** @type {const} */ ([
+  ["footer", "select count(*) from {source}"],
+  ["events by name", "select event_name, count(*) from {source} group by 1"],
+  [
+    "one user",
+    "select event_name, event_time, event_value from {source} where user_id = 'u00000042' order by 2",
+  ],
+  ["select *", "select count(columns(*)) from {source}"],
+]);
+
+/** @param {import("../run.mjs").Options} options */
+export async function reading({ scale, rounds = 1, only, flags }) {
+  const python = peersPython();
+  const server = await startMinio();
+  const meter = await startMeter(server.endpoint);
+  try {
+    const made = await hoursInMinio(server, { objects: Math.round(36_000 * scale), recordsPerObject: 16 });
+    const client = new BareS3(server, 1);
+    await client.emptyBucket(TIER1_BUCKET);
+    const tier1 = `s3://${TIER1_BUCKET}/reading-${Date.now()}/`;
+    const { result } = await runHourpack({ server, ...made, tier1, flags });
+    const { key, sizeBytes } = result.hours[0].part;
+    const part = await client.request("GET", `/${TIER1_BUCKET}/${encodeKey(key)}`);
+    await client.close();
+    const metered = { ...keysOf(server), endpoint: meter.endpoint };
+    const sources = /** @type {const} */ ([
+      ["the part", `s3://${TIER1_BUCKET}/${key}`],
+      ["the raw JSON", "raw"],
+    ]);
+    const contestants = sources.flatMap(([where, source]) =>
+      QUERIES.map(([name, query]) => ({
+        name: `${name} from ${where}`,
+        run: async () => {
+          const job = {
+            ...metered,
+            bucket: BUCKET,
+            prefix: made.prefix,
+            columns: COLUMNS,
+            threads: 2,
+            source,
+            query,
+          };
+          meter.take();
+          const { stdout, ...used } = await runChild(python, [
+            peerScript("duckdb_peer.py"),
+            JSON.stringify(job),
+          ]);
+          const { bytesRead, gets } = meter.take();
+          return { ...used, bytesRead, gets: gets.length, resultRows: JSON.parse(stdout).rows };
+        },
+      })),
+    );
+    const measured = await measureRounds(
+      only ? contestants.filter(({ name }) => only.includes(name)) : contestants,
+      rounds,
+    );
+    return {
+      rounds,
+      data: {
+        objects: made.objects,
+        bytes: made.bytes,
+        records: made.records,
+        "bytes in the part": sizeBytes,
+      },
+      measured,
+      targets: [],
+      more: { read: readTable(measured), part: shapeOf(part), peers: PEER_VERSIONS },
+    };
+  } finally {
+    await meter.stop();
+    await server.stop();
+  }
+}
+
+/** @param {import("../measure/rounds.mjs").Measured[]} measured */
+function readTable(measured) {
+  const bytesOf = (/** @type {import("../measure/rounds.mjs").Measured | undefined} */ one) =>
+    one && spread(one.runs.map((run) => Number(run["bytesRead"]))).median;
+  return QUERIES.map(([name, query]) => {
+    const part = measured.find((one) => one.name === `${name} from the part`);
+    const raw = measured.find((one) => one.name === `${name} from the raw JSON`);
+    const [bytes, rawBytes] = [bytesOf(part), bytesOf(raw)];
+    const share = bytes && rawBytes ? bytes / rawBytes : undefined;
+    return { query, bytes, gets: part?.runs[0]["gets"], rawBytes, rawGets: raw?.runs[0]["gets"], share };
+  });
+}
+
+/** Row groups, and the columns that cost most. @param {Buffer} part */
+function shapeOf(part) {
+  const buffer = part.buffer.slice(part.byteOffset, part.byteOffset + part.byteLength);
+  const footer = parquetMetadata(/** @type {ArrayBuffer} */ (buffer));
+  /** @type {Record<string, number>} */
+  const columns = {};
+  for (const group of footer.row_groups) {
+    for (const { meta_data } of group.columns) {
+      const name = meta_data?.path_in_schema.join(".") ?? "";
+      columns[name] = (columns[name] ?? 0) + Number(meta_data?.total_compressed_size ?? 0);
+    }
+  }
+  const bySize = Object.fromEntries(Object.entries(columns).sort((a, b) => b[1] - a[1]));
+  const hasBloom = footer.row_groups.some((group) =>
+    group.columns.some((one) => one.meta_data?.bloom_filter_offset),
+  );
+  return {
+    rowGroups: footer.row_groups.length,
+    footerBytes: footer.metadata_length,
+    hasBloom,
+    columnBytes: bySize,
+  };
+}

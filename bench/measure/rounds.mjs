@@ -1,0 +1,59 @@
+/** Contestants in turn, several rounds, so that what the machine does meanwhile harms all of them alike. */
+
+/**
+ * @typedef {object} Contestant
+ * @property {string} name
+ * @property {(round: number) => Promise<Run>} run
+ */
+
+/** @typedef {{ wallS: number, cpuS: number, rssMb: number, rows?: number, [more: string]: unknown }} Run */
+/** @typedef {{ min: number, median: number, max: number }} Spread */
+/** @typedef {{ name: string, runs: Run[], wallS: Spread, cpuS: Spread, rssMb: Spread }} Measured */
+
+/**
+ * @param {Contestant[]} contestants @param {number} rounds
+ * @param {number} [expectedRows] Each contestant that counts rows must have as many.
+ * @returns {Promise<Measured[]>}
+ */
+export async function measureRounds(contestants, rounds, expectedRows) {
+  /** @type {Run[][]} */
+  const runs = contestants.map(() => []);
+  for (let round = 0; round < rounds; round++) {
+    for (let turn = 0; turn < contestants.length; turn++) {
+      // Each round begins with another one, so that none always follows the same neighbour.
+      const index = (turn + round) % contestants.length;
+      const { name, run } = contestants[index];
+      const used = await run(round);
+      if (expectedRows !== undefined && used.rows !== undefined && used.rows !== expectedRows) {
+        throw new Error(`${name} made ${used.rows} rows of ${expectedRows}: its figures would not count`);
+      }
+      runs[index].push(used);
+      const figures = `${used.wallS.toFixed(2)} s wall, ${used.cpuS.toFixed(2)} s CPU, ${used.rssMb.toFixed(0)} MB`;
+      process.stderr.write(`  round ${round + 1}  ${name}: ${figures}\n`);
+    }
+  }
+  return contestants.map(({ name }, index) => {
+    const of = (/** @type {"wallS" | "cpuS" | "rssMb"} */ figure) =>
+      spread(runs[index].map((run) => run[figure]));
+    return { name, runs: runs[index], wallS: of("wallS"), cpuS: of("cpuS"), rssMb: of("rssMb") };
+  });
+}
+
+/** @param {number[]} values @returns {Spread} */
+export function spread(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const median =
+    sorted.length % 2 === 1 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2;
+  return { min: sorted[0], median, max: sorted[sorted.length - 1] };
+}
+
+/**
+ * One contestant's figure against another's, round by round.
+ * @param {Measured[]} measured @param {string} of @param {string} to @param {"wallS" | "cpuS"} figure
+ */
+export function ratio(measured, of, to, figure) {
+  const [a, b] = [of, to].map((name) => measured.find((one) => one.name === name));
+  if (!a || !b) throw new Error(`there is no contestant ${a ? to : of}`);
+  return spread(a.runs.map((run, round) => run[figure] / b.runs[round][figure]));
+}

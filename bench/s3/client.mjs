@@ -1,0 +1,163 @@
+/**
+ * As little as an S3 client can be: undici's dispatch, and SigV4 by hand with the day's key cached. It makes the
+ * benchmark's data, and as the bare list + GET loop it is what hourpack is measured against.
+ */
+import { createHash, createHmac, createSecretKey } from "node:crypto";
+import { Pool } from "undici";
+
+/** @typedef {{ endpoint: string, accessKeyId: string, secretAccessKey: string }} Server */
+
+const REGION = "us-east-1";
+const UNSIGNED = "UNSIGNED-PAYLOAD";
+const SIGNED_HEADERS = "host;x-amz-content-sha256;x-amz-date";
+
+export class BareS3 {
+  /** @param {Server} server @param {number} connections */
+  constructor(server, connections) {
+    this.server = server;
+    this.host = new URL(server.endpoint).host;
+    this.pool = new Pool(server.endpoint, { connections, pipelining: 1 });
+    this.day = "";
+    this.dayKey = createSecretKey(Buffer.alloc(1));
+    this.second = 0;
+    this.stamp = "";
+  }
+
+  /**
+   * The whole body of the answer. Throws where the status is not 2xx.
+   * @param {string} method @param {string} path Encoded. @param {string} query Encoded and sorted.
+   * @param {Buffer} [body]
+   * @returns {Promise<Buffer>}
+   */
+  async request(method, path, query = "", body) {
+    /** @type {Buffer[]} */
+    const chunks = [];
+    await this.send(method, path, query, body, (chunk) => chunks.push(chunk));
+    return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
+  }
+
+  /** Reads an object and throws its bytes away; says how many there were. @param {string} path @returns {Promise<number>} */
+  async drain(path) {
+    let sizeBytes = 0;
+    await this.send("GET", path, "", undefined, (chunk) => {
+      sizeBytes += chunk.length;
+    });
+    return sizeBytes;
+  }
+
+  /** All pages under a prefix. @param {string} bucket @param {string} prefix */
+  async *list(bucket, prefix) {
+    let token = "";
+    do {
+      const continued = token && `continuation-token=${encodeURIComponent(token)}&`;
+      const query = `${continued}list-type=2&prefix=${encodeURIComponent(prefix)}`;
+      const xml = (await this.request("GET", `/${bucket}`, query)).toString("utf8");
+      const keys = [...xml.matchAll(/<Key>([^<]*)<\/Key>/g)].map((match) => match[1]);
+      yield keys;
+      token = /<NextContinuationToken>([^<]*)</.exec(xml)?.[1] ?? "";
+    } while (token !== "");
+  }
+
+  /** Made where it is not there. @param {string} bucket */
+  async createBucket(bucket) {
+    await this.request("PUT", `/${bucket}`).catch((error) => {
+      if (!String(error).includes("BucketAlreadyOwnedByYou")) throw error;
+    });
+  }
+
+  /** There, and without what earlier runs left in it. @param {string} bucket */
+  async emptyBucket(bucket) {
+    await this.createBucket(bucket);
+    for await (const keys of this.list(bucket, "")) {
+      await eachOf(keys, 8, async (key) => {
+        await this.request("DELETE", `/${bucket}/${encodeKey(key)}`);
+      });
+    }
+  }
+
+  async close() {
+    await this.pool.close();
+  }
+
+  /**
+   * @param {string} method @param {string} path @param {string} query @param {Buffer | undefined} body
+   * @param {(chunk: Buffer) => void} onChunk
+   * @returns {Promise<void>}
+   */
+  send(method, path, query, body, onChunk) {
+    const headers = this.headers(method, path, query);
+    return new Promise((resolve, reject) => {
+      let status = 0;
+      let failed = "";
+      this.pool.dispatch(
+        { method, path: query ? `${path}?${query}` : path, headers, body },
+        {
+          onRequestStart() {},
+          onResponseStart(_controller, statusCode) {
+            status = statusCode;
+          },
+          onResponseData(_controller, chunk) {
+            if (status < 300) onChunk(chunk);
+            else failed += chunk.toString("utf8");
+          },
+          onResponseEnd() {
+            if (status < 300) resolve();
+            else reject(new Error(`${method} ${path}: ${status} ${failed.slice(0, 300)}`));
+          },
+          onResponseError(_controller, error) {
+            reject(error);
+          },
+        },
+      );
+    });
+  }
+
+  /** @param {string} method @param {string} path @param {string} query */
+  headers(method, path, query) {
+    const second = Math.floor(Date.now() / 1000);
+    if (second !== this.second) this.tick(second);
+    const canonical = `${method}\n${path}\n${query}\nhost:${this.host}\nx-amz-content-sha256:${UNSIGNED}\nx-amz-date:${this.stamp}\n\n${SIGNED_HEADERS}\n${UNSIGNED}`;
+    const scope = `${this.day}/${REGION}/s3/aws4_request`;
+    const hash = createHash("sha256").update(canonical).digest("hex");
+    const signature = createHmac("sha256", this.dayKey)
+      .update(`AWS4-HMAC-SHA256\n${this.stamp}\n${scope}\n${hash}`)
+      .digest("hex");
+    return {
+      host: this.host,
+      "x-amz-content-sha256": UNSIGNED,
+      "x-amz-date": this.stamp,
+      authorization: `AWS4-HMAC-SHA256 Credential=${this.server.accessKeyId}/${scope}, SignedHeaders=${SIGNED_HEADERS}, Signature=${signature}`,
+    };
+  }
+
+  /** @param {number} second */
+  tick(second) {
+    this.second = second;
+    this.stamp = new Date(second * 1000).toISOString().replace(/[-:]|\.\d+/g, "");
+    const day = this.stamp.slice(0, 8);
+    if (day === this.day) return;
+    this.day = day;
+    const mac = (/** @type {any} */ key, /** @type {string} */ text) =>
+      createHmac("sha256", key).update(text).digest();
+    const key = mac(mac(mac(mac(`AWS4${this.server.secretAccessKey}`, day), REGION), "s3"), "aws4_request");
+    this.dayKey = createSecretKey(key);
+  }
+}
+
+/** A key in a path: every byte but the unreserved ones and the slash is escaped. @param {string} key */
+export function encodeKey(key) {
+  const escaped = (/** @type {string} */ letter) => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`;
+  return encodeURIComponent(key)
+    .replaceAll("%2F", "/")
+    .replace(/[!'()*]/g, escaped);
+}
+
+/** So many at a time. @template T @param {Iterable<T>} items @param {number} width @param {(item: T) => Promise<void>} task */
+export async function eachOf(items, width, task) {
+  const iterator = items[Symbol.iterator]();
+  await Promise.all(
+    Array.from({ length: width }, async () => {
+      for (let next = iterator.next(); !next.done; next = iterator.next()) await task(next.value);
+    }),
+  );
+}
