@@ -5,12 +5,11 @@ import { ulid } from "ulid";
 import { compactHour, lookAt } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset, Settings } from "./config/settings.js";
+import { dueHours } from "./due.js";
 import { EXIT, exitCodeOf, HourpackError, reasonOf } from "./errors.js";
-import { addHours, type Hour, hoursBetween } from "./hour.js";
-import { newestClosedHour } from "./layout.js";
+import { type Hour, hoursBetween } from "./hour.js";
 import { Limiter } from "./limiter.js";
 import type { Plan, PlanRequest } from "./plan.js";
-import { newestPublishedHour } from "./published.js";
 import { currentSchema, readPinned } from "./stages/pin.js";
 import { registerHours } from "./stages/register.js";
 import { Stopwatch } from "./stopwatch.js";
@@ -121,27 +120,50 @@ async function sweepQuietly(
   }
 }
 
-/** What `run` would do with the same request; reads, and writes nothing. */
-export async function planRun(components: Components, request: RunRequest): Promise<PlannedHour[]> {
+/** What `run` would do with the same request; reads, and writes nothing. `onHour` is told how far it is. */
+export async function planRun(
+  components: Components,
+  request: RunRequest,
+  onHour: (done: number, hours: number) => void = () => {},
+): Promise<PlannedHour[]> {
   const planned: PlannedHour[] = [];
   for (const dataset of datasetsOf(components.settings, request.datasets)) {
-    for (const hour of await hoursOf(components, dataset, request)) {
-      const isAsked = request.hours !== undefined;
-      const task = { dataset, hour, request, isAsked, components, observe: () => {}, signal: request.signal };
-      const { plan, listing } = await lookAt(task, new Stopwatch());
-      planned.push({
-        dataset: dataset.name,
-        hour,
-        action: plan.action,
-        reason: plan.reason,
-        objects: listing.count,
-        bytesIn: listing.sizeBytes,
-        objectsToRead: "fetch" in plan ? plan.fetch.count : 0,
-        bytesToRead: "fetch" in plan ? plan.fetch.sizeBytes : 0,
-      });
-    }
+    const hours = await hoursOf(components, dataset, request);
+    const inFlight = new Limiter(components.settings.run.hoursInFlight);
+    const looks: PlannedHour[] = [];
+    // The first failure ends it all: the hours that are not begun then are not begun any more.
+    const failed = new AbortController();
+    const look = async (hour: Hour) => {
+      if (failed.signal.aborted) return;
+      looks.push(await planOne(components, dataset, hour, request));
+      onHour(looks.length, hours.length);
+    };
+    await Promise.all(hours.map((hour) => inFlight.run(() => look(hour)))).finally(() => failed.abort());
+    planned.push(...looks.sort((a, b) => (a.hour < b.hour ? -1 : 1)));
   }
   return planned;
+}
+
+async function planOne(
+  components: Components,
+  dataset: Dataset,
+  hour: Hour,
+  request: RunRequest,
+): Promise<PlannedHour> {
+  const { hours, signal } = request;
+  const isAsked = hours !== undefined;
+  const task = { dataset, hour, request, isAsked, components, observe: () => {}, signal };
+  const { plan, listing } = await lookAt(task, new Stopwatch());
+  return {
+    dataset: dataset.name,
+    hour,
+    action: plan.action,
+    reason: plan.reason,
+    objects: listing.count,
+    bytesIn: listing.sizeBytes,
+    objectsToRead: "fetch" in plan ? plan.fetch.count : 0,
+    bytesToRead: "fetch" in plan ? plan.fetch.sizeBytes : 0,
+  };
 }
 
 /** The named datasets, or all. Throws `invalid` for a name that is not configured. */
@@ -158,15 +180,10 @@ export function datasetsOf(settings: Settings, names: string[] | undefined): Dat
   });
 }
 
-/** The hours asked for, or those that are due (invariant 10), oldest first. */
+/** Oldest first. */
 async function hoursOf(components: Components, dataset: Dataset, request: RunRequest): Promise<Hour[]> {
-  if (request.hours) return hoursBetween(request.hours.from, request.hours.to);
-  const { lookBackHours, settleMs } = components.settings.run;
-  const newest = newestClosedHour(components.nowMs(), settleMs);
-  let from = addHours(newest, 1 - lookBackHours);
-  const published = await newestPublishedHour(await components.tier1(dataset), dataset, request.signal);
-  if (published && addHours(published, 1) < from) from = addHours(published, 1);
-  return hoursBetween(from, addHours(newest, 1));
+  const { hours, signal } = request;
+  return hours ? hoursBetween(hours.from, hours.to) : dueHours(components, dataset, signal);
 }
 
 /** The first hours one by one until a schema is pinned, then several at a time. Returns the hours that have a part. */

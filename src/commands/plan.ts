@@ -1,9 +1,10 @@
 /** hourpack plan: what run would do. Reads, and writes nothing. */
 import type { Settings } from "../config/settings.js";
 import { EXIT } from "../errors.js";
-import { planRun, type RunRequest } from "../run.js";
+import { type PlannedHour, planRun, type RunRequest } from "../run.js";
 import type { Command, CommandContext } from "./command.js";
 import { count, counted, size } from "./figures.js";
+import { throttle } from "./progress.js";
 import { requestOf, requestOptions } from "./request.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
 import { table } from "./table.js";
@@ -25,13 +26,19 @@ export function showPlan(
   { output }: CommandContext,
 ): Promise<number> {
   return withComponents(settings, async (components) => {
-    const hours = await planRun(components, request);
+    const isDue = throttle(PROGRESS_INTERVAL_MS);
+    isDue();
+    const hours = await planRun(components, request, (done, all) => {
+      if (isDue()) output.note(`looked at ${count(done)} of ${counted(all, "hour")}`);
+    });
     for (const hour of hours) output.record({ type: "planned", ...hour });
     const work = hours.filter(({ action }) => action === "scratch" || action === "merge");
     const objects = work.reduce((sum, hour) => sum + hour.objectsToRead, 0);
     const bytes = work.reduce((sum, hour) => sum + hour.bytesToRead, 0);
-    if (hours.length > 0 && !output.json) {
-      const rows = hours.map((hour) => [
+    // Of a range, hours where nothing is to do are left to the last line.
+    const shown = hours.length > 1 ? hours.filter(({ action }) => !IDLE.has(action)) : hours;
+    if (shown.length > 0 && !output.json) {
+      const rows = shown.map((hour) => [
         hour.dataset,
         hour.hour,
         ACTIONS[hour.action],
@@ -45,7 +52,7 @@ export function showPlan(
     }
     output.line(
       work.length === 0
-        ? `${counted(hours.length, "hour")} looked at: nothing to do`
+        ? `${idleText(hours)}: nothing to do`
         : `${count(work.length)} of ${counted(hours.length, "hour")} to pack: ${counted(objects, "object")}, ${size(bytes)} to read; \`hourpack run\` with the same arguments does it`,
     );
     output.result({
@@ -57,6 +64,21 @@ export function showPlan(
     return EXIT.done;
   });
 }
+
+/** `48 hours looked at, 2 up to date, 46 empty` */
+function idleText(hours: PlannedHour[]): string {
+  const number = (action: PlannedHour["action"]) => hours.filter((hour) => hour.action === action).length;
+  const words = [
+    [number("up to date"), "up to date"],
+    [number("empty"), "empty"],
+    [number("wait"), "waiting"],
+  ] as const;
+  const found = words.filter(([n]) => n > 0).map(([n, word]) => `, ${count(n)} ${word}`);
+  return `${counted(hours.length, "hour")} looked at${found.join("")}`;
+}
+
+const IDLE: ReadonlySet<string> = new Set(["empty", "up to date"]);
+const PROGRESS_INTERVAL_MS = 5_000;
 
 const ACTIONS = {
   empty: "nothing",

@@ -11,15 +11,22 @@ export interface Progress {
   stop(): void;
 }
 
+export interface ProgressOptions {
+  /** Logs go where progress would: then they are enough. */
+  isLogging: boolean;
+  /** The caller shows failures in full at its end: that of a single hour is left to it. */
+  tellsFailures: boolean;
+}
+
 /** Loads the bars only for a terminal. */
-export async function openProgress(output: Output, log: Log, isLogging: boolean): Promise<Progress> {
+export async function openProgress(output: Output, log: Log, options: ProgressOptions): Promise<Progress> {
   const shown = output.json
     ? jsonProgress(output)
     : output.stderr.isTTY
-      ? await barProgress(output)
-      : isLogging
+      ? await barProgress(output, options)
+      : options.isLogging
         ? { observe: () => {}, stop: () => {} }
-        : plainProgress(output);
+        : plainProgress(output, options);
   return {
     stop: shown.stop,
     observe: (event) => {
@@ -40,7 +47,11 @@ function logLine(event: RunEvent): ["debug" | "info" | "warn" | "error", string,
       return ["info", `hour ${event.result.action}`, { ...event.result }];
     case "hour-failed": {
       const { dataset, hour, error } = event.failure;
-      return ["error", "hour failed", { dataset, hour, error: errorFields(error) }];
+      return [
+        "error",
+        hour === undefined ? "dataset failed" : "hour failed",
+        { dataset, hour, error: errorFields(error) },
+      ];
     }
     case "notice":
       return ["warn", event.text, { dataset: event.dataset, hour: event.hour }];
@@ -68,20 +79,20 @@ function jsonProgress(output: Output): Progress {
 }
 
 /** A line an hour, and one every few seconds while an hour takes long. */
-function plainProgress(output: Output): Progress {
+function plainProgress(output: Output, options: ProgressOptions): Progress {
   const isDue = throttle(PLAIN_INTERVAL_MS);
-  isDue("");
+  isDue();
   let hours = 1;
   const observe: Observer = (event) => {
     if (event.type === "dataset-started") hours = event.hours;
-    const line = lineOf(event, hours);
+    const line = lineOf(event, hours, options);
     if (line !== undefined) output.note(line);
-    else if (event.type === "progress" && isDue("")) output.note(`${hourName(event)}  ${stageText(event)}`);
+    else if (event.type === "progress" && isDue()) output.note(`${hourName(event)}  ${stageText(event)}`);
   };
   return { observe, stop: () => {} };
 }
 
-async function barProgress(output: Output): Promise<Progress> {
+async function barProgress(output: Output, options: ProgressOptions): Promise<Progress> {
   const { default: cliProgress } = await import("cli-progress");
   const bars: MultiBar = new cliProgress.MultiBar({
     stream: output.stderr as NodeJS.WriteStream,
@@ -113,7 +124,7 @@ async function barProgress(output: Output): Promise<Progress> {
   };
   const observe: Observer = (event) => {
     if (event.type === "dataset-started") hours = event.hours;
-    const line = lineOf(event, hours);
+    const line = lineOf(event, hours, options);
     if (line !== undefined) bars.log(`${line}\n`);
     switch (event.type) {
       case "dataset-started":
@@ -169,12 +180,13 @@ function hourName({ dataset, hour }: { dataset: string; hour?: string }): string
 }
 
 /** The lines that stay, terminal or not. Of a range, hours where nothing was to do are left to the summary. */
-function lineOf(event: RunEvent, hours: number): string | undefined {
+function lineOf(event: RunEvent, hours: number, { tellsFailures }: ProgressOptions): string | undefined {
   if (event.type === "hour-finished") {
     const isIdle = event.result.action === "up to date" || event.result.action === "empty";
     return isIdle && hours > 1 ? undefined : resultLine(event.result);
   }
-  if (event.type === "hour-failed") return failureLine(event.failure);
+  if (event.type === "hour-failed")
+    return tellsFailures && hours === 1 ? undefined : failureLine(event.failure, !tellsFailures);
   if (event.type === "notice") return [event.dataset, event.hour, event.text].filter(Boolean).join(" ");
   return undefined;
 }
@@ -189,8 +201,10 @@ function resultLine(result: HourResult): string {
   return `${hourName(result)}  ${action}: ${reason}, ${words.join(", ")}, ${duration(seconds.total)}`;
 }
 
-function failureLine({ dataset, hour, error }: HourFailure): string {
-  return `${hourName({ dataset, hour })}  failed: ${error.message}`;
+function failureLine({ dataset, hour, error }: HourFailure, withHint: boolean): string {
+  const hint = withHint && error.hint ? `\n  → ${error.hint}` : "";
+  const word = error.kind === "interrupted" ? "interrupted" : `failed: ${error.message}`;
+  return `${hourName({ dataset, hour })}  ${word}${hint}`;
 }
 
 type StageProgress = Extract<RunEvent, { type: "progress" }>;
@@ -213,9 +227,9 @@ function stageText(event: StageProgress, seconds?: number): string {
 }
 
 /** True at most once in so many milliseconds for each name. */
-function throttle(intervalMs: number): (name: string) => boolean {
+export function throttle(intervalMs: number): (name?: string) => boolean {
   const last = new Map<string, number>();
-  return (name) => {
+  return (name = "") => {
     const now = performance.now();
     if (now - (last.get(name) ?? Number.NEGATIVE_INFINITY) < intervalMs) return false;
     last.set(name, now);

@@ -1,4 +1,6 @@
 /** hourpack run: packs what is due or named, and tells the catalog. */
+import type { Components } from "../components.js";
+import { newestRawPrefix } from "../discovery.js";
 import { EXIT, isHourpackError } from "../errors.js";
 import { errorFields } from "../log.js";
 import { openTelling } from "../operations/once.js";
@@ -34,7 +36,10 @@ export const command: Command = {
     if (args["dry-run"]) return showPlan(settings, request, context);
     return withComponents(settings, async (components) => {
       const isLogging = args["log-level"] !== undefined || Boolean(process.env["HOURPACK_LOG_LEVEL"]);
-      const progress = await openProgress(context.output, context.log, isLogging);
+      const progress = await openProgress(context.output, context.log, {
+        isLogging,
+        tellsFailures: true,
+      });
       const telling = await openTelling(settings, request, context.log);
       const observe: Observer = (event) => {
         progress.observe(event);
@@ -48,7 +53,9 @@ export const command: Command = {
         for (const problem of await telling.finish()) context.output.note(problem);
       }
       if (args["profile"]) await showProfile(result, context.output);
-      return tell(result, context);
+      const code = tell(result, context);
+      if (request.hours === undefined) await pointAtOlder(result, components, context);
+      return code;
     });
   },
 };
@@ -80,6 +87,23 @@ function tell(result: RunResult, { output, signal }: CommandContext): number {
   return code;
 }
 
+/** Somebody who tries it on old data would otherwise learn only that nothing is due. */
+async function pointAtOlder(
+  { hours }: RunResult,
+  components: Components,
+  { output, signal }: CommandContext,
+): Promise<void> {
+  for (const dataset of components.settings.datasets) {
+    const looked = hours.filter((hour) => hour.dataset === dataset.name);
+    if (output.json || looked.length === 0 || looked.some(({ action }) => action !== "empty")) continue;
+    const raw = await components.raw(dataset);
+    const newest = await newestRawPrefix(raw, dataset.raw, signal).catch(() => undefined);
+    const where = newest === undefined ? "nowhere else, either" : `the newest are in ${raw.uri}${newest}`;
+    output.note(`${dataset.name}: no objects in the last ${counted(looked.length, "hour")}; ${where}`);
+    if (newest !== undefined) output.note("  → Name older hours with --from and --to.");
+  }
+}
+
 const STAGES = ["list", "convert", "merge", "verify", "publish"] as const;
 
 /** Seconds by stage. Reading goes on beside converting, so `convert` has both. */
@@ -105,12 +129,14 @@ function totalsOf(result: RunResult) {
   const packed = result.hours.filter(({ action }) => action === "packed");
   const sum = (pick: (hour: (typeof packed)[number]) => number | undefined) =>
     packed.reduce((total, hour) => total + (pick(hour) ?? 0), 0);
+  const failed = result.failures.filter(({ error }) => !isHourpackError(error, "interrupted"));
   return {
     packed: packed.length,
     upToDate: result.hours.filter(({ action }) => action === "up to date").length,
     empty: result.hours.filter(({ action }) => action === "empty").length,
     waiting: result.hours.filter(({ action }) => action === "waiting").length,
-    failed: result.failures.filter(({ error }) => !isHourpackError(error, "interrupted")).length,
+    failed: failed.filter(({ hour }) => hour !== undefined).length,
+    datasetsFailed: failed.filter(({ hour }) => hour === undefined).length,
     objects: sum((hour) => hour.objects),
     bytesIn: sum((hour) => hour.bytesIn),
     files: packed.filter(({ part }) => part).length,
@@ -133,11 +159,12 @@ export function summaryOf(result: RunResult): string {
     [totals.failed, "failed"],
   ] as const;
   const [first, ...others] = hours.filter(([number]) => number > 0);
-  if (!first) return "no hours are due";
-  const named = [
-    `${counted(first[0], "hour")} ${first[1]}`,
-    ...others.map(([number, word]) => `${count(number)} ${word}`),
-  ].join(", ");
+  const words = first ? [`${counted(first[0], "hour")} ${first[1]}`] : [];
+  words.push(...others.map(([number, word]) => `${count(number)} ${word}`));
+  if (totals.datasetsFailed > 0) words.push(`${counted(totals.datasetsFailed, "dataset")} failed`);
+  if (result.failures.some(({ error }) => isHourpackError(error, "interrupted"))) words.push("interrupted");
+  if (words.length === 0) return "no hours are due";
+  const named = words.join(", ");
   if (totals.packed === 0) return `${named}, ${duration(totals.seconds)}`;
   const figures = [
     `${counted(totals.objects, "object")} → ${counted(totals.files, "file")}`,

@@ -122,7 +122,10 @@ class Teller {
   private async startRound(round: string): Promise<void> {
     const { output, log } = this.context;
     this.log = log.with({ round });
-    this.progress = await openProgress(output, this.log, this.isLogging);
+    this.progress = await openProgress(output, this.log, {
+      isLogging: this.isLogging,
+      tellsFailures: false,
+    });
   }
 
   private finishDataset(result: DatasetRound): void {
@@ -132,16 +135,11 @@ class Teller {
 
 type RoundFinished = Extract<WorkerEvent, { type: "round-finished" }>;
 
-/** What a run would say, and the datasets that failed as a whole. */
+/** What a run would say. */
 function roundText({ round, datasets, seconds }: RoundFinished): string {
   const hours = datasets.flatMap((result) => result.hours);
-  const all = datasets.flatMap((result) => result.failures);
-  const failures = all.filter(({ hour }) => hour !== undefined);
-  const failed = all.filter(({ hour, error }) => hour === undefined && error.kind !== "interrupted");
-  const words = failed.length > 0 ? [`failed: ${failed.map(({ dataset }) => dataset).join(", ")}`] : [];
-  if (words.length === 0 || hours.length + failures.length > 0)
-    words.unshift(summaryOf({ runId: round, hours, failures, registered: [], seconds }));
-  return words.join("; ");
+  const failures = datasets.flatMap((result) => result.failures);
+  return summaryOf({ runId: round, hours, failures, registered: [], seconds });
 }
 
 function roundFigures({ datasets, seconds }: RoundFinished) {

@@ -95,7 +95,10 @@ export class Metrics {
         break;
       case "hour-failed": {
         const { dataset, hour, error } = event.failure;
-        if (hour === undefined) break;
+        if (hour === undefined) {
+          if (error.kind !== "interrupted") this.counters.failures.inc({ dataset });
+          break;
+        }
         this.counted.delete(nameOf({ dataset, hour }));
         this.ended(dataset, error.kind === "interrupted" ? "interrupted" : "failed");
         break;
@@ -183,6 +186,10 @@ function countersIn({ Counter }: typeof import("prom-client"), registers: Regist
   const counter = (name: string, help: string, ...labels: string[]) =>
     new Counter({ name: `hourpack_${name}_total`, help, labelNames: ["dataset", ...labels], registers });
   return {
+    failures: counter(
+      "dataset_failures",
+      "Rounds in which it could not be found out what is due, or the catalog could not be told.",
+    ),
     hours: counter("hours", "Hours looked at, by what became of them.", "outcome"),
     objects: counter("objects", "Raw objects read."),
     bytes: counter("bytes", "Bytes of raw objects read, and of parts written.", "direction"),

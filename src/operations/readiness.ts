@@ -8,21 +8,28 @@ export interface ReadyState {
 
 /**
  * Ready from the first dataset on whose due hours could be found out, so that a long catch-up is no reason to call a
- * worker unready; no longer where a round ended and none could.
+ * worker unready. No longer where a round ended and no dataset could be worked on to its end: until the store answers
+ * again, or, where it was the catalog that did not, until a round ends well.
  */
 export class Readiness {
   private current: ReadyState = { isReady: false, reason: "starting: no store was reached yet" };
+  /** Datasets whose hours could be found out in this round. */
+  private readonly reached = new Set<string>();
+  private isCatalogLost = false;
 
   readonly observe = (event: WorkerEvent): void => {
-    if (event.type === "dataset-started") this.current = { isReady: true, reason: "ready" };
+    if (event.type === "round-started") this.reached.clear();
+    if (event.type === "dataset-started") {
+      this.reached.add(event.dataset);
+      if (!this.isCatalogLost) this.current = READY;
+    }
     if (event.type !== "round-finished" || event.datasets.length === 0) return;
-    const causes = event.datasets.map(({ hours, failures }) =>
-      hours.length > 0
-        ? undefined
-        : failures.find(({ hour, error }) => hour === undefined && error.kind === "unavailable"),
+    const causes = event.datasets.map(({ failures }) =>
+      failures.find(({ hour, error }) => hour === undefined && error.kind === "unavailable"),
     );
-    if (causes.every((cause) => cause !== undefined))
-      this.current = { isReady: false, reason: `unavailable: ${causes[0]?.error.message}` };
+    const isLost = causes.every((cause) => cause !== undefined);
+    this.isCatalogLost = isLost && causes.every((cause) => this.reached.has(cause?.dataset ?? ""));
+    this.current = isLost ? { isReady: false, reason: `unavailable: ${causes[0]?.error.message}` } : READY;
   };
 
   state(): ReadyState {
@@ -33,3 +40,5 @@ export class Readiness {
     this.current = { isReady: false, reason: "stopping" };
   }
 }
+
+const READY: ReadyState = { isReady: true, reason: "ready" };

@@ -108,6 +108,7 @@ describe("what is counted", () => {
       ["hourpack_rescued_total", {}],
       ["hourpack_retries_total", {}],
       ["hourpack_late_recompactions_total", {}],
+      ["hourpack_dataset_failures_total", {}],
       ["hourpack_stage_seconds_total", { stage: "convert" }],
     ];
     for (const [name, labels] of zero) expect([name, await value(name, labels)]).toEqual([name, 0]);
@@ -155,7 +156,9 @@ describe("what is counted", () => {
     metrics.observe({ type: "hour-failed", failure: failure(HOUR) });
     metrics.observe({ type: "hour-failed", failure: failure(HOUR, "interrupted") });
     metrics.observe({ type: "hour-failed", failure: failure(undefined) });
+    metrics.observe({ type: "hour-failed", failure: failure(undefined, "interrupted") });
     expect(await value("hourpack_hours_total", { outcome: "failed" })).toBe(1);
+    expect(await value("hourpack_dataset_failures_total")).toBe(1);
     expect(await value("hourpack_hours_total", { outcome: "interrupted" })).toBe(1);
   });
 
@@ -323,11 +326,29 @@ describe("over HTTP", () => {
     const healthy = { ...outage, failures: [], hours: [result()] };
     readiness.observe({ type: "round-finished", round: "r", datasets: [outage, healthy], seconds: 1 });
     expect((await get("/readyz")).status).toBe(200);
+    readiness.observe({ type: "round-started", round: "r" });
     readiness.observe({ type: "round-finished", round: "r", datasets: [outage, outage], seconds: 1 });
     expect(await get("/readyz")).toMatchObject({ status: 503, text: expect.stringContaining("unavailable") });
     expect((await get("/healthz")).status).toBe(200);
+    readiness.observe({ type: "dataset-started", dataset: DATASET, hours: 3 });
+    expect((await get("/readyz")).status).toBe(200);
     readiness.stop();
     expect(await get("/readyz")).toMatchObject({ status: 503, text: "stopping\n" });
+  });
+
+  it("is not ready while the catalog cannot be told, until a round ends well", async () => {
+    const untold = { dataset: DATASET, hours: [result()], failures: [failure(undefined)], finishedMs: nowMs };
+    const round = (...datasets: DatasetRound[]) => {
+      readiness.observe({ type: "round-started", round: "r" });
+      readiness.observe({ type: "dataset-started", dataset: DATASET, hours: 1 });
+      return () => readiness.observe({ type: "round-finished", round: "r", datasets, seconds: 1 });
+    };
+    round(untold)();
+    expect((await get("/readyz")).status).toBe(503);
+    const finish = round({ ...untold, failures: [] });
+    expect((await get("/readyz")).status).toBe(503);
+    finish();
+    expect((await get("/readyz")).status).toBe(200);
   });
 
   it("knows three paths, and reads only", async () => {

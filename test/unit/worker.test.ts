@@ -146,6 +146,19 @@ describe("a worker", () => {
     expect(partsOf("a")).toHaveLength(13);
   });
 
+  it("does not look at every hour of a year that has no folder", async () => {
+    feed("a", HOUR);
+    const later = addHours(HOUR, 365 * 24);
+    const { events } = await rounds(2, at("01:05:00"), (_, clock) => {
+      feed("a", later);
+      clock.set(endMs(addHours(later, 24)) + 10 * 60_000);
+    });
+    expect(packedHours(events)).toEqual([`a ${HOUR}`, `a ${later}`]);
+    const looked = events.filter((event) => event.type === "hour-started" && event.dataset === "a");
+    // Twice the look-back, and the one hour that was missed.
+    expect(looked).toHaveLength(3 + 1 + 3);
+  });
+
   it("finds late objects, and waits for lateSettle with them", async () => {
     feed("a", HOUR);
     const { events } = await rounds(3, at("01:05:00"), (round) => {
