@@ -47,7 +47,8 @@ export async function runHourpack({ raw, tier1, from, to, server, isInferred = f
   ];
   const used = await runChild(process.execPath, args, server ? credentials(server) : {});
   const result = JSON.parse(used.stdout.trim().split("\n").at(-1) ?? "{}");
-  if (result.failed !== 0) throw new Error(`hourpack: ${JSON.stringify(result.failures ?? result)}`);
+  if (result.failed + result.datasetsFailed !== 0)
+    throw new Error(`hourpack: ${JSON.stringify(result.failures ?? result)}`);
   return { ...used, result };
 }
 

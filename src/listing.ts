@@ -31,17 +31,18 @@ export class Listing implements Iterable<ObjectInfo> {
       );
     }
     this.lastKey = object.key;
-    const line = JSON.stringify([object.key, object.sizeBytes, object.etag]);
-    this.hash.update(line).update("\n");
-    this.pending.push(line);
+    this.pending.push(JSON.stringify([object.key, object.sizeBytes, object.etag]));
     this.count++;
     this.sizeBytes += object.sizeBytes;
-    if (this.pending.length === 1000) this.pack();
+    if (this.pending.length === PAGE_OBJECTS) this.pack();
   }
 
   /** Names exactly this set of keys, sizes and ETags (sha256, hex). No object can be added after. */
   digest(): string {
-    this.digestText ??= this.hash.digest("hex");
+    if (this.digestText === undefined) {
+      this.pack();
+      this.digestText = this.hash.digest("hex");
+    }
     return this.digestText;
   }
 
@@ -49,17 +50,23 @@ export class Listing implements Iterable<ObjectInfo> {
     for (const page of this.pages) {
       yield* decode(inflateRawSync(page).toString("utf8"));
     }
-    if (this.pending.length > 0) yield* decode(this.pending.join("\n"));
+    yield* decode(this.pending.join("\n"));
   }
 
   private pack(): void {
-    this.pages.push(deflateRawSync(Buffer.from(this.pending.join("\n")), { level: 1 }));
+    if (this.pending.length === 0) return;
+    const lines = Buffer.from(`${this.pending.join("\n")}\n`);
+    this.hash.update(lines);
+    this.pages.push(deflateRawSync(lines, { level: 1 }));
     this.pending = [];
   }
 }
 
+const PAGE_OBJECTS = 1000;
+
 function* decode(lines: string): Generator<ObjectInfo> {
   for (const line of lines.split("\n")) {
+    if (line === "") continue;
     const [key, sizeBytes, etag] = JSON.parse(line) as [string, number, string];
     yield { key, sizeBytes, etag };
   }

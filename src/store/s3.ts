@@ -11,6 +11,7 @@ import { HourpackError } from "../errors.js";
 import { honoursDeletes, honoursWrites } from "./probe.js";
 import { codeOf, isTransient, mayHaveExpired, s3Error, statusOf } from "./s3-errors.js";
 import { ObjectReader, unquoted } from "./s3-get.js";
+import { type ListedPage, listPage } from "./s3-list.js";
 import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
 
 type Sdk = typeof import("@aws-sdk/client-s3");
@@ -86,48 +87,15 @@ class S3Store implements Store {
     prefix: string,
     options: { signal?: AbortSignal; startAfter?: string } = {},
   ): AsyncGenerator<ObjectInfo[]> {
-    let token: string | undefined;
-    do {
-      const input = {
-        ...this.target(),
-        Prefix: prefix,
-        MaxKeys: this.pageKeys,
-        // A key may hold characters that XML cannot.
-        EncodingType: "url" as const,
-        ContinuationToken: token,
-        StartAfter: token === undefined ? options.startAfter : undefined,
-      };
-      const page = await this.call("list", prefix, options.signal, (abortSignal) =>
-        this.client.send(new this.sdk.ListObjectsV2Command(input), { abortSignal }),
-      );
-      yield (page.Contents ?? []).map((object) => ({
-        key: decodeKey(object.Key, page.EncodingType),
-        sizeBytes: object.Size ?? 0,
-        etag: unquoted(object.ETag),
-      }));
-      token = page.IsTruncated ? page.NextContinuationToken : undefined;
-    } while (token !== undefined);
+    const input = { Prefix: prefix, MaxKeys: this.pageKeys, StartAfter: options.startAfter };
+    for await (const { objects } of this.pages(input, options.signal)) yield objects;
   }
 
   async listPrefixes(prefix: string, options: { signal?: AbortSignal } = {}): Promise<string[]> {
-    const prefixes: string[] = [];
-    let token: string | undefined;
-    do {
-      const input = {
-        ...this.target(),
-        Prefix: prefix,
-        Delimiter: "/",
-        EncodingType: "url" as const,
-        ContinuationToken: token,
-      };
-      const page = await this.call("list", prefix, options.signal, (abortSignal) =>
-        this.client.send(new this.sdk.ListObjectsV2Command(input), { abortSignal }),
-      );
-      for (const common of page.CommonPrefixes ?? [])
-        prefixes.push(decodeKey(common.Prefix, page.EncodingType));
-      token = page.IsTruncated ? page.NextContinuationToken : undefined;
-    } while (token !== undefined);
-    return prefixes;
+    const found: string[] = [];
+    for await (const { prefixes } of this.pages({ Prefix: prefix, Delimiter: "/" }, options.signal))
+      found.push(...prefixes);
+    return found;
   }
 
   async head(key: string, options: { signal?: AbortSignal } = {}): Promise<ObjectHead | undefined> {
@@ -248,6 +216,25 @@ class S3Store implements Store {
   async close(): Promise<void> {
     await this.reader.close();
     this.client.destroy();
+  }
+
+  private async *pages(
+    input: { Prefix: string; MaxKeys?: number; Delimiter?: string; StartAfter?: string },
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<ListedPage> {
+    let token: string | undefined;
+    do {
+      const asked = {
+        ...this.target(),
+        ...input,
+        ...(token && { ContinuationToken: token, StartAfter: undefined }),
+      };
+      const page = await this.call("list", input.Prefix, signal, (abortSignal) =>
+        listPage(this.client, this.sdk, asked, abortSignal),
+      );
+      yield page;
+      token = page.token;
+    } while (token !== undefined);
   }
 
   /** Asks once in the store's life, and again where there was no answer. */
@@ -371,8 +358,3 @@ class S3Store implements Store {
 const RETRIES_MAX = 8;
 /** A refusal without a reason may be a clock that the SDK has just set by a wrong one: twice, and it is right again. */
 const RENEWALS_MAX = 3;
-
-/** With `EncodingType: url` S3 sends keys form-encoded and says so; versitygw does neither. */
-function decodeKey(key: string | undefined, encoding: string | undefined): string {
-  return encoding === "url" ? decodeURIComponent((key ?? "").replaceAll("+", " ")) : (key ?? "");
-}

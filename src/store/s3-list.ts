@@ -1,0 +1,122 @@
+/**
+ * Pages of ListObjectsV2. The SDK sends the requests and reads what is rare; the objects are taken out of the answer
+ * before it does: its XML reader takes 20 µs of CPU for each, which for an hour of small objects is a tenth of it all.
+ */
+import { buffer } from "node:stream/consumers";
+import type { ListObjectsV2CommandInput, ListObjectsV2CommandOutput, S3Client } from "@aws-sdk/client-s3";
+import { unquoted } from "./s3-get.js";
+import type { ObjectInfo } from "./store.js";
+
+type Sdk = typeof import("@aws-sdk/client-s3");
+
+export interface ListedPage {
+  objects: ObjectInfo[];
+  /** With a trailing slash; only where the request has a delimiter. */
+  prefixes: string[];
+  /** Of the next page; undefined after the last one. */
+  token: string | undefined;
+}
+
+/** One request. A key may hold characters that XML cannot, so that keys are asked for encoded. */
+export async function listPage(
+  client: S3Client,
+  sdk: Sdk,
+  input: Omit<ListObjectsV2CommandInput, "EncodingType">,
+  abortSignal: AbortSignal | undefined,
+): Promise<ListedPage> {
+  const command = new sdk.ListObjectsV2Command({ ...input, EncodingType: "url" });
+  let contents: RawObject[] = [];
+  command.middlewareStack.addRelativeTo(
+    (next: Handler) => async (args: Parameters<Handler>[0]) => {
+      const result = await next(args);
+      const response = result.response as { statusCode: number; body: NodeJS.ReadableStream | Uint8Array };
+      if (response.statusCode !== 200 || response.body instanceof Uint8Array) return result;
+      const taken = takeContents((await buffer(response.body)).toString("utf8"));
+      contents = taken.contents;
+      response.body = Buffer.from(taken.rest);
+      return result;
+    },
+    { relation: "after", toMiddleware: "deserializerMiddleware", name: "takeContents" },
+  );
+  const page: ListObjectsV2CommandOutput = await client.send(command, { abortSignal });
+  const decode = page.EncodingType === "url" ? decodeForm : (key: string) => key;
+  const untaken = (page.Contents ?? []).map(({ Key = "", Size = 0, ETag = "" }) => ({ Key, Size, ETag }));
+  return {
+    objects: [...contents, ...untaken].map(({ Key, Size, ETag }) => ({
+      key: decode(Key),
+      sizeBytes: Size,
+      etag: unquoted(ETag),
+    })),
+    prefixes: (page.CommonPrefixes ?? []).map(({ Prefix = "" }) => decode(Prefix)),
+    token: page.IsTruncated ? page.NextContinuationToken : undefined,
+  };
+}
+
+/** What a middleware of the SDK's last step calls: the request goes out, the answer comes in. */
+type Handler = (args: {
+  input: ListObjectsV2CommandInput;
+  request: unknown;
+}) => Promise<{ response: unknown; output: ListObjectsV2CommandOutput }>;
+
+/** As the SDK would give it. */
+interface RawObject {
+  Key: string;
+  Size: number;
+  ETag: string;
+}
+
+/**
+ * The objects of an answer, and the answer without them. Where one has not the shape that S3 documents
+ * ("ListObjectsV2, Response Syntax", S3 API Reference), all are left for the SDK.
+ */
+export function takeContents(xml: string): { contents: RawObject[]; rest: string } {
+  const untouched = { contents: [], rest: xml };
+  // Comments and CDATA may hold anything.
+  if (xml.includes("<!")) return untouched;
+  const contents: RawObject[] = [];
+  let rest = "";
+  let from = 0;
+  for (let start = xml.indexOf(OPEN); start >= 0; start = xml.indexOf(OPEN, from)) {
+    const end = xml.indexOf(CLOSE, start);
+    const object = end < 0 ? undefined : objectOf(xml.slice(start + OPEN.length, end));
+    if (!object) return untouched;
+    contents.push(object);
+    rest += xml.slice(from, start);
+    from = end + CLOSE.length;
+  }
+  return { contents, rest: rest + xml.slice(from) };
+}
+
+const OPEN = "<Contents>";
+const CLOSE = "</Contents>";
+
+function objectOf(xml: string): RawObject | undefined {
+  const key = elementOf(xml, "<Key>", "</Key>");
+  const size = elementOf(xml, "<Size>", "</Size>");
+  const etag = elementOf(xml, "<ETag>", "</ETag>");
+  if (key === undefined || size === undefined || etag === undefined || !/^\d{1,15}$/.test(size))
+    return undefined;
+  return { Key: key, Size: Number(size), ETag: etag };
+}
+
+/** The text of the one element of this name; undefined where there is none, or where it has elements in it. */
+function elementOf(xml: string, open: string, close: string): string | undefined {
+  const start = xml.indexOf(open) + open.length;
+  const end = xml.indexOf(close, start);
+  if (start < open.length || end < 0 || xml.includes(open, end)) return undefined;
+  const text = xml.slice(start, end);
+  if (text.includes("<")) return undefined;
+  return text.includes("&") ? text.replace(/&(#x?)?(\w+);/g, decodeEntity) : text;
+}
+
+const ENTITIES: Record<string, string> = { quot: '"', amp: "&", lt: "<", gt: ">", apos: "'" };
+
+function decodeEntity(entity: string, numeric: string | undefined, name: string): string {
+  if (numeric === undefined) return ENTITIES[name] ?? entity;
+  return String.fromCodePoint(Number.parseInt(name, numeric === "#x" ? 16 : 10));
+}
+
+/** With `EncodingType: url` S3 sends keys form-encoded and says so; versitygw does neither. */
+function decodeForm(key: string): string {
+  return decodeURIComponent(key.replaceAll("+", " "));
+}
