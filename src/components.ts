@@ -7,7 +7,7 @@ import { HourpackError } from "./errors.js";
 import { type Location, parseLocation, uriOf } from "./layout.js";
 import { Limiter } from "./limiter.js";
 import { BatchMemory } from "./spool.js";
-import type { Store } from "./store/store.js";
+import { GETS_MAX, type Store } from "./store/store.js";
 
 export interface Components {
   readonly settings: Settings;
@@ -83,7 +83,7 @@ export function openComponents(settings: Settings, options: ComponentOptions = {
         return { store: await storeOf(location), prefix: location.prefix };
       }),
     ),
-    gets: new Limiter(settings.s3.concurrency),
+    gets: new Limiter(settings.s3.concurrency ?? GETS_MAX),
     getBytes: new Limiter(GET_BYTES_IN_FLIGHT),
     batchMemory: new BatchMemory(settings.run.batchBytes, BATCHES_IN_MEMORY + settings.run.hoursInFlight),
     spoolBytes: new Limiter(settings.run.spoolBytesMax),

@@ -1,4 +1,5 @@
 /** What is told while a run goes on: bars on a terminal, plain lines elsewhere, JSON lines with --json. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { MultiBar, SingleBar } from "cli-progress";
 import { errorFields, type Fields, type Log } from "../log.js";
 import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
@@ -27,14 +28,24 @@ export async function openProgress(output: Output, log: Log, options: ProgressOp
       : options.isLogging
         ? { observe: () => {}, stop: () => {} }
         : plainProgress(output, options);
-  return {
-    stop: shown.stop,
-    observe: (event) => {
-      logEvent(log, event);
-      shown.observe(event);
-    },
+  const observe: Observer = (event) => {
+    logEvent(log, event);
+    shown.observe(event);
   };
+  // A store says it itself, since no hour in particular is concerned.
+  const onPace = (message: unknown) => {
+    const { location, text } = message as { location: string; text: string };
+    observe({ type: "notice", text: `${location}: ${text}` });
+  };
+  subscribe(PACE_CHANNEL, onPace);
+  const stop = () => {
+    unsubscribe(PACE_CHANNEL, onPace);
+    shown.stop();
+  };
+  return { stop, observe };
 }
+
+const PACE_CHANNEL = "hourpack:pace";
 
 function logEvent(log: Log, event: RunEvent): void {
   const [level, text, fields] = logLine(event);

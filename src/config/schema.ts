@@ -42,7 +42,14 @@ const s3Schema = z
       ),
     region: z.string().min(1).optional().describe("AWS region; the SDK's chain decides where absent"),
     forcePathStyle: z.boolean().optional().describe("http://host/bucket/key and not http://bucket.host/key"),
-    concurrency: z.int().min(1).max(1024).default(32).describe("GETs in flight over all hours"),
+    concurrency: z
+      .int()
+      .min(1)
+      .max(1024)
+      .optional()
+      .describe(
+        "GETs in flight at most, over all hours; from 32 on as many as the store serves faster where absent",
+      ),
     timeout: duration().default("30s").describe("Limit of one request"),
     retryBudget: duration().default("5m").describe("How long one call may go on being retried"),
     write: writeSchema,

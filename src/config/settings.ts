@@ -8,8 +8,8 @@ export interface S3Settings {
   endpoint?: string;
   region?: string;
   forcePathStyle?: boolean;
-  /** GETs in flight over all hours. */
-  concurrency: number;
+  /** GETs in flight at most, over all hours. Found out where absent. */
+  concurrency?: number;
   /** One request's limit, milliseconds. */
   timeoutMs: number;
   /** How long one call may go on being retried, milliseconds. */

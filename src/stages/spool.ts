@@ -65,13 +65,18 @@ async function fetchAll(
       give();
       break;
     }
-    const scratch = scratches.pop() ?? new Scratch();
-    const fetched = fetchOne(store, object, index++, queue, scratch, options)
+    // Taken when its bytes begin to come: of the GETs that are begun, most may still wait for the store.
+    let scratch: Scratch | undefined;
+    const allocate = (sizeBytes: number) => {
+      scratch ??= scratches.pop() ?? new Scratch();
+      return scratch.allocate(sizeBytes);
+    };
+    const fetched = fetchOne(store, object, index++, queue, allocate, options)
       .catch((error) => {
         failure ??= { error };
       })
       .finally(() => {
-        scratches.push(scratch);
+        if (scratch) scratches.push(scratch);
         give();
         inFlight.delete(fetched);
       });
@@ -86,11 +91,11 @@ async function fetchAll(
 class Scratch {
   private bytes = Buffer.alloc(0);
 
-  readonly allocate = (sizeBytes: number): Buffer => {
+  allocate(sizeBytes: number): Buffer {
     if (sizeBytes > SCRATCH_BYTES_MAX) return Buffer.allocUnsafeSlow(sizeBytes);
     if (this.bytes.length < sizeBytes) this.bytes = Buffer.allocUnsafeSlow(sizeBytes);
     return this.bytes;
-  };
+  }
 }
 
 const SCRATCH_BYTES_MAX = 1 << 20;
@@ -100,13 +105,13 @@ async function fetchOne(
   object: ObjectInfo,
   index: number,
   queue: BatchQueue,
-  scratch: Scratch,
+  allocate: (sizeBytes: number) => Buffer,
   options: SpoolOptions,
 ): Promise<void> {
   const { signal } = options;
   if (object.sizeBytes > RANGE_BYTES) return fetchLarge(store, object, index, queue, options);
   const { key, etag, sizeBytes } = object;
-  const stored = await store.get(key, { etag, sizeBytes, allocate: scratch.allocate, signal });
+  const stored = await store.get(key, { etag, sizeBytes, allocate, signal });
   options.onObject?.(object);
   return addWhole(object, index, stored, queue, options);
 }

@@ -9,7 +9,7 @@ import type { S3Settings } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
 import { codeOf, statusOf } from "./s3-errors.js";
 import { encodePath, GetSigner } from "./s3-sign.js";
-import type { GetOptions } from "./store.js";
+import { GETS_MAX, type GetOptions } from "./store.js";
 
 type Sdk = typeof import("@aws-sdk/client-s3");
 
@@ -178,7 +178,7 @@ export class ObjectReader {
     const { origin, host, pathname } = endpoint.url;
     const { concurrency, timeoutMs } = this.settings;
     const pool = new Pool(origin, {
-      connections: concurrency,
+      connections: concurrency ?? GETS_MAX,
       pipelining: 1,
       connect: { timeout: Math.min(timeoutMs, 10_000) },
       headersTimeout: timeoutMs,

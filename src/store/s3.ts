@@ -8,11 +8,20 @@ import pRetry from "p-retry";
 import { ulid } from "ulid";
 import type { S3Settings } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
+import { Pace } from "./pace.js";
 import { honoursDeletes, honoursWrites } from "./probe.js";
 import { codeOf, isTransient, mayHaveExpired, s3Error, statusOf } from "./s3-errors.js";
 import { ObjectReader, unquoted } from "./s3-get.js";
 import { type ListedPage, listPage } from "./s3-list.js";
-import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
+import {
+  GETS_MAX,
+  type GetOptions,
+  type ObjectHead,
+  type ObjectInfo,
+  type PutOptions,
+  type PutOutcome,
+  type Store,
+} from "./store.js";
 
 type Sdk = typeof import("@aws-sdk/client-s3");
 
@@ -48,8 +57,8 @@ export async function openS3Store(
       // A body that stops coming, too: requestTimeout ends with the first header.
       socketTimeout: settings.timeoutMs,
       socketAcquisitionWarningTimeout: 600_000,
-      httpAgent: { maxSockets: settings.concurrency + 8, keepAlive: true },
-      httpsAgent: { maxSockets: settings.concurrency + 8, keepAlive: true },
+      httpAgent: { maxSockets: SDK_SOCKETS_MAX, keepAlive: true },
+      httpsAgent: { maxSockets: SDK_SOCKETS_MAX, keepAlive: true },
     }),
   };
   return new S3Store(bucket, settings, sdk, new sdk.S3Client(config), options.pageKeys ?? 1000);
@@ -58,9 +67,12 @@ export async function openS3Store(
 /** Whoever counts requests that are tried again listens here. */
 const retries = channel("hourpack:retry");
 
+/** For all that is no GET of an object. */
+const SDK_SOCKETS_MAX = 40;
 /** Files above this go up in parts of this size. */
 const PART_BYTES = 16 << 20;
 const CONFLICTS_MAX = 5;
+const GETS_AT_FIRST = 32;
 
 class S3Store implements Store {
   readonly kind = "s3";
@@ -72,6 +84,7 @@ class S3Store implements Store {
   private readonly pageKeys: number;
   private readonly probes = new Map<string, Promise<boolean>>();
   private readonly reader: ObjectReader;
+  private readonly pace: Pace;
 
   constructor(bucket: string, settings: S3Settings, sdk: Sdk, client: S3Client, pageKeys: number) {
     this.bucket = bucket;
@@ -81,6 +94,12 @@ class S3Store implements Store {
     this.pageKeys = pageKeys;
     this.uri = `s3://${bucket}/`;
     this.reader = new ObjectReader(bucket, settings, sdk, client);
+    this.pace = new Pace({
+      start: Math.min(GETS_AT_FIRST, settings.concurrency ?? GETS_AT_FIRST),
+      max: settings.concurrency ?? GETS_MAX,
+      isRefusal: isTransient,
+      location: this.uri,
+    });
   }
 
   async *list(
@@ -119,13 +138,15 @@ class S3Store implements Store {
 
   async get(key: string, options: GetOptions = {}): Promise<Buffer> {
     try {
-      return await this.reader.get(key, options);
+      return await this.pace.run(() => this.reader.get(key, options));
     } catch (error) {
       const isTriedAgain = isTransient(error) || mayHaveExpired(error);
       if (options.signal?.aborted || !isTriedAgain) throw this.told(error, "read", key, options.signal);
       retries.publish({ location: this.uri + key });
     }
-    return this.call("read", key, options.signal, (signal) => this.reader.get(key, { ...options, signal }));
+    return this.call("read", key, options.signal, (signal) =>
+      this.pace.run(() => this.reader.get(key, { ...options, signal })),
+    );
   }
 
   /**

@@ -82,3 +82,6 @@ export interface Store {
 
   close(): Promise<void>;
 }
+
+/** GETs in flight at most, where nobody says otherwise: an S3 that takes 200 ms for each serves a thousand a second. */
+export const GETS_MAX = 256;

@@ -59,7 +59,7 @@ describe("a configuration", () => {
     const settings = await load(EVENTS);
     expect(settings.file).toBe("hourpack.yaml");
     expect(settings.catalog).toEqual({ type: "none" });
-    expect(settings.s3).toEqual({ concurrency: 32, timeoutMs: 30_000, retryBudgetMs: 300_000, write: {} });
+    expect(settings.s3).toEqual({ timeoutMs: 30_000, retryBudgetMs: 300_000, write: {} });
     expect(settings.run).toMatchObject({
       lookBackHours: 48,
       settleMs: 300_000,
