@@ -133,7 +133,9 @@ async function pack(
   });
   try {
     const batches = spoolObjects(raw, plan.fetch, spool, spoolOptions(task, plan.fetch));
-    const converted = await watch.time("convert", () => convertHour(task, batches, engine, attempt));
+    const converted = await watch.time("convert", () =>
+      convertHour(task, batches, plan.fetch, engine, attempt),
+    );
     const base =
       plan.action === "merge" && plan.published
         ? { published: plan.published, manifest: await readManifest(task, plan.published) }
@@ -178,6 +180,7 @@ async function pack(
 async function convertHour(
   task: HourTask,
   batches: AsyncIterable<Batch>,
+  fetched: Listing,
   engine: Engine,
   attempt: string,
 ): Promise<ConvertedHour> {
@@ -186,6 +189,7 @@ async function convertHour(
   const limits = { maxRecordBytes: components.settings.run.maxRecordBytes };
   const conversion = (schema: Schema, census?: Shape) => ({
     schema,
+    fetched,
     sifter: new Sifter(schema, dataset.records, dataset.zone, limits, census),
   });
   const pinned = await pinSchema(task, batches, attempt);

@@ -14,6 +14,7 @@ export class Listing implements Iterable<ObjectInfo> {
   skipped = 0;
   private readonly pages: Buffer[] = [];
   private pending: string[] = [];
+  private open: { page: number; objects: ObjectInfo[] } | undefined;
   private readonly hash = createHash("sha256");
   private lastKey: string | undefined;
   private digestText: string | undefined;
@@ -44,6 +45,19 @@ export class Listing implements Iterable<ObjectInfo> {
       this.digestText = this.hash.digest("hex");
     }
     return this.digestText;
+  }
+
+  /** The object at this position in key order. Neighbours cost little: a page stays open. */
+  at(index: number): ObjectInfo {
+    const page = Math.floor(index / PAGE_OBJECTS);
+    if (this.open?.page !== page) {
+      const packed = this.pages[page];
+      const lines = packed ? inflateRawSync(packed).toString("utf8") : this.pending.join("\n");
+      this.open = { page, objects: [...decode(lines)] };
+    }
+    const object = this.open.objects[index - page * PAGE_OBJECTS];
+    if (!object) throw new RangeError(`there is no object ${index} of ${this.count}`);
+    return object;
   }
 
   *[Symbol.iterator](): Iterator<ObjectInfo> {

@@ -3,35 +3,17 @@ import { mkdir, open, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { HourpackError } from "./errors.js";
 import { type FileLock, takeFileLock, tryFileLock } from "./lock.js";
-import type { ObjectInfo } from "./store/store.js";
-
-/** One object's decompressed bytes (or a run of them) in a batch. */
-export interface Segment {
-  object: ObjectInfo;
-  /** Position of the object among those fetched. */
-  index: number;
-  /** Offset of the segment's first byte in the object's decompressed bytes. */
-  sourceOffset: number;
-  /** Where it lies in the batch file. */
-  offset: number;
-  sizeBytes: number;
-  /** Set where this is a stretch of a larger object that is lines. */
-  areLines?: boolean;
-  /** Set where the object as a whole is no data, such as a damaged gzip: then these are its stored bytes. */
-  damage?: string;
-}
-
-export type SegmentDetails = Partial<Pick<Segment, "sourceOffset" | "areLines" | "damage">>;
+import { type SegmentDetails, Segments } from "./segments.js";
 
 /** Objects' bytes, in a file that the engine reads and, until it is released, in memory too. */
 export class Batch {
   readonly path: string;
   readonly sizeBytes: number;
-  readonly segments: Segment[];
+  readonly segments: Segments;
   private lent: Lent | undefined;
   private readonly memory: BatchMemory;
 
-  constructor(path: string, sizeBytes: number, segments: Segment[], lent: Lent, memory: BatchMemory) {
+  constructor(path: string, sizeBytes: number, segments: Segments, lent: Lent, memory: BatchMemory) {
     this.path = path;
     this.sizeBytes = sizeBytes;
     this.segments = segments;
@@ -61,11 +43,6 @@ export class Batch {
       lent.giveBack();
       throw spoolError(error, `read the spool file ${this.path}`, this.path);
     }
-  }
-
-  /** Nobody asks for its objects any more: a million keys and ETags are worth letting go. */
-  forget(): void {
-    this.segments.length = 0;
   }
 
   /** The memory may go; the file stays. */
@@ -172,7 +149,7 @@ export class BatchMemory {
 export class BatchWriter {
   private readonly lent: Lent;
   private readonly memory: BatchMemory;
-  private readonly segments: Segment[] = [];
+  private readonly segments = new Segments();
   private sizeBytes = 0;
 
   private constructor(lent: Lent, memory: BatchMemory) {
@@ -190,25 +167,16 @@ export class BatchWriter {
     return this.sizeBytes + sizeBytes + 1 <= this.lent.bytes.length;
   }
 
-  /** Copies the bytes. */
-  add(object: ObjectInfo, index: number, bytes: Buffer, more: SegmentDetails): void {
-    const { sourceOffset = 0, areLines, damage } = more;
+  /** Copies the bytes. `index`: position of the object among those fetched. */
+  add(index: number, bytes: Buffer, details: SegmentDetails): void {
     const offset = this.sizeBytes;
     const sizeBytes = bytes.length;
-    this.segments.push({
-      object,
-      index,
-      sourceOffset,
-      offset,
-      sizeBytes,
-      ...(areLines === undefined ? {} : { areLines }),
-      ...(damage === undefined ? {} : { damage }),
-    });
+    this.segments.add(index, offset, sizeBytes, details);
     const { bytes: memory } = this.lent;
     bytes.copy(memory, offset);
     this.sizeBytes += sizeBytes;
     // A segment ends with a newline of its own, so that the file as a whole is lines where the objects are.
-    if (damage === undefined && sizeBytes > 0 && bytes[sizeBytes - 1] !== NEWLINE) {
+    if (details.damage === undefined && sizeBytes > 0 && bytes[sizeBytes - 1] !== NEWLINE) {
       memory[this.sizeBytes] = NEWLINE;
       this.sizeBytes += 1;
     }
@@ -219,7 +187,7 @@ export class BatchWriter {
   }
 
   get objects(): number {
-    return this.segments.length;
+    return this.segments.count;
   }
 
   discard(): void {
@@ -233,7 +201,7 @@ export class BatchWriter {
       this.lent.giveBack();
       throw spoolError(error, `write the spool file ${path}`, path);
     }
-    return new Batch(path, this.sizeBytes, this.segments, this.lent, this.memory);
+    return new Batch(path, this.sizeBytes, this.segments.close(), this.lent, this.memory);
   }
 }
 

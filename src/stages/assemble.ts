@@ -105,8 +105,8 @@ function* freshEntries(fetched: Listing, batches: Converted[]): Generator<Manife
   // Plain counts by position: a million objects' worth is 8 MB.
   const rows = new Uint32Array(fetched.count);
   const quarantined = new Uint32Array(fetched.count);
-  for (const batch of batches) {
-    for (const count of batch.counts) {
+  for (const { batch } of batches) {
+    for (const count of batch.segments.counts()) {
       rows[count.index] = (rows[count.index] ?? 0) + count.rows;
       quarantined[count.index] = (quarantined[count.index] ?? 0) + count.quarantined;
     }

@@ -4,15 +4,19 @@ import { setImmediate } from "node:timers/promises";
 import type { Engine } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
 import { Limiter } from "../limiter.js";
+import type { Listing } from "../listing.js";
 import { quarantineEntry } from "../quarantine.js";
 import { extend, type Sifted, type Sifter, type Stretch } from "../record/sift.js";
 import type { Schema } from "../schema/types.js";
-import { type Batch, type Segment, spoolError } from "../spool.js";
+import type { Segment } from "../segments.js";
+import { type Batch, spoolError } from "../spool.js";
 
 /** The schema version pinned at the start of the hour, and what sifts against it (and learns while it does). */
 export interface Conversion {
   schema: Schema;
   sifter: Sifter;
+  /** What was read; a segment names its object by the position in it. */
+  fetched: Listing;
 }
 
 /** What a batch became. */
@@ -24,13 +28,6 @@ export interface Converted {
   rescued: number;
   /** NDJSON of QuarantineEntry, in the order of the batch's segments; absent where there is none. */
   quarantinePath: string | undefined;
-  quarantined: number;
-  counts: SegmentCounts[];
-}
-
-export interface SegmentCounts {
-  index: number;
-  rows: number;
   quarantined: number;
 }
 
@@ -97,8 +94,12 @@ const BATCHES_AT_WORK = 2;
 function totals(batches: Converted[]): { rows: number; rescued: number; quarantined: number } {
   const sum = { rows: 0, rescued: 0, quarantined: 0 };
   for (const batch of batches) {
-    const rows = batch.counts.reduce((total, count) => total + count.rows, 0);
-    const quarantined = batch.counts.reduce((total, count) => total + count.quarantined, 0);
+    let rows = 0;
+    let quarantined = 0;
+    for (const count of batch.batch.segments.counts()) {
+      rows += count.rows;
+      quarantined += count.quarantined;
+    }
     if (rows !== batch.rows || quarantined !== batch.quarantined) {
       throw new HourpackError("internal", `convert: ${rows} rows counted by object, ${batch.rows} written`, {
         stage: "convert",
@@ -129,17 +130,14 @@ export async function convertBatch(
       sifter.exactChunks(bytes, areLines),
     );
   }
-  if (!options.keepBatch) {
-    await rm(batch.path, { force: true });
-    batch.forget();
-  }
+  if (!options.keepBatch) await rm(batch.path, { force: true });
   return converted;
 }
 
 type Sift = (bytes: Buffer, areLines: boolean | undefined) => Iterable<Sifted>;
 
 async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sift: Sift): Promise<Converted> {
-  const rows = await RowsWriter.open(batch);
+  const rows = await RowsWriter.open(batch, conversion.fetched);
   let files: { accepted?: string; exact?: string };
   try {
     let turnStartedMs = performance.now();
@@ -199,21 +197,24 @@ class RowsWriter {
   private rescued = 0;
   private quarantined = 0;
   private acceptedRows = 0;
-  private readonly counts: SegmentCounts[] = [];
+  /** Segments that are done. */
+  private done = 0;
   /** Accepted lines; where they are all there is, the engine reads the batch file itself. */
   private readonly stretches: Stretch[] = [];
   private readonly bytes: Buffer;
   private readonly batch: Batch;
+  private readonly fetched: Listing;
   private readonly handles = new Map<string, FileHandle>();
   private readonly pending = { exact: [] as string[], quarantine: [] as string[] };
 
-  private constructor(batch: Batch, bytes: Buffer) {
+  private constructor(batch: Batch, fetched: Listing, bytes: Buffer) {
     this.batch = batch;
+    this.fetched = fetched;
     this.bytes = bytes;
   }
 
-  static async open(batch: Batch): Promise<RowsWriter> {
-    return new RowsWriter(batch, await batch.bytes());
+  static async open(batch: Batch, fetched: Listing): Promise<RowsWriter> {
+    return new RowsWriter(batch, fetched, await batch.bytes());
   }
 
   /** Yields where a pause may be made. */
@@ -221,18 +222,18 @@ class RowsWriter {
     const bytes = this.bytes.subarray(segment.offset, segment.offset + segment.sizeBytes);
     if (segment.damage !== undefined) {
       this.quarantine(segment, [{ offset: 0, sizeBytes: bytes.length, reason: segment.damage }], bytes);
-      this.counts.push({ index: segment.index, rows: 0, quarantined: 1 });
+      this.batch.segments.setCounts(this.done++, 0, 1);
       return;
     }
-    const count: SegmentCounts = { index: segment.index, rows: 0, quarantined: 0 };
-    this.counts.push(count);
+    let segmentRows = 0;
+    let segmentQuarantined = 0;
     for (const sifted of sift(bytes, segment.areLines)) {
       for (const { start, end } of sifted.accepted) {
         extend(this.stretches, segment.offset + start, segment.offset + end);
       }
       const rows = sifted.acceptedRows + sifted.exact.length;
-      count.rows += rows;
-      count.quarantined += sifted.quarantine.length;
+      segmentRows += rows;
+      segmentQuarantined += sifted.quarantine.length;
       this.expectedRows += rows;
       this.acceptedRows += sifted.acceptedRows;
       this.rescued += sifted.rescued;
@@ -241,6 +242,7 @@ class RowsWriter {
       this.quarantine(segment, sifted.quarantine, bytes);
       yield;
     }
+    this.batch.segments.setCounts(this.done++, segmentRows, segmentQuarantined);
   }
 
   /** Writes what has been gathered so far. */
@@ -271,7 +273,6 @@ class RowsWriter {
       rescued: this.rescued,
       quarantined: this.quarantined,
       quarantinePath: this.handles.has("quarantine") ? this.name("quarantine") : undefined,
-      counts: this.counts,
     };
   }
 
@@ -284,9 +285,11 @@ class RowsWriter {
     pieces: { offset: number; sizeBytes: number; reason: string }[],
     bytes: Buffer,
   ): void {
+    if (pieces.length === 0) return;
+    const object = this.fetched.at(segment.index);
     for (const { offset, sizeBytes, reason } of pieces) {
       const piece = bytes.subarray(offset, offset + sizeBytes);
-      const entry = quarantineEntry(segment.object, segment.sourceOffset + offset, piece, reason);
+      const entry = quarantineEntry(object, segment.sourceOffset + offset, piece, reason);
       this.pending.quarantine.push(`${JSON.stringify(entry)}\n`);
       this.quarantined++;
     }

@@ -92,15 +92,21 @@ async function observeBatch(
   limits: FrameLimits,
 ): Promise<void> {
   const bytes = await batch.bytes();
+  let turnStartedMs = performance.now();
   for (const segment of batch.segments) {
     if (segment.damage !== undefined) continue;
     const piece = bytes.subarray(segment.offset, segment.offset + segment.sizeBytes);
     for (const framed of frameObject(piece, records, limits, segment.areLines)) {
       if (framed.kind === "record") shape.observe(framed.value);
     }
+    if (performance.now() - turnStartedMs < TURN_MS) continue;
+    // Downloads are served in between.
     await setImmediate();
+    turnStartedMs = performance.now();
   }
 }
+
+const TURN_MS = 8;
 
 /** The newest version. */
 export function currentSchema(pinned: Pinned): Schema {

@@ -3,7 +3,8 @@ import { HourpackError } from "../errors.js";
 import type { Limiter } from "../limiter.js";
 import { beginsWithLines } from "../record/frame.js";
 import { gunzipWithin } from "../record/gunzip.js";
-import { type Batch, type BatchMemory, BatchWriter, type SegmentDetails, type Spool } from "../spool.js";
+import type { SegmentDetails } from "../segments.js";
+import { type Batch, type BatchMemory, BatchWriter, type Spool } from "../spool.js";
 import type { ObjectInfo, Store } from "../store/store.js";
 
 export interface SpoolOptions {
@@ -113,20 +114,19 @@ async function fetchOne(
   const { key, etag, sizeBytes } = object;
   const stored = await store.get(key, { etag, sizeBytes, allocate, signal });
   options.onObject?.(object);
-  return addWhole(object, index, stored, queue, options);
+  return addWhole(index, stored, queue, options);
 }
 
 async function addWhole(
-  object: ObjectInfo,
   index: number,
   stored: Buffer,
   queue: BatchQueue,
   options: SpoolOptions,
 ): Promise<void> {
-  if (!isGzip(stored)) return queue.add(object, index, stored);
+  if (!isGzip(stored)) return queue.add(index, stored);
   const plain = await gunzipWithin(stored, options.gunzip);
-  if ("damage" in plain) return queue.add(object, index, stored, { damage: plain.damage });
-  return queue.add(object, index, plain.bytes);
+  if ("damage" in plain) return queue.add(index, stored, { damage: plain.damage });
+  return queue.add(index, plain.bytes);
 }
 
 /** A large object: lines range by range, cut at newlines; anything else as a whole, since it can be cut nowhere else. */
@@ -151,7 +151,7 @@ async function fetchLarge(
     if (object.sizeBytes > WHOLE_BYTES_MAX) throw tooLarge(store, object);
     const { etag, key, sizeBytes } = object;
     const stored = await store.get(key, { etag, sizeBytes, signal: options.signal });
-    await addWhole(object, index, stored, queue, options);
+    await addWhole(index, stored, queue, options);
   }
   options.onObject?.(object);
 }
@@ -172,7 +172,7 @@ async function fetchLines(
     const bytes = rest.length > 0 ? Buffer.concat([rest, range]) : range;
     const cut = end === object.sizeBytes ? bytes.length : bytes.lastIndexOf(0x0a) + 1;
     if (cut > 0) {
-      await queue.add(object, index, bytes.subarray(0, cut), { sourceOffset, areLines: true });
+      await queue.add(index, bytes.subarray(0, cut), { sourceOffset, areLines: true });
       sourceOffset += cut;
     }
     rest = Buffer.from(bytes.subarray(cut));
@@ -219,7 +219,7 @@ class BatchQueue {
   }
 
   /** Resolves when the bytes have been copied; not before there is memory for them. */
-  async add(object: ObjectInfo, index: number, bytes: Buffer, more: SegmentDetails = {}): Promise<void> {
+  async add(index: number, bytes: Buffer, details: SegmentDetails = {}): Promise<void> {
     while (!this.writer?.hasRoomFor(bytes.length) || this.writer.objects >= OBJECTS_PER_BATCH_MAX) {
       this.renewal ??= this.renew(bytes.length).finally(() => {
         this.renewal = undefined;
@@ -227,7 +227,7 @@ class BatchQueue {
       await this.renewal;
       if (this.stopped) return;
     }
-    this.writer.add(object, index, bytes, more);
+    this.writer.add(index, bytes, details);
   }
 
   end(): void {

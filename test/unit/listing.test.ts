@@ -32,6 +32,16 @@ describe("Listing", () => {
     expect(listing.sizeBytes).toBe((2499 * 2500) / 2);
   });
 
+  it("tells the object at a position, in any order, whether more may come or not", () => {
+    const listing = new Listing();
+    for (const object of objects) listing.add(object);
+    const places = [2499, 0, 1000, 999, 2000, 1];
+    expect(places.map((place) => listing.at(place))).toEqual(places.map((place) => objects[place]));
+    listing.digest();
+    expect(places.map((place) => listing.at(place))).toEqual(places.map((place) => objects[place]));
+    expect(() => listing.at(2500)).toThrow(/no object 2500/);
+  });
+
   it("has a digest that changes with any key, size or ETag", () => {
     const digestOf = (list: typeof objects) => {
       const listing = new Listing();

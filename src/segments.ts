@@ -1,0 +1,94 @@
+/** What lies where in a batch. In columns of numbers: an hour of tiny objects has a million segments. */
+
+/** One object's decompressed bytes (or a run of them) in a batch. */
+export interface Segment {
+  /** Position of the object among those fetched. */
+  index: number;
+  /** Offset of the segment's first byte in the object's decompressed bytes. */
+  sourceOffset: number;
+  /** Where it lies in the batch file. */
+  offset: number;
+  sizeBytes: number;
+  /** Set where this is a stretch of a larger object that is lines. */
+  areLines?: boolean;
+  /** Set where the object as a whole is no data, such as a damaged gzip: then these are its stored bytes. */
+  damage?: string;
+}
+
+/** What few segments have. */
+export type SegmentDetails = Partial<Pick<Segment, "sourceOffset" | "areLines" | "damage">>;
+
+/** What became of a segment. */
+export interface SegmentCounts {
+  index: number;
+  rows: number;
+  quarantined: number;
+}
+
+export class Segments implements Iterable<Segment> {
+  count = 0;
+  private index = new Uint32Array(FIRST);
+  private offset = new Float64Array(FIRST);
+  private sizeBytes = new Float64Array(FIRST);
+  private rows = new Uint32Array(FIRST);
+  private quarantined = new Uint32Array(FIRST);
+  private readonly details = new Map<number, SegmentDetails>();
+
+  add(index: number, offset: number, sizeBytes: number, details: SegmentDetails): void {
+    if (this.count === this.index.length) this.resize(this.count * 2);
+    this.index[this.count] = index;
+    this.offset[this.count] = offset;
+    this.sizeBytes[this.count] = sizeBytes;
+    const { sourceOffset = 0, areLines, damage } = details;
+    if (sourceOffset > 0 || areLines || damage !== undefined) this.details.set(this.count, details);
+    this.count++;
+  }
+
+  /** Of the segment at this place in the order of iteration. Counted again, the new figures stand. */
+  setCounts(position: number, rows: number, quarantined: number): void {
+    this.rows[position] = rows;
+    this.quarantined[position] = quarantined;
+  }
+
+  *[Symbol.iterator](): Generator<Segment, void> {
+    for (let i = 0; i < this.count; i++) {
+      yield {
+        index: this.index[i] as number,
+        sourceOffset: 0,
+        offset: this.offset[i] as number,
+        sizeBytes: this.sizeBytes[i] as number,
+        ...this.details.get(i),
+      };
+    }
+  }
+
+  *counts(): Generator<SegmentCounts, void> {
+    for (let i = 0; i < this.count; i++) {
+      yield {
+        index: this.index[i] as number,
+        rows: this.rows[i] as number,
+        quarantined: this.quarantined[i] as number,
+      };
+    }
+  }
+
+  /** No more come: what was kept free for them goes. */
+  close(): this {
+    this.resize(this.count);
+    return this;
+  }
+
+  private resize(length: number): void {
+    const into = <T extends Uint32Array | Float64Array>(larger: T, values: T): T => {
+      larger.set(values.subarray(0, this.count));
+      return larger;
+    };
+    this.index = into(new Uint32Array(length), this.index);
+    this.offset = into(new Float64Array(length), this.offset);
+    this.sizeBytes = into(new Float64Array(length), this.sizeBytes);
+    this.rows = into(new Uint32Array(length), this.rows);
+    this.quarantined = into(new Uint32Array(length), this.quarantined);
+  }
+}
+
+const FIRST = 256;
