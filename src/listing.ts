@@ -14,7 +14,7 @@ export class Listing implements Iterable<ObjectInfo> {
   skipped = 0;
   private readonly pages: Buffer[] = [];
   private pending: string[] = [];
-  private open: { page: number; objects: ObjectInfo[] } | undefined;
+  private open: { page: number; objects: ObjectInfo[] }[] = [];
   private readonly hash = createHash("sha256");
   private lastKey: string | undefined;
   private digestText: string | undefined;
@@ -47,15 +47,18 @@ export class Listing implements Iterable<ObjectInfo> {
     return this.digestText;
   }
 
-  /** The object at this position in key order. Neighbours cost little: a page stays open. */
+  /** The object at this position in key order. Neighbours cost little: pages stay open. */
   at(index: number): ObjectInfo {
     const page = Math.floor(index / PAGE_OBJECTS);
-    if (this.open?.page !== page) {
+    let open = this.open.find((one) => one.page === page);
+    if (!open) {
       const packed = this.pages[page];
       const lines = packed ? inflateRawSync(packed).toString("utf8") : this.pending.join("\n");
-      this.open = { page, objects: [...decode(lines)] };
+      open = { page, objects: [...decode(lines)] };
+      // Objects that are read at the same time end in any order, on both sides of a page's end.
+      this.open = [open, ...this.open.slice(0, OPEN_PAGES - 1)];
     }
-    const object = this.open.objects[index - page * PAGE_OBJECTS];
+    const object = open.objects[index - page * PAGE_OBJECTS];
     if (!object) throw new RangeError(`there is no object ${index} of ${this.count}`);
     return object;
   }
@@ -77,6 +80,7 @@ export class Listing implements Iterable<ObjectInfo> {
 }
 
 const PAGE_OBJECTS = 1000;
+const OPEN_PAGES = 3;
 
 function* decode(lines: string): Generator<ObjectInfo> {
   for (const line of lines.split("\n")) {

@@ -18,10 +18,19 @@ beforeAll(() => {
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 /** Packs one object and verifies it deeply. */
-async function packed(name: string, bytes: Buffer) {
+function packed(name: string, bytes: Buffer) {
+  return packedHour(name, { objects: 1, bytes, isProved: true });
+}
+
+/** Packs so many objects of the same bytes. */
+async function packedHour(
+  name: string,
+  { objects, bytes, isProved }: { objects: number; bytes: Buffer; isProved: boolean },
+) {
   const root = join(dir, name);
-  mkdirSync(join(root, "raw/2022/07/26/00"), { recursive: true });
-  writeFileSync(join(root, "raw/2022/07/26/00/object.json"), bytes);
+  const folder = join(root, "raw/2022/07/26/00");
+  mkdirSync(folder, { recursive: true });
+  for (let i = 0; i < objects; i++) writeFileSync(join(folder, `${i}.json`), bytes);
   const flags = {
     raw: "./raw/{yyyy}/{MM}/{dd}/{HH}/",
     tier1: "./lake/",
@@ -35,7 +44,7 @@ async function packed(name: string, bytes: Buffer) {
     const [dataset] = components.settings.datasets;
     if (!dataset) throw new Error("no dataset");
     const task = { dataset, hour: HOUR, request: {}, isAsked: true, components, observe: () => {} };
-    expect(await verifyHour(task, { deep: true })).toMatchObject({ state: "sound" });
+    expect(await verifyHour(task, { deep: isProved })).toMatchObject({ state: "sound" });
     return { rows: hours[0]?.part?.rows, quarantined: hours[0]?.quarantined };
   } finally {
     await components.close();
@@ -44,6 +53,11 @@ async function packed(name: string, bytes: Buffer) {
 }
 
 const PAD = "x".repeat(10_000);
+
+it("100,000 objects of one byte are as many pieces of quarantine", { timeout: 180_000 }, async () => {
+  const hour = { objects: 100_000, bytes: Buffer.from("7"), isProved: false };
+  expect(await packedHour("tiny", hour)).toEqual({ rows: 0, quarantined: 100_000 });
+});
 
 it("a line that is damaged where a range begins harms no other", async () => {
   const lines: string[] = [];
