@@ -77,11 +77,14 @@ export function* frameObject(
 
 const BLANK_BYTES_MAX = 1 << 20;
 
+/** Tab, newline, carriage return and space. */
+const BLANKS: ReadonlySet<number> = new Set([0x09, 0x0a, 0x0d, 0x20]);
+
 /** Whether the object that begins with these bytes is lines, so that it can be cut at any of its newlines. */
 export function beginsWithLines(bytes: Buffer): boolean {
-  let newline = bytes.indexOf(0x0a);
-  while (newline >= 0 && newline < BLANK_BYTES_MAX && bytes.toString("latin1", 0, newline).trim() === "")
-    newline = bytes.indexOf(0x0a, newline + 1);
+  let start = 0;
+  while (start < BLANK_BYTES_MAX && BLANKS.has(bytes[start] ?? 0)) start++;
+  const newline = bytes.indexOf(0x0a, start);
   if (newline < 0) return false;
   const object = new ObjectText(bytes.subarray(0, newline + 1));
   return lineEnd(object.text, object.skip(0)) >= 0 && firstLineIsWhole(object);

@@ -61,6 +61,8 @@ const OFFSET = "(?:Z|[+-](?:0[0-9]|1[0-3]):?[0-5][0-9])";
 const MEMBERS_MAX = 400;
 const DEPTH_MAX = 8;
 const VARIANTS_MAX = 8;
+/** A larger pattern takes seconds to compile, or cannot be; keys may be of any length. */
+const PATTERN_CHARS_MAX = 400_000;
 
 /** A line may end in blanks or a carriage return. */
 const LINE_END = String.raw`[ \t\r]*\n`;
@@ -83,7 +85,7 @@ export class Grammar {
     for (let i = 0; i < this.variants.length; i++) {
       const variant = this.variants[i] as RegExp;
       variant.lastIndex = start;
-      if (variant.test(text)) {
+      if (matches(variant, text)) {
         if (i > 0) this.prefer(i);
         return variant.lastIndex;
       }
@@ -104,12 +106,23 @@ export class Grammar {
   private addVariant(keys: readonly string[]): void {
     const members = keys.map((key) => [key, this.members.get(key) as string] as const);
     const pattern = objectPattern(members, PLAIN);
+    if (pattern.length > PATTERN_CHARS_MAX) return;
     this.variants.push(new RegExp(pattern + LINE_END, "y"));
   }
 
   private prefer(index: number): void {
     const [variant] = this.variants.splice(index, 1);
     this.variants.unshift(variant as RegExp);
+  }
+}
+
+/** A value of millions of escapes or elements is more than the matcher's stack holds: the exact way takes it. */
+function matches(pattern: RegExp, text: string): boolean {
+  try {
+    return pattern.test(text);
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
   }
 }
 
@@ -153,8 +166,13 @@ function memberPatterns(schema: Schema, zone: string): Map<string, string> {
 
 /** The engine names columns by key, so a key it could not name, or that means something here, goes the exact way. */
 function isPlainKey(key: string): boolean {
-  return key !== "" && fold(key) !== RESCUED_COLUMN && !/[\x00-\x1f]/.test(key);
+  return (
+    key !== "" && key.length <= KEY_CHARS_MAX && fold(key) !== RESCUED_COLUMN && !/[\x00-\x1f]/.test(key)
+  );
 }
+
+/** The compiler of patterns refuses a literal of tens of thousands of characters. */
+const KEY_CHARS_MAX = 1000;
 
 /** Undefined where values of this type always go the exact way. */
 function valuePattern(type: Type, zone: string, depth: number, notation: Notation): string | undefined {
@@ -224,26 +242,19 @@ function structPattern(fields: Field[], zone: string, depth: number, notation: N
   for (const field of fields) {
     const pattern = valuePattern(field.type, zone, depth + 1, notation);
     // A struct's reader names its members by key too; another spelling than the field's name is for the exact way.
-    if (pattern !== undefined && field.key === field.name) members.push([field.key, pattern]);
+    if (pattern !== undefined && field.key === field.name && field.key.length <= KEY_CHARS_MAX)
+      members.push([field.key, pattern]);
   }
   return objectPattern(members, notation);
 }
 
-/**
- * An object with these members in this order, each of them optional. Something must come first without a comma:
- * either member 1, or (where it is absent) member 2, and so on.
- */
+/** An object with these members in this order, each of them optional. A comma stands before all but the first. */
 function objectPattern(members: (readonly [string, string])[], notation: Notation): string {
-  const LEADERS_MAX = 4;
   const { quote, gap } = notation;
-  const written = members.map(([key, value]) => `${keyPattern(key, quote)}:${gap}${value}`);
-  const rest = (from: number) =>
-    written
-      .slice(from)
-      .map((member) => `(?:,${gap}${member})?`)
-      .join("");
-  const starts = written.slice(0, LEADERS_MAX).map((member, index) => member + rest(index + 1));
-  return starts.length === 0 ? String.raw`\{\}` : String.raw`\{(?:${starts.join("|")})?\}`;
+  const written = members.map(
+    ([key, value]) => String.raw`(?:(?:,${gap}|(?<=\{))${keyPattern(key, quote)}:${gap}${value})?`,
+  );
+  return String.raw`\{${written.join("")}\}`;
 }
 
 /** The key as JSON text, its UTF-8 bytes seen as Latin-1, escaped for a regular expression. */

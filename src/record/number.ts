@@ -15,18 +15,29 @@ export function isJsonNumber(text: string): boolean {
   return NUMBER.test(text);
 }
 
-/** Undefined where the text is no JSON number, or its exponent is beyond any column (so that no digits are made up). */
+/** Undefined where the text is no JSON number, or beyond any column by its exponent or its digits: none are made up. */
 export function parseDecimal(text: string): Decimal | undefined {
   const match = NUMBER.exec(text);
   if (!match) return undefined;
   const [, sign, whole = "", fraction = "", power] = match;
   const all = (whole + fraction).replace(/^0+/, "");
-  const significant = all.replace(/0+$/, "");
+  const significant = all.slice(0, endWithoutZeros(all));
   if (significant === "") return { digits: 0n, exponent: 0, precision: 0 };
+  if (significant.length > DIGITS_MAX) return undefined;
   const exponent = Number(power ?? 0) - fraction.length + (all.length - significant.length);
   if (!Number.isSafeInteger(exponent)) return undefined;
   const digits = BigInt(significant);
   return { digits: sign === "-" ? -digits : digits, exponent, precision: significant.length };
+}
+
+/** More significant digits than any column holds. */
+const DIGITS_MAX = 1000;
+
+/** A pattern would begin anew at every zero on the way. */
+function endWithoutZeros(digits: string): number {
+  let end = digits.length;
+  while (end > 0 && digits[end - 1] === "0") end--;
+  return end;
 }
 
 /** The integer that this number is, if it is one of at most `maxDigits` digits. */
