@@ -170,7 +170,9 @@ const runSchema = z
       .optional()
       .describe("Where batches are kept meanwhile; the system's temporary folder where absent"),
     batch: size().default("16MB").describe("Size of a batch; 64MB is better above some GB an hour"),
-    engineMemory: size().default("256MB").describe("DuckDB's memory_limit"),
+    engineMemory: size()
+      .default("256MB")
+      .describe("DuckDB's memory_limit; more for wide tables and long records"),
     spoolMax: size()
       .default("10GB")
       .describe("Raw bytes that hours in flight may have on the spool's disk together"),

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import { addHours, parseHour } from "../../src/hour.js";
@@ -22,10 +22,18 @@ function packed(name: string, bytes: Buffer) {
   return packedHour(name, { objects: 1, bytes, isProved: true });
 }
 
+interface HourOfObjects {
+  objects: number;
+  bytes: Buffer;
+  isProved: boolean;
+  /** Empty: they are inferred. */
+  columns?: string;
+}
+
 /** Packs so many objects of the same bytes. */
 async function packedHour(
   name: string,
-  { objects, bytes, isProved }: { objects: number; bytes: Buffer; isProved: boolean },
+  { objects, bytes, isProved, columns = "n:bigint,s:string" }: HourOfObjects,
 ) {
   const root = join(dir, name);
   const folder = join(root, "raw/2022/07/26/00");
@@ -35,7 +43,7 @@ async function packedHour(
     raw: "./raw/{yyyy}/{MM}/{dd}/{HH}/",
     tier1: "./lake/",
     table: "t",
-    columns: "n:bigint,s:string",
+    ...(columns !== "" && { columns }),
   };
   const components = openComponents(await loadSettings({ flags, cwd: root, env: {} }));
   try {
@@ -88,5 +96,49 @@ it("a line beyond the limit is quarantined, its neighbours are not", async () =>
   expect(await packed("record", Buffer.from(`{"n":0}\n${line}\n{"n":2}\n`))).toEqual({
     rows: 2,
     quarantined: 1,
+  });
+});
+
+describe("what is legal and strange is packed with what a run has by default", { timeout: 120_000 }, () => {
+  const members = (count: number, value: (i: number) => unknown) =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`member_number_${i}`, value(i)]));
+  const lines = (count: number, record: object) => `${JSON.stringify(record)}\n`.repeat(count);
+
+  it.each([
+    ["300 columns", 50, () => lines(50, members(300, String))],
+    [
+      "1,000 columns",
+      20,
+      () =>
+        lines(
+          20,
+          members(1000, (i) => i),
+        ),
+    ],
+    [
+      "structs of 3,000 fields in all",
+      20,
+      () =>
+        lines(
+          20,
+          members(100, () => members(30, String)),
+        ),
+    ],
+    ["a key of 40,000 characters", 2, () => `{"id":1}\n{"${"k".repeat(40_000)}":1}\n`],
+    ["a text of four million escapes", 1, () => `{"a":"${"\\n".repeat(4_000_000)}"}`],
+    ["an array of three million numbers", 1, () => `{"a":[${"1,".repeat(2_999_999)}1]}`],
+    ["a number of 400,000 digits", 2, () => `{"a":1}\n{"a":1${"0".repeat(400_000)}1}\n`],
+    ["a record of 60 MB", 1, () => `{"a":"${"x".repeat(60_000_000)}"}`],
+  ])("%s", async (name, rows, text) => {
+    const hour = { objects: 1, bytes: Buffer.from(text()), isProved: true, columns: "" };
+    expect(await packedHour(name, hour)).toEqual({ rows, quarantined: 0 });
+  });
+
+  it("a million blank lines before an object's lines", async () => {
+    const line = '{"n":1,"s":"after blank lines"}\n';
+    const count = Math.ceil(RANGE_BYTES / line.length);
+    const bytes = Buffer.from("\n".repeat(1_000_000) + line.repeat(count));
+    const hour = { objects: 1, bytes, isProved: false };
+    expect(await packedHour("blank", hour)).toEqual({ rows: count, quarantined: 0 });
   });
 });

@@ -1,7 +1,7 @@
 import { HourpackError, reasonOf } from "../../errors.js";
 import { Limiter } from "../../limiter.js";
 import { derivedFrom } from "../../record/grammar.js";
-import { type Column, RESCUED_COLUMN, type Schema } from "../../schema/types.js";
+import { type Column, RESCUED_COLUMN, type Schema, type Type } from "../../schema/types.js";
 import type { Engine, RowFiles, RowsDigest, WrittenRows } from "../engine.js";
 import { joinParquet } from "../parquet/join.js";
 import { type Database, openDatabase, sqlName, sqlString } from "./database.js";
@@ -23,20 +23,27 @@ export async function openDuckdb(settings: DuckdbSettings): Promise<Engine> {
     preserve_insertion_order: "false",
     threads: "1",
   });
-  return new Duckdb(database, new Limiter(settings.concurrency));
+  return new Duckdb(database, new Limiter(settings.concurrency), settings.memoryBytes);
 }
 
 class Duckdb implements Engine {
   private readonly database: Database;
   private readonly calls: Limiter;
+  /** As configured. */
+  private readonly memoryBytes: number;
+  /** The database's limit now. */
+  private limitBytes: number;
 
-  constructor(database: Database, calls: Limiter) {
+  constructor(database: Database, calls: Limiter, memoryBytes: number) {
     this.database = database;
     this.calls = calls;
+    this.memoryBytes = memoryBytes;
+    this.limitBytes = memoryBytes;
   }
 
-  writeRows(files: RowFiles, outPath: string): Promise<WrittenRows> {
+  async writeRows(files: RowFiles, outPath: string): Promise<WrittenRows> {
     const { columns } = files.schema;
+    await this.makeRoom(columns, files.maxLineBytes);
     const sources: string[] = [];
     if (files.accepted !== undefined) sources.push(acceptedSql(files, files.accepted));
     if (files.exact !== undefined) sources.push(exactSql(columns, files.exact, files.maxLineBytes));
@@ -51,6 +58,7 @@ class Duckdb implements Engine {
   ): Promise<WrittenRows> {
     const joined = await this.call(`join ${outPath}`, () => joinParquet(paths, outPath, metadata));
     if (joined) return { path: outPath, rows: joined.rows };
+    await this.makeRoom(columns);
     return this.copy(partsSql(paths, columns), outPath, metadata);
   }
 
@@ -60,6 +68,7 @@ class Duckdb implements Engine {
     const sql = `SELECT count(*)::VARCHAR AS n, coalesce(sum(h::HUGEINT), 0)::VARCHAR AS s,
       coalesce(sum(hash(h)::HUGEINT), 0)::VARCHAR AS t
       FROM (SELECT hash(${names}) AS h FROM (${partsSql(paths, columns)}))`;
+    await this.makeRoom(columns);
     const [row] = await this.call("hash rows", () => this.database.rows(sql));
     return { rows: Number(row?.n), digest: `${row?.s}-${row?.t}` };
   }
@@ -82,6 +91,20 @@ class Duckdb implements Engine {
     return { path: outPath, rows: Number(row?.Count) };
   }
 
+  /**
+   * DuckDB counts what it reserves: 1.5 MB for each leaf of a schema and call, most of which it never touches, and up to
+   * 64 times the longest line where that is one array. A limit that ordinary hours need would make these fail for good.
+   */
+  private async makeRoom(columns: readonly Column[], maxLineBytes = 0): Promise<void> {
+    const leaves = columns.reduce((sum, { type }) => sum + leavesOf(type), 0);
+    const wideBytes = Math.max(0, leaves - USUAL_LEAVES) * (2 << 20);
+    const longBytes = Math.max(0, maxLineBytes - USUAL_LINE_BYTES) * 70;
+    const neededBytes = this.memoryBytes + wideBytes + longBytes;
+    if (neededBytes <= this.limitBytes) return;
+    this.limitBytes = neededBytes;
+    await this.database.rows(`SET memory_limit = '${Math.ceil(neededBytes / (1 << 20))}MiB'`);
+  }
+
   /** Errors of disk and memory are `unavailable`; any other would be a statement or a line we should not have sent. */
   private async call<T>(doing: string, task: () => Promise<T>): Promise<T> {
     try {
@@ -96,6 +119,23 @@ class Duckdb implements Engine {
         hint: isResource ? "Give it more memory (--engine-memory) or disk (--spool-dir)." : undefined,
       });
     }
+  }
+}
+
+const USUAL_LEAVES = 64;
+const USUAL_LINE_BYTES = 1 << 20;
+
+/** Columns of Parquet that this type is written as. */
+function leavesOf(type: Type): number {
+  switch (type.kind) {
+    case "array":
+      return leavesOf(type.element);
+    case "map":
+      return 1 + leavesOf(type.value);
+    case "struct":
+      return type.fields.reduce((sum, field) => sum + leavesOf(field.type), 0);
+    default:
+      return 1;
   }
 }
 
