@@ -10,7 +10,6 @@ import {
   open,
   opendir,
   readdir,
-  realpath,
   rename,
   rm,
   stat,
@@ -20,6 +19,7 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import { HourpackError, reasonOf } from "../errors.js";
 import { compareUtf8 } from "../listing.js";
 import { withFileLock } from "../lock.js";
+import { isFolder, isMissing, realOf, syncFolder, writeWhole } from "./local-files.js";
 import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
 
 /** Names of files that are still being written: `.hourpack-tmp-<random>`. A crash may leave one; no listing shows them. */
@@ -121,16 +121,33 @@ export class LocalStore implements Store {
   async delete(key: string, options: { etag?: string } = {}): Promise<void> {
     const path = await this.pathOf(key);
     try {
-      if (options.etag !== undefined) {
-        const stats = await this.statOf(key);
-        if (stats && etagOf(stats) !== options.etag) throw this.changed(key, "ETag changed");
-      }
-      await unlink(path);
+      if (options.etag === undefined) await unlink(path);
+      else await this.deleteVersion(path, key, options.etag);
     } catch (error) {
       if (isMissing(error)) return;
       if (error instanceof HourpackError) throw error;
       throw this.failed(error, `delete ${path}`);
     }
+  }
+
+  /**
+   * Taken aside first, since between a look and a deletion the file could be replaced. What turns out to be another
+   * version goes back, unless a newer one has come meanwhile.
+   */
+  private async deleteVersion(path: string, key: string, etag: string): Promise<void> {
+    const found = await this.statOf(key);
+    if (!found) return;
+    if (etagOf(found) !== etag) throw this.changed(key, "ETag changed");
+    const aside = join(dirname(path), TEMPORARY + randomBytes(8).toString("hex"));
+    await rename(path, aside);
+    const isOther = etagOf(await lstat(aside, { bigint: true })) !== etag;
+    if (isOther) {
+      await link(aside, path).catch((error) => {
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      });
+    }
+    await unlink(aside);
+    if (isOther) throw this.changed(key, "ETag changed");
   }
 
   async honoursConditions(): Promise<boolean> {
@@ -193,7 +210,7 @@ export class LocalStore implements Store {
 
   /** Keys in UTF-8 order: a folder sorts as its name with a slash, since that is how its keys begin. */
   private async *keysUnder(folder: string, prefix: string): AsyncGenerator<string> {
-    for (const name of await this.namesOf(folder)) {
+    for (const name of await this.namesOf(folder, prefix)) {
       const key = folder + name;
       if (name.endsWith("/")) {
         if (key.startsWith(prefix) || prefix.startsWith(key)) yield* this.keysUnder(key, prefix);
@@ -204,13 +221,18 @@ export class LocalStore implements Store {
   }
 
   /** In UTF-8 order; folders with a slash. Read a few at a time: a million entries at once take hundreds of megabytes. */
-  private async namesOf(folder: string): Promise<string[]> {
+  private async namesOf(folder: string, prefix: string): Promise<string[]> {
     const path = await this.pathOf(folder);
     const names: string[] = [];
     try {
-      for await (const entry of await opendir(path, { bufferSize: 1024 }))
+      for await (const entry of await opendir(path, { bufferSize: 1024 })) {
+        const isWanted = `${folder}${entry.name}/`.startsWith(prefix);
+        if (isWanted && entry.isSymbolicLink() && (await isFolder(join(path, entry.name))))
+          throw this.skipped(join(path, entry.name), "this is a link to a folder, which is not followed");
         names.push(entry.isDirectory() ? `${entry.name}/` : entry.name);
+      }
     } catch (error) {
+      if (error instanceof HourpackError) throw error;
       if (isMissing(error)) return [];
       throw this.failed(error, `list ${path}`);
     }
@@ -232,6 +254,9 @@ export class LocalStore implements Store {
     const stats = await Promise.all(keys.map((key) => this.statOf(key)));
     return keys.flatMap((key, i) => {
       const found = stats[i];
+      // A name of other bytes than UTF-8 is read with this character in it, and no file has that name.
+      if (!found && key.includes("\uFFFD"))
+        throw this.skipped(join(this.root, key), "its name is not UTF-8, which a key is");
       return found?.isFile() ? [infoOf(key, found)] : [];
     });
   }
@@ -292,6 +317,14 @@ export class LocalStore implements Store {
     return path;
   }
 
+  /** Left out in silence, its records would be lost. */
+  private skipped(path: string, why: string): HourpackError {
+    return new HourpackError("invalid", `list ${path}: ${why}`, {
+      location: path,
+      hint: "Rename it, or move what it stands for to this place; or move it out of the hour's folder.",
+    });
+  }
+
   private escaped(key: string): HourpackError {
     return new HourpackError("invalid", `the key ${JSON.stringify(key)} leaves the directory ${this.root}`, {
       location: this.root,
@@ -334,10 +367,6 @@ function infoOf(key: string, stats: BigIntStats): ObjectInfo {
   return { key, sizeBytes: Number(stats.size), etag: etagOf(stats) };
 }
 
-function isMissing(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === "ENOENT";
-}
-
 function interrupted(signal: AbortSignal | undefined, doing: string): void {
   if (signal?.aborted)
     throw new HourpackError("interrupted", `${doing}: interrupted`, { cause: signal.reason });
@@ -345,47 +374,6 @@ function interrupted(signal: AbortSignal | undefined, doing: string): void {
 
 function isPlain(key: string): boolean {
   return !/(^|\/)\.\.?(\/|$)|^\/|\0/.test(key);
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => stats.isDirectory(),
-    () => false,
-  );
-}
-
-/** The path with links resolved; of one that is not there yet, the nearest folder above that is. */
-async function realOf(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch (error) {
-    if (!isMissing(error) || dirname(path) === path) throw error;
-    return join(await realOf(dirname(path)), path.slice(dirname(path).length + 1));
-  }
-}
-
-async function writeWhole(path: string, body: Uint8Array | { path: string }): Promise<void> {
-  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o666);
-  try {
-    if (body instanceof Uint8Array) await file.writeFile(body);
-    else {
-      const source = await open(body.path, "r");
-      for await (const chunk of source.createReadStream({ highWaterMark: 1 << 20 }))
-        await file.appendFile(chunk);
-    }
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 function hashOf(key: string): string {

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { rename, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compareUtf8 } from "../../src/listing.js";
 import { LocalStore } from "../../src/store/local.js";
@@ -239,6 +240,52 @@ describe("a directory keeps to its root", () => {
   it.each(["../x", "a/../../x", "a\0b", "link/secret", "./x", "alias"])("refuses %j", async (key) => {
     await expect(store.get(key)).rejects.toMatchObject({ kind: "invalid" });
     await expect(store.put(key, bytes("x"))).rejects.toMatchObject({ kind: "invalid" });
+  });
+
+  it("leaves nothing out in silence: no link to a folder, no name that is not UTF-8", async () => {
+    const folder = mkdtempSync(join(root, "odd-"));
+    const prefix = `${basename(folder)}/`;
+    writeFileSync(join(folder, "\uFFFD.json"), "a name like any other");
+    expect(await listAll(store, prefix)).toHaveLength(1);
+    symlinkSync(folder, join(folder, "again"));
+    await expect(listAll(store, prefix)).rejects.toMatchObject({
+      kind: "invalid",
+      message: expect.stringContaining("again: this is a link to a folder"),
+    });
+    rmSync(join(folder, "again"));
+    writeFileSync(Buffer.concat([Buffer.from(`${folder}/`), Buffer.from([0xff])]), "x");
+    await expect(listAll(store, prefix)).rejects.toMatchObject({
+      message: expect.stringContaining("not UTF-8"),
+    });
+  });
+
+  it("deletes the version that was asked for, and none that comes meanwhile", async () => {
+    const path = join(root, "k");
+    let deleted = 0;
+    for (let i = 0; i < 300; i++) {
+      writeFileSync(path, "old");
+      writeFileSync(join(root, "new"), "new");
+      const etag = (await store.head("k"))?.etag ?? "";
+      const replace = async () => {
+        // As many calls of the file system later as the deletion makes, more or less.
+        for (let call = 0; call < i % 15; call++) await stat(root);
+        await rename(join(root, "new"), path);
+      };
+      const [end] = await Promise.all([
+        store.delete("k", { etag }).then(
+          () => "deleted",
+          (error) => error.kind,
+        ),
+        replace(),
+      ]);
+      // Deleted, the old one is what went; or it was too late for that.
+      expect(["deleted", "conflict"]).toContain(end);
+      expect((await store.get("k")).toString()).toBe("new");
+      if (end === "deleted") deleted++;
+      rmSync(path);
+    }
+    expect(deleted).toBeGreaterThan(0);
+    expect((await listAll(store, "k")).concat(await listAll(store, "new"))).toEqual([]);
   });
 
   it("shows no file that is still being written", async () => {

@@ -1,0 +1,49 @@
+/** Calls of the file system that a directory store is made of. */
+import { constants } from "node:fs";
+import { open, realpath, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+
+export function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ENOENT";
+}
+
+export async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+}
+
+/** The path with links resolved; of one that is not there yet, the nearest folder above that is. */
+export async function realOf(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (!isMissing(error) || dirname(path) === path) throw error;
+    return join(await realOf(dirname(path)), path.slice(dirname(path).length + 1));
+  }
+}
+
+export async function writeWhole(path: string, body: Uint8Array | { path: string }): Promise<void> {
+  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o666);
+  try {
+    if (body instanceof Uint8Array) await file.writeFile(body);
+    else {
+      const source = await open(body.path, "r");
+      for await (const chunk of source.createReadStream({ highWaterMark: 1 << 20 }))
+        await file.appendFile(chunk);
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
