@@ -244,6 +244,7 @@ function spoolOptions(task: HourTask, fetched: Listing): SpoolOptions {
   return {
     gets: components.gets,
     getBytes: components.getBytes,
+    plainBytes: components.plainBytes,
     memory: components.batchMemory,
     gunzip: { maxRatio: GUNZIP_RATIO_MAX, maxBytes: GUNZIP_BYTES_MAX },
     signal,

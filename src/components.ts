@@ -19,6 +19,8 @@ export interface Components {
   /** GETs in flight, and the bytes they fetch, over all hours. */
   readonly gets: Limiter;
   readonly getBytes: Limiter;
+  /** Bytes of objects that are being gunzipped, over all hours. */
+  readonly plainBytes: Limiter;
   /** Raw bytes that the hours in flight may spool together. */
   readonly spoolBytes: Limiter;
   /** For the batches of all hours in flight. */
@@ -85,6 +87,7 @@ export function openComponents(settings: Settings, options: ComponentOptions = {
     ),
     gets: new Limiter(settings.s3.concurrency ?? GETS_MAX),
     getBytes: new Limiter(GET_BYTES_IN_FLIGHT),
+    plainBytes: new Limiter(PLAIN_BYTES_IN_FLIGHT),
     batchMemory: new BatchMemory(settings.run.batchBytes, BATCHES_IN_MEMORY + settings.run.hoursInFlight),
     spoolBytes: new Limiter(settings.run.spoolBytesMax),
     nowMs: options.nowMs ?? Date.now,
@@ -114,3 +117,6 @@ const BATCHES_IN_MEMORY = 2;
 
 /** Bytes of bodies in flight: 32 objects of 2 MB, or one of 64. */
 const GET_BYTES_IN_FLIGHT = 64 << 20;
+
+/** One large object, or many small ones. */
+const PLAIN_BYTES_IN_FLIGHT = 64 << 20;

@@ -11,6 +11,8 @@ export interface SpoolOptions {
   /** Shared by all hours in flight: how many GETs at a time, and how many bytes they may be fetching. */
   gets: Limiter;
   getBytes: Limiter;
+  /** Shared: the bytes of objects that are being gunzipped. */
+  plainBytes: Limiter;
   /** Shared, too: a batch waits for memory until the reader has released an earlier one. */
   memory: BatchMemory;
   gunzip: { maxRatio: number; maxBytes: number };
@@ -124,10 +126,25 @@ async function addWhole(
   options: SpoolOptions,
 ): Promise<void> {
   if (!isGzip(stored)) return queue.add(index, stored);
-  const plain = await gunzipWithin(stored, options.gunzip);
-  if ("damage" in plain) return queue.add(index, stored, { damage: plain.damage });
-  return queue.add(index, plain.bytes);
+  const add = async () => {
+    const plain = await gunzipWithin(stored, options.gunzip);
+    if ("damage" in plain) return queue.add(index, stored, { damage: plain.damage });
+    return queue.add(index, plain.bytes);
+  };
+  // What was gunzipped waits for room in a batch: the objects in flight may be small, and all of them large when opened.
+  return options.plainBytes.run(add, plainSizeOf(stored));
 }
+
+/**
+ * RFC 1952: a member ends with its size modulo 2^32. Several members (Firehose, log shippers) tell only of the last
+ * one, and a damaged file tells anything, so that it is taken for at least what JSON mostly comes to.
+ */
+function plainSizeOf(stored: Buffer): number {
+  const told = stored.length >= 4 ? stored.readUInt32LE(stored.length - 4) : 0;
+  return Math.max(told, stored.length * USUAL_RATIO);
+}
+
+const USUAL_RATIO = 10;
 
 /** A large object: lines range by range, cut at newlines; anything else as a whole, since it can be cut nowhere else. */
 async function fetchLarge(
