@@ -59,7 +59,7 @@ export class LocalCatalog implements Catalog {
   private async viewSql(table: TableSpec): Promise<string | undefined> {
     if (table.format === "json") return isS3(table.location) ? undefined : rawViewSql(table);
     const folder = isS3(table.location) ? this.copiesOf(table) : table.location;
-    const glob = `${folder.replace(/\/+$/, "")}/year=*/month=*/day=*/hour=*/*.parquet`;
+    const glob = `${literal(folder.replace(/\/+$/, ""))}/year=*/month=*/day=*/hour=*/*.parquet`;
     return partsViewSql(table, (await hasParts(folder)) ? glob : undefined);
   }
 
@@ -161,5 +161,10 @@ function partsViewSql(table: TableSpec, glob: string | undefined): string {
 
 /** The raw objects of a directory, line by line, as they are. */
 function rawViewSql(table: TableSpec): string {
-  return `SELECT filename, content FROM read_text(${sqlString(`${table.location}**`)})`;
+  return `SELECT filename, content FROM read_text(${sqlString(`${literal(table.location)}**`)})`;
+}
+
+/** A path as a pattern of DuckDB's that matches it alone. */
+function literal(path: string): string {
+  return path.replace(/[*?[]/g, "[$&]");
 }

@@ -37,7 +37,7 @@ export class Output {
 
   /** A line for people; left out with `--json`. */
   line(text = ""): void {
-    if (!this.json) this.stdout.write(`${text}\n`);
+    if (!this.json) this.stdout.write(`${withoutCredentials(text)}\n`);
   }
 
   /** A JSON line; left out without `--json`. */
@@ -52,7 +52,7 @@ export class Output {
 
   /** A remark beside the result. */
   note(text: string): void {
-    if (!this.json) this.stderr.write(`${text}\n`);
+    if (!this.json) this.stderr.write(`${withoutCredentials(text)}\n`);
   }
 
   /** Bytes of the result itself, such as records. Resolves when more may come. */

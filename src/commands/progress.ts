@@ -1,7 +1,7 @@
 /** What is told while a run goes on: bars on a terminal, plain lines elsewhere, JSON lines with --json. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { MultiBar, SingleBar } from "cli-progress";
-import { errorFields, type Fields, type Log } from "../log.js";
+import { errorFields, type Fields, type Log, withoutCredentials } from "../log.js";
 import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
 import { count, counted, duration, size } from "./figures.js";
 import type { Output } from "./output.js";
@@ -136,7 +136,7 @@ async function barProgress(output: Output, options: ProgressOptions): Promise<Pr
   const observe: Observer = (event) => {
     if (event.type === "dataset-started") hours = event.hours;
     const line = lineOf(event, hours, options);
-    if (line !== undefined) bars.log(`${line}\n`);
+    if (line !== undefined) bars.log(`${withoutCredentials(line)}\n`);
     switch (event.type) {
       case "dataset-started":
         if (range) bars.remove(range);

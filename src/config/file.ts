@@ -1,7 +1,16 @@
 /** Reads hourpack.yaml and remembers on which line each of its values stands. */
 import { readFileSync } from "node:fs";
-import { isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from "yaml";
-import { HourpackError } from "../errors.js";
+import {
+  type Document,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+} from "yaml";
+import { HourpackError, reasonOf } from "../errors.js";
 
 export type ConfigPath = readonly (string | number)[];
 
@@ -52,7 +61,7 @@ export function parseConfig(text: string, path: string): ConfigFile {
           : "Mend the YAML on that line; indentation with tabs and a missing space after a colon are common.",
     });
   }
-  const value: unknown = document.toJS();
+  const value = plainValue(document, path);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new HourpackError("invalid", "read the configuration: it is no map of settings", {
       location: `${path}:1`,
@@ -61,6 +70,19 @@ export function parseConfig(text: string, path: string): ConfigFile {
   }
   const lineOf = (at: ConfigPath) => lines.linePos(offsetOf(document.contents, at)).line;
   return { path, value: value as Record<string, unknown>, lineOf };
+}
+
+function plainValue(document: Document, path: string): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    // The library counts what aliases stand for, so that a few lines cannot come to gigabytes.
+    throw new HourpackError("invalid", `read the configuration: ${reasonOf(error)}`, {
+      location: `${path}:1`,
+      cause: error,
+      hint: "Use fewer aliases (*name), or write what they stand for.",
+    });
+  }
 }
 
 /** Walks as far as the path is there. */

@@ -1,4 +1,6 @@
-/** Which prefixes may not lie in one another: two tier 1s, or raw and tier 1. Pure. */
+/** Which prefixes may not lie in one another: two tier 1s, or raw and tier 1. */
+import { realpathSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { HourpackError } from "../errors.js";
 import { type Location, type RawTemplate, rawBasePrefix, uriOf } from "../layout.js";
 import type { ConfigPath } from "./file.js";
@@ -65,9 +67,19 @@ function isVariant(a: Dataset, b: Dataset): boolean {
   return a.name.includes("/") && a.name.split("/")[0] === b.name.split("/")[0];
 }
 
-/** `s3:bucket/a/b/` or `file:/a/b/`. */
+/** `s3:bucket/a/b/` or `file:/a/b/`; two names of one directory are one. */
 function fullPath({ scheme, root, prefix }: Location): string {
-  return `${scheme}:${root}/${prefix}`;
+  if (scheme === "s3") return `s3:${root}/${prefix}`;
+  return `file:${realPath(join(root, prefix)).replace(/\/?$/, "/")}`;
+}
+
+/** With links resolved, as far as it is there. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return dirname(path) === path ? path : join(realPath(dirname(path)), basename(path));
+  }
 }
 
 function areNested(a: string, b: string): boolean {

@@ -36,7 +36,13 @@ export function newColumns(unknown: Shape, schema: Schema): Column[] {
 
 function describe(column: Column): string {
   const from = column.derived ? ` from ${column.path.join(".")}` : "";
-  return `${hiveType(column.type)}${column.jsonString ? " (json: string)" : ""}${from}`;
+  const { type } = column;
+  const reading =
+    type.kind === "timestamp"
+      ? [type.epoch && `epoch: ${type.epoch}`, type.zone && `zone: ${type.zone}`]
+      : [];
+  const details = [column.jsonString && "json: string", ...reading].filter(Boolean);
+  return `${hiveType(type)}${details.length > 0 ? ` (${details.join(", ")})` : ""}${from}`;
 }
 
 function meaningOf({ type, path, derived, jsonString, envelope }: Column): string {

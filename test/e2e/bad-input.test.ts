@@ -132,6 +132,20 @@ describe("an S3 that cannot be used", () => {
     expect(end.stdout + end.stderr).not.toContain(secret);
   });
 
+  it("a password in the endpoint, which is not printed by any command", async () => {
+    const endpoint = `http://user:a-password-of-someone@127.0.0.1:${await freePort()}`;
+    const env = credentialsEnv(minio);
+    const end = await run(endpoint, bucket.name, bucket.name, env);
+    const places = ["--raw", `s3://${bucket.name}/raw/${TEMPLATE}`, "--tier1", `s3://${bucket.name}/lake/`];
+    const s3 = ["--s3-endpoint", endpoint, "--s3-force-path-style", "--s3-retry-budget", "1s"];
+    const doctor = await hourpack(["doctor", ...places, ...s3, "--table", "events"], { env });
+    for (const { code, stdout, stderr } of [end, doctor]) {
+      expect(code).toBe(10);
+      expect(stdout + stderr).toContain("127.0.0.1");
+      expect(stdout + stderr).not.toContain("a-password-of-someone");
+    }
+  });
+
   it("no credentials at all", async () => {
     const end = await run(minio.endpoint, bucket.name, bucket.name, { AWS_REGION: "us-east-1" });
     expectOneError(end, 10, /credentials/i, /AWS_ACCESS_KEY_ID|credentials/);

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -411,9 +411,30 @@ describe("a bad configuration", () => {
     expect(error.hint).toMatch(/\(2 more after this one\.\)$/);
   });
 
+  it("is one whose aliases come to more than anybody meant", async () => {
+    const bomb = ["a: &a [x, x, x, x, x, x, x, x, x, x]"];
+    for (const [from, to] of ["ab", "bc", "cd", "de", "ef", "fg"])
+      bomb.push(`${to}: &${to} [${Array(10).fill(`*${from}`).join(", ")}]`);
+    const error = await failure(load(`${bomb.join("\n")}\n${EVENTS}`));
+    expect(error).toMatchObject({ kind: "invalid", hint: expect.stringContaining("aliases") });
+  });
+
   it("is one that is named and not there", async () => {
     const error = await failure(bare({ file: "nowhere.yaml" }));
     expect(error).toMatchObject({ location: "nowhere.yaml", message: expect.stringMatching(/no such file/) });
+  });
+});
+
+describe("directories that have two names", () => {
+  it("are one: tier 1 is not let into raw by a link", async () => {
+    mkdirSync(join(dir, "raw"));
+    symlinkSync(join(dir, "raw"), join(dir, "also"));
+    const flags = {
+      raw: join(dir, "raw/{yyyy}/{MM}/{dd}/{HH}/"),
+      tier1: join(dir, "also/lake/"),
+      table: "t",
+    };
+    expect((await failure(bare({ flags }))).message).toMatch(/in one another/);
   });
 });
 
