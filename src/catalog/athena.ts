@@ -1,12 +1,14 @@
 /** The catalog by Athena's DDL, for accounts that let one query but not call Glue. */
+import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
-import type { AthenaClient } from "@aws-sdk/client-athena";
+import type { AthenaClient, QueryExecutionStatus } from "@aws-sdk/client-athena";
 import type { CatalogSettings } from "../config/settings.js";
-import { HourpackError } from "../errors.js";
+import { HourpackError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { partitionValues } from "../layout.js";
 import { PARTITION_KEYS } from "../schema/types.js";
-import { awsError } from "./aws-errors.js";
+import { AwsCalls, type CallOptions, clientOptions } from "./aws-calls.js";
+import { notYet } from "./aws-errors.js";
 import type { Catalog, PartitionSync, TableSpec } from "./catalog.js";
 import {
   addColumns,
@@ -22,28 +24,27 @@ type AthenaSettings = Extract<CatalogSettings, { type: "athena" }>;
 
 export async function openAthena(settings: AthenaSettings): Promise<Catalog> {
   const sdk = await import("@aws-sdk/client-athena");
-  const client = new sdk.AthenaClient({
-    ...(settings.endpoint ? { endpoint: settings.endpoint } : {}),
-    ...(settings.region ? { region: settings.region } : {}),
-    retryMode: "adaptive",
-    maxAttempts: 8,
-  });
-  return new Athena(settings, sdk, client);
+  return new Athena(settings, sdk, new sdk.AthenaClient(clientOptions(settings)));
 }
 
 const POLL_FIRST_MS = 100;
 const POLL_MAX_MS = 2000;
+/** For the stopping of a statement, whose own time is up. */
+const STOP_MS = 10_000;
 
 class Athena implements Catalog {
   readonly kind = "athena";
   private readonly settings: AthenaSettings;
   private readonly sdk: Sdk;
   private readonly client: AthenaClient;
+  private readonly calls: AwsCalls;
+  private readonly stops = new AwsCalls("Athena", STOP_MS);
 
   constructor(settings: AthenaSettings, sdk: Sdk, client: AthenaClient) {
     this.settings = settings;
     this.sdk = sdk;
     this.client = client;
+    this.calls = new AwsCalls("Athena", settings.timeoutMs);
   }
 
   async ensureTable(table: TableSpec, options: { signal?: AbortSignal } = {}): Promise<boolean> {
@@ -113,76 +114,94 @@ class Athena implements Catalog {
     return new Set(rows.map((row) => row.map((value) => String(Number(value))).join("/")));
   }
 
-  /** Runs a statement to its end and returns its rows, the heading left out. */
+  /**
+   * Runs a statement to its end and returns its rows, the heading left out. One that Athena itself says may be run
+   * again is, within the same time: every statement of ours may.
+   */
   private async query(sql: string, database: string, signal: AbortSignal | undefined): Promise<string[][]> {
     const doing = `Athena: ${sql.split("\n")[0]?.slice(0, 120)}`;
-    try {
-      const started = await this.client.send(
-        new this.sdk.StartQueryExecutionCommand({
-          QueryString: sql,
-          WorkGroup: this.settings.workgroup,
-          QueryExecutionContext: {
-            Catalog: this.settings.catalogName,
-            ...(database ? { Database: database } : {}),
-          },
-          ...(this.settings.output ? { ResultConfiguration: { OutputLocation: this.settings.output } } : {}),
-        }),
-        { abortSignal: signal },
+    const options = { signal, deadlineMs: Date.now() + this.settings.timeoutMs };
+    return this.calls.call(doing, options, async () => {
+      const id = await this.start(sql, database, doing, options);
+      await this.waitFor(id, doing, options);
+      return this.results(id, /^SELECT/.test(sql), doing, options);
+    });
+  }
+
+  private async start(sql: string, database: string, doing: string, options: CallOptions): Promise<string> {
+    const input = {
+      QueryString: sql,
+      // A repeated call whose first answer was lost starts no second statement.
+      ClientRequestToken: randomUUID(),
+      WorkGroup: this.settings.workgroup,
+      QueryExecutionContext: {
+        Catalog: this.settings.catalogName,
+        ...(database ? { Database: database } : {}),
+      },
+      ...(this.settings.output ? { ResultConfiguration: { OutputLocation: this.settings.output } } : {}),
+    };
+    const started = await this.calls.call(doing, options, (abortSignal) =>
+      this.client.send(new this.sdk.StartQueryExecutionCommand(input), { abortSignal }),
+    );
+    return started.QueryExecutionId as string;
+  }
+
+  /** Waits for the statement's end. One that does not come to it in time, or cannot be followed, is stopped. */
+  private async waitFor(id: string, doing: string, options: CallOptions): Promise<void> {
+    const status = await this.follow(id, doing, options).catch(async (error: HourpackError) => {
+      throw await this.stopped(id, error);
+    });
+    const { State = "", StateChangeReason, AthenaError } = status;
+    if (State === "SUCCEEDED") return;
+    const reason = `${State.toLowerCase()} (${StateChangeReason ?? AthenaError?.ErrorMessage ?? "no reason given"})`;
+    if (AthenaError?.Retryable) throw notYet(`error type ${AthenaError.ErrorType}`, reason);
+    throw new HourpackError("unavailable", `${doing}: ${reason}`, {
+      stage: "register",
+      hint: `Look at the statement ${id} in the workgroup ${this.settings.workgroup}; the next run tries again.`,
+    });
+  }
+
+  /** Polls until the statement has ended, one way or another. */
+  private async follow(id: string, doing: string, options: CallOptions): Promise<QueryExecutionStatus> {
+    const { signal, deadlineMs = 0 } = options;
+    for (let pauseMs = POLL_FIRST_MS; ; pauseMs = Math.min(pauseMs * 1.5, POLL_MAX_MS)) {
+      const got = await this.calls.call(doing, options, (abortSignal) =>
+        this.client.send(new this.sdk.GetQueryExecutionCommand({ QueryExecutionId: id }), { abortSignal }),
       );
-      const id = started.QueryExecutionId as string;
-      await this.waitFor(id, doing, signal);
-      return await this.results(id, /^SELECT/.test(sql), signal);
-    } catch (error) {
-      throw awsError(error, doing, "Athena", signal);
+      const status = got.QueryExecution?.Status ?? {};
+      if (/^(SUCCEEDED|FAILED|CANCELLED)$/.test(status.State ?? "")) return status;
+      const leftMs = deadlineMs - Date.now();
+      if (leftMs <= 0) throw this.calls.late(doing);
+      await setTimeout(Math.min(pauseMs, leftMs), undefined, { signal }).catch(() => {});
     }
   }
 
-  /** Polls until the statement ends; one that does not in time, or is interrupted, is stopped. */
-  private async waitFor(id: string, doing: string, signal: AbortSignal | undefined): Promise<void> {
-    const deadlineMs = Date.now() + this.settings.timeoutMs;
-    for (let pauseMs = POLL_FIRST_MS; ; pauseMs = Math.min(pauseMs * 1.5, POLL_MAX_MS)) {
-      const got = await this.client.send(new this.sdk.GetQueryExecutionCommand({ QueryExecutionId: id }));
-      const { State, StateChangeReason } = got.QueryExecution?.Status ?? {};
-      if (State === "SUCCEEDED") return;
-      if (State === "FAILED" || State === "CANCELLED") {
-        throw new HourpackError(
-          "unavailable",
-          `${doing}: ${State.toLowerCase()} (${StateChangeReason ?? "no reason given"})`,
-          {
-            stage: "register",
-            hint: `Look at the statement ${id} in the workgroup ${this.settings.workgroup}; the next run tries again.`,
-          },
-        );
-      }
-      if (signal?.aborted || Date.now() > deadlineMs) {
-        await this.client
-          .send(new this.sdk.StopQueryExecutionCommand({ QueryExecutionId: id }))
-          .catch(() => {});
-        if (signal?.aborted) throw new HourpackError("interrupted", `${doing}: interrupted`);
-        throw new HourpackError(
-          "unavailable",
-          `${doing}: not done within ${this.settings.timeoutMs / 1000} s, stopped`,
-          {
-            stage: "register",
-            hint: "Raise catalog.timeout, or look for queued statements in the workgroup.",
-          },
-        );
-      }
-      await setTimeout(pauseMs);
-    }
+  /** Nobody waits for the statement any longer. The error then says what became of it. */
+  private async stopped(id: string, error: HourpackError): Promise<HourpackError> {
+    const { kind, message, stage, hint, cause } = error;
+    const outcome = await this.stops
+      .call("it was not stopped", {}, (abortSignal) =>
+        this.client.send(new this.sdk.StopQueryExecutionCommand({ QueryExecutionId: id }), { abortSignal }),
+      )
+      .then(
+        () => `the statement ${id} was stopped`,
+        (failure: unknown) => `the statement ${id} may go on: ${reasonOf(failure)}`,
+      );
+    return new HourpackError(kind, `${message}; ${outcome}`, { stage, hint, cause });
   }
 
   private async results(
     id: string,
     hasHeading: boolean,
-    signal: AbortSignal | undefined,
+    doing: string,
+    options: CallOptions,
   ): Promise<string[][]> {
     const rows: string[][] = [];
     let token: string | undefined;
     do {
-      const page = await this.client.send(
-        new this.sdk.GetQueryResultsCommand({ QueryExecutionId: id, NextToken: token }),
-        { abortSignal: signal },
+      const input = { QueryExecutionId: id, NextToken: token };
+      const page = await this.calls.call(doing, options, (abortSignal) =>
+        this.client.send(new this.sdk.GetQueryResultsCommand(input), { abortSignal }),
       );
       for (const row of page.ResultSet?.Rows ?? [])
         rows.push((row.Data ?? []).map((cell) => cell.VarCharValue ?? ""));

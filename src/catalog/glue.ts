@@ -1,5 +1,6 @@
 /** The Glue Data Catalog. */
 import type {
+  ErrorDetail,
   GetTableCommandOutput,
   GlueClient,
   Partition,
@@ -13,7 +14,8 @@ import { type Hour, partsOf } from "../hour.js";
 import { partitionValues } from "../layout.js";
 import { hiveType } from "../schema/hive.js";
 import { PARTITION_KEYS } from "../schema/types.js";
-import { awsError } from "./aws-errors.js";
+import { AwsCalls, type CallOptions, clientOptions } from "./aws-calls.js";
+import { isPassingCode, notYet } from "./aws-errors.js";
 import type { Catalog, PartitionSync, TableSpec } from "./catalog.js";
 import { storageFormat, tableProperties } from "./ddl.js";
 
@@ -24,16 +26,14 @@ type GlueTable = NonNullable<GetTableCommandOutput["Table"]>;
 /** Limits of the API: Glue web API reference, BatchGetPartition, BatchCreatePartition, BatchDeletePartition. */
 const LOOKUPS_MAX = 1000;
 const CREATIONS_MAX = 100;
+/** Looks at a table that others change between each look and the write. */
+const LOOKS_MAX = 10;
+
+type Options = { signal?: AbortSignal };
 
 export async function openGlue(settings: GlueSettings): Promise<Catalog> {
   const sdk = await import("@aws-sdk/client-glue");
-  const client = new sdk.GlueClient({
-    ...(settings.endpoint ? { endpoint: settings.endpoint } : {}),
-    ...(settings.region ? { region: settings.region } : {}),
-    retryMode: "adaptive",
-    maxAttempts: 8,
-  });
-  return new Glue(settings, sdk, client);
+  return new Glue(settings, sdk, new sdk.GlueClient(clientOptions(settings)));
 }
 
 class Glue implements Catalog {
@@ -41,41 +41,47 @@ class Glue implements Catalog {
   private readonly settings: GlueSettings;
   private readonly sdk: Sdk;
   private readonly client: GlueClient;
+  private readonly calls: AwsCalls;
   private readonly databases = new Set<string>();
 
   constructor(settings: GlueSettings, sdk: Sdk, client: GlueClient) {
     this.settings = settings;
     this.sdk = sdk;
     this.client = client;
+    this.calls = new AwsCalls("Glue", settings.timeoutMs);
   }
 
-  async ensureTable(table: TableSpec, options: { signal?: AbortSignal } = {}): Promise<boolean> {
-    const { signal } = options;
-    const found = await this.table(table, signal);
-    if (found) return this.bringInStep(table, found, signal);
-    await this.ensureDatabase(table.database, signal);
-    const input = { ...this.id(), DatabaseName: table.database, TableInput: tableInput(table, undefined) };
-    await this.call(`create table ${table.database}.${table.name}`, signal, (abortSignal) =>
-      this.client.send(new this.sdk.CreateTableCommand(input), { abortSignal }),
-    ).catch(ignoring("AlreadyExistsException"));
-    return true;
+  async ensureTable(table: TableSpec, options: Options = {}): Promise<boolean> {
+    for (let look = 1; ; look++) {
+      const found = await this.table(table, options);
+      try {
+        return found ? await this.bringInStep(table, found, options) : await this.createTable(table, options);
+      } catch (error) {
+        // Another worker was faster: its columns may be others than ours, and are looked at like any.
+        const isRaced = /^(AlreadyExists|ConcurrentModification)Exception$/.test(nameOf(error));
+        if (!isRaced || look === LOOKS_MAX) throw error;
+      }
+    }
   }
 
-  async syncPartitions(
-    table: TableSpec,
-    hours: Hour[],
-    options: { signal?: AbortSignal } = {},
-  ): Promise<PartitionSync> {
+  async syncPartitions(table: TableSpec, hours: Hour[], options: Options = {}): Promise<PartitionSync> {
     const sync: PartitionSync = { added: 0, corrected: 0, unchanged: 0, notes: [] };
-    const found = await this.partitions(table, hours, options.signal);
+    const found = await this.partitions(table, hours, options);
     const missing: Hour[] = [];
     for (const hour of hours) {
       const partitions = found.get(hour) ?? [];
       if (partitions.length === 0) missing.push(hour);
-      else await this.compare(table, hour, partitions, sync, options.signal);
+      else await this.compare(table, hour, partitions, sync, options);
     }
+    const refused: Refused[] = [];
     for (let from = 0; from < missing.length; from += CREATIONS_MAX) {
-      await this.create(table, missing.slice(from, from + CREATIONS_MAX), sync, options.signal);
+      refused.push(...(await this.create(table, missing.slice(from, from + CREATIONS_MAX), sync, options)));
+    }
+    // One that is refused for good is no reason to leave the others out.
+    const [first] = refused;
+    if (first) {
+      const doing = `create partitions of ${table.name}: ${refused.length} of ${hours.length} refused, ${first.values.join("/")} first`;
+      throw failed(doing, first.detail);
     }
     return sync;
   }
@@ -84,16 +90,28 @@ class Glue implements Catalog {
     this.client.destroy();
   }
 
-  private async table(table: TableSpec, signal?: AbortSignal): Promise<GlueTable | undefined> {
+  private async table(table: TableSpec, options: Options): Promise<GlueTable | undefined> {
     const input = { ...this.id(), DatabaseName: table.database, Name: table.name };
-    const got = await this.call(`look up table ${table.database}.${table.name}`, signal, (abortSignal) =>
-      this.client.send(new this.sdk.GetTableCommand(input), { abortSignal }),
-    ).catch(ignoring("EntityNotFoundException"));
+    const doing = `look up table ${table.database}.${table.name}`;
+    const got = await this.calls
+      .call(doing, options, (abortSignal) =>
+        this.client.send(new this.sdk.GetTableCommand(input), { abortSignal }),
+      )
+      .catch(ignoring("EntityNotFoundException"));
     return got?.Table;
   }
 
+  private async createTable(table: TableSpec, options: Options): Promise<true> {
+    await this.ensureDatabase(table.database, options);
+    const input = { ...this.id(), DatabaseName: table.database, TableInput: tableInput(table, undefined) };
+    await this.calls.call(`create table ${table.database}.${table.name}`, options, (abortSignal) =>
+      this.client.send(new this.sdk.CreateTableCommand(input), { abortSignal }),
+    );
+    return true;
+  }
+
   /** Columns are only ever appended, properties of others are left alone. A table elsewhere is not taken over. */
-  private async bringInStep(table: TableSpec, found: GlueTable, signal?: AbortSignal): Promise<boolean> {
+  private async bringInStep(table: TableSpec, found: GlueTable, options: Options): Promise<boolean> {
     const location = found.StorageDescriptor?.Location ?? "";
     if (withoutSlash(location) !== withoutSlash(table.location)) {
       throw new HourpackError(
@@ -112,19 +130,29 @@ class Glue implements Catalog {
       ([key, value]) => found.Parameters?.[key] !== value,
     );
     if (missing.length === 0 && differing.length === 0) return false;
-    const input = { ...this.id(), DatabaseName: table.database, TableInput: tableInput(table, found) };
-    await this.call(`update table ${table.database}.${table.name}`, signal, (abortSignal) =>
+    const input = {
+      ...this.id(),
+      DatabaseName: table.database,
+      TableInput: tableInput(table, found),
+      // An update replaces all columns: without this, those that another worker has just added would be gone.
+      VersionId: found.VersionId,
+    };
+    const doing = `update table ${table.database}.${table.name}`;
+    const once: CallOptions = { ...options, final: "ConcurrentModificationException" };
+    await this.calls.call(doing, once, (abortSignal) =>
       this.client.send(new this.sdk.UpdateTableCommand(input), { abortSignal }),
     );
     return true;
   }
 
-  private async ensureDatabase(name: string, signal?: AbortSignal): Promise<void> {
+  private async ensureDatabase(name: string, options: Options): Promise<void> {
     if (this.databases.has(name)) return;
     const input = { ...this.id(), DatabaseInput: { Name: name } };
-    await this.call(`create database ${name}`, signal, (abortSignal) =>
-      this.client.send(new this.sdk.CreateDatabaseCommand(input), { abortSignal }),
-    ).catch(ignoring("AlreadyExistsException"));
+    await this.calls
+      .call(`create database ${name}`, options, (abortSignal) =>
+        this.client.send(new this.sdk.CreateDatabaseCommand(input), { abortSignal }),
+      )
+      .catch(ignoring("AlreadyExistsException"));
     this.databases.add(name);
   }
 
@@ -132,17 +160,23 @@ class Glue implements Catalog {
   private async partitions(
     table: TableSpec,
     hours: Hour[],
-    signal?: AbortSignal,
+    options: Options,
   ): Promise<Map<Hour, Partition[]>> {
     const hourOf = new Map<string, Hour>();
     for (const hour of hours) for (const values of spellings(hour)) hourOf.set(values.join("/"), hour);
     const found = new Map<Hour, Partition[]>();
     let wanted: PartitionValueList[] = [...hourOf.keys()].map((values) => ({ Values: values.split("/") }));
+    const doing = `look up partitions of ${table.name}`;
     while (wanted.length > 0) {
-      const input = { ...this.target(table), PartitionsToGet: wanted.slice(0, LOOKUPS_MAX) };
-      const got = await this.call(`look up partitions of ${table.name}`, signal, (abortSignal) =>
-        this.client.send(new this.sdk.BatchGetPartitionCommand(input), { abortSignal }),
-      );
+      const PartitionsToGet = wanted.slice(0, LOOKUPS_MAX);
+      const input = { ...this.target(table), PartitionsToGet };
+      const got = await this.calls.call(doing, options, async (abortSignal) => {
+        const answer = await this.client.send(new this.sdk.BatchGetPartitionCommand(input), { abortSignal });
+        // Some left over is an answer that grew too long; all of them is a service that is too busy.
+        const isNone = answer.UnprocessedKeys?.length === PartitionsToGet.length;
+        if (isNone) throw notYet("UnprocessedKeys", "none was looked up");
+        return answer;
+      });
       for (const partition of got.Partitions ?? []) {
         const hour = hourOf.get((partition.Values ?? []).join("/"));
         if (hour) found.set(hour, [...(found.get(hour) ?? []), partition]);
@@ -157,7 +191,7 @@ class Glue implements Catalog {
     hour: Hour,
     partitions: Partition[],
     sync: PartitionSync,
-    signal?: AbortSignal,
+    options: Options,
   ): Promise<void> {
     const ours = partitionValues(hour).join("/");
     let kept = partitions[0] as Partition;
@@ -165,12 +199,7 @@ class Glue implements Catalog {
     if (partitions.length > 1) {
       // Both spellings would double the hour's rows. The other one is somebody else's: ours goes.
       kept = partitions.find((partition) => partition.Values?.join("/") !== ours) ?? kept;
-      const input = { ...this.target(table), PartitionsToDelete: [{ Values: ours.split("/") }] };
-      const deleted = await this.call(`remove a doubled partition of ${table.name}`, signal, (abortSignal) =>
-        this.client.send(new this.sdk.BatchDeletePartitionCommand(input), { abortSignal }),
-      );
-      const [problem] = deleted.Errors ?? [];
-      if (problem) throw this.failed(`remove a doubled partition of ${table.name}`, problem.ErrorDetail);
+      await this.remove(table, ours.split("/"), options);
       sync.notes.push(
         `${hour} was registered as ${kept.Values?.join("/")} and as ${ours}: the second was removed`,
       );
@@ -184,7 +213,8 @@ class Glue implements Catalog {
         PartitionValueList: values,
         PartitionInput: partitionInput(table, hour, values),
       };
-      await this.call(`correct partition ${values.join("/")} of ${table.name}`, signal, (abortSignal) =>
+      const doing = `correct partition ${values.join("/")} of ${table.name}`;
+      await this.calls.call(doing, options, (abortSignal) =>
         this.client.send(new this.sdk.UpdatePartitionCommand(input), { abortSignal }),
       );
       sync.notes.push(`${hour} was registered at ${location}: corrected`);
@@ -194,33 +224,59 @@ class Glue implements Catalog {
     else sync.unchanged++;
   }
 
+  private async remove(table: TableSpec, values: string[], options: Options): Promise<void> {
+    const doing = `remove a doubled partition of ${table.name}`;
+    const input = { ...this.target(table), PartitionsToDelete: [{ Values: values }] };
+    await this.calls.call(doing, options, async (abortSignal) => {
+      const deleted = await this.client.send(new this.sdk.BatchDeletePartitionCommand(input), {
+        abortSignal,
+      });
+      const { ErrorCode, ErrorMessage } = deleted.Errors?.[0]?.ErrorDetail ?? {};
+      // Another worker has removed it.
+      if (ErrorCode === undefined || ErrorCode === "EntityNotFoundException") return;
+      if (isPassingCode(ErrorCode)) throw notYet(ErrorCode, ErrorMessage ?? "failed");
+      throw failed(doing, { ErrorCode, ErrorMessage });
+    });
+  }
+
+  /** Returns what was refused for good. Entries that may pass are sent again, and only those. */
   private async create(
     table: TableSpec,
     hours: Hour[],
     sync: PartitionSync,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    const doing = `create partitions of ${table.name}`;
-    const input = {
-      ...this.target(table),
-      PartitionInputList: hours.map((hour) => partitionInput(table, hour, partitionValues(hour))),
-    };
-    const created = await this.call(doing, signal, (abortSignal) =>
-      this.client.send(new this.sdk.BatchCreatePartitionCommand(input), { abortSignal }),
-    );
+    options: Options,
+  ): Promise<Refused[]> {
+    const hourOf = new Map(hours.map((hour) => [partitionValues(hour).join("/"), hour]));
+    let wanted = hours;
     const raced: Hour[] = [];
-    for (const { PartitionValues = [], ErrorDetail } of created.Errors ?? []) {
-      const hour = hours.find(
-        (candidate) => partitionValues(candidate).join("/") === PartitionValues.join("/"),
-      );
-      if (ErrorDetail?.ErrorCode !== "AlreadyExistsException" || !hour) throw this.failed(doing, ErrorDetail);
-      raced.push(hour);
-    }
-    sync.added += hours.length - raced.length;
-    if (raced.length === 0) return;
+    const refused: Refused[] = [];
+    await this.calls.call(`create partitions of ${table.name}`, options, async (abortSignal) => {
+      const inputs = wanted.map((hour) => partitionInput(table, hour, partitionValues(hour)));
+      const input = { ...this.target(table), PartitionInputList: inputs };
+      const created = await this.client.send(new this.sdk.BatchCreatePartitionCommand(input), {
+        abortSignal,
+      });
+      const again: Hour[] = [];
+      let passing: ErrorDetail = {};
+      for (const { PartitionValues: values = [], ErrorDetail: detail = {} } of created.Errors ?? []) {
+        const hour = hourOf.get(values.join("/"));
+        if (hour && detail.ErrorCode === "AlreadyExistsException") raced.push(hour);
+        else if (hour && isPassingCode(detail.ErrorCode)) {
+          again.push(hour);
+          passing = detail;
+        } else refused.push({ values, detail });
+      }
+      sync.added += wanted.length - (created.Errors?.length ?? 0);
+      wanted = again;
+      if (again.length === 0) return;
+      const { ErrorCode = "", ErrorMessage = "failed" } = passing;
+      throw notYet(ErrorCode, `${again.length} of ${hours.length}: ${ErrorMessage}`);
+    });
+    if (raced.length === 0) return refused;
     // Another worker was faster: what it registered is looked at like any other.
-    const found = await this.partitions(table, raced, signal);
-    for (const [hour, partitions] of found) await this.compare(table, hour, partitions, sync, signal);
+    const found = await this.partitions(table, raced, options);
+    for (const [hour, partitions] of found) await this.compare(table, hour, partitions, sync, options);
+    return refused;
   }
 
   private id() {
@@ -230,38 +286,30 @@ class Glue implements Catalog {
   private target(table: TableSpec) {
     return { ...this.id(), DatabaseName: table.database, TableName: table.name };
   }
+}
 
-  private failed(
-    doing: string,
-    detail: { ErrorCode?: string; ErrorMessage?: string } | undefined,
-  ): HourpackError {
-    return new HourpackError(
-      "unavailable",
-      `${doing}: ${detail?.ErrorMessage ?? "failed"} (${detail?.ErrorCode ?? "?"})`,
-      {
-        stage: "register",
-        hint: "The next run compares and registers again.",
-      },
-    );
-  }
+/** An entry of a batch that another try would not help. */
+interface Refused {
+  values: string[];
+  detail: ErrorDetail;
+}
 
-  private async call<T>(
-    doing: string,
-    signal: AbortSignal | undefined,
-    task: (signal: AbortSignal | undefined) => Promise<T>,
-  ): Promise<T> {
-    try {
-      return await task(signal);
-    } catch (error) {
-      throw awsError(error, doing, "Glue", signal);
-    }
-  }
+function failed(doing: string, { ErrorCode = "?", ErrorMessage = "failed" }: ErrorDetail): HourpackError {
+  return new HourpackError("unavailable", `${doing}: ${ErrorMessage} (${ErrorCode})`, {
+    stage: "register",
+    hint: "The next run compares and registers again.",
+  });
+}
+
+/** The refusal's name as AWS gave it; empty for what is none. */
+function nameOf(error: unknown): string {
+  return error instanceof HourpackError ? ((error.cause as Error | undefined)?.name ?? "") : "";
 }
 
 /** Takes one named refusal for an answer. */
 function ignoring(name: string) {
   return (error: unknown): undefined => {
-    if (error instanceof HourpackError && (error.cause as Error | undefined)?.name === name) return undefined;
+    if (nameOf(error) === name) return undefined;
     throw error;
   };
 }

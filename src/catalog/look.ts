@@ -7,6 +7,7 @@ import { setTimeout } from "node:timers/promises";
 import type { CatalogSettings } from "../config/settings.js";
 import { openDatabase, sqlString } from "../engine/duckdb/database.js";
 import { HourpackError, reasonOf } from "../errors.js";
+import { clientOptions } from "./aws-calls.js";
 import { awsError } from "./aws-errors.js";
 
 export interface KnownTable {
@@ -150,6 +151,7 @@ function refused(doing: string, why: string): HourpackError {
   });
 }
 
-function clientOf({ endpoint, region }: { endpoint?: string; region?: string }) {
-  return { ...(endpoint ? { endpoint } : {}), ...(region ? { region } : {}), maxAttempts: 3 };
+/** A look is one call, and is repeated by whoever looks: the SDK's own few tries are enough. */
+function clientOf(settings: { endpoint?: string; region?: string }) {
+  return { ...clientOptions(settings), maxAttempts: 3 };
 }

@@ -76,7 +76,6 @@ function resolveCatalog(config: Config, s3: S3Settings, context: ResolveContext)
       return { ...catalog, path: resolve(context.baseOf(path), catalog.path) };
     }
     case "glue":
-      return { ...catalog, region: catalog.region ?? s3.region };
     case "athena": {
       const { timeout, ...rest } = catalog;
       return { ...rest, region: catalog.region ?? s3.region, timeoutMs: parseDurationMs(timeout) };

@@ -112,6 +112,7 @@ const aws = {
     .url({ protocol: /^https?$/ })
     .optional()
     .describe("A Glue or Athena service that is not AWS"),
+  timeout: duration().default("5m").describe("Limit of one call or statement, retries and all"),
 };
 const database = databaseName().describe("Database of the tables");
 
@@ -144,7 +145,6 @@ const catalogSchema = z
           .optional()
           .describe("s3:// URI of query results; the workgroup's where absent"),
         catalogName: z.string().min(1).default("AwsDataCatalog").describe("Athena's data catalog"),
-        timeout: duration().default("5m").describe("Limit of one statement"),
         ...aws,
       })
       .describe("DDL through Athena"),

@@ -46,7 +46,15 @@ export interface Dataset {
 export type CatalogSettings =
   | { type: "none" }
   | { type: "local"; database: string; path: string }
-  | { type: "glue"; database: string; catalogId?: string; region?: string; endpoint?: string }
+  | {
+      type: "glue";
+      database: string;
+      catalogId?: string;
+      region?: string;
+      endpoint?: string;
+      /** How long one call may take, retries and all, milliseconds. */
+      timeoutMs: number;
+    }
   | {
       type: "athena";
       database: string;
@@ -55,7 +63,7 @@ export type CatalogSettings =
       catalogName: string;
       region?: string;
       endpoint?: string;
-      /** How long one statement may take, milliseconds. */
+      /** How long one statement may take, retries and all, milliseconds. */
       timeoutMs: number;
     };
 

@@ -59,6 +59,7 @@ describe("Glue", () => {
       database: "mmp_db",
       endpoint: moto.endpoint,
       region: "us-east-1",
+      timeoutMs: 30_000,
     });
     client = new GlueClient({ endpoint: moto.endpoint, region: "us-east-1" });
   });
@@ -203,6 +204,7 @@ describe("Glue", () => {
       database: "d",
       endpoint: "http://127.0.0.1:9",
       region: "us-east-1",
+      timeoutMs: 1000,
     });
     await expect(nowhere.ensureTable(spec())).rejects.toMatchObject({
       kind: "unavailable",

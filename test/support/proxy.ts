@@ -1,5 +1,5 @@
 /**
- * An HTTP proxy in front of a real S3. It numbers the requests of a run, can hold or drop each one before it is
+ * An HTTP proxy in front of a real S3, or of moto as Glue and Athena. It numbers the requests of a run, can hold or drop each one before it is
  * forwarded or after it was answered, and can answer with a fault. Every answer is taken whole before any of it is
  * passed on, so that "answered" is one instant.
  */
@@ -21,8 +21,9 @@ export interface Exchange {
   path: string;
   query: URLSearchParams;
   headers: IncomingHttpHeaders;
-  /** Named as S3 does: `GetObject`, `ListObjectsV2`, `CompleteMultipartUpload`. */
+  /** Named as AWS does: `GetObject`, `ListObjectsV2`, `CompleteMultipartUpload`, `BatchCreatePartition`. */
   operation: string;
+  body: Buffer;
 }
 
 export interface Answer {
@@ -40,8 +41,8 @@ export type Reply =
   /** Nothing more comes, and the connection stays: after `cutAt` bytes of the body, or from the start. */
   | { kind: "silence"; answer?: Answer; cutAt?: number };
 
-/** Makes the reply, and decides whether the store ever sees the request. */
-export type Fault = (exchange: Exchange, forward: () => Promise<Answer>) => Promise<Reply>;
+/** Makes the reply, and decides whether the store ever sees the request, or one with another body. */
+export type Fault = (exchange: Exchange, forward: (body?: Buffer) => Promise<Answer>) => Promise<Reply>;
 
 export interface ProxyHooks {
   /** The request is here whole; the store has not seen it. `drop`: it never will. */
@@ -87,12 +88,12 @@ export class S3Proxy {
 
   private async serve(target: URL, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await buffer(request);
-    const exchange = exchangeOf(request, this.exchanges.length + 1);
+    const exchange = exchangeOf(request, body, this.exchanges.length + 1);
     this.exchanges.push(exchange);
     if ((await this.hooks.before?.(exchange)) === "drop") return void response.destroy();
     // A client that is gone has sent nothing that should still happen.
     if (response.destroyed) return;
-    const forward = () => forwarded(target, request, body);
+    const forward = (other: Buffer = body) => forwarded(target, request, other);
     const fault = this.hooks.fault?.(exchange);
     const reply: Reply = fault ? await fault(exchange, forward) : { kind: "answer", answer: await forward() };
     if (reply.answer && (await this.hooks.answered?.(exchange, reply.answer)) === "drop") {
@@ -104,6 +105,11 @@ export class S3Proxy {
 
 /** SigV4 signs the Host header, so the client's goes through unchanged. */
 function forwarded(target: URL, request: IncomingMessage, body: Buffer): Promise<Answer> {
+  const { rawHeaders } = request;
+  const headers =
+    headerOf(rawHeaders, "content-length") === undefined
+      ? rawHeaders
+      : [...headersWithout(rawHeaders, ["content-length"]), "Content-Length", String(body.length)];
   return new Promise((resolve, reject) => {
     const upstream = httpRequest(
       {
@@ -111,7 +117,7 @@ function forwarded(target: URL, request: IncomingMessage, body: Buffer): Promise
         port: target.port,
         method: request.method,
         path: request.url,
-        headers: request.rawHeaders as never,
+        headers: headers as never,
         setHost: false,
       },
       (incoming) => {
@@ -164,12 +170,15 @@ export function headersWithout(headers: string[], names: string[]): string[] {
   return headers.filter((_, i) => !names.includes((headers[i - (i % 2)] ?? "").toLowerCase()));
 }
 
-function exchangeOf(request: IncomingMessage, n: number): Exchange {
+function exchangeOf(request: IncomingMessage, body: Buffer, n: number): Exchange {
   const url = new URL(request.url ?? "/", "http://proxy");
   const method = request.method ?? "GET";
   const path = decodeURIComponent(url.pathname);
   const { headers } = request;
-  return { n, method, path, query: url.searchParams, headers, operation: operationOf(method, url) };
+  // Glue and Athena: `AWSGlue.GetTable`.
+  const target = String(headers["x-amz-target"] ?? "");
+  const operation = target.slice(target.indexOf(".") + 1) || operationOf(method, url);
+  return { n, method, path, query: url.searchParams, headers, operation, body };
 }
 
 function operationOf(method: string, { pathname, searchParams: query }: URL): string {

@@ -172,6 +172,7 @@ run: { spoolDir: spool }
       database: "db",
       catalogId: "012345678901",
       region: "eu-west-1",
+      timeoutMs: 300_000,
     });
     expect(
       await catalogOf("{ type: athena, database: db, output: s3://b/a/, timeout: 90s, region: us-east-1 }"),
