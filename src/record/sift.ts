@@ -4,8 +4,9 @@
  * its bytes; only an object with anything else than accepted lines pays for it, and mostly for those lines alone.
  */
 import { isUtf8 } from "node:buffer";
+import { knownMembers } from "../schema/evolution.js";
 import type { Shape } from "../schema/inference.js";
-import { ENVELOPE_KEY, type Schema } from "../schema/types.js";
+import type { Schema } from "../schema/types.js";
 import { type CompiledSchema, compileSchema } from "./convert.js";
 import { type Framed, type FrameLimits, frameObject } from "./frame.js";
 import { fold, Grammar } from "./grammar.js";
@@ -47,7 +48,7 @@ export class Sifter {
     this.records = records;
     this.limits = limits;
     this.unknown = unknown;
-    this.known = foldedKeys(schema);
+    this.known = knownMembers(schema);
     this.compiled = compileSchema(schema, zone);
     this.grammar = records.keys.length === 0 ? new Grammar(schema, zone) : undefined;
   }
@@ -177,10 +178,6 @@ export function extend(stretches: Stretch[], start: number, end: number): void {
 
 function endWithNewline(text: string): string {
   return text.endsWith("\n") || text === "" ? text : `${text}\n`;
-}
-
-function foldedKeys(schema: Schema): Set<string> {
-  return new Set([ENVELOPE_KEY, ...schema.columns.map((column) => fold(column.path[0] ?? ""))]);
 }
 
 function nothing(): Sifted {

@@ -1,9 +1,10 @@
 /** How a schema grows: columns are only ever appended, and no column's type ever changes. Pure. */
 import { HourpackError } from "../errors.js";
+import { fold } from "../record/grammar.js";
 import { hiveType } from "./hive.js";
 import type { Shape } from "./inference.js";
 import { TAKEN_NAMES } from "./names.js";
-import type { Column, Schema } from "./types.js";
+import { type Column, ENVELOPE_KEY, type Schema } from "./types.js";
 
 /** The same schema where there is nothing to append. */
 export function appendColumns(schema: Schema, additions: Column[]): Schema {
@@ -29,9 +30,18 @@ export function mergeConfigured(schema: Schema, configured: Column[]): Schema {
   return appendColumns(schema, configured);
 }
 
-/** Columns for members that no column knows, named so that they collide with none. Nested fields are never added. */
+/**
+ * Columns for members that no column knows, named so that they collide with none. Nested fields are never added. What
+ * was unknown when the hour was converted may be known by now: hours that are worked on at a time bring the same member.
+ */
 export function newColumns(unknown: Shape, schema: Schema): Column[] {
-  return unknown.columns([...TAKEN_NAMES, ...schema.columns.map((column) => column.name)]);
+  const taken = [...TAKEN_NAMES, ...schema.columns.map((column) => column.name)];
+  return unknown.columns(taken, knownMembers(schema));
+}
+
+/** The folded keys of the top-level members that columns are made of. */
+export function knownMembers(schema: Schema): Set<string> {
+  return new Set([ENVELOPE_KEY, ...schema.columns.map((column) => fold(column.path[0] ?? ""))]);
 }
 
 function describe(column: Column): string {

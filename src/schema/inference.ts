@@ -24,10 +24,14 @@ export class Shape {
     this.members.observe(record);
   }
 
-  /** In the order in which members stand in the records, on average. `taken`: names that no column may have. */
-  columns(taken: readonly string[] = TAKEN_NAMES): Column[] {
+  /**
+   * In the order in which members stand in the records, on average. `taken`: names that no column may have; `known`:
+   * folded keys of members that have their column already.
+   */
+  columns(taken: readonly string[] = TAKEN_NAMES, known: ReadonlySet<string> = new Set()): Column[] {
     const found: { key: string; type: Type }[] = [];
     for (const member of this.members.inOrder()) {
+      if (known.has(member.folded)) continue;
       const type = member.values.type();
       if (type && found.length < COLUMNS_MAX) found.push({ key: member.key(), type });
     }
