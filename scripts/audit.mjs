@@ -1,0 +1,41 @@
+// Fails where a package that hourpack runs on has a known weakness of high or critical severity (`npm audit`). That a
+// registry takes no audits, as mirrors do not, is said on standard error, and is no failure of ours.
+import { spawnSync } from "node:child_process";
+
+const BAD = ["high", "critical"];
+/** What a registry answers that has no such endpoint. */
+const NO_ENDPOINT = [404, 405, 501];
+
+const { stdout, stderr, error } = spawnSync("npm", ["audit", "--omit=dev", "--json"], { encoding: "utf8" });
+const report = readReport(stdout ?? "");
+if (report.vulnerabilities) {
+  const bad = Object.values(report.vulnerabilities).filter(({ severity }) => BAD.includes(severity));
+  for (const vulnerability of bad) say(described(vulnerability));
+  const { dependencies, vulnerabilities } = report.metadata;
+  say(`${dependencies.prod} packages, ${vulnerabilities.total} advisories, ${bad.length} high or critical`);
+  process.exitCode = bad.length > 0 ? 1 : 0;
+} else if (NO_ENDPOINT.includes(report.statusCode)) {
+  say(`NOT DONE: the registry takes no audits (${report.message})`);
+} else {
+  say(`npm audit failed: ${report.message ?? error?.message ?? (stderr || stdout)}`);
+  process.exitCode = 1;
+}
+
+function readReport(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
+  }
+}
+
+function described({ name, severity, range, via }) {
+  const causes = via.map((cause) =>
+    typeof cause === "string" ? `by ${cause}` : `${cause.title} ${cause.url}`,
+  );
+  return `${severity}: ${name} ${range}: ${causes.join("; ")}`;
+}
+
+function say(text) {
+  process.stderr.write(`audit: ${text}\n`);
+}
