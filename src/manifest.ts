@@ -7,6 +7,7 @@ import { HourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { linesOf } from "./lines.js";
 import { compareUtf8 } from "./listing.js";
+import { counted } from "./words.js";
 
 /** What a part tells of itself, in its footer and in its object metadata alike. */
 export interface PartFacts {
@@ -143,7 +144,8 @@ async function* checkedEntries(
     previous = entry.key;
     yield entry;
   }
-  if (count !== header.objects) damaged(location, `${count} objects where its header says ${header.objects}`);
+  if (count !== header.objects)
+    damaged(location, `${counted(count, "object")} where its header says ${header.objects}`);
 }
 
 function parseLine<T>(line: string, location: string): T {

@@ -4,6 +4,7 @@ import type { Hour } from "./hour.js";
 import { compareUtf8, Listing } from "./listing.js";
 import type { ManifestEntry, Published } from "./manifest.js";
 import type { ObjectInfo } from "./store/store.js";
+import { counted } from "./words.js";
 
 export interface PlanRequest {
   rebuild?: boolean;
@@ -96,7 +97,12 @@ function decide(input: PlanInput, published: Published, changes: Changes, added:
       throw refusal(input, changes, published);
     }
     if (changes.added === 0) {
-      return { action: "up to date", reason: `${reason}: their rows stay`, published, changes };
+      return {
+        action: "up to date",
+        reason: `${reason}: ${changes.gone === 1 ? "its" : "their"} rows stay`,
+        published,
+        changes,
+      };
     }
   }
   if (request.rebuild) return { ...scratch, reason: "rebuild asked for" };
@@ -125,7 +131,7 @@ function refusal(input: PlanInput, changes: Changes, published: Published): Hour
   const why = changes.overwritten > 0 ? "others were overwritten" : "the recipe changed";
   return new HourpackError(
     "data",
-    `plan ${input.hour}: ${changes.gone} of its ${published.objects} objects are gone and ${why}, so its rows can neither be kept nor made anew without loss`,
+    `plan ${input.hour}: ${changes.gone} of its ${counted(published.objects, "object")} ${changes.gone === 1 ? "is" : "are"} gone and ${why}, so its rows can neither be kept nor made anew without loss`,
     {
       stage: "plan",
       hint: "Say what is meant: --keep-old keeps the published rows and adds only new objects, --from-remainder packs what is still listed.",
@@ -139,9 +145,9 @@ function changed(changes: Changes): boolean {
 
 function describe(changes: Changes): string {
   const words: string[] = [];
-  if (changes.added > 0) words.push(`${changes.added} late objects`);
-  if (changes.overwritten > 0) words.push(`${changes.overwritten} objects overwritten`);
-  if (changes.gone > 0) words.push(`${changes.gone} objects gone`);
+  if (changes.added > 0) words.push(counted(changes.added, "late object"));
+  if (changes.overwritten > 0) words.push(`${counted(changes.overwritten, "object")} overwritten`);
+  if (changes.gone > 0) words.push(`${counted(changes.gone, "object")} gone`);
   return words.length > 0 ? words.join(", ") : "inputs unchanged";
 }
 

@@ -11,6 +11,7 @@ import { schemaOf } from "./restore.js";
 import { headPart } from "./stages/list.js";
 import type { Store } from "./store/store.js";
 import type { HourTask } from "./task.js";
+import { counted } from "./words.js";
 
 export interface HourVerification {
   dataset: string;
@@ -86,7 +87,9 @@ async function footerProblems(tier1: Store, published: Published, signal?: Abort
   if (facts?.attempt !== published.attempt)
     problems.push("the part's footer names another attempt than its metadata");
   if (Number(footer.num_rows) !== published.rows) {
-    problems.push(`the part has ${footer.num_rows} rows where its metadata say ${published.rows}`);
+    problems.push(
+      `the part has ${counted(Number(footer.num_rows), "row")} where its metadata say ${published.rows}`,
+    );
   }
   return problems;
 }
@@ -108,7 +111,7 @@ async function manifestProblems(task: HourTask, published: Published): Promise<s
   }
   if (records - quarantined !== published.rows || quarantined !== published.quarantined) {
     problems.push(
-      `the manifest counts ${records - quarantined} rows and ${quarantined} quarantined, the part ${published.rows} and ${published.quarantined}`,
+      `the manifest counts ${counted(records - quarantined, "row")} and ${quarantined} quarantined, the part ${published.rows} and ${published.quarantined}`,
     );
   }
   if (published.quarantined > 0) {
@@ -143,13 +146,14 @@ function deepProblems(deep: DeepResult, goneIsFine: boolean): string[] {
   const problems: string[] = [];
   if (deep.gone.count > 0 && !goneIsFine) {
     problems.push(
-      `${deep.gone.count} of its objects are gone or overwritten, so ${deep.gone.rows} rows cannot be proved again`,
+      `${deep.gone.count} of its objects ${deep.gone.count === 1 ? "is" : "are"} gone or overwritten, so ${counted(deep.gone.rows, "row")} cannot be proved again`,
     );
   }
   if (deep.differences.length > 0) {
-    problems.push(
-      `${deep.differences.length}${deep.hasMore ? " or more" : ""} differences between the raw records and the rows`,
-    );
+    const found = deep.hasMore
+      ? `${deep.differences.length} or more differences`
+      : counted(deep.differences.length, "difference");
+    problems.push(`${found} between the raw records and the rows`);
   }
   return problems;
 }

@@ -7,7 +7,7 @@ import { EXPIRE_AFTER_MIN_MS } from "../layout.js";
 import { publishedHours, publishedRange } from "../published.js";
 import { datasetsOf } from "../run.js";
 import type { Command } from "./command.js";
-import { count, counted, size } from "./figures.js";
+import { counted, size } from "./figures.js";
 import type { Output } from "./output.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
 
@@ -82,7 +82,7 @@ function summarise(expired: ExpiredHour[], dryRun: boolean, output: Output): num
   const objects = expired.reduce((sum, hour) => sum + hour.objects, 0);
   const bytes = expired.reduce((sum, hour) => sum + hour.bytes, 0);
   const what = dryRun ? "would be deleted" : "deleted";
-  output.line(`${counted(objects, "raw object")} (${size(bytes)}) ${what}, ${count(refused)} hours kept`);
+  output.line(`${counted(objects, "raw object")} (${size(bytes)}) ${what}, ${counted(refused, "hour")} kept`);
   if (dryRun && objects > 0) output.note("Nothing was deleted: say --yes to do it.");
   output.result({ dryRun, hours: expired.length - refused, refused, objects, bytes });
   return refused > 0 ? EXIT.data : EXIT.done;

@@ -1,15 +1,8 @@
 /** Figures as people read them. */
 
-/** `36,000` */
-export function count(number: number): string {
-  return Math.round(number).toLocaleString("en-US");
-}
+import { count, counted } from "../words.js";
 
-/** `1 object`, `3 objects` */
-export function counted(number: number, noun: string): string {
-  const plural = /[^aeiou]y$/.test(noun) ? `${noun.slice(0, -1)}ies` : `${noun}s`;
-  return `${count(number)} ${number === 1 ? noun : plural}`;
-}
+export { count, counted };
 
 /** `345 MB`: decimal units, three digits. */
 export function size(bytes: number): string {
@@ -31,5 +24,5 @@ export function duration(seconds: number): string {
   if (whole < 3600) return `${Math.floor(whole / 60)} min${whole % 60 ? ` ${whole % 60} s` : ""}`;
   const minutes = Math.round(whole / 60);
   if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
-  return `${Math.floor(minutes / 1440)} days`;
+  return counted(Math.floor(minutes / 1440), "day");
 }

@@ -21,6 +21,7 @@ import type { Column } from "../schema/types.js";
 import type { Spool } from "../spool.js";
 import type { Store } from "../store/store.js";
 import type { HourTask } from "../task.js";
+import { counted } from "../words.js";
 import type { Converted, ConvertedHour } from "./convert.js";
 
 /** The published part that new objects are merged into. */
@@ -174,7 +175,7 @@ export function checkQuarantine(task: HourTask, facts: PartFacts): void {
   if (facts.quarantined <= allowed) return;
   throw new HourpackError(
     "data",
-    `pack ${task.dataset.name} ${task.hour}: ${facts.quarantined} of ${facts.rows + facts.quarantined} records would be quarantined, more than --max-quarantine ${maxQuarantine} allows`,
+    `pack ${task.dataset.name} ${task.hour}: ${facts.quarantined} of ${counted(facts.rows + facts.quarantined, "record")} would be quarantined, more than --max-quarantine ${maxQuarantine} allows`,
     {
       stage: "verify",
       hint: "Nothing was published. Look at the raw objects (`hourpack run --max-quarantine` with a higher limit keeps them in quarantine).",

@@ -10,6 +10,7 @@ import { extend, type Sifted, type Sifter, type Stretch } from "../record/sift.j
 import type { Schema } from "../schema/types.js";
 import type { Segment } from "../segments.js";
 import { type Batch, spoolError } from "../spool.js";
+import { counted } from "../words.js";
 
 /** The schema version pinned at the start of the hour, and what sifts against it (and learns while it does). */
 export interface Conversion {
@@ -174,7 +175,7 @@ async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sif
     if (written.rows !== rows.expectedRows) {
       throw new HourpackError(
         "internal",
-        `convert ${batch.path}: ${written.rows} rows of ${rows.expectedRows}`,
+        `convert ${batch.path}: ${counted(written.rows, "row")} of ${rows.expectedRows}`,
         {
           stage: "convert",
         },

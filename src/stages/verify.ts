@@ -5,6 +5,7 @@ import { HourpackError } from "../errors.js";
 import { fromMetadata, type PartFacts } from "../manifest.js";
 import { footerTypes, parquetType } from "../schema/parquet.js";
 import { type Column, RESCUED_COLUMN } from "../schema/types.js";
+import { counted } from "../words.js";
 
 export interface PartFile {
   path: string;
@@ -30,7 +31,7 @@ export async function verifyPart(
   if (made.rows !== expectedRows || read.rows !== expectedRows || made.digest !== read.digest) {
     refuse(
       part,
-      `it has ${read.rows} rows of ${expectedRows}, digest ${read.digest} where ${made.digest} was written`,
+      `it has ${counted(read.rows, "row")} of ${expectedRows}, digest ${read.digest} where ${made.digest} was written`,
     );
   }
   await verifyWithSecondReader(part, expectedRows);
@@ -40,7 +41,7 @@ async function verifyWithSecondReader(part: PartFile, expectedRows: number): Pro
   const file = await asyncBufferFromFile(part.path);
   const footer = await parquetMetadataAsync(file);
   if (Number(footer.num_rows) !== expectedRows)
-    refuse(part, `its footer counts ${footer.num_rows} rows of ${expectedRows}`);
+    refuse(part, `its footer counts ${counted(Number(footer.num_rows), "row")} of ${expectedRows}`);
   const written = footerTypes(footer.schema).map(({ name, type }) => `${name} ${type}`);
   const expected = part.columns.map(({ name, type }) => `${name} ${parquetType(type)}`);
   expected.push(`${RESCUED_COLUMN} ${parquetType({ kind: "string" })}`);
@@ -61,7 +62,7 @@ async function verifyWithSecondReader(part: PartFile, expectedRows: number): Pro
   if (!sample) return;
   const { columns, rowStart, rowEnd } = sample;
   const rows = await parquetReadObjects({ file, metadata: footer, columns, rowStart, rowEnd });
-  if (rows.length !== rowEnd - rowStart) refuse(part, `a sample decodes to ${rows.length} rows`);
+  if (rows.length !== rowEnd - rowStart) refuse(part, `a sample decodes to ${counted(rows.length, "row")}`);
 }
 
 const SAMPLE_BYTES = 2 << 20;

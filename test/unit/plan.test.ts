@@ -77,6 +77,14 @@ describe("planHour", () => {
     expect(keysOf(plan)).toEqual(["a", "c", "e"]);
   });
 
+  it("counts one object as one, and more as more", async () => {
+    const reason = async (...args: Parameters<typeof input>) => (await planHour(input(...args))).reason;
+    expect(await reason({ a: "1" }, { a: "1", b: "1" })).toBe("1 late object");
+    expect(await reason({ a: "1" }, { a: "1", b: "1", c: "1" })).toBe("2 late objects");
+    expect(await reason({ a: "1", b: "1" }, { a: "2", b: "1" })).toBe("1 object overwritten");
+    expect(await reason({ a: "1", b: "1" }, { b: "1" })).toBe("1 object gone: its rows stay");
+  });
+
   it("starts from scratch where late objects meet a changed recipe", async () => {
     const plan = await planHour(input({ a: "1" }, { a: "1", b: "1" }, { recipe: "r2" }));
     expect(plan.action).toBe("scratch");
