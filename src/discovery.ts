@@ -1,6 +1,7 @@
 /** What lies under a raw prefix: how its hours are laid out, and what its newest records look like. Reads only. */
 import { HourpackError } from "./errors.js";
-import { isSkippedKey, type RawTemplate, rawBasePrefix } from "./layout.js";
+import { type Hour, hourOfMs } from "./hour.js";
+import { isSkippedKey, ownPrefix, type RawTemplate, rawBasePrefix } from "./layout.js";
 import { frameObject } from "./record/frame.js";
 import { gunzipWithin } from "./record/gunzip.js";
 import { JsonObject } from "./record/json.js";
@@ -9,6 +10,7 @@ import { Shape } from "./schema/inference.js";
 import { isValidName } from "./schema/names.js";
 import type { Column } from "./schema/types.js";
 import type { ObjectInfo, Store } from "./store/store.js";
+import { counted } from "./words.js";
 
 export interface RawLayout {
   /** With {yyyy} {MM} {dd} {HH}, and the variable's name where there is one; relative to the store. */
@@ -34,7 +36,8 @@ const FOLDERS_MAX = 32;
 
 /**
  * Recognises hours in the names of folders, whatever stands around the digits: `year=2022/month=07/day=26/hour=00/`,
- * Firehose's `2022/07/26/00/`, `dt=2022-07-26/hour=00/`. Undefined where there are none.
+ * Firehose's `2022/07/26/00/`, `dt=2022-07-26/hour=00/`. What hourpack or another made into Parquet is no raw prefix.
+ * Undefined where there are none.
  */
 export async function findLayout(
   store: Store,
@@ -50,7 +53,10 @@ async function layoutUnder(
   depth: number,
   signal: AbortSignal | undefined,
 ): Promise<RawLayout | undefined> {
+  const isTier1 = (await store.listPrefixes(prefix, { signal })).includes(ownPrefix(prefix));
+  if (isTier1) return undefined;
   const hours = await hoursUnder(store, prefix, HOUR_PARTS, signal);
+  if (hours && (await holdsParquet(store, hours.newestPrefix, signal))) return undefined;
   if (hours) return { template: prefix + hours.template, newestPrefix: hours.newestPrefix };
   if (depth === 0) return undefined;
   const found: { folder: string; layout: RawLayout }[] = [];
@@ -66,6 +72,19 @@ async function layoutUnder(
   // A value is a part of the table's name, too.
   const canBeNamed = alike.every(({ folder }) => isValidName(folder.replace(/^\w+=/, "")));
   return alike.length > 1 && canBeNamed ? withVariable(prefix, alike, below(first)) : first.layout;
+}
+
+const PARQUET_MAGIC = Buffer.from("PAR1");
+
+/** By the first object that is long enough to be any file. */
+async function holdsParquet(store: Store, prefix: string, signal: AbortSignal | undefined): Promise<boolean> {
+  for await (const page of store.list(prefix, { signal })) {
+    const object = page.find(({ key, sizeBytes }) => !isSkippedKey(key) && sizeBytes > PARQUET_MAGIC.length);
+    if (!object) continue;
+    const range = { start: 0, end: PARQUET_MAGIC.length };
+    return PARQUET_MAGIC.equals(await store.get(object.key, { etag: object.etag, range, signal }));
+  }
+  return false;
 }
 
 /** `platform=android` is a variable `platform`; a bare `android` one that we have no name for. */
@@ -144,6 +163,23 @@ async function foldersUnder(
   return names.filter((name) => !/^[_.]/.test(name.slice(prefix.length))).sort();
 }
 
+/** The hour that a prefix of the template is of; undefined where it is none. */
+export function hourOfRawPrefix(template: string, prefix: string): Hour | undefined {
+  const seen = new Set<string>();
+  const pattern = template.replace(/\{(\w+)\}|[\\^$.*+?()[\]{}|]/g, (found, name?: string) => {
+    if (name === undefined) return `\\${found}`;
+    const part = HOUR_PARTS.find((known) => known === name);
+    if (!part) return "[^/]*";
+    const digits = `\\d{${part.length}}`;
+    if (seen.has(part)) return digits;
+    seen.add(part);
+    return `(?<${part}>${digits})`;
+  });
+  const { yyyy, MM, dd, HH } = new RegExp(`^${pattern}$`).exec(prefix)?.groups ?? {};
+  const hour = hourOfMs(Date.UTC(Number(yyyy), Number(MM) - 1, Number(dd), Number(HH)) || 0);
+  return hour === `${yyyy}-${MM}-${dd}T${HH}` ? hour : undefined;
+}
+
 /** The newest hour that has a folder of the template; undefined where there is none. */
 export async function newestRawPrefix(
   store: Store,
@@ -215,7 +251,21 @@ export async function sampleHour(
     bodies.push(body);
   }
   const path = records ?? likelyPath(bodies);
-  return { records: path, objects: bodies.length, objectsInHour: objects.length, ...look(bodies, path) };
+  const seen = look(bodies, path);
+  if (seen.recordCount === 0) throw noRecords(store.uri + prefix, bodies, path);
+  return { records: path, objects: bodies.length, objectsInHour: objects.length, ...seen };
+}
+
+/** Columns of nothing would be a configuration that packs nothing. */
+function noRecords(uri: string, bodies: Buffer[], path: RecordPath): HourpackError {
+  const isParquet = bodies.some((body) => PARQUET_MAGIC.equals(body.subarray(0, PARQUET_MAGIC.length)));
+  const what = isParquet ? "and what was read is Parquet" : `and no JSON record found at ${path.text}`;
+  return new HourpackError("invalid", `look at ${uri}: ${counted(bodies.length, "object")} read, ${what}`, {
+    location: uri,
+    hint: isParquet
+      ? "Name the prefix that the JSON objects lie under."
+      : "Name a prefix of JSON objects; where the records are inside of each, say it with --records, like Records[*].",
+  });
 }
 
 function look(bodies: Buffer[], path: RecordPath): Pick<Sample, "columns" | "recordCount" | "damaged"> {

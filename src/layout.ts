@@ -63,6 +63,11 @@ export function hourOfPartKey(tier1Prefix: string, table: string, key: string): 
   return partKey(tier1Prefix, table, hour) === key ? hour : undefined;
 }
 
+/** What hourpack keeps for itself beside the parts; by it a tier 1 is known. */
+export function ownPrefix(tier1Prefix: string): string {
+  return `${tier1Prefix}_hourpack/`;
+}
+
 export function manifestsPrefix(tier1Prefix: string): string {
   return `${tier1Prefix}_hourpack/manifests/`;
 }

@@ -5,9 +5,17 @@ import { dirname, relative, resolve } from "node:path";
 import { draftConfig } from "../config/draft.js";
 import { CONFIG_NAME } from "../config/load.js";
 import type { Dataset, Settings } from "../config/settings.js";
-import { findLayout, newestRawPrefix, type RawLayout, sampleHour } from "../discovery.js";
+import {
+  findLayout,
+  hourOfRawPrefix,
+  newestRawPrefix,
+  type RawLayout,
+  type Sample,
+  sampleHour,
+} from "../discovery.js";
 import { EXIT, HourpackError, reasonOf } from "../errors.js";
-import { type Location, parseLocation, parseRawTemplate } from "../layout.js";
+import { addHours } from "../hour.js";
+import { type Location, newestClosedHour, parseLocation, parseRawTemplate } from "../layout.js";
 import { parseRecordPath } from "../record/path.js";
 import { toColumnName } from "../schema/names.js";
 import type { Store } from "../store/store.js";
@@ -66,17 +74,16 @@ export const command: Command = {
         variable: layout.variable,
         records: sample.records.text,
         columns: sample.columns,
-        seen: `${counted(sample.recordCount, "record")} of ${store.uri}${layout.newestPrefix}`,
+        seen: `${seenOf(sample)}, ${placeOf(location, layout.newestPrefix, out)}`,
         s3: s3Of(location, settings),
         catalogPath: location.scheme === "file" ? "./catalog.duckdb" : undefined,
       });
       if (isDry) output.line(text.trimEnd());
       else await write(out, text);
-      const found = `${counted(sample.columns.length, "column")} from ${counted(sample.recordCount, "record")} in ${counted(sample.objects, "object")}`;
-      output.note(
-        `${isDry ? "would write" : "wrote"} ${out}: ${found}${sample.damaged > 0 ? `; ${counted(sample.damaged, "piece")} of bytes are no record` : ""}`,
-      );
-      if (!isDry) output.note("next: look at its columns, then `hourpack plan` and `hourpack run`");
+      const found = `${counted(sample.columns.length, "column")} from ${seenOf(sample)}`;
+      const odd = sample.damaged > 0 ? `; ${counted(sample.damaged, "piece")} of bytes no record` : "";
+      output.note(`${isDry ? "would write" : "wrote"} ${out}: ${found}${odd}`);
+      if (!isDry) output.note(nextSteps(layout, settings, components.nowMs()));
       const { columns, objects, recordCount, damaged } = sample;
       output.result({
         file: isDry ? undefined : out,
@@ -107,9 +114,15 @@ async function layoutOf(
     const layout = await findLayout(store, location.prefix, signal);
     if (layout) return layout;
   }
+  if (location.scheme === "file" && !existsSync(location.root)) {
+    throw new HourpackError("invalid", `look at ${raw}: there is no such directory`, {
+      location: raw,
+      hint: "Name the folder above the years.",
+    });
+  }
   throw new HourpackError("invalid", `look at ${raw}: there are no folders of hours`, {
     location: raw,
-    hint: "Name the folder above the years, or the whole template: s3://bucket/events/year={yyyy}/month={MM}/day={dd}/hour={HH}/.",
+    hint: "Name the folder above the years (folders of Parquet are passed over), or the whole template: s3://bucket/events/year={yyyy}/month={MM}/day={dd}/hour={HH}/.",
   });
 }
 
@@ -117,27 +130,44 @@ async function layoutOf(
 function namesOf(layout: RawLayout, location: Location, args: Args, out: string) {
   const folderOf = (template: string) =>
     template.slice(0, template.lastIndexOf("/", template.indexOf("{")) + 1);
-  const uriOf = (path: string) => {
-    if (location.scheme === "s3") return `s3://${location.root}/${path}`;
-    const text = relative(dirname(resolve(out)), resolve(location.root, path));
-    const end = path.endsWith("/") || path === "" ? "/" : "";
-    return (text.startsWith("..") ? text : `./${text}`).replace(/\/?$/, end);
-  };
   const base = folderOf(layout.template);
   const folders = (location.scheme === "s3" ? base : `${location.root}/${base}`)
     .split("/")
     .filter((name) => name !== "");
   const dataset = toColumnName(folders.at(-1) ?? "events");
   const placeholder = layout.variable ? `{${layout.variable.name}}` : undefined;
-  const beside =
-    base === "" && location.scheme === "s3" ? "parquet/" : `${uriOf(base).replace(/\/$/, "")}-parquet/`;
-  const tier1 = base === "" && location.scheme === "s3" ? uriOf("parquet/") : beside;
+  const tier1 =
+    location.scheme === "s3"
+      ? placeOf(location, base === "" ? "parquet/" : `${base.slice(0, -1)}-parquet/`, out)
+      : placeOf(location, `${resolve(location.root, base)}-parquet/`, out);
   return {
     dataset,
-    raw: uriOf("") + layout.template,
+    raw: placeOf(location, "", out) + layout.template,
     tier1: (args["tier1"] as string | undefined) ?? tier1 + (placeholder ? `${placeholder}/` : ""),
     table: (args["table"] as string | undefined) ?? dataset + (placeholder ? `_${placeholder}` : ""),
   };
+}
+
+/** `320 records in 64 objects of the newest hour` */
+function seenOf({ recordCount, objects }: Sample): string {
+  return `${counted(recordCount, "record")} in ${counted(objects, "object")} of the newest hour`;
+}
+
+/** An older hour is not due by itself, and `run` alone would find nothing to do. */
+function nextSteps(layout: RawLayout, { run }: Settings, nowMs: number): string {
+  const hour = hourOfRawPrefix(layout.template, layout.newestPrefix);
+  const isDue =
+    hour === undefined || hour > addHours(newestClosedHour(nowMs, run.settleMs), -run.lookBackHours);
+  const asked = isDue ? "" : ` --hour ${hour}`;
+  return `next: look at its columns, then \`hourpack plan${asked}\` and \`hourpack run${asked}\``;
+}
+
+/** A URI, or a path relative to the file that is written: the file may be moved with what it names. */
+function placeOf(location: Location, path: string, out: string): string {
+  if (location.scheme === "s3") return `s3://${location.root}/${path}`;
+  const text = relative(dirname(resolve(out)), resolve(location.root, path));
+  const end = path.endsWith("/") || path === "" ? "/" : "";
+  return (text.startsWith("..") ? text : `./${text}`).replace(/\/?$/, end);
 }
 
 function s3Of(location: Location, settings: Settings) {

@@ -58,7 +58,8 @@ function datasetLines({ dataset, raw, tier1, table, variable, records, columns, 
     `    records: ${quoted(records)}`,
     "    # Members without a column: rescue keeps them in _rescued_data, add makes columns of them.",
     "    unknown: rescue",
-    `    # Inferred from ${seen}. Types are Hive's. Without columns the first whole hour's are inferred and pinned.`,
+    `    # Inferred from ${seen}.`,
+    "    # Types are Hive's. Without columns the first whole hour's are inferred and pinned.",
     ...(columns.length === 0
       ? ["    # columns:"]
       : ["    columns:", ...columns.map((column) => `      ${columnText(column)}`)]),

@@ -1,0 +1,116 @@
+/** A first day: `init` looks at a raw folder, and what it writes is what `run` and `query` need. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { addHours, type Hour, hourOfMs, partsOf } from "../../src/hour.js";
+import { hourpack } from "../support/cli.js";
+
+const RECENT = addHours(hourOfMs(Date.now()), -3);
+
+let dir: string;
+let root: string;
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), "hourpack-init-"));
+});
+beforeEach(() => {
+  root = mkdtempSync(join(dir, "case-"));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+function put(path: string, text: string): void {
+  mkdirSync(dirname(join(root, path)), { recursive: true });
+  writeFileSync(join(root, path), text);
+}
+
+function folderOf(hour: Hour): string {
+  const { yyyy, MM, dd, HH } = partsOf(hour);
+  return `year=${yyyy}/month=${MM}/day=${dd}/hour=${HH}`;
+}
+
+/** Three objects of two records each. */
+function putHour(folder: string, hour: Hour): void {
+  for (let i = 0; i < 3; i++)
+    put(`${folder}/${folderOf(hour)}/${i}.json`, `{"id":${i},"kind":"a"}\n{"id":${i + 10},"kind":"b"}\n`);
+}
+
+const init = (...args: string[]) => hourpack(["init", ...args], { cwd: root });
+const written = () => readFileSync(join(root, "hourpack.yaml"), "utf8");
+
+describe("hourpack init", () => {
+  it("writes a file with which run packs and query answers", async () => {
+    putHour("raw/events", RECENT);
+    const made = await init("raw/events");
+    expect(made.code, made.stderr).toBe(0);
+    expect(made.stderr).toContain("6 records in 3 objects of the newest hour");
+    expect(made.stderr).toContain("`hourpack run`");
+    const ran = await hourpack(["run", "--json"], { cwd: root });
+    expect(ran.code, ran.stderr).toBe(0);
+    expect(ran.result).toMatchObject({ packed: 1, rows: 6, quarantined: 0 });
+    const asked = await hourpack(
+      ["query", "--json", "select kind, count(*) as n from events group by 1 order by 1"],
+      {
+        cwd: root,
+      },
+    );
+    expect(asked.records.slice(0, -1)).toEqual([
+      { type: "row", row: { kind: "a", n: 3 } },
+      { type: "row", row: { kind: "b", n: 3 } },
+    ]);
+  });
+
+  it("names no place of this machine, and says that an old hour must be asked for", async () => {
+    putHour("raw/events", "2015-01-01T01" as Hour);
+    const { stderr } = await init("./raw/events/");
+    expect(written()).not.toContain(root);
+    expect(written()).toContain(
+      "# Inferred from 6 records in 3 objects of the newest hour, ./raw/events/year=2015/month=01/day=01/hour=01/.",
+    );
+    expect(stderr).toContain("`hourpack run --hour 2015-01-01T01`");
+    expect((await hourpack(["run", "--hour", "2015-01-01T01"], { cwd: root })).code).toBe(0);
+  });
+
+  it("passes over what is packed already, ours and that of others", async () => {
+    putHour("raw/events", RECENT);
+    await init("raw/events");
+    expect((await hourpack(["run"], { cwd: root })).code).toBe(0);
+    // Sorts before raw, and has newer hours.
+    put(`old/${folderOf(addHours(RECENT, 1))}/part.parquet`, `PAR1${"\0".repeat(100)}PAR1`);
+    const again = await init(".", "--force");
+    expect(again.code, again.stderr).toBe(0);
+    expect(written()).toContain('raw: "./raw/events/year={yyyy}');
+    for (const folder of ["raw/events-parquet", "old"]) {
+      const refused = await init(folder, "--force");
+      expect(refused.code).toBe(2);
+      expect(refused.stderr).toMatch(/no folders of hours/);
+    }
+  });
+
+  it("puts the Parquet beside the folder that it stands in", async () => {
+    putHour("events", RECENT);
+    const made = await hourpack(["init", "."], { cwd: join(root, "events") });
+    expect(made.code, made.stderr).toBe(0);
+    expect(readFileSync(join(root, "events/hourpack.yaml"), "utf8")).toContain('tier1: "../events-parquet/"');
+    expect((await hourpack(["run"], { cwd: join(root, "events") })).code).toBe(0);
+  });
+
+  it.each<[string, string, string[], RegExp]>([
+    ["objects that are no JSON", "id;kind\n1;a\n", [], /1 object read, and no JSON record found at \$/],
+    ["Parquet under a template", "PAR1..PAR1", [`{yyyy}/{MM}/{dd}/{HH}/`], /what was read is Parquet/],
+    ["records elsewhere", '{"id":1}', ["--records", "Records[*]"], /no JSON record found at Records\[\*\]/],
+  ])("refuses %s, and writes nothing", async (_, body, more, message) => {
+    put("raw/2022/07/26/00/a", body);
+    const [template = "", ...flags] = more[0]?.startsWith("{") ? more : ["", ...more];
+    const end = await init(`raw/${template}`, ...flags);
+    expect(end.code).toBe(2);
+    expect(end.stderr).toMatch(message);
+    expect(() => written()).toThrow(/ENOENT/);
+  });
+
+  it("says that a folder is not there", async () => {
+    const end = await init("rwa/events");
+    expect(end.code).toBe(2);
+    expect(end.stderr).toMatch(/look at rwa\/events: there is no such directory/);
+  });
+});
