@@ -171,6 +171,11 @@ export function rawPrefix(raw: RawTemplate, hour: Hour): string {
   return raw.template.replace(/\{(yyyy|MM|dd|HH)\}/g, (_, name: keyof typeof parts) => parts[name]);
 }
 
+/** False where the hour is in the objects' names, as CloudTrail's is: a day's folder then has all its hours. */
+export function hasHourFolders(raw: RawTemplate): boolean {
+  return raw.template.endsWith("/");
+}
+
 /** The part of the template before the first placeholder, cut at a slash. */
 export function rawBasePrefix(raw: RawTemplate): string {
   return raw.template.slice(0, raw.template.lastIndexOf("/", raw.template.indexOf("{")) + 1);

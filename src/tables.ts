@@ -1,7 +1,7 @@
 /** The two tables of a dataset, as a catalog should know them. Pure. */
 import type { TableColumn, TableSpec } from "./catalog/catalog.js";
 import type { Dataset, Settings } from "./config/settings.js";
-import { partitionPrefix, rawBasePrefix, rawPrefix, uriOf } from "./layout.js";
+import { hasHourFolders, partitionPrefix, rawBasePrefix, rawPrefix, uriOf } from "./layout.js";
 import { toColumnName } from "./schema/names.js";
 import { type Column, RESCUED_COLUMN, type Type } from "./schema/types.js";
 
@@ -15,6 +15,7 @@ export function tablesOf(dataset: Dataset, columns: Column[], settings: Settings
   const database = settings.catalog.type === "none" ? "default" : settings.catalog.database;
   const tier1 = uriOf(dataset.tier1);
   const rawRoot = uriOf(dataset.raw.location);
+  const withoutFolders = !hasHourFolders(dataset.raw);
   const years = { firstYear: 2015, lastYear: 2050 };
   const project = (locationTemplate: string) =>
     settings.run.projection ? { locationTemplate, ...years } : undefined;
@@ -26,7 +27,8 @@ export function tablesOf(dataset: Dataset, columns: Column[], settings: Settings
       location: rawRoot + rawBasePrefix(dataset.raw),
       columns: rawColumns(columns, dataset.records.keys),
       partitionLocation: (hour) => rawRoot + rawPrefix(dataset.raw, hour),
-      projection: project(rawRoot + projected(dataset.raw.template)),
+      withoutFolders,
+      projection: withoutFolders ? undefined : project(rawRoot + projected(dataset.raw.template)),
     },
     parquet: {
       database,
@@ -38,6 +40,26 @@ export function tablesOf(dataset: Dataset, columns: Column[], settings: Settings
       projection: project(`${tier1}${projected("year={yyyy}/month={MM}/day={dd}/hour={HH}/")}`),
     },
   };
+}
+
+/** What Athena cannot read of these tables, a sentence each. */
+export function unreadableByAthena(dataset: Dataset): string[] {
+  const { table, rawTable, raw, tier1, rawUri } = dataset;
+  const inDirectories = [
+    ...(raw.location.scheme === "file" ? [rawTable] : []),
+    ...(tier1.scheme === "file" ? [table] : []),
+  ];
+  return [
+    ...(inDirectories.length > 0
+      ? [`Athena reads S3 alone, and cannot read a directory: ${inDirectories.join(" and ")}`]
+      : []),
+    ...(hasHourFolders(raw)
+      ? []
+      : [
+          `${rawTable} gets no partitions, since Athena reads folders alone and an hour of ${rawUri} is none; ` +
+            "if it is one, end raw with a slash",
+        ]),
+  ];
 }
 
 /**

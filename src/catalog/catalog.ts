@@ -18,8 +18,10 @@ export interface TableSpec {
   location: string;
   /** Data columns without the partition keys; for `parquet`, `_rescued_data` string comes last. */
   columns: TableColumn[];
-  /** Where an hour's data lies, with a trailing slash. */
+  /** Where an hour's data lies, with a trailing slash unless `withoutFolders`. */
   partitionLocation(hour: Hour): string;
+  /** An hour's objects have a prefix of their own but no folder: Athena could read none of the partitions. */
+  withoutFolders?: boolean;
   /** Where set, partition projection replaces registration: the template that `storage.location.template` takes. */
   projection?: { locationTemplate: string; firstYear: number; lastYear: number };
 }

@@ -11,7 +11,7 @@ import { mergeConfigured } from "../schema/evolution.js";
 import { isValidName } from "../schema/names.js";
 import type { Column } from "../schema/types.js";
 import { currentSchema, readPinned } from "../stages/pin.js";
-import { tablesOf } from "../tables.js";
+import { tablesOf, unreadableByAthena } from "../tables.js";
 import type { Command, CommandContext } from "./command.js";
 import { hourOptions, hoursOf } from "./request.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
@@ -31,21 +31,28 @@ export const command: Command = {
     const settings = inDatabase(await settingsOf(args), args["database"] as string | undefined);
     return withComponents(settings, async (components) => {
       const statements: string[] = [];
+      const notes: string[] = [];
       for (const dataset of datasetsOf(settings, args["dataset"] as string[] | undefined)) {
         const columns = await columnsOf(components, dataset, context);
         const tables = tablesOf(dataset, columns, settings);
+        notes.push(...unreadableByAthena(dataset).map((what) => `${dataset.name}: ${what}`));
         const hours = await partitionHours(components, dataset, range, context.signal);
         statements.push(createDatabase(tables.raw.database));
         for (const table of [tables.raw, tables.parquet]) {
           statements.push(createTable(table));
-          if (!table.projection) statements.push(...addPartitions(table, hours));
+          if (!table.projection && !table.withoutFolders) statements.push(...addPartitions(table, hours));
         }
       }
       const { output } = context;
       const distinct = [...new Set(statements)];
+      for (const note of notes) {
+        output.note(note);
+        output.record({ type: "note", text: note });
+        output.line(`-- ${note}`);
+      }
       for (const statement of distinct) output.record({ type: "statement", sql: statement });
       for (const statement of distinct) output.line(`${statement};\n`);
-      output.result({ statements: distinct.length });
+      output.result({ statements: distinct.length, notes });
       return EXIT.done;
     });
   },

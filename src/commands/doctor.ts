@@ -3,6 +3,8 @@ import type { Settings } from "../config/settings.js";
 import { EXIT } from "../errors.js";
 import { type Check, verdictOf } from "../operations/doctor/check.js";
 import { diagnose, exitCodeOfChecks } from "../operations/doctor/doctor.js";
+import { datasetsOf } from "../run.js";
+import { unreadableByAthena } from "../tables.js";
 import type { Command, CommandContext } from "./command.js";
 import { counted } from "./figures.js";
 import type { Output } from "./output.js";
@@ -27,9 +29,25 @@ export const command: Command = {
       return conclude([check], context);
     }
     const datasets = args["dataset"] as string[] | undefined;
-    return conclude(await diagnose(settings, { datasets, signal, tell }), context);
+    const checks = await diagnose(settings, { datasets, signal, tell });
+    const unreadable = checksOfAthena(settings, datasets);
+    for (const check of unreadable) tell(check);
+    return conclude([...checks, ...unreadable], context);
   },
 };
+
+/** What is registered, and could not be read all the same. */
+function checksOfAthena(settings: Settings, names: string[] | undefined): Check[] {
+  if (settings.catalog.type !== "glue" && settings.catalog.type !== "athena") return [];
+  return datasetsOf(settings, names).flatMap((dataset) =>
+    unreadableByAthena(dataset).map((message) => ({
+      name: "read by Athena",
+      dataset: dataset.name,
+      status: "warning" as const,
+      message,
+    })),
+  );
+}
 
 const NAME_CHARS = 20;
 const WORDS = { ok: "ok", warning: "warning", failed: "FAILED", skipped: "skipped" } as const;

@@ -5,7 +5,7 @@ import { publishedHours, publishedRange } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { currentSchema, readPinned } from "../stages/pin.js";
 import { registerHours } from "../stages/register.js";
-import { tablesOf } from "../tables.js";
+import { tablesOf, unreadableByAthena } from "../tables.js";
 import type { Command } from "./command.js";
 import { count, counted } from "./figures.js";
 import { hourOptions, hoursOf } from "./request.js";
@@ -53,6 +53,8 @@ export const command: Command = {
           );
           for (const note of done.notes) output.line(`  ${note}`);
         }
+        if (catalog.kind !== "local")
+          for (const what of unreadableByAthena(dataset)) output.note(`${dataset.name}: ${what}`);
       }
       output.result({ registered });
       return EXIT.done;

@@ -13,7 +13,8 @@ export interface Registered {
 
 /**
  * Registers every hour given on the table, and with `ahead` the hour before and the hour after, so that the newest
- * data can be queried at once. Where partition projection does the catalog's work only the table is kept in step.
+ * data can be queried at once. Where partition projection does the catalog's work, or hours have no folders, only the
+ * table is kept in step.
  */
 export async function registerHours(
   catalog: Catalog,
@@ -24,7 +25,7 @@ export async function registerHours(
   const nothing = { table: table.name, added: 0, corrected: 0, unchanged: 0, notes: [] };
   if (catalog.kind === "none" || hours.length === 0) return nothing;
   await catalog.ensureTable(table, { signal: options.signal });
-  if (table.projection) return nothing;
+  if (table.projection || table.withoutFolders) return nothing;
   const wanted = options.ahead ? hours.flatMap(neighbours) : hours;
   const sync = await catalog.syncPartitions(table, [...new Set(wanted)].sort(), { signal: options.signal });
   return { table: table.name, ...sync };

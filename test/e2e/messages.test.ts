@@ -1,0 +1,51 @@
+/** What the commands say beside their results: what cannot be, what was probably meant, what comes next. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { hourpack } from "../support/cli.js";
+
+const HOUR = "2022-07-26T00";
+const COLUMNS = "columns: { id: bigint, big: 'struct<n:bigint,all:array<bigint>>' }";
+const CONFIG = `datasets:
+  events: { raw: './raw/{yyyy}/{MM}/{dd}/{HH}/', tier1: ./lake/, table: events, ${COLUMNS} }
+catalog: { type: local, path: ./catalog.duckdb }
+`;
+
+/** A folder with one packed hour of two records. */
+let root: string;
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), "hourpack-messages-"));
+  put("hourpack.yaml", CONFIG);
+  put("raw/2022/07/26/00/a.json", '{"id":1,"big":{"n":12345678901,"all":[1,9007199254740993]}}\n{"id":2}\n');
+  const ran = await hourpack(["run", "--hour", HOUR], { cwd: root });
+  expect(ran.code, ran.stderr).toBe(0);
+});
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+function put(path: string, text: string): void {
+  mkdirSync(dirname(join(root, path)), { recursive: true });
+  writeFileSync(join(root, path), text);
+}
+
+const here = (...args: string[]) => hourpack(args, { cwd: root });
+
+describe("ddl", () => {
+  it("prints the tables of a directory, and says that Athena cannot read it", async () => {
+    const { code, stdout, stderr } = await here("ddl");
+    expect(code).toBe(0);
+    const note = "events: Athena reads S3 alone, and cannot read a directory: events_raw and events";
+    expect(stderr).toBe(`${note}\n`);
+    expect(stdout).toContain(`-- ${note}\n`);
+    expect(stdout).toContain("CREATE EXTERNAL TABLE");
+  });
+
+  it("leaves out raw partitions of hours that are no folders", async () => {
+    const { stdout, stderr } = await here(
+      ...["ddl", "--raw", "s3://trail/{yyyy}/{MM}/{dd}/x_{yyyy}{MM}{dd}T{HH}", "--tier1", "./trail/"],
+      ...["--table", "t", "--columns", "id:bigint", "--from", "2022-07-26", "--to", "2022-07-27"],
+    );
+    expect(stdout, stderr).toContain("-- t: t_raw gets no partitions");
+    expect(stdout.match(/^ALTER TABLE \S+/gm)).toEqual(["ALTER TABLE `hourpack`.`t`"]);
+  });
+});
