@@ -15,6 +15,7 @@ import type { Command, CommandContext } from "./command.js";
 import { count, counted } from "./figures.js";
 import { hourOptions, hoursOf } from "./request.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { Unpublished } from "./unpublished.js";
 
 export const command: Command = {
   options: {
@@ -43,9 +44,12 @@ export const command: Command = {
     const out = args["out"] as string | undefined;
     return withComponents(await settingsOf(args), async (components) => {
       const totals = { hours: 0, records: 0, quarantined: 0 };
+      const unpublished = new Unpublished("restore", range);
       for (const dataset of datasetsOf(components.settings, args["dataset"] as string[] | undefined)) {
         const tier1 = await components.tier1(dataset);
-        for (const hour of await hoursToLookAt(tier1, dataset, range, context.signal)) {
+        const hours = await hoursToLookAt(tier1, dataset, range, context.signal);
+        unpublished.add(dataset, hours);
+        for (const hour of hours) {
           if (args["dry-run"]) {
             context.output.line(`${dataset.name} ${hour}`);
             continue;
@@ -56,6 +60,7 @@ export const command: Command = {
           totals.quarantined += written.quarantined;
         }
       }
+      unpublished.tell(context.output);
       const text = `${counted(totals.hours, "hour")}: ${counted(totals.records, "record")}, ${count(totals.quarantined)} quarantined`;
       const unwritten =
         totals.quarantined > 0 && out === undefined ? "; quarantined bytes are written with --out" : "";

@@ -9,6 +9,7 @@ import { count, counted } from "./figures.js";
 import type { Output } from "./output.js";
 import { hourOptions, hoursOf } from "./request.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { Unpublished } from "./unpublished.js";
 
 export const command: Command = {
   options: {
@@ -25,9 +26,13 @@ export const command: Command = {
     const deep = args["deep"] === true;
     return withComponents(await settingsOf(args), async (components) => {
       const verified: HourVerification[] = [];
+      const unpublished = range && new Unpublished("verify", range);
       for (const dataset of datasetsOf(components.settings, args["dataset"] as string[] | undefined)) {
         const tier1 = await components.tier1(dataset);
-        for (const hour of await hoursToLookAt(tier1, dataset, range, signal)) {
+        const hours = await hoursToLookAt(tier1, dataset, range, signal);
+        unpublished?.add(dataset, hours);
+        if (!range && hours.length === 0) output.line(`no published hour in ${dataset.name}`);
+        for (const hour of hours) {
           const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
           const result = await verifyHour(task, { deep });
           if (result.state === "unpublished") continue;
@@ -35,20 +40,24 @@ export const command: Command = {
           tell(result, deep, output);
         }
       }
-      const wrong = verified.filter(({ state }) => state === "wrong").length;
-      const rows = verified.reduce((sum, result) => sum + result.rows, 0);
-      const { green, red } = output.colors;
-      const proved = deep ? ", every record compared" : "";
-      output.line(
-        wrong > 0
-          ? red(`${count(wrong)} of ${counted(verified.length, "hour")} wrong`)
-          : green(`${counted(verified.length, "hour")} sound: ${counted(rows, "row")}${proved}`),
-      );
-      output.result({ hours: verified.length, wrong, rows, deep });
-      return wrong > 0 ? EXIT.data : EXIT.done;
+      unpublished?.tell(output);
+      return conclude(verified, deep, output);
     });
   },
 };
+
+function conclude(verified: HourVerification[], deep: boolean, output: Output): number {
+  const wrong = verified.filter(({ state }) => state === "wrong").length;
+  const rows = verified.reduce((sum, result) => sum + result.rows, 0);
+  const { green, red } = output.colors;
+  const proved = deep ? ", every record compared" : "";
+  if (wrong > 0) output.line(red(`${count(wrong)} of ${counted(verified.length, "hour")} wrong`));
+  else if (verified.length > 0)
+    output.line(green(`${counted(verified.length, "hour")} sound: ${counted(rows, "row")}${proved}`));
+  else output.note("nothing to verify: `hourpack plan --from … --to …` shows what there is to pack");
+  output.result({ hours: verified.length, wrong, rows, deep });
+  return wrong > 0 ? EXIT.data : EXIT.done;
+}
 
 function tell(result: HourVerification, deep: boolean, output: Output): void {
   output.record({ type: "verified", ...result });

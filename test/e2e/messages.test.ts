@@ -49,3 +49,35 @@ describe("ddl", () => {
     expect(stdout.match(/^ALTER TABLE \S+/gm)).toEqual(["ALTER TABLE `hourpack`.`t`"]);
   });
 });
+
+describe("hours that are not published", () => {
+  it.each(["restore", "verify"])("%s refuses where none of those named is", async (command) => {
+    const one = await here(command, "--hour", "2022-07-26T05");
+    expect(one.code).toBe(2);
+    expect(one.stderr).toMatch(
+      new RegExp(`^error: ${command} 2022-07-26T05: it is not published in events\n`),
+    );
+    expect(one.stderr).toMatch(/→ .*status/);
+    expect(one.stdout).toBe("");
+    const day = await here(command, "--from", "2022-07-27", "--to", "2022-07-28");
+    expect(day.code).toBe(2);
+    expect(day.stderr).toMatch(/2022-07-27T00 to 2022-07-28T00: no hour of it is published in events/);
+  });
+
+  it.each(["restore", "verify"])("%s names those that are not beside one that is", async (command) => {
+    const range = ["--from", HOUR, "--to", "2022-07-27"];
+    const { code, stderr } = await here(command, ...range);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(
+      /^events: 23 hours have no part: 2022-07-26T01, 2022-07-26T02, 2022-07-26T03 and 20 more$/m,
+    );
+    const { records } = await here(command, "--json", ...range);
+    expect(records.find(({ type }) => type === "unpublished")).toMatchObject({ dataset: "events" });
+  });
+
+  it("verify says so where nothing is published at all", async () => {
+    const { code, stdout, stderr } = await here("verify", "--tier1", "./nothing-here/");
+    expect([code, stdout]).toEqual([0, "no published hour in events\n"]);
+    expect(stderr).toMatch(/^nothing to verify: `hourpack plan/);
+  });
+});

@@ -1,0 +1,55 @@
+/** Hours that were named and have no part. */
+import type { Dataset } from "../config/settings.js";
+import { HourpackError } from "../errors.js";
+import { addHours, type Hour, hoursBetween } from "../hour.js";
+import { counted } from "./figures.js";
+import type { Output } from "./output.js";
+
+type Range = { from: Hour; to: Hour };
+
+const NAMED_MAX = 3;
+
+/** Gathers what is asked for and not there, and says it: as an error where nothing was there. */
+export class Unpublished {
+  private readonly doing: string;
+  private readonly range: Range;
+  private readonly datasets: string[] = [];
+  private readonly missing: { dataset: string; hours: Hour[] }[] = [];
+  private published = 0;
+
+  constructor(doing: string, range: Range) {
+    this.doing = doing;
+    this.range = range;
+  }
+
+  add(dataset: Dataset, published: Hour[]): void {
+    const have = new Set(published);
+    const hours = hoursBetween(this.range.from, this.range.to).filter((hour) => !have.has(hour));
+    this.datasets.push(dataset.name);
+    this.published += published.length;
+    if (hours.length > 0) this.missing.push({ dataset: dataset.name, hours });
+  }
+
+  /** Throws `invalid` where none of the hours has a part: a mistyped hour is no success. */
+  tell(output: Output): void {
+    if (this.published === 0) throw this.noneThere();
+    for (const { dataset, hours } of this.missing) {
+      output.record({ type: "unpublished", dataset, hours });
+      const more = hours.length > NAMED_MAX ? ` and ${hours.length - NAMED_MAX} more` : "";
+      const which = hours.slice(0, NAMED_MAX).join(", ") + more;
+      output.note(
+        `${dataset}: ${counted(hours.length, "hour")} ${hours.length === 1 ? "has" : "have"} no part: ${which}`,
+      );
+    }
+  }
+
+  private noneThere(): HourpackError {
+    const { from, to } = this.range;
+    const isOne = addHours(from, 1) === to;
+    const what = isOne ? `${from}: it is not` : `${from} to ${to}: no hour of it is`;
+    return new HourpackError("invalid", `${this.doing} ${what} published in ${this.datasets.join(", ")}`, {
+      location: isOne ? "--hour" : "--from",
+      hint: "`hourpack status` names the newest published hour; with --from and --to it shows the hours of any days.",
+    });
+  }
+}
