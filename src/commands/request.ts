@@ -26,7 +26,7 @@ export function hoursOf(args: Args): { from: Hour; to: Hour } | undefined {
       if (!(error instanceof HourpackError)) throw error;
       throw new HourpackError("invalid", `--${flag}: ${error.message}`, {
         location: `--${flag}`,
-        hint: error.hint,
+        hint: (flag === "hour" && dayHint(text)) || error.hint,
       });
     }
   };
@@ -57,6 +57,17 @@ export function hoursOf(args: Args): { from: Hour; to: Hour } | undefined {
     });
   }
   return { from, to };
+}
+
+/** Who writes `--hour 2022-07-26` means the day. */
+function dayHint(text: unknown): string | undefined {
+  if (typeof text !== "string" || !/^\d{4}-\d{2}-\d{2}$/.test(text.trim())) return undefined;
+  try {
+    const day = parseHourOrDay(text);
+    return `That day is --from ${day.slice(0, 10)} --to ${addHours(day, 24).slice(0, 10)}; its first hour is --hour ${day}.`;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Of `run` and `plan` alike. */

@@ -159,6 +159,14 @@ function totalsOf(hours: HourStatus[]) {
   };
 }
 
+/** An empty strip above older hours looks like nothing was ever packed. */
+function olderHint(dataset: string, newest: Hour, hours: HourStatus[]): string {
+  const day = newest.slice(0, 10);
+  const next = addHours(`${day}T00` as Hour, 24).slice(0, 10);
+  const where = hours[0] && newest < hours[0].hour ? "older" : "elsewhere";
+  return `${dataset}: nothing is packed in these hours; what is published is ${where}, the newest hour ${newest}: --from ${day} --to ${next} shows its day`;
+}
+
 type Summary = { dataset: string; newest?: Hour; ageSeconds?: number } & ReturnType<typeof totalsOf>;
 
 function tell(summary: Summary, hours: HourStatus[], output: Output): void {
@@ -189,6 +197,8 @@ function tell(summary: Summary, hours: HourStatus[], output: Output): void {
     ...(summary.quarantined > 0 ? [`${count(summary.quarantined)} quarantined`] : []),
   ];
   output.line(`  ${figures.join(", ")}`);
+  const isShown = hours.some(({ rows, bytesOut }) => rows + bytesOut > 0);
+  if (summary.newest && !isShown) output.note(olderHint(summary.dataset, summary.newest, hours));
   for (const { hour, reason } of hours.filter(({ state }) => state === "refused"))
     output.line(red(`  ${hour}: ${reason}`));
 }

@@ -80,4 +80,22 @@ describe("hours that are not published", () => {
     expect([code, stdout]).toEqual([0, "no published hour in events\n"]);
     expect(stderr).toMatch(/^nothing to verify: `hourpack plan/);
   });
+
+  it("status says where the newest one is", async () => {
+    const { code, stderr } = await here("status");
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/the newest hour 2022-07-26T00: --from 2022-07-26 --to 2022-07-27 shows its day/);
+    const shown = await here("status", "--from", "2022-07-26", "--to", "2022-07-27");
+    expect(shown.stdout).toContain("█");
+    expect(shown.stderr).toBe("");
+  });
+});
+
+it("a day in place of an hour is told as a range", async () => {
+  const { code, stderr } = await here("plan", "--hour", "2022-07-31");
+  expect(code).toBe(2);
+  expect(stderr).toMatch(
+    /→ That day is --from 2022-07-31 --to 2022-08-01; its first hour is --hour 2022-07-31T00\./,
+  );
+  expect((await here("plan", "--hour", "2022-02-31")).stderr).toContain("Write a UTC hour like");
 });
