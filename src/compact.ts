@@ -22,7 +22,7 @@ import type { Schema } from "./schema/types.js";
 import { type Batch, Spool } from "./spool.js";
 import { assemble, checkQuarantine } from "./stages/assemble.js";
 import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
-import { headPart, listHour } from "./stages/list.js";
+import { headPart, listHour, requireRawDirectory } from "./stages/list.js";
 import { growSchema, pinSchema } from "./stages/pin.js";
 import { publish } from "./stages/publish.js";
 import { type SpoolOptions, spoolObjects } from "./stages/spool.js";
@@ -80,6 +80,7 @@ export async function lookAt(task: HourTask, watch: Stopwatch): Promise<{ plan: 
   return watch.time("list", async () => {
     const published = await headPart(tier1, key, signal);
     const listing = await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal });
+    if (listing.count === 0 && !published) requireRawDirectory(dataset);
     task.observe({
       type: "listed",
       dataset: dataset.name,

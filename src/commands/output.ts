@@ -26,6 +26,7 @@ export class Output {
   /** Colours of standard output and standard error: each only where it is a terminal and NO_COLOR is not set. */
   readonly colors: ReturnType<typeof createColors>;
   readonly errorColors: ReturnType<typeof createColors>;
+  private readonly errorsSaid = new Set<string>();
 
   constructor(options: OutputOptions) {
     this.json = options.json;
@@ -62,9 +63,15 @@ export class Output {
     });
   }
 
-  /** What went wrong, where, and what to do. A stack only for what is a bug of ours. */
+  /**
+   * What went wrong, where, and what to do. A stack only for what is a bug of ours. What failed a hundred hours in the
+   * same words is said once.
+   */
   error(error: unknown, debug = false): void {
-    this.stderr.write(withoutCredentials(this.errorText(error, debug)));
+    const text = withoutCredentials(this.errorText(error, debug));
+    if (this.errorsSaid.has(text)) return;
+    this.errorsSaid.add(text);
+    this.stderr.write(text);
   }
 
   /** The same as the last JSON line. */

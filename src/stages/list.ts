@@ -1,8 +1,10 @@
 /** Stage 1: head the published part, then list the hour's objects. In this order, see DESIGN invariant 2. */
+import { existsSync } from "node:fs";
 import { parquetMetadataAsync } from "hyparquet";
+import type { Dataset } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
 import type { Hour } from "../hour.js";
-import { isSkippedKey } from "../layout.js";
+import { isSkippedKey, rawBasePrefix } from "../layout.js";
 import { Listing } from "../listing.js";
 import { fromMetadata, type Published } from "../manifest.js";
 import type { ObjectHead, Store } from "../store/store.js";
@@ -59,6 +61,25 @@ async function footerMetadata(
     if (error instanceof HourpackError) throw error;
     return {};
   }
+}
+
+/**
+ * An hour without objects is nothing to do, but a directory that is not there is a mistake, as a bucket that is not
+ * there is in S3. Throws `unavailable`: a disk may be mounted later.
+ */
+export function requireRawDirectory({ name, raw }: Dataset): void {
+  if (raw.location.scheme === "s3") return;
+  const directory = `${raw.location.root}/${rawBasePrefix(raw)}`;
+  if (existsSync(directory)) return;
+  throw new HourpackError(
+    "unavailable",
+    `list the raw objects of ${name}: there is no directory ${directory}`,
+    {
+      stage: "list",
+      location: directory,
+      hint: "Is raw mistyped, or a disk not mounted? If nothing has been written yet, make the directory.",
+    },
+  );
 }
 
 /** All pages of the hour's objects, without those that are no data by their names. */

@@ -84,8 +84,15 @@ describe("a command line or configuration that cannot be meant", () => {
 
   it("a raw directory that is not there", async () => {
     const root = mkdtempSync(join(dir, "absent-"));
-    const end = await hourpack(["run", ...raw, ...tier1, ...table, ...hour], { cwd: root });
-    expect([0, 10]).toContain(end.code);
+    const day = ["--from", "2022-07-26", "--to", "2022-07-27"];
+    for (const args of [
+      ["run", ...hour],
+      ["run", ...day],
+      ["plan", ...hour],
+    ]) {
+      const end = await hourpack([...args, ...raw, ...tier1, ...table], { cwd: root });
+      expectOneError(end, 10, /there is no directory .*\/raw\//, /mistyped/);
+    }
     expect(readdirSync(root)).toEqual([]);
     rmSync(root, { recursive: true });
   });
