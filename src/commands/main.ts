@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import yargs, { type Argv, type Options } from "yargs";
 import { nearest } from "../config/spelling.js";
+import { unreadVariables } from "../config/variables.js";
 import { EXIT, exitCodeOf, HourpackError } from "../errors.js";
 import { LOG_LEVELS, type LogLevel, openLog } from "../log.js";
 import type { Args, Command, CommandContext } from "./command.js";
@@ -182,7 +183,13 @@ async function contextOf(args: Args, output: Output, signal: AbortSignal): Promi
       hint: `Levels are ${LOG_LEVELS.join(", ")}.`,
     });
   }
-  return { output, signal, runId, log: await openLog({ level, fields: { runId } }) };
+  const log = await openLog({ level, fields: { runId } });
+  for (const text of unreadVariables(process.env)) {
+    output.note(`note: ${text}`);
+    output.record({ type: "notice", text });
+    log.warn(text);
+  }
+  return { output, signal, runId, log };
 }
 
 /** What yargs says of a command line that it does not understand. */

@@ -99,3 +99,10 @@ it("a day in place of an hour is told as a range", async () => {
   );
   expect((await here("plan", "--hour", "2022-02-31")).stderr).toContain("Write a UTC hour like");
 });
+
+it("a variable that nobody reads is noted, and the command goes on", async () => {
+  const env = { HOURPACK_LOK_BACK: "6h", HOURPACK_PORT: "tcp://10.0.0.1:9464" };
+  const { code, stderr } = await hourpack(["schema"], { cwd: root, env });
+  expect(code).toBe(0);
+  expect(stderr).toBe("note: the variable HOURPACK_LOK_BACK is not read: did you mean HOURPACK_LOOK_BACK?\n");
+});

@@ -10,6 +10,7 @@ import { configJsonSchema } from "../../src/config/schema.js";
 import type { Settings } from "../../src/config/settings.js";
 import { nearest } from "../../src/config/spelling.js";
 import { parseDurationMs, parseSizeBytes } from "../../src/config/units.js";
+import { unreadVariables } from "../../src/config/variables.js";
 import { EXIT, exitCodeOf, HourpackError } from "../../src/errors.js";
 import { type JsonObject, parseJson } from "../../src/record/json.js";
 import { Shape } from "../../src/schema/inference.js";
@@ -585,6 +586,41 @@ describe("flags and variables", () => {
       withoutDatasets: true,
     });
     expect(settings).toMatchObject({ datasets: [], catalog: { type: "local", path: join(dir, "c.duckdb") } });
+  });
+});
+
+describe("variables that nobody reads", () => {
+  const told = (...names: string[]) =>
+    unreadVariables({ ...Object.fromEntries(names.map((name) => [name, "x"])) }).join("\n");
+
+  it.each([
+    ["HOURPACK_LOK_BACK", "HOURPACK_LOOK_BACK"],
+    ["HOURPACK_RUN_SETTLE", "HOURPACK_SETTLE"],
+    ["HOURPACK_S3_ENDPONT", "HOURPACK_S3_ENDPOINT"],
+    ["HOURPACK_LOGLEVEL", "HOURPACK_LOG_LEVEL"],
+    ["HOURPACK_HOOKS_URL", "HOURPACK_HOOK_URL"],
+  ])("%s is told as %s", (name, meant) => {
+    expect(told(name)).toBe(`the variable ${name} is not read: did you mean ${meant}?`);
+  });
+
+  it("what is like none is told, too", () => {
+    expect(told("HOURPACK_FAVOURITE_COLOUR")).toMatch(
+      /FAVOURITE_COLOUR is not read: docs\/configuration\.md/,
+    );
+  });
+
+  it("those of the fields, of the tests and of Kubernetes are not told", () => {
+    expect(told(...FIELD_FLAGS.map(({ variable }) => variable))).toBe("");
+    expect(told("HOURPACK_CONFIG", "HOURPACK_HOOK_URL", "HOURPACK_LOG_LEVEL", "PATH")).toBe("");
+    expect(told("HOURPACK_CACHE", "HOURPACK_TEST_S3_ENDPOINT", "HOURPACK_PROPERTY_RUNS")).toBe("");
+    const service = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_METRICS", "PORT", "PORT_9464_TCP"];
+    const ports = ["PORT_9464_TCP_PROTO", "PORT_9464_TCP_PORT", "PORT_9464_TCP_ADDR"];
+    for (const name of [...service, ...ports])
+      expect(told(`HOURPACK_${name}`, `HOURPACK_WORKER_${name}`)).toBe("");
+  });
+
+  it("an empty one is none", () => {
+    expect(unreadVariables({ HOURPACK_LOK_BACK: "" })).toEqual([]);
   });
 });
 

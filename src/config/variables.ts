@@ -1,0 +1,31 @@
+/** Environment variables that look like ours and are none. */
+import { FIELD_FLAGS } from "./flags.js";
+import { nearest } from "./spelling.js";
+
+/** Beside those of the fields. */
+const OTHERS = ["HOURPACK_CONFIG", "HOURPACK_HOOK_URL", "HOURPACK_LOG_LEVEL"];
+/** What this project's tests and benchmark read. */
+const OF_TESTS = /^HOURPACK_(CACHE$|TEST_|PROPERTY_)/;
+/** What Kubernetes puts into every pod beside a Service whose name begins with hourpack. */
+const OF_KUBERNETES =
+  /^HOURPACK_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
+
+/**
+ * A sentence for each variable that is set and read by nobody. No errors: the environment is also others' to write,
+ * as Kubernetes does.
+ */
+export function unreadVariables(env: NodeJS.ProcessEnv): string[] {
+  const known = [...FIELD_FLAGS.map(({ variable }) => variable), ...OTHERS];
+  const bare = (name: string) => name.slice("HOURPACK_".length);
+  const names = Object.keys(env).filter((name) => name.startsWith("HOURPACK_") && env[name]);
+  return names
+    .filter((name) => !known.includes(name) && !OF_TESTS.test(name) && !OF_KUBERNETES.test(name))
+    .sort()
+    .map((name) => {
+      const meant = nearest(bare(name), known.map(bare));
+      const remedy = meant
+        ? `did you mean HOURPACK_${meant}?`
+        : "docs/configuration.md has the variables that there are";
+      return `the variable ${name} is not read: ${remedy}`;
+    });
+}
