@@ -1,12 +1,13 @@
 /** hourpack query: SQL over the local catalog. */
 import { existsSync } from "node:fs";
 import type { CatalogSettings } from "../config/settings.js";
+import type { Database } from "../engine/duckdb/database.js";
 import { EXIT, HourpackError, reasonOf } from "../errors.js";
 import type { Command } from "./command.js";
 import { counted } from "./figures.js";
 import type { Output } from "./output.js";
 import { settingsOf, settingsOptions } from "./settings.js";
-import { table } from "./table.js";
+import { fitToWidth, table } from "./table.js";
 
 export const command: Command = {
   options: {
@@ -48,6 +49,9 @@ export const command: Command = {
   },
 };
 
+/** Of the schema; a file made by another configuration may have another one. */
+const DATABASE_DEFAULT = "hourpack";
+
 export interface Answer {
   columns: { name: string; type?: string }[];
   rows: Record<string, unknown>[];
@@ -65,44 +69,43 @@ export async function ask(
       hint: "`hourpack run` or `hourpack register` with a local catalog makes it.",
     });
   }
-  const { openDatabase, sqlName, sqlString } = await import("../engine/duckdb/database.js");
+  const { openDatabase } = await import("../engine/duckdb/database.js");
   const database = await openDatabase(catalog.path, { access_mode: "READ_ONLY" });
   try {
-    const schemas = await database.rows(
-      `SELECT schema_name FROM duckdb_schemas() WHERE NOT internal AND schema_name = ${sqlString(catalog.database)}`,
-    );
-    const use = schemas.length > 0 ? `USE ${sqlName(catalog.database)}; ` : "";
-    const types = await database.rows(`${use}DESCRIBE ${sql}`).catch(() => []);
-    const rows = await database.rows(use + sql);
+    const schema = await schemaOf(database, catalog.database);
+    const types = await database.rows(`DESCRIBE ${sql}`, schema).catch(() => []);
+    const rows = await database.rows(sql, schema);
     const columns =
       types.length > 0
         ? types.map((row) => ({ name: String(row["column_name"]), type: String(row["column_type"]) }))
         : Object.keys(rows[0] ?? {}).map((name) => ({ name }));
-    return { columns, rows: rows.map((row) => numbersOf(row, columns)) };
+    return { columns, rows };
   } catch (error) {
     if (signal?.aborted) throw new HourpackError("interrupted", "query: interrupted");
     throw new HourpackError("invalid", `query ${catalog.path}: ${reasonOf(error)}`, {
       location: catalog.path,
       cause: error,
-      hint: 'Tables are those of `hourpack query "show tables"`.',
+      hint: hintFor(reasonOf(error)),
     });
   } finally {
     await database.close();
   }
 }
 
-const WHOLE_NUMBER = /^U?(BIG|HUGE)INT$/;
+/** The catalog's database; where nobody named one, the only one that the file has. */
+async function schemaOf(database: Database, wanted: string): Promise<string | undefined> {
+  const rows = await database.rows("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal");
+  const names = rows.map((row) => String(row["schema_name"]));
+  if (names.includes(wanted)) return wanted;
+  return names.length === 1 && wanted === DATABASE_DEFAULT ? names[0] : undefined;
+}
 
-/** DuckDB's JSON values have big integers as texts: those that a JavaScript number holds become numbers. */
-function numbersOf(row: Record<string, unknown>, columns: Answer["columns"]): Record<string, unknown> {
-  return Object.fromEntries(
-    columns.map(({ name, type = "" }) => {
-      const value = row[name];
-      const isNumber =
-        typeof value === "string" && WHOLE_NUMBER.test(type) && Number.isSafeInteger(Number(value));
-      return [name, isNumber ? Number(value) : value];
-    }),
-  );
+/** DuckDB names the nearest table or column itself; where a statement is no SQL, tables are beside the point. */
+function hintFor(reason: string): string | undefined {
+  if (/^Catalog Error: Table /.test(reason)) return 'Tables are those of `hourpack query "show tables"`.';
+  if (/^Binder Error: Referenced column /.test(reason))
+    return 'Columns are those of `hourpack query "describe <table>"`.';
+  return /^Parser Error/.test(reason) ? "Statements are in DuckDB's SQL." : undefined;
 }
 
 /** A longer table is for nobody, and more than its library can lay out; --json has them all. */
@@ -110,13 +113,19 @@ const TABLE_ROWS_MAX = 10_000;
 
 const NUMERIC = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL.*)$/;
 
+/** Fitted to a terminal; whole where it is read by a program. */
 export function showRows({ columns, rows }: Answer, wanted: number, output: Output): void {
   const limit = Math.min(wanted, TABLE_ROWS_MAX);
+  const { isTTY, columns: width } = output.stdout;
+  const words = [counted(rows.length, "row") + (rows.length > limit ? `, the first ${limit} shown` : "")];
   if (columns.length > 0) {
     const heads = columns.map(({ name, type = "" }) => ({ name, isNumber: NUMERIC.test(type) }));
     const cells = rows.slice(0, limit).map((row) => columns.map(({ name }) => row[name]));
-    output.line(table(heads, cells, output.colors.bold));
+    const fitted = fitToWidth(heads, cells, isTTY ? width : undefined);
+    const shown = fitted.columns.length;
+    output.line(table(fitted.columns, fitted.rows, output.colors.bold));
+    if (shown < columns.length)
+      words.push(`${shown} of ${counted(columns.length, "column")} fit the terminal; --json has all`);
   }
-  const shown = rows.length > limit ? `, the first ${limit} shown` : "";
-  output.line(output.colors.dim(`${counted(rows.length, "row")}${shown}`));
+  output.line(output.colors.dim(words.join("; ")));
 }

@@ -6,7 +6,7 @@ export interface TableColumn {
   isNumber?: boolean;
 }
 
-/** Light rules in the terminal's width are left to the terminal; a cell's control characters are shown, not sent. */
+/** A cell's control characters are shown, not sent. */
 export function table(
   columns: TableColumn[],
   rows: unknown[][],
@@ -20,6 +20,45 @@ export function table(
   });
   for (const row of rows) made.push(row.map(cellText));
   return made.toString();
+}
+
+/** A text in a terminal is not cut shorter than this. */
+const CELL_CHARS_MIN = 8;
+/** A border and two spaces. */
+const BETWEEN = 3;
+
+/**
+ * The longest texts cut until a table is no wider than the terminal, and where that does not help the first columns
+ * alone. A number is shown whole. All as it is where no width is given.
+ */
+export function fitToWidth(
+  columns: TableColumn[],
+  rows: unknown[][],
+  width: number | undefined,
+): { columns: TableColumn[]; rows: string[][] } {
+  const texts = rows.map((row) => row.map(cellText));
+  if (width === undefined) return { columns, rows: texts };
+  const natural = columns.map(({ name }, i) =>
+    texts.reduce((most, row) => Math.max(most, row[i]?.length ?? 0), name.length),
+  );
+  const charsAt = (most: number, i: number) =>
+    columns[i]?.isNumber ? (natural[i] ?? 0) : Math.min(natural[i] ?? 0, most);
+  const widthOf = (shown: number, most: number) =>
+    natural.slice(0, shown).reduce((sum, _, i) => sum + charsAt(most, i) + BETWEEN, 1);
+  let shown = columns.length;
+  while (shown > 1 && widthOf(shown, CELL_CHARS_MIN) > width) shown--;
+  let most = Math.max(CELL_CHARS_MIN, ...natural);
+  while (most > CELL_CHARS_MIN && widthOf(shown, most) > width) most--;
+  return {
+    columns: columns
+      .slice(0, shown)
+      .map((column, i) => ({ ...column, name: cut(column.name, charsAt(most, i)) })),
+    rows: texts.map((row) => row.slice(0, shown).map((text, i) => cut(text, charsAt(most, i)))),
+  };
+}
+
+function cut(text: string, chars: number): string {
+  return text.length > chars ? `${text.slice(0, chars - 1)}…` : text;
 }
 
 const FRAME = {
@@ -47,7 +86,7 @@ function cellText(value: unknown): string {
   const text =
     typeof value === "string" ? value : typeof value === "object" ? JSON.stringify(value) : String(value);
   const plain = text.replace(/[\x00-\x1f\x7f-\x9f]/g, escaped);
-  return plain.length > CELL_CHARS_MAX ? `${plain.slice(0, CELL_CHARS_MAX - 1)}…` : plain;
+  return cut(plain, CELL_CHARS_MAX);
 }
 
 function escaped(char: string): string {

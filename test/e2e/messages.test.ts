@@ -106,3 +106,38 @@ it("a variable that nobody reads is noted, and the command goes on", async () =>
   expect(code).toBe(0);
   expect(stderr).toBe("note: the variable HOURPACK_LOK_BACK is not read: did you mean HOURPACK_LOOK_BACK?\n");
 });
+
+describe("query", () => {
+  const rowOf = async (sql: string) => (await here("query", "--json", sql)).records[0]?.["row"];
+  const hintOf = async (sql: string) => {
+    const { code, stderr } = await here("query", sql);
+    expect(code, stderr).toBe(2);
+    return /^ {2}→ (.*)$/m.exec(stderr)?.[1] ?? "";
+  };
+
+  it("gives whole numbers as numbers at any depth, where a number holds them", async () => {
+    expect(await rowOf("select id, big from events order by id limit 1")).toEqual({
+      id: 1,
+      big: { n: 12345678901, all: [1, "9007199254740993"] },
+    });
+  });
+
+  it("says what is probably meant", async () => {
+    expect(await hintOf("from evnts")).toContain("show tables");
+    expect(await hintOf("select idd from events")).toContain("describe <table>");
+    expect(await hintOf("selec 1")).toBe("Statements are in DuckDB's SQL.");
+    expect(await hintOf("select cast('a' as int)")).toBe("");
+  });
+
+  it("finds the tables of a file that another configuration made", async () => {
+    const made = ["--catalog-path", "./other.duckdb", "--catalog-database", "lake"];
+    expect((await here("register", ...made)).code).toBe(0);
+    const elsewhere = mkdtempSync(join(root, "elsewhere-"));
+    const { code, stdout, stderr } = await hourpack(
+      ["query", "--catalog-path", "../other.duckdb", "select count(*) as n from events"],
+      { cwd: elsewhere },
+    );
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain("│ 2 │");
+  });
+});

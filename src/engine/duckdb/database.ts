@@ -1,17 +1,26 @@
 /** The one place that opens DuckDB. */
+import type { DuckDBValueConverter, Json } from "@duckdb/node-api";
 import { HourpackError, reasonOf } from "../../errors.js";
 
 export interface Database {
   /** Runs statements and throws their result away. */
   run(sql: string): Promise<void>;
-  /** Runs a query and returns its rows by column name, as JSON values. */
-  rows(sql: string): Promise<Record<string, unknown>[]>;
+  /**
+   * Runs a query and returns its rows by column name, as JSON values; a whole number that JavaScript's numbers do not
+   * hold is a text. `schema`: whose tables need not be named with it.
+   */
+  rows(sql: string, schema?: string): Promise<Record<string, unknown>[]>;
   close(): Promise<void>;
 }
 
 /** `path` may be `:memory:`. `config` are DuckDB's settings by name. Throws `unavailable` where it cannot be opened. */
 export async function openDatabase(path: string, config: Record<string, string> = {}): Promise<Database> {
-  const { DuckDBInstance } = await import("@duckdb/node-api");
+  const { DuckDBInstance, JsonDuckDBValueConverter } = await import("@duckdb/node-api");
+  /** Inside structs and lists, too. */
+  const jsonValue: DuckDBValueConverter<Json> = (value, type, converter) =>
+    typeof value === "bigint" && Number.isSafeInteger(Number(value))
+      ? Number(value)
+      : JsonDuckDBValueConverter(value, type, converter);
   const instance = await DuckDBInstance.create(path, config).catch((error) => {
     throw new HourpackError("unavailable", `open the DuckDB file ${path}: ${reasonOf(error)}`, {
       location: path,
@@ -35,11 +44,11 @@ export async function openDatabase(path: string, config: Record<string, string> 
       connected(async (connection) => {
         await connection.run(sql);
       }),
-    rows: (sql) =>
-      connected(
-        async (connection) =>
-          (await connection.runAndReadAll(sql)).getRowObjectsJson() as Record<string, unknown>[],
-      ),
+    rows: (sql, schema) =>
+      connected(async (connection) => {
+        if (schema !== undefined) await connection.run(`USE ${sqlName(schema)}`);
+        return (await connection.runAndReadAll(sql)).convertRowObjects(jsonValue);
+      }),
     close: async () => instance.closeSync(),
   };
 }
