@@ -17,6 +17,9 @@ const GROUPS: Record<FieldFlag["group"], string> = {
 const HIDDEN =
   /^(s3-write-|s3-timeout|s3-retry|s3-expected|catalog-(timeout|endpoint|catalog-name|region)|for$|raw-table|max-record|batch)/;
 
+/** Asked here, since yargs itself forgets the flag before it makes the help of a command. */
+const SHOWS_HIDDEN = process.argv.includes("--show-hidden");
+
 /** `--config`, `--dataset` and a flag for every field of the configuration. */
 export const settingsOptions: Record<string, Options> = {
   config: {
@@ -42,7 +45,7 @@ function optionOf(field: FieldFlag): Options {
     requiresArg: field.kind !== "boolean",
     describe: field.description + choices + byDefault,
     group: GROUPS[field.group],
-    hidden: HIDDEN.test(field.flag),
+    hidden: HIDDEN.test(field.flag) && !SHOWS_HIDDEN,
   };
 }
 
