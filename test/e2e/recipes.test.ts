@@ -1,20 +1,12 @@
-/** The recipes' samples are packed with their configurations and answer their queries; the guides name what there is. */
+/** The recipes' samples are packed with their configurations and answer their queries. */
 import { execFileSync } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { HOURPACK, hourpack } from "../support/cli.js";
+import { hourpack } from "../support/cli.js";
 
 const DOCS = resolve(import.meta.dirname, "../../docs");
 const HOUR = "2022-07-26T00";
@@ -25,8 +17,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
-function pages(folder: string): string[] {
-  return readdirSync(join(DOCS, folder)).filter((name) => name.endsWith(".md"));
+function recipes(): string[] {
+  return readdirSync(join(DOCS, "recipes")).filter((name) => name.endsWith(".md"));
 }
 
 /** The block below `<!-- name -->` or `<!-- name: argument -->`. */
@@ -86,7 +78,7 @@ const PACKED: Record<string, { rows: number; quarantined: number; rescued: numbe
 
 describe("the recipes", () => {
   it("are all tried here", () => {
-    expect(pages("recipes").sort()).toEqual(Object.keys(PACKED).sort());
+    expect(recipes().sort()).toEqual(Object.keys(PACKED).sort());
   });
 
   for (const [name, { rows, quarantined, rescued, answers }] of Object.entries(PACKED)) {
@@ -140,28 +132,8 @@ function textOf(answer: unknown): string {
   return JSON.stringify(answer);
 }
 
-const GUIDES = [...pages("deploy").map((name) => join(DOCS, "deploy", name)), join(DOCS, "cost.md")];
-const RECIPES = pages("recipes").map((name) => join(DOCS, "recipes", name));
-
-describe("the guides", () => {
-  it("link to pages and files that are there", () => {
-    const missing: string[] = [];
-    for (const guide of [...GUIDES, ...RECIPES]) {
-      const page = readFileSync(guide, "utf8");
-      const links = [...page.matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/g)].map((match) =>
-        join(dirname(guide), match[1] as string),
-      );
-      const named = [...page.matchAll(/(?<![\w/.])deploy\/[\w./-]+/g)].map((match) =>
-        join(DOCS, "..", match[0].replace(/\.$/, "")),
-      );
-      missing.push(
-        ...[...links, ...named].filter((path) => !existsSync(path)).map((path) => `${guide}: ${path}`),
-      );
-    }
-    expect(missing).toEqual([]);
-  });
-
-  it("give the stack parameters that it has", () => {
+describe("the guide for Fargate", () => {
+  it("gives the stack parameters that it has", () => {
     const page = readFileSync(join(DOCS, "deploy/ecs-fargate.md"), "utf8");
     const template = readFileSync(join(DOCS, "../deploy/cloudformation/hourpack.yaml"), "utf8");
     const [, overrides = ""] = /--parameter-overrides(.*?)\n```/s.exec(page) ?? [];
@@ -172,29 +144,5 @@ describe("the guides", () => {
     const { Parameters } = parse(template, { logLevel: "silent" }) as { Parameters: Record<string, object> };
     for (const [name, parameter] of Object.entries(Parameters))
       if (!("Default" in parameter)) expect(given).toContain(name);
-  });
-
-  it("use commands and flags that hourpack has", { timeout: 60_000 }, () => {
-    const helps = new Map<string, string>();
-    const helpOf = (command: string) => {
-      const help =
-        helps.get(command) ??
-        execFileSync(process.execPath, [HOURPACK, command, "--help", "--show-hidden"], { encoding: "utf8" });
-      helps.set(command, help);
-      return help;
-    };
-    for (const file of [...GUIDES, ...RECIPES]) {
-      const page = readFileSync(file, "utf8").replace(/\\\n\s*/g, " ");
-      const shell = [...page.matchAll(/^```sh\n(.*?)^```/gms)].map((match) => match[1]);
-      const inline = [...page.replace(/^```.*?^```/gms, "").matchAll(/`([^`]+)`/g)].map((match) => match[1]);
-      const code = [...shell, ...inline].join("\n");
-      const calls = code.matchAll(/^(?:node bin\/hourpack\.js|(?:sudo )?hourpack) ([a-z]+)((?: .*)?)$/gm);
-      for (const [, command = "", rest = ""] of calls) {
-        const flags = rest.match(/(?<= )--[a-z0-9-]+/g) ?? [];
-        expect(helpOf(command), file).toMatch(new RegExp(`^hourpack ${command}`));
-        for (const flag of flags)
-          expect(helpOf(command), `${file}: hourpack ${command}`).toContain(`${flag} `);
-      }
-    }
   });
 });

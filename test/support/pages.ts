@@ -59,9 +59,9 @@ export function inlineCodeOf(text: string): string[] {
   return [...prose.matchAll(/`([^`]+)`/g)].map(([, code = ""]) => code.replaceAll(/\s+/g, " "));
 }
 
-/** The words after `hourpack` or `node bin/hourpack.js`, wherever in the command that is. */
+/** The words after `hourpack` or `node bin/hourpack.js`; also where another program is told to start it. */
 export function hourpackCall(command: string): string | undefined {
-  return /(?:^|\s)(?:node bin\/hourpack\.js|hourpack) (?=-|[a-z])(.*)$/.exec(command)?.[1];
+  return /^(?:sudo (?:systemd-run .*?)?)?(?:node bin\/hourpack\.js|hourpack) (.*)$/.exec(command)?.[1];
 }
 
 /** Makes `hourpack` and `node bin/hourpack.js` in a folder what was built here; gives the environment for it. */
