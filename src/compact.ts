@@ -16,6 +16,7 @@ import type { Listing } from "./listing.js";
 import { type Manifest, openManifest, type PartFacts, type Published } from "./manifest.js";
 import { type Plan, planHour } from "./plan.js";
 import { recipeOf } from "./recipe.js";
+import { readsAlike } from "./record/restore.js";
 import { Sifter } from "./record/sift.js";
 import { Shape } from "./schema/inference.js";
 import type { Schema } from "./schema/types.js";
@@ -23,7 +24,7 @@ import { type Batch, Spool } from "./spool.js";
 import { assemble, checkQuarantine } from "./stages/assemble.js";
 import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
 import { headPart, listHour, requireRawDirectory } from "./stages/list.js";
-import { growSchema, pinSchema } from "./stages/pin.js";
+import { growSchema, pinSchema, readPinned } from "./stages/pin.js";
 import { publish } from "./stages/publish.js";
 import { type SpoolOptions, spoolObjects } from "./stages/spool.js";
 import { verifyPart } from "./stages/verify.js";
@@ -40,10 +41,11 @@ const PLANS_MAX = 5;
 export async function compactHour(task: HourTask): Promise<HourResult> {
   const { components } = task;
   const watch = new Stopwatch();
+  let { request } = task;
   let lost = "";
   for (let round = 1; round <= PLANS_MAX; round++) {
     try {
-      const { plan, listing } = await lookAt(task, watch);
+      const { plan, listing } = await lookAt({ ...task, request }, watch);
       const result = resultOf(task, plan, listing, watch);
       if (plan.action !== "scratch" && plan.action !== "merge") return result;
       const attempt = ulid(components.nowMs());
@@ -51,6 +53,7 @@ export async function compactHour(task: HourTask): Promise<HourResult> {
       if (!packed) return { ...result, action: "claimed", reason: "another worker is at it" };
       if (!("lost" in packed)) return { ...result, ...packed };
       lost = packed.lost;
+      if (packed.noMerge) request = { ...request, noMerge: true };
     } catch (error) {
       if (!(error instanceof HourpackError) || error.kind !== "conflict") throw error;
       lost = error.message;
@@ -110,7 +113,7 @@ export async function lookAt(task: HourTask, watch: Stopwatch): Promise<{ plan: 
 
 type Packed =
   | Pick<HourResult, "action" | "part" | "rescued" | "quarantined" | "converted" | "seconds">
-  | { lost: string };
+  | { lost: string; noMerge?: true };
 
 /** Stages 3 to 6. */
 async function pack(
@@ -141,6 +144,8 @@ async function pack(
       plan.action === "merge" && plan.published
         ? { published: plan.published, manifest: await readManifest(task, plan.published) }
         : undefined;
+    if (base && !(await readsAsBefore(task, base.published, converted.schema)))
+      return { lost: "published rows would say something else under today's columns", noMerge: true };
     const part = await watch.time("merge", () =>
       assemble(task, { attempt, fetched: plan.fetch, listing, converted, base, spool, engine, tier1 }),
     );
@@ -175,6 +180,15 @@ async function pack(
     await spool.close();
     giveSpoolBytes();
   }
+}
+
+/** Whether rows of the published part say the same under this schema. */
+async function readsAsBefore(task: HourTask, { schemaVersion }: Published, schema: Schema): Promise<boolean> {
+  if (schemaVersion === schema.version) return true;
+  const { dataset, components, signal } = task;
+  const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
+  const older = pinned?.pinned.versions.find(({ version }) => version === schemaVersion);
+  return older === undefined || readsAlike(older, schema);
 }
 
 /** Stage 4, against the version pinned at its start; with `unknown: add` the schema then grows by what was met. */

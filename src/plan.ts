@@ -12,6 +12,8 @@ export interface PlanRequest {
   keepOld?: boolean;
   /** Make the part anew from what is still listed; rows of objects that are gone are given up. */
   fromRemainder?: boolean;
+  /** Set where a merge has turned out to change what published rows say: they are made anew, or it is refused. */
+  noMerge?: boolean;
 }
 
 export interface Changes {
@@ -40,7 +42,7 @@ export interface PlanInput {
   published: Published | undefined;
   /** The published part's manifest entries; read only where digests differ. */
   entries: () => AsyncIterable<ManifestEntry>;
-  /** Whether `expire` deleted raw objects of this hour; asked only where there is no part. */
+  /** Whether `expire` deleted raw objects of this hour; asked only where there is no part, or its rows would be given up. */
   expired: () => Promise<boolean>;
   recipe: string;
   request: PlanRequest;
@@ -78,15 +80,26 @@ export async function planHour(input: PlanInput): Promise<Plan> {
 }
 
 /** Invariant 7. */
-function decide(input: PlanInput, published: Published, changes: Changes, added: Listing): Plan {
+async function decide(
+  input: PlanInput,
+  published: Published,
+  changes: Changes,
+  added: Listing,
+): Promise<Plan> {
   const { request, listing } = input;
   const reason = describe(changes);
   const scratch = { action: "scratch", reason, published, changes, fetch: listing } as const;
-  const merge = { action: "merge", reason, published, changes, fetch: added } as const;
+  const merge = () => {
+    if (request.noMerge) throw otherColumns(input, published);
+    return { action: "merge", reason, published, changes, fetch: added } as const;
+  };
 
-  if (request.fromRemainder && (request.rebuild || changed(changes))) return scratch;
+  if (request.fromRemainder && changed(changes)) {
+    if (changes.gone > 0 && (await input.expired())) throw expiredRows(input, changes);
+    return scratch;
+  }
   if (request.keepOld) {
-    return changes.added > 0 ? merge : { action: "up to date", reason, published, changes };
+    return changes.added > 0 ? merge() : { action: "up to date", reason, published, changes };
   }
   if (changes.gone > 0) {
     if (
@@ -110,9 +123,9 @@ function decide(input: PlanInput, published: Published, changes: Changes, added:
   if (input.notBeforeMs !== undefined && input.nowMs < input.notBeforeMs) {
     return { action: "wait", reason: `${reason}: waits for lateSettle`, published, changes };
   }
-  if (changes.gone > 0) return merge;
-  if (changes.overwritten === 0 && published.recipe === input.recipe) return merge;
-  return scratch;
+  if (changes.gone > 0) return merge();
+  const isUnchanged = changes.overwritten === 0 && published.recipe === input.recipe;
+  return isUnchanged && !request.noMerge ? merge() : scratch;
 }
 
 /** Its objects were deleted since the part had their rows: what is listed now is not the hour. */
@@ -123,6 +136,30 @@ function partLost(input: PlanInput): HourpackError {
     {
       stage: "plan",
       hint: "Bring the part back (from a backup or an older version in the bucket), or say --from-remainder to pack what is still listed.",
+    },
+  );
+}
+
+/** They were deleted because the part had their rows. */
+function expiredRows({ hour }: PlanInput, { gone }: Changes): HourpackError {
+  return new HourpackError(
+    "data",
+    `plan ${hour}: ${counted(gone, "object")} of it expired after having been packed, and the part has the only rows of them`,
+    {
+      stage: "plan",
+      hint: "Nothing is to be done about such an hour. To give these rows up all the same, say --rebuild --from-remainder.",
+    },
+  );
+}
+
+/** Its rows cannot be made anew without the objects that are gone, nor be read under the columns of today. */
+function otherColumns({ hour }: PlanInput, { schemaVersion }: Published): HourpackError {
+  return new HourpackError(
+    "data",
+    `plan ${hour}: its rows were written under version ${schemaVersion} of the columns, and a column of today would take the place of one that holds their values`,
+    {
+      stage: "plan",
+      hint: "Keep the part as it is; `hourpack restore` gives its records back, to be put beside the new objects, and --rebuild --from-remainder packs what is listed then.",
     },
   );
 }

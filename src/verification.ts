@@ -7,6 +7,7 @@ import { partKey, quarantineKey, rawPrefix } from "./layout.js";
 import { fromMetadata, type Published } from "./manifest.js";
 import { RAW_LIMITS } from "./proof/raw.js";
 import { type DeepResult, verifyDeep } from "./proof/verify.js";
+import { recipeOf } from "./recipe.js";
 import { schemaOf } from "./restore.js";
 import { headPart } from "./stages/list.js";
 import type { Store } from "./store/store.js";
@@ -61,6 +62,11 @@ export async function verifyHour(
     if (options.deep) {
       found.deep = await deepVerification(task, tier1, published);
       found.problems.push(...deepProblems(found.deep, options.goneIsFine ?? false));
+      if (found.deep.differences.length > 0 && published.recipe !== recipeOf(dataset)) {
+        found.problems.push(
+          "it was packed under another recipe (records, columns or zone): verify it with that one, or pack it again with --rebuild",
+        );
+      }
     }
   } catch (error) {
     if (!(error instanceof HourpackError) || error.kind !== "data") throw error;

@@ -40,7 +40,7 @@ const holders = new WeakMap<Schema, [number, Column][]>();
  * The columns that give something back: plain ones, and derived ones of members that no plain column has. Of derived
  * columns the first that names a place has it, with all that lies below.
  */
-function holdersOf(schema: Schema): [number, Column][] {
+export function holdersOf(schema: Schema): [number, Column][] {
   let found = holders.get(schema);
   if (!found) {
     const columns = [...schema.columns.entries()];
@@ -57,6 +57,15 @@ function holdersOf(schema: Schema): [number, Column][] {
     holders.set(schema, found);
   }
   return found;
+}
+
+/**
+ * Whether rows of the older version say the same when they are read under the newer one: a column that was appended
+ * since may be the one that gives a member back which another held, and is NULL in rows of before.
+ */
+export function readsAlike(older: Schema, newer: Schema): boolean {
+  const now = new Set(holdersOf(newer).map(([, { name }]) => name));
+  return holdersOf(older).every(([, { name }]) => now.has(name));
 }
 
 function memberJson(value: Value, column: Column): string {

@@ -204,6 +204,32 @@ describe("from a directory, with the local catalog", () => {
     expect(rescued.filter((members) => members.org).length).toBe(sums.rows - sums.orgAbsent);
   });
 
+  it("loses no value to a column that takes the place of another's since", async () => {
+    const root = mkdtempSync(join(tmpdir(), "hourpack-columns-"));
+    const raw = (hour: string, name: string, record: object) => {
+      mkdirSync(join(root, `raw/2022/07/26/${hour}`), { recursive: true });
+      writeFileSync(join(root, `raw/2022/07/26/${hour}`, name), `${JSON.stringify(record)}\n`);
+    };
+    const run = async (hour: string, columns: string) => {
+      const dataset = `{ raw: "./raw/{yyyy}/{MM}/{dd}/{HH}/", tier1: "./lake/", table: ev, columns: { ${columns} } }`;
+      writeFileSync(join(root, "hourpack.yaml"), `datasets: { ev: ${dataset} }\n`);
+      return hourpack(["run", "--hour", `2022-07-26T${hour}`, "--json"], { cwd: root });
+    };
+    const derived = "id: bigint, a_b: { type: bigint, from: a.b }";
+    raw("00", "first.json", { id: 1, a: { b: 7 } });
+    expect((await run("00", derived)).code).toBe(0);
+    raw("01", "x.json", { id: 2, a: { b: 1 } });
+    expect((await run("01", `${derived}, a: "struct<b:bigint>"`)).code).toBe(0);
+    raw("00", "late.json", { id: 3, a: { b: 5 } });
+    expect((await run("00", derived)).result).toMatchObject({ packed: 1, rows: 2 });
+    const restored = await hourpack(["restore", "--hour", "2022-07-26T00"], { cwd: root });
+    expect(restored.stdout.trim().split("\n").sort()).toEqual([
+      '{"id":1,"a":{"b":7}}',
+      '{"id":3,"a":{"b":5}}',
+    ]);
+    rmSync(root, { recursive: true });
+  });
+
   it("writes nothing for an hour without objects", async () => {
     const root = join(dir, "empty");
     mkdirSync(join(root, "events"), { recursive: true });

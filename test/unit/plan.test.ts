@@ -124,6 +124,24 @@ describe("planHour", () => {
     expect([remainder.action, keysOf(remainder)]).toEqual(["scratch", ["b", "c"]]);
   });
 
+  it("gives up no rows of objects that were expired, unless it is said twice", async () => {
+    const more = { request: { fromRemainder: true }, expired: async () => true };
+    await expect(planHour(input({ a: "1", b: "1" }, { b: "1" }, more))).rejects.toMatchObject({
+      kind: "data",
+      message: expect.stringContaining("expired"),
+    });
+    const twice = { ...more, request: { fromRemainder: true, rebuild: true } };
+    expect(await planHour(input({ a: "1", b: "1" }, { b: "1" }, twice))).toMatchObject({ action: "scratch" });
+  });
+
+  it("makes rows anew that a merge would change, or refuses where they cannot be", async () => {
+    const request = { noMerge: true };
+    const late = await planHour(input({ a: "1" }, { a: "1", b: "1" }, { request }));
+    expect([late.action, keysOf(late)]).toEqual(["scratch", ["a", "b"]]);
+    for (const more of [{ request }, { request: { ...request, keepOld: true } }])
+      await expect(planHour(input({ a: "1" }, { b: "1" }, more))).rejects.toMatchObject({ kind: "data" });
+  });
+
   it("lets a late recompaction wait, but not one that was asked for", async () => {
     const late = [{ a: "1" }, { a: "1", b: "1" }] as const;
     expect(await planHour(input(...late, { notBeforeMs: 5, nowMs: 4 }))).toMatchObject({ action: "wait" });
