@@ -6,6 +6,7 @@ import { unreadVariables } from "../config/variables.js";
 import { EXIT, exitCodeOf, HourpackError } from "../errors.js";
 import { LOG_LEVELS, type LogLevel, openLog } from "../log.js";
 import type { Args, Command, CommandContext } from "./command.js";
+import { MORE_FLAGS, optionsInHelp } from "./help.js";
 import { Output, tolerateClosedPipes } from "./output.js";
 import { listenForSignals } from "./signals.js";
 
@@ -81,6 +82,10 @@ const COMMANDS: Entry[] = [
   },
 ];
 
+function nameOf({ usage }: Entry): string {
+  return usage.split(" ")[0] as string;
+}
+
 const GLOBAL: Record<string, Options> = {
   json: { type: "boolean", describe: "One JSON object a line on standard output, the last one the result" },
   "log-level": {
@@ -100,7 +105,7 @@ export async function main(argv: string[]): Promise<void> {
   const signals = listenForSignals(output);
   let code: number;
   try {
-    code = await runCommand(argv, output, signals.signal);
+    code = await runCommand(withoutWords(argv), output, signals.signal);
     if (signals.signal.aborted && code !== EXIT.done) code = EXIT.interrupted;
   } catch (thrown) {
     const error = signals.signal.aborted ? interruption(thrown) : thrown;
@@ -152,7 +157,9 @@ async function runCommand(argv: string[], output: Output, signal: AbortSignal): 
         const { options, examples = [] } = (await entry.load()).command;
         for (const name of Object.keys(options)) known.add(name);
         for (const [line, does] of examples) command.example(line, does);
-        return command.usage(`$0 ${entry.usage}\n\n${entry.describe}.`).options(options);
+        const shown = optionsInHelp(nameOf(entry), options, argv.includes("--show-hidden"));
+        if (shown.hasMore) command.epilogue(MORE_FLAGS);
+        return command.usage(`$0 ${entry.usage}\n\n${entry.describe}.`).options(shown.options);
       }) as never,
       handler: async (args) => {
         const { command } = await entry.load();
@@ -197,9 +204,9 @@ class UsageError extends Error {}
 
 /** yargs' sentence as an error of ours, with what was probably meant. */
 function usageError(error: Error, argv: string[], known: Set<string>): HourpackError {
-  const names = ["completion", ...COMMANDS.map(({ usage }) => usage.split(" ")[0] as string)];
+  const names = ["completion", "help", "version", ...COMMANDS.map(nameOf)];
   const command = argv.find((arg) => names.includes(arg));
-  const entry = COMMANDS.find(({ usage }) => usage.split(" ")[0] === command);
+  const entry = COMMANDS.find((candidate) => nameOf(candidate) === command);
   if (/^Not enough non-option arguments/.test(error.message) && entry) {
     const [, wanted] = entry.usage.split(" ");
     return new HourpackError("invalid", `${command} needs ${wanted}`, {
@@ -237,6 +244,18 @@ function interruption(error: unknown): unknown {
         cause: error,
         hint: "Nothing is half published; run the same command again.",
       });
+}
+
+/** `help run` and `version`, as other tools have them, are `run --help` and `--version`. */
+function withoutWords([first, ...others]: string[]): string[] {
+  if (first === "version" && others.length === 0) return ["--version"];
+  if (first === "help") return isCommand(others[0]) ? [...others, "--help"] : others;
+  return first === undefined ? [] : [first, ...others];
+}
+
+/** So that `help rnu` is told what `rnu` would be told. */
+function isCommand(word = "--help"): boolean {
+  return word.startsWith("-") || COMMANDS.some((entry) => nameOf(entry) === word);
 }
 
 function wantsJson(argv: string[]): boolean {

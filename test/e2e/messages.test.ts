@@ -141,3 +141,25 @@ describe("query", () => {
     expect(stdout).toContain("│ 2 │");
   });
 });
+
+describe("help", () => {
+  it("shows a command's own flags, then the settings that matter to it", async () => {
+    const { stdout } = await here("query", "--help");
+    expect(stdout).toMatch(/Flags:\n +--limit.*Configuration:\n.*--catalog-path.*--show-hidden lists/s);
+    expect(stdout).not.toMatch(/--look-back|--s3-endpoint/);
+    const { stdout: all } = await here("query", "--help", "--show-hidden");
+    expect(all).toMatch(/--s3-timeout.*--look-back/s);
+    expect((await here("run", "--help")).stdout).toMatch(/--look-back/);
+    expect((await here("run", "--help")).stdout).not.toMatch(/--listen|--s3-timeout/);
+    expect((await here("worker", "--help")).stdout).toMatch(/--listen/);
+  });
+
+  it("is there as a word, and so is the version", async () => {
+    expect((await here("help")).stdout).toBe((await here("--help")).stdout);
+    expect((await here("help", "plan")).stdout).toBe((await here("plan", "--help")).stdout);
+    expect((await here("version")).stdout).toBe((await here("--version")).stdout);
+    const unknown = await here("help", "paln");
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toContain("Did you mean `hourpack plan`?");
+  });
+});
