@@ -38,6 +38,13 @@ export class LocalStore implements Store {
 
   constructor(root: string) {
     this.root = resolve(root);
+    // Node.js never comes back from making folders there (mkdir with `recursive`).
+    if (/^\/proc(\/|$)/.test(this.root)) {
+      throw new HourpackError("invalid", `open the directory ${this.root}: nothing can be kept under /proc`, {
+        location: this.root,
+        hint: "Name a directory of a disk.",
+      });
+    }
     this.uri = `${this.root}/`;
   }
 

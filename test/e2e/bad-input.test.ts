@@ -45,6 +45,12 @@ describe("a command line or configuration that cannot be meant", () => {
     ],
     ["tier 1 inside raw", [...raw, "--tier1", "./raw/lake/", ...table, ...hour], /lie in one another/, /./],
     ["an unknown flag", [...raw, ...tier1, ...table, ...hour, "--tabel", "x"], /--tabel/, /--table/],
+    [
+      "tier 1 where no file can be",
+      [...raw, "--tier1", "/proc/lake/", ...table, ...hour],
+      /\/proc\/lake/,
+      /disk/,
+    ],
     ["a missing flag", [...raw, ...tier1, ...hour], /--table/, /--raw, --tier1 and --table/],
     [
       "a table name that Athena refuses",
