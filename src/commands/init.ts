@@ -81,7 +81,7 @@ export const command: Command = {
       if (isDry) output.line(text.trimEnd());
       else await write(out, text);
       const found = `${counted(sample.columns.length, "column")} from ${seenOf(sample)}`;
-      const odd = sample.damaged > 0 ? `; ${counted(sample.damaged, "piece")} of bytes no record` : "";
+      const odd = sample.damaged > 0 ? `; ${counted(sample.damaged, "piece")} of bytes without a record` : "";
       output.note(`${isDry ? "would write" : "wrote"} ${out}: ${found}${odd}`);
       if (!isDry) output.note(nextSteps(layout, settings, components.nowMs()));
       const { columns, objects, recordCount, damaged } = sample;

@@ -355,8 +355,8 @@ describe("a DuckDB file", () => {
     expect(await catalog.ensureTable(table)).toBe(true);
     expect(await catalog.ensureTable(table)).toBe(false);
     expect(await query(`SELECT * FROM mmp_db.${table.name} ORDER BY id`)).toEqual([
-      { id: "1", late: null, year: 2022, month: 7, day: 26, hour: 0 },
-      { id: "2", late: "x", year: 2022, month: 7, day: 26, hour: 10 },
+      { id: 1, late: null, year: 2022, month: 7, day: 26, hour: 0 },
+      { id: 2, late: "x", year: 2022, month: 7, day: 26, hour: 10 },
     ]);
   });
 
