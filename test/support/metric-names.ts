@@ -10,6 +10,7 @@ export const METRICS: Record<string, string[]> = {
   hourpack_late_recompactions_total: ["dataset"],
   hourpack_stage_seconds_total: ["dataset", "stage"],
   hourpack_lag_seconds: ["dataset"],
+  hourpack_dataset_failures_total: ["dataset"],
   hourpack_last_success_timestamp_seconds: ["dataset"],
 };
 
