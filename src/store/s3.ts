@@ -350,7 +350,9 @@ class S3Store implements Store {
         maxRetryTime: this.settings.retryBudgetMs,
         signal,
         shouldRetry: async ({ error }) => {
-          const isExpired = renewals < RENEWALS_MAX && mayHaveExpired(error);
+          // A clock that was set once may be set again, rightly or not, by whatever else is in flight.
+          const renewalsMax = this.client.config.systemClockOffset === 0 ? RENEWALS_MAX : RETRIES_MAX;
+          const isExpired = renewals < renewalsMax && mayHaveExpired(error);
           if (isExpired) {
             renewals++;
             await this.client.config.credentials({ forceRefresh: true });
