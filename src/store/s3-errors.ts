@@ -26,8 +26,7 @@ export function mayHaveExpired(error: unknown): boolean {
   return codeOf(error) === "ExpiredToken" || (isNameless && [400, 403].includes(statusOf(error) ?? 0));
 }
 
-const NETWORK =
-  /^(ECONNRESET|ECONNREFUSED|EPIPE|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|ECONNABORTED|UND_ERR_(SOCKET|CONNECT_TIMEOUT|HEADERS_TIMEOUT|BODY_TIMEOUT|RES_CONTENT_LENGTH_MISMATCH))$/;
+const NETWORK = /^(ECONNRESET|ECONNREFUSED|EPIPE|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|ECONNABORTED)$/;
 const THROTTLED =
   /^(SlowDown|Throttling|ThrottlingException|RequestLimitExceeded|TooManyRequests|RequestTimeout|RequestTimeTooSkewed|InternalError|ServiceUnavailable|TimeoutError)$/;
 

@@ -18,8 +18,8 @@ const EMPTY_SHA256 = hash("sha256", "");
 interface Second {
   second: number;
   credentials: Credentials;
-  /** Sent with each. */
-  headers: Record<string, string>;
+  /** Sent with each: header lines. */
+  lines: string;
   /** Of the canonical request, after the path. */
   canonicalTail: string;
   /** Of the string to sign, before the canonical request's hash. */
@@ -45,17 +45,17 @@ export class GetSigner {
     this.more = more;
   }
 
-  /** The headers of a GET. `path` as it is sent, already encoded. */
-  headers(path: string, credentials: Credentials, nowMs: number): Record<string, string> {
+  /** The lines of a GET, to which others may be added. `path` as it is sent, already encoded. */
+  head(path: string, credentials: Credentials, nowMs: number): string {
     const now = Math.floor(nowMs / 1000);
     if (this.second?.second !== now || this.second.credentials !== credentials)
       this.second = this.prepare(now, credentials);
-    const { headers, canonicalTail, head, authorization, key } = this.second;
+    const { lines, canonicalTail, head, authorization, key } = this.second;
     const digest = hash("sha256", `GET\n${path}${canonicalTail}`);
     const signature = createHmac("sha256", key)
       .update(head + digest)
       .digest("hex");
-    return { ...headers, authorization: authorization + signature };
+    return `GET ${path} HTTP/1.1\r\n${lines}authorization: ${authorization}${signature}\r\n`;
   }
 
   private prepare(second: number, credentials: Credentials): Second {
@@ -70,12 +70,13 @@ export class GetSigner {
     };
     const names = Object.keys(headers).sort();
     const list = names.join(";");
+    const lines = (end: string) => names.map((name) => `${name}:${headers[name]}${end}`).join("");
     const scope = `${day}/${this.region}/${this.service}/aws4_request`;
     return {
       second,
       credentials,
-      headers,
-      canonicalTail: `\n\n${names.map((name) => `${name}:${headers[name]}\n`).join("")}\n${list}\n${EMPTY_SHA256}`,
+      lines: lines("\r\n"),
+      canonicalTail: `\n\n${lines("\n")}\n${list}\n${EMPTY_SHA256}`,
       head: `AWS4-HMAC-SHA256\n${time}\n${scope}\n`,
       authorization: `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope}, SignedHeaders=${list}, Signature=`,
       key: this.signingKey(day, credentials),
@@ -90,9 +91,19 @@ export class GetSigner {
   }
 }
 
-/** A key as a path: every byte escaped but the unreserved ones and the slash. */
+/** A key as a path: every byte escaped but the unreserved ones and the slash. An hour's keys share their folder. */
 export function encodePath(key: string): string {
-  return encodeURIComponent(key)
+  const cut = key.lastIndexOf("/") + 1;
+  const folder = key.slice(0, cut);
+  if (folder !== lastFolder.plain) lastFolder = { plain: folder, encoded: encoded(folder) };
+  return lastFolder.encoded + encoded(key.slice(cut));
+}
+
+let lastFolder = { plain: "", encoded: "" };
+
+function encoded(text: string): string {
+  if (/^[A-Za-z0-9._~/-]*$/.test(text)) return text;
+  return encodeURIComponent(text)
     .replaceAll("%2F", "/")
     .replace(/[!'()*]/g, (letter) => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`);
 }
