@@ -257,7 +257,6 @@ function spoolOptions(task: HourTask, fetched: Listing): SpoolOptions {
   const { components, dataset, hour, observe, signal } = task;
   const progress = { objects: 0, bytes: 0 };
   return {
-    gets: components.gets,
     getBytes: components.getBytes,
     plainBytes: components.plainBytes,
     memory: components.batchMemory,

@@ -7,7 +7,7 @@ import { HourpackError } from "./errors.js";
 import { type Location, parseLocation, uriOf } from "./layout.js";
 import { Limiter } from "./limiter.js";
 import { BatchMemory } from "./spool.js";
-import { GETS_MAX, type Store } from "./store/store.js";
+import type { Store } from "./store/store.js";
 
 export interface Components {
   readonly settings: Settings;
@@ -16,8 +16,7 @@ export interface Components {
   /** Started when first asked for: an hour that is up to date needs none. */
   engine(): Promise<Engine>;
   catalog(): Promise<Catalog>;
-  /** GETs in flight, and the bytes they fetch, over all hours. */
-  readonly gets: Limiter;
+  /** Bytes that are being fetched, over all hours. */
   readonly getBytes: Limiter;
   /** Bytes of objects that are being gunzipped, over all hours. */
   readonly plainBytes: Limiter;
@@ -85,7 +84,6 @@ export function openComponents(settings: Settings, options: ComponentOptions = {
         return { store: await storeOf(location), prefix: location.prefix };
       }),
     ),
-    gets: new Limiter(settings.s3.concurrency ?? GETS_MAX),
     getBytes: new Limiter(GET_BYTES_IN_FLIGHT),
     plainBytes: new Limiter(PLAIN_BYTES_IN_FLIGHT),
     batchMemory: new BatchMemory(settings.run.batchBytes, BATCHES_IN_MEMORY + settings.run.hoursInFlight),

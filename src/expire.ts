@@ -135,6 +135,8 @@ async function writeJournal(
   }
 }
 
+const DELETES_AT_A_TIME = 32;
+
 /** Returns what was overwritten since it was verified, and so is there still. */
 async function deleteAll(task: HourTask, doomed: AsyncIterable<ManifestEntry>): Promise<ManifestEntry[]> {
   const { dataset, components, signal } = task;
@@ -142,7 +144,6 @@ async function deleteAll(task: HourTask, doomed: AsyncIterable<ManifestEntry>): 
   const inFlight = new Set<Promise<void>>();
   const spared: ManifestEntry[] = [];
   for await (const entry of doomed) {
-    const give = await components.gets.take();
     const deleted = raw
       .delete(entry.key, { etag: entry.etag, signal })
       .catch((error) => {
@@ -150,12 +151,11 @@ async function deleteAll(task: HourTask, doomed: AsyncIterable<ManifestEntry>): 
         spared.push(entry);
       })
       .finally(() => {
-        give();
         inFlight.delete(deleted);
       });
     inFlight.add(deleted);
     // A failure ends the loop at the next turn; the rest goes in a later run.
-    if (inFlight.size >= components.gets.capacity) await Promise.race(inFlight);
+    if (inFlight.size >= DELETES_AT_A_TIME) await Promise.race(inFlight);
   }
   await Promise.all(inFlight);
   return spared;

@@ -8,8 +8,7 @@ import { type Batch, type BatchMemory, BatchWriter, type Spool } from "../spool.
 import type { ObjectInfo, Store } from "../store/store.js";
 
 export interface SpoolOptions {
-  /** Shared by all hours in flight: how many GETs at a time, and how many bytes they may be fetching. */
-  gets: Limiter;
+  /** Shared by all hours in flight: how many bytes they may be fetching. */
   getBytes: Limiter;
   /** Shared: the bytes of objects that are being gunzipped. */
   plainBytes: Limiter;
@@ -52,18 +51,14 @@ async function fetchAll(
   queue: BatchQueue,
   options: SpoolOptions,
 ): Promise<void> {
-  const { gets, getBytes, signal } = options;
+  const { getBytes, signal } = options;
   const inFlight = new Set<Promise<void>>();
   const scratches: Scratch[] = [];
   let failure: { error: unknown } | undefined;
   let index = 0;
   for (const object of objects) {
-    const giveBytes = await getBytes.take(Math.min(object.sizeBytes, RANGE_BYTES));
-    const giveGet = await gets.take();
-    const give = () => {
-      giveGet();
-      giveBytes();
-    };
+    const give = await getBytes.take(Math.min(object.sizeBytes, RANGE_BYTES));
+    await store.ready();
     if (failure || queue.stopped || signal?.aborted) {
       give();
       break;

@@ -20,6 +20,7 @@ import { HourpackError, reasonOf } from "../errors.js";
 import { compareUtf8 } from "../listing.js";
 import { withFileLock } from "../lock.js";
 import { isFolder, isMissing, realOf, syncFolder, writeWhole } from "./local-files.js";
+import { Pace } from "./pace.js";
 import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
 
 /** Names of files that are still being written: `.hourpack-tmp-<random>`. A crash may leave one; no listing shows them. */
@@ -28,6 +29,8 @@ const PAGE_OBJECTS = 1000;
 /** Windows has no such flag. */
 const NO_FOLLOW = constants.O_NOFOLLOW as number | undefined;
 const FOLDERS_MAX = 10_000;
+/** Node.js has four threads for the file system: enough to keep them at work, and few enough to stay in the caches. */
+const READS_AT_A_TIME = 16;
 
 export class LocalStore implements Store {
   readonly kind = "local";
@@ -35,6 +38,7 @@ export class LocalStore implements Store {
   private readonly root: string;
   /** Folders that are known to lie inside the root, links resolved. */
   private readonly inside = new Set<string>();
+  private readonly pace: Pace;
 
   constructor(root: string) {
     this.root = resolve(root);
@@ -46,6 +50,12 @@ export class LocalStore implements Store {
       });
     }
     this.uri = `${this.root}/`;
+    this.pace = new Pace({
+      start: READS_AT_A_TIME,
+      max: READS_AT_A_TIME,
+      isRefusal: () => false,
+      location: this.uri,
+    });
   }
 
   async *list(
@@ -81,7 +91,15 @@ export class LocalStore implements Store {
     return { ...infoOf(key, stats), lastModifiedMs: Number(stats.mtimeMs), metadata: {} };
   }
 
-  async get(key: string, options: GetOptions = {}): Promise<Buffer> {
+  ready(): Promise<void> {
+    return this.pace.ready();
+  }
+
+  get(key: string, options: GetOptions = {}): Promise<Buffer> {
+    return this.pace.run(() => this.read(key, options));
+  }
+
+  private async read(key: string, options: GetOptions): Promise<Buffer> {
     interrupted(options.signal, `read ${this.uri}${key}`);
     const file = await this.openFile(key);
     try {

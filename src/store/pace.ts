@@ -33,6 +33,7 @@ export class Pace {
   private readonly options: Required<PaceOptions>;
   private inFlight = 0;
   private readonly waiting: (() => void)[] = [];
+  private readonly expecting: (() => void)[] = [];
   /** Of the window: when it began, what ended in it. */
   private sinceMs: number;
   private done = 0;
@@ -52,6 +53,12 @@ export class Pace {
     this.limit = Math.min(options.start, options.max);
     this.said = this.limit;
     this.sinceMs = this.options.nowMs();
+  }
+
+  /** Resolves when a GET could begin at once. Whoever has many to make waits here, with nothing made for the next one yet. */
+  async ready(): Promise<void> {
+    while (this.inFlight >= this.limit || this.waiting.length > 0)
+      await new Promise<void>((wake) => this.expecting.push(wake));
   }
 
   async run<T>(task: () => Promise<T>): Promise<T> {
@@ -75,10 +82,11 @@ export class Pace {
   private admit(): void {
     while (this.inFlight < this.limit) {
       const enter = this.waiting.shift();
-      if (!enter) return;
+      if (!enter) break;
       this.inFlight++;
       enter();
     }
+    for (const wake of this.expecting.splice(0, this.limit - this.inFlight)) wake();
   }
 
   /** At the end of a window, and as soon as refusals are many: the others in flight need not fail first. */
@@ -90,7 +98,8 @@ export class Pace {
     if (!isOver && !(isRefused && ended >= this.limit)) return;
     if (isRefused) this.stepDown(ended, nowMs);
     // Where nobody waits, more would not be used.
-    else if (this.waiting.length > 0) this.stepUp(this.done / (nowMs - this.sinceMs), nowMs);
+    else if (this.waiting.length + this.expecting.length > 0)
+      this.stepUp(this.done / (nowMs - this.sinceMs), nowMs);
     this.sinceMs = nowMs;
     this.done = 0;
     this.refused = 0;

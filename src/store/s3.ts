@@ -149,6 +149,10 @@ class S3Store implements Store {
     );
   }
 
+  ready(): Promise<void> {
+    return this.pace.ready();
+  }
+
   /**
    * A retry after a lost answer can be refused by one's own success; who wrote what is there a HEAD tells, since the
    * object's metadata name its attempt.

@@ -59,6 +59,12 @@ export interface Store {
   /** The object's bytes. Missing, or another version than `etag`: `conflict`. A short body is never returned. */
   get(key: string, options?: GetOptions): Promise<Buffer>;
 
+  /**
+   * Resolves when a GET could begin at once: a store takes so many at a time, and further ones wait. Whoever has many to
+   * make waits here before each.
+   */
+  ready(): Promise<void>;
+
   /** Writes whole or not at all. A file is streamed, in parts where it is big. An unknown outcome throws `unavailable`. */
   put(key: string, body: Uint8Array | { path: string }, options?: PutOptions): Promise<PutOutcome>;
 
