@@ -150,7 +150,7 @@ async function pack(
       assemble(task, { attempt, fetched: plan.fetch, listing, converted, base, spool, engine, tier1 }),
     );
     checkQuarantine(task, part.facts);
-    await watch.time("verify", () => verifyPart(engine, part, part.sources, part.facts.rows));
+    await watch.time("verify", () => verifyPart(engine, part));
     const publication = {
       ...part,
       partKey: partKey(dataset.tier1.prefix, dataset.table, hour),

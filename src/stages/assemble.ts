@@ -4,7 +4,7 @@ import { open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createGzip } from "node:zlib";
-import type { Engine } from "../engine/engine.js";
+import type { Engine, RowsDigest } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
 import { quarantineKey } from "../layout.js";
 import { compareUtf8, type Listing } from "../listing.js";
@@ -48,8 +48,8 @@ export interface Assembled {
   path: string;
   columns: Column[];
   facts: PartFacts;
-  /** The Parquet files that the part was made of. */
-  sources: string[];
+  /** Of the rows of the Parquet files that the part was made of. */
+  made: RowsDigest;
   manifestPath: string;
   quarantinePath: string | undefined;
 }
@@ -78,10 +78,22 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     createdAt: new Date(task.components.nowMs()).toISOString(),
     records: facts.rows + facts.quarantined,
   } as const;
-  await writeManifest(manifestPath, header, manifestEntries(assembly));
-  const quarantinePath = await writeQuarantine(task, assembly, facts.quarantined);
-  const part = await engine.merge(sources, columns, spool.path("part.parquet"), toMetadata(facts));
-  return { path: part.path, columns, facts, sources, manifestPath, quarantinePath };
+  // All that is left of the hour but its verification: nothing else is at work any more, so none of it waits for another.
+  const [part, made, quarantinePath] = await settled([
+    engine.merge(sources, columns, spool.path("part.parquet"), toMetadata(facts)),
+    engine.digest(sources, columns),
+    writeQuarantine(task, assembly, facts.quarantined),
+    writeManifest(manifestPath, header, manifestEntries(assembly)),
+  ]);
+  return { path: part.path, columns, facts, made, manifestPath, quarantinePath };
+}
+
+/** As Promise.all, but nothing still writes into the spool when it throws. */
+async function settled<T extends readonly unknown[]>(
+  tasks: readonly [...{ [K in keyof T]: Promise<T[K]> }],
+): Promise<T> {
+  await Promise.allSettled(tasks);
+  return (await Promise.all(tasks)) as unknown as T;
 }
 
 /** The base's entries and the fetched objects', as one stream in key order. */

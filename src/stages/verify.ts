@@ -1,6 +1,6 @@
 /** Stage 5: read the part back before anything is public, with two readers. */
 import { asyncBufferFromFile, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
-import type { Engine } from "../engine/engine.js";
+import type { Engine, RowsDigest } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
 import { fromMetadata, type PartFacts } from "../manifest.js";
 import { footerTypes, parquetType } from "../schema/parquet.js";
@@ -11,30 +11,27 @@ export interface PartFile {
   path: string;
   columns: Column[];
   facts: PartFacts;
+  /** Of the rows that it was made of. */
+  made: RowsDigest;
 }
 
 /**
  * The rows of the batches (and of the part that is being replaced, where it is merged) are the rows of the file:
- * DuckDB hashes both sides without regard to order; hyparquet, a reader of other hands, checks the footer and decodes
- * a sample. Throws `internal` on any difference: nothing has been published then.
+ * DuckDB hashed those without regard to order, and now these; hyparquet, a reader of other hands, checks the footer and
+ * decodes a sample. Throws `internal` on any difference: nothing has been published then.
  */
-export async function verifyPart(
-  engine: Engine,
-  part: PartFile,
-  sources: string[],
-  expectedRows: number,
-): Promise<void> {
-  const [made, read] = await Promise.all([
-    engine.digest(sources, part.columns),
+export async function verifyPart(engine: Engine, part: PartFile): Promise<void> {
+  const { made, facts } = part;
+  const [read] = await Promise.all([
     engine.digest([part.path], part.columns),
+    verifyWithSecondReader(part, facts.rows),
   ]);
-  if (made.rows !== expectedRows || read.rows !== expectedRows || made.digest !== read.digest) {
+  if (made.rows !== facts.rows || read.rows !== facts.rows || made.digest !== read.digest) {
     refuse(
       part,
-      `it has ${counted(read.rows, "row")} of ${expectedRows}, digest ${read.digest} where ${made.digest} was written`,
+      `it has ${counted(read.rows, "row")} of ${facts.rows}, digest ${read.digest} where ${made.digest} was written`,
     );
   }
-  await verifyWithSecondReader(part, expectedRows);
 }
 
 async function verifyWithSecondReader(part: PartFile, expectedRows: number): Promise<void> {

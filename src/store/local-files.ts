@@ -1,7 +1,22 @@
 /** Calls of the file system that a directory store is made of. */
-import { constants } from "node:fs";
+import {
+  type BigIntStats,
+  close as closeFile,
+  constants,
+  fstat as fstatFile,
+  open as openFile,
+  read as readFile,
+} from "node:fs";
 import { open, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import type { ObjectInfo } from "./store.js";
+
+/** For the reading of many small files: a FileHandle for each takes a third more CPU than its number. */
+export const openForReading = promisify<string, number, number>(openFile);
+export const read = promisify(readFile);
+export const fstat = promisify(fstatFile);
+export const close = promisify(closeFile);
 
 export function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === "ENOENT";
@@ -46,4 +61,17 @@ export async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close();
   }
+}
+
+/** Size, modification time in nanoseconds and inode: any replacement or rewrite changes one of them. */
+export function etagOf(stats: BigIntStats): string {
+  return `${stats.size}-${stats.mtimeNs}-${stats.ino}`;
+}
+
+export function sizeOf(etag: string): number {
+  return Number(etag.slice(0, etag.indexOf("-")));
+}
+
+export function infoOf(key: string, stats: BigIntStats): ObjectInfo {
+  return { key, sizeBytes: Number(stats.size), etag: etagOf(stats) };
 }

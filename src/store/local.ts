@@ -2,24 +2,25 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { BigIntStats, Dirent } from "node:fs";
 import { constants } from "node:fs";
-import {
-  type FileHandle,
-  link,
-  lstat,
-  mkdir,
-  open,
-  opendir,
-  readdir,
-  rename,
-  rm,
-  stat,
-  unlink,
-} from "node:fs/promises";
+import { link, lstat, mkdir, opendir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { HourpackError, reasonOf } from "../errors.js";
 import { compareUtf8 } from "../listing.js";
 import { withFileLock } from "../lock.js";
-import { isFolder, isMissing, realOf, syncFolder, writeWhole } from "./local-files.js";
+import {
+  close,
+  etagOf,
+  fstat,
+  infoOf,
+  isFolder,
+  isMissing,
+  openForReading,
+  read,
+  realOf,
+  sizeOf,
+  syncFolder,
+  writeWhole,
+} from "./local-files.js";
 import { Pace } from "./pace.js";
 import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
 
@@ -104,15 +105,15 @@ export class LocalStore implements Store {
     const file = await this.openFile(key);
     try {
       // An ETag says how large the file was, and it is compared when the bytes have been read.
-      const etag = options.etag ?? etagOf(await file.stat({ bigint: true }));
+      const etag = options.etag ?? etagOf(await fstat(file, { bigint: true }));
       const fileBytes = sizeOf(etag);
       const start = options.range?.start ?? 0;
       const end = Math.min(options.range?.end ?? fileBytes, fileBytes);
       const sizeBytes = Math.max(0, end - start);
       const bytes = (options.allocate ?? Buffer.allocUnsafe)(sizeBytes).subarray(0, sizeBytes);
       const { bytesRead } =
-        bytes.length > 0 ? await file.read(bytes, 0, bytes.length, start) : { bytesRead: 0 };
-      if (etagOf(await file.stat({ bigint: true })) !== etag)
+        bytes.length > 0 ? await read(file, bytes, 0, bytes.length, start) : { bytesRead: 0 };
+      if (etagOf(await fstat(file, { bigint: true })) !== etag)
         throw this.changed(key, "ETag changed since it was listed");
       if (bytesRead !== bytes.length) throw this.changed(key, "it changed while it was read");
       return bytes;
@@ -120,7 +121,7 @@ export class LocalStore implements Store {
       if (error instanceof HourpackError) throw error;
       throw this.failed(error, `read ${this.uri}${key}`);
     } finally {
-      await file.close();
+      await close(file);
     }
   }
 
@@ -300,17 +301,17 @@ export class LocalStore implements Store {
     }
   }
 
-  private async openFile(key: string): Promise<FileHandle> {
+  private async openFile(key: string): Promise<number> {
     const known = NO_FOLLOW === undefined ? undefined : this.knownPath(key);
     try {
-      if (known !== undefined) return await open(known, constants.O_RDONLY | (NO_FOLLOW ?? 0));
+      if (known !== undefined) return await openForReading(known, constants.O_RDONLY | (NO_FOLLOW ?? 0));
     } catch (error) {
       if (isMissing(error)) throw this.changed(key, "it is gone");
       if ((error as NodeJS.ErrnoException).code !== "ELOOP") throw this.failed(error, `read ${known}`);
     }
     const path = await this.pathOf(key);
     try {
-      return await open(path, "r");
+      return await openForReading(path, constants.O_RDONLY);
     } catch (error) {
       if (isMissing(error)) throw this.changed(key, "it is gone");
       throw this.failed(error, `read ${path}`);
@@ -378,19 +379,6 @@ const HINTS: Record<string, string> = {
   EROFS: "The file system is read-only: choose another tier-1 directory.",
   ENOTDIR: "A file stands where a folder is needed.",
 };
-
-/** Size, modification time in nanoseconds and inode: any replacement or rewrite changes one of them. */
-function etagOf(stats: BigIntStats): string {
-  return `${stats.size}-${stats.mtimeNs}-${stats.ino}`;
-}
-
-function sizeOf(etag: string): number {
-  return Number(etag.slice(0, etag.indexOf("-")));
-}
-
-function infoOf(key: string, stats: BigIntStats): ObjectInfo {
-  return { key, sizeBytes: Number(stats.size), etag: etagOf(stats) };
-}
 
 function interrupted(signal: AbortSignal | undefined, doing: string): void {
   if (signal?.aborted)

@@ -183,7 +183,8 @@ export class ObjectReader {
     const more: Record<string, string> = expectedBucketOwner
       ? { "x-amz-expected-bucket-owner": expectedBucketOwner }
       : {};
-    const signer = new GetSigner(host, auth.signingRegion, auth.signingName, more);
+    const scope = { host, region: auth.signingRegion, service: auth.signingName };
+    const signer = new GetSigner(scope, config.credentials, more);
     return { connections, path, signer };
   }
 
@@ -191,9 +192,8 @@ export class ObjectReader {
   private async ask(direct: Direct, key: string, options: GetOptions): Promise<Answer | undefined> {
     const { etag, range, allocate = Buffer.allocUnsafeSlow, signal } = options;
     if (etag !== undefined && !/^[\x20-\x7e]*$/.test(etag)) return undefined;
-    const credentials = await this.client.config.credentials();
     const nowMs = Date.now() + this.client.config.systemClockOffset;
-    let head = direct.signer.head(`${direct.path}/${encodePath(key)}`, credentials, nowMs);
+    let head = await direct.signer.head(`${direct.path}/${encodePath(key)}`, nowMs);
     if (etag !== undefined) head += `if-match: "${etag}"\r\n`;
     if (range) head += `range: bytes=${range.start}-${range.end - 1}\r\n`;
     const { status, headers, bytes } = await direct.connections.get({ head, allocate, signal });

@@ -17,7 +17,6 @@ const EMPTY_SHA256 = hash("sha256", "");
 /** What is the same for all GETs of a second. */
 interface Second {
   second: number;
-  credentials: Credentials;
   /** Sent with each: header lines. */
   lines: string;
   /** Of the canonical request, after the path. */
@@ -34,22 +33,27 @@ export class GetSigner {
   private readonly host: string;
   private readonly region: string;
   private readonly service: string;
+  private readonly credentials: () => Promise<Credentials>;
   private readonly more: Record<string, string>;
   private second: Second | undefined;
 
-  /** `more`: further `x-amz-*` headers, to be sent and signed. */
-  constructor(host: string, region: string, service: string, more: Record<string, string> = {}) {
-    this.host = host;
-    this.region = region;
-    this.service = service;
+  /** `credentials` are asked for once a second. `more`: further `x-amz-*` headers, to be sent and signed. */
+  constructor(
+    scope: { host: string; region: string; service: string },
+    credentials: () => Promise<Credentials>,
+    more: Record<string, string> = {},
+  ) {
+    this.host = scope.host;
+    this.region = scope.region;
+    this.service = scope.service;
+    this.credentials = credentials;
     this.more = more;
   }
 
   /** The lines of a GET, to which others may be added. `path` as it is sent, already encoded. */
-  head(path: string, credentials: Credentials, nowMs: number): string {
+  async head(path: string, nowMs: number): Promise<string> {
     const now = Math.floor(nowMs / 1000);
-    if (this.second?.second !== now || this.second.credentials !== credentials)
-      this.second = this.prepare(now, credentials);
+    if (this.second?.second !== now) this.second = this.prepare(now, await this.credentials());
     const { lines, canonicalTail, head, authorization, key } = this.second;
     const digest = hash("sha256", `GET\n${path}${canonicalTail}`);
     const signature = createHmac("sha256", key)
@@ -74,7 +78,6 @@ export class GetSigner {
     const scope = `${day}/${this.region}/${this.service}/aws4_request`;
     return {
       second,
-      credentials,
       lines: lines("\r\n"),
       canonicalTail: `\n\n${lines("\n")}\n${list}\n${EMPTY_SHA256}`,
       head: `AWS4-HMAC-SHA256\n${time}\n${scope}\n`,
