@@ -1,6 +1,7 @@
 /** The way of one hour. */
 import { ulid } from "ulid";
 import { withClaim } from "./claim.js";
+import type { Components } from "./components.js";
 import type { Engine } from "./engine/engine.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs } from "./hour.js";
@@ -12,7 +13,7 @@ import {
   quarantineKey,
   rawPrefix,
 } from "./layout.js";
-import type { Listing } from "./listing.js";
+import { type Listing, PAGE_OBJECTS } from "./listing.js";
 import { type Manifest, openManifest, type PartFacts, type Published } from "./manifest.js";
 import { type Plan, planHour } from "./plan.js";
 import { recipeOf } from "./recipe.js";
@@ -23,7 +24,7 @@ import type { Schema } from "./schema/types.js";
 import { type Batch, Spool } from "./spool.js";
 import { assemble, checkQuarantine } from "./stages/assemble.js";
 import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
-import { headPart, listHour, requireRawDirectory } from "./stages/list.js";
+import { beginListing, headPart, requireRawDirectory } from "./stages/list.js";
 import { growSchema, pinSchema, readPinned } from "./stages/pin.js";
 import { publish } from "./stages/publish.js";
 import { type SpoolOptions, spoolObjects } from "./stages/spool.js";
@@ -39,19 +40,13 @@ const PLANS_MAX = 5;
  * several plans, and whatever its stages throw; nothing is half published then.
  */
 export async function compactHour(task: HourTask): Promise<HourResult> {
-  const { components } = task;
   const watch = new Stopwatch();
   let { request } = task;
   let lost = "";
   for (let round = 1; round <= PLANS_MAX; round++) {
     try {
-      const { plan, listing } = await lookAt({ ...task, request }, watch);
-      const result = resultOf(task, plan, listing, watch);
-      if (plan.action !== "scratch" && plan.action !== "merge") return result;
-      const attempt = ulid(components.nowMs());
-      const packed = await withClaim(task, attempt, () => pack(task, attempt, plan, listing, watch));
-      if (!packed) return { ...result, action: "claimed", reason: "another worker is at it" };
-      if (!("lost" in packed)) return { ...result, ...packed };
+      const packed = await planAndPack({ ...task, request }, watch);
+      if (!("lost" in packed)) return packed;
       lost = packed.lost;
       if (packed.noMerge) request = { ...request, noMerge: true };
     } catch (error) {
@@ -75,22 +70,42 @@ export async function compactHour(task: HourTask): Promise<HourResult> {
   );
 }
 
-/** Stages 1 and 2. The ETag of the part is read before the listing, never after. */
-export async function lookAt(task: HourTask, watch: Stopwatch): Promise<{ plan: Plan; listing: Listing }> {
+async function planAndPack(task: HourTask, watch: Stopwatch): Promise<HourResult | Lost> {
+  const { plan, listing } = await lookAt(task, watch, { isWhole: false });
+  try {
+    if (plan.action !== "scratch" && plan.action !== "merge") return resultOf(task, plan, listing, watch);
+    const attempt = ulid(task.components.nowMs());
+    const packed = await withClaim(task, attempt, () => pack(task, attempt, plan, listing, watch));
+    if (packed && "lost" in packed) return packed;
+    const claimed = { action: "claimed", reason: "another worker is at it" } as const;
+    return { ...resultOf(task, plan, listing, watch), ...(packed ?? claimed) };
+  } finally {
+    listing.stop();
+  }
+}
+
+/**
+ * Stages 1 and 2. The ETag of the part is read before the listing, never after. A new hour is planned by its first page,
+ * unless it is to be whole, and its objects are read while the rest is listed; any other is compared as a whole.
+ */
+export async function lookAt(
+  task: HourTask,
+  watch: Stopwatch,
+  { isWhole } = { isWhole: true },
+): Promise<{ plan: Plan; listing: Listing }> {
   const { dataset, hour, components, signal } = task;
   const [raw, tier1] = await Promise.all([components.raw(dataset), components.tier1(dataset)]);
   const key = partKey(dataset.tier1.prefix, dataset.table, hour);
   return watch.time("list", async () => {
     const published = await headPart(tier1, key, signal);
-    const listing = await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal });
-    if (listing.count === 0 && !published) requireRawDirectory(dataset);
-    task.observe({
-      type: "listed",
-      dataset: dataset.name,
-      hour,
-      objects: listing.count,
-      bytes: listing.sizeBytes,
+    const listing = await beginListing(raw, rawPrefix(dataset.raw, hour), hour, { signal });
+    const rest = listing.whole.then(() => {
+      const { count: objects, sizeBytes: bytes } = listing;
+      task.observe({ type: "listed", dataset: dataset.name, hour, objects, bytes });
     });
+    if (isWhole || published || listing.count < PAGE_OBJECTS) await rest;
+    else watch.time("list", () => rest).catch(() => {});
+    if (listing.count === 0 && !published) requireRawDirectory(dataset);
     const plan = await planHour({
       hour,
       listing,
@@ -106,14 +121,17 @@ export async function lookAt(task: HourTask, watch: Stopwatch): Promise<{ plan: 
           ? published.lastModifiedMs + components.settings.run.lateSettleMs
           : undefined,
       nowMs: components.nowMs(),
+    }).catch((error) => {
+      listing.stop();
+      throw error;
     });
     return { plan, listing };
   });
 }
 
-type Packed =
-  | Pick<HourResult, "action" | "part" | "rescued" | "quarantined" | "converted" | "seconds">
-  | { lost: string; noMerge?: true };
+type Packed = Pick<HourResult, "action" | "part" | "rescued" | "quarantined" | "converted" | "seconds">;
+/** Another try is needed; `noMerge`: one that makes the part anew. */
+type Lost = { lost: string; noMerge?: true };
 
 /** Stages 3 to 6. */
 async function pack(
@@ -122,7 +140,7 @@ async function pack(
   plan: Extract<Plan, { action: "scratch" | "merge" }>,
   listing: Listing,
   watch: Stopwatch,
-): Promise<Packed> {
+): Promise<Packed | Lost> {
   const { dataset, hour, components, signal } = task;
   const [raw, tier1, engine] = await Promise.all([
     components.raw(dataset),
@@ -130,7 +148,7 @@ async function pack(
     components.engine(),
   ]);
   await components.requireConditions(dataset);
-  const giveSpoolBytes = await components.spoolBytes.take(plan.fetch.sizeBytes);
+  const giveSpoolBytes = await takeSpoolBytes(components, plan.fetch);
   const spool = await Spool.open(components.settings.run.spoolDir, attempt).catch((error) => {
     giveSpoolBytes();
     throw error;
@@ -180,6 +198,13 @@ async function pack(
     await spool.close();
     giveSpoolBytes();
   }
+}
+
+/** Of an hour that is still being listed nobody knows how much it is: so it takes all there is, until it is known. */
+async function takeSpoolBytes({ spoolBytes }: Components, fetched: Listing): Promise<() => void> {
+  const give = await spoolBytes.take(fetched.isGrowing ? spoolBytes.capacity : fetched.sizeBytes);
+  fetched.whole.then(() => give(fetched.sizeBytes)).catch(() => {});
+  return () => give();
 }
 
 /** Whether rows of the published part say the same under this schema. */
@@ -277,6 +302,7 @@ const GUNZIP_BYTES_MAX = 512 << 20;
 
 function resultOf(task: HourTask, plan: Plan, listing: Listing, watch: Stopwatch): HourResult {
   const published: (PartFacts & Published) | undefined = "published" in plan ? plan.published : undefined;
+  const changes = "changes" in plan ? plan.changes : undefined;
   return {
     dataset: task.dataset.name,
     hour: task.hour,
@@ -284,7 +310,8 @@ function resultOf(task: HourTask, plan: Plan, listing: Listing, watch: Stopwatch
     reason: plan.reason,
     objects: listing.count,
     bytesIn: listing.sizeBytes,
-    changes: "changes" in plan ? plan.changes : undefined,
+    // A new hour was planned by its first page.
+    changes: changes && !published ? { ...changes, added: listing.count } : changes,
     part: published && { key: published.key, rows: published.rows, sizeBytes: published.sizeBytes },
     seconds: watch.seconds(),
   };

@@ -9,16 +9,19 @@ export class Limiter {
     this.free = capacity;
   }
 
-  /** Takes `weight` permits (all of them where it asks for more) and returns what gives them back. */
-  async take(weight = 1): Promise<() => void> {
+  /**
+   * Takes `weight` permits (all of them where it asks for more) and returns what gives them back, but for so many as it is
+   * told to keep.
+   */
+  async take(weight = 1): Promise<(keep?: number) => void> {
     const share = Math.min(weight, this.capacity);
     if (this.waiting.length === 0 && share <= this.free) this.free -= share;
     else await new Promise<void>((enter) => this.waiting.push({ weight: share, enter }));
-    let given = false;
-    return () => {
-      if (given) return;
-      given = true;
-      this.free += share;
+    let held = share;
+    return (keep = 0) => {
+      const kept = Math.min(keep, held);
+      this.free += held - kept;
+      held = kept;
       this.admit();
     };
   }

@@ -7,7 +7,12 @@ import type { ObjectInfo } from "./store/store.js";
  * The objects of an hour in UTF-8 key order. Pages are kept deflated, since a million objects as JavaScript
  * values would take 250 MB: packed they take about 30.
  */
-export class Listing implements Iterable<ObjectInfo> {
+export class Listing implements Iterable<ObjectInfo>, AsyncIterable<ObjectInfo> {
+  /** Settles when all objects are in it; rejects with what ended the listing before. */
+  whole: Promise<void> = Promise.resolve();
+  isGrowing = false;
+  /** Ends a listing that nobody needs any more. */
+  stop: () => void = () => {};
   count = 0;
   sizeBytes = 0;
   /** Keys that are no data by convention and were left out. */
@@ -18,6 +23,8 @@ export class Listing implements Iterable<ObjectInfo> {
   private readonly hash = createHash("sha256");
   private lastKey: string | undefined;
   private digestText: string | undefined;
+  /** Wakes those that wait for more objects. */
+  private readonly waiting: (() => void)[] = [];
 
   /** Objects must come in UTF-8 key order; a store that sends them otherwise would defeat the comparison. */
   add(object: ObjectInfo): void {
@@ -38,6 +45,12 @@ export class Listing implements Iterable<ObjectInfo> {
     if (this.pending.length === PAGE_OBJECTS) this.pack();
   }
 
+  /** There are more, or there will be no more: whoever reads along goes on. */
+  grown(isGrowing: boolean): void {
+    this.isGrowing = isGrowing;
+    for (const wake of this.waiting.splice(0)) wake();
+  }
+
   /** Names exactly this set of keys, sizes and ETags (sha256, hex). No object can be added after. */
   digest(): string {
     if (this.digestText === undefined) {
@@ -50,10 +63,10 @@ export class Listing implements Iterable<ObjectInfo> {
   /** The object at this position in key order. Neighbours cost little: pages stay open. */
   at(index: number): ObjectInfo {
     const page = Math.floor(index / PAGE_OBJECTS);
+    if (page === this.pages.length) return this.pendingAt(index);
     let open = this.open.find((one) => one.page === page);
     if (!open) {
-      const packed = this.pages[page];
-      const lines = packed ? inflateRawSync(packed).toString("utf8") : this.pending.join("\n");
+      const lines = inflateRawSync(this.packed(index)).toString("utf8");
       open = { page, objects: [...decode(lines)] };
       // Objects that are read at the same time end in any order, on both sides of a page's end.
       this.open = [open, ...this.open.slice(0, OPEN_PAGES - 1)];
@@ -63,11 +76,33 @@ export class Listing implements Iterable<ObjectInfo> {
     return object;
   }
 
+  /** All of them; those that are still being listed, as they come. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<ObjectInfo> {
+    for (let index = 0; ; ) {
+      while (index < this.count) yield this.at(index++);
+      if (!this.isGrowing) break;
+      await new Promise<void>((wake) => this.waiting.push(wake));
+    }
+    await this.whole;
+  }
+
   *[Symbol.iterator](): Iterator<ObjectInfo> {
     for (const page of this.pages) {
       yield* decode(inflateRawSync(page).toString("utf8"));
     }
     yield* decode(this.pending.join("\n"));
+  }
+
+  private packed(index: number): Buffer {
+    const page = this.pages[Math.floor(index / PAGE_OBJECTS)];
+    if (!page) throw new RangeError(`there is no object ${index} of ${this.count}`);
+    return page;
+  }
+
+  private pendingAt(index: number): ObjectInfo {
+    const line = this.pending[index - this.pages.length * PAGE_OBJECTS];
+    if (line === undefined) throw new RangeError(`there is no object ${index} of ${this.count}`);
+    return decodeLine(line);
   }
 
   private pack(): void {
@@ -79,15 +114,18 @@ export class Listing implements Iterable<ObjectInfo> {
   }
 }
 
-const PAGE_OBJECTS = 1000;
+export const PAGE_OBJECTS = 1000;
 const OPEN_PAGES = 3;
 
 function* decode(lines: string): Generator<ObjectInfo> {
   for (const line of lines.split("\n")) {
-    if (line === "") continue;
-    const [key, sizeBytes, etag] = JSON.parse(line) as [string, number, string];
-    yield { key, sizeBytes, etag };
+    if (line !== "") yield decodeLine(line);
   }
+}
+
+function decodeLine(line: string): ObjectInfo {
+  const [key, sizeBytes, etag] = JSON.parse(line) as [string, number, string];
+  return { key, sizeBytes, etag };
 }
 
 /** Compares two strings by their UTF-8 bytes, which is how S3 orders keys (UTF-16 order differs above U+D7FF). */

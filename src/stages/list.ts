@@ -87,15 +87,47 @@ export async function listHour(
   store: Store,
   prefix: string,
   hour: Hour,
-  options: { signal?: AbortSignal; onPage?: (objects: number, bytes: number) => void },
+  options: { signal?: AbortSignal },
+): Promise<Listing> {
+  const listing = await beginListing(store, prefix, hour, options);
+  await listing.whole;
+  return listing;
+}
+
+/**
+ * The same, as soon as there is something in it: the rest comes while the first objects are fetched (`listing.whole`).
+ * Whoever goes on without waiting for the rest stops the listing when it is needed no more.
+ */
+export async function beginListing(
+  store: Store,
+  prefix: string,
+  hour: Hour,
+  options: { signal?: AbortSignal },
 ): Promise<Listing> {
   const listing = new Listing();
-  for await (const page of store.list(prefix, { signal: options.signal })) {
+  const stopped = new AbortController();
+  listing.stop = () => stopped.abort();
+  const signal = options.signal ? AbortSignal.any([options.signal, stopped.signal]) : stopped.signal;
+  await new Promise<void>((begun) => {
+    listing.whole = fill(listing, store, prefix, hour, signal, begun).finally(() => listing.grown(false));
+    listing.whole.then(begun, begun);
+  });
+  return listing;
+}
+
+async function fill(
+  listing: Listing,
+  store: Store,
+  prefix: string,
+  hour: Hour,
+  signal: AbortSignal,
+  onPage: () => void,
+): Promise<void> {
+  for await (const page of store.list(prefix, { signal })) {
     for (const object of page) {
       if (isSkippedKey(object.key)) listing.skipped++;
       else listing.add(object);
     }
-    options.onPage?.(listing.count, listing.sizeBytes);
     if (listing.count > OBJECTS_MAX) {
       throw new HourpackError(
         "data",
@@ -107,8 +139,9 @@ export async function listHour(
         },
       );
     }
+    listing.grown(true);
+    if (listing.count > 0) onPage();
   }
-  return listing;
 }
 
 /** A limit on everything; ten times the largest hour that was measured. */

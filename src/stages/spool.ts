@@ -28,7 +28,7 @@ export const RANGE_BYTES = 64 << 20;
  */
 export async function* spoolObjects(
   store: Store,
-  objects: Iterable<ObjectInfo>,
+  objects: AsyncIterable<ObjectInfo> | Iterable<ObjectInfo>,
   spool: Spool,
   options: SpoolOptions,
 ): AsyncGenerator<Batch> {
@@ -47,7 +47,7 @@ export async function* spoolObjects(
 
 async function fetchAll(
   store: Store,
-  objects: Iterable<ObjectInfo>,
+  objects: AsyncIterable<ObjectInfo> | Iterable<ObjectInfo>,
   queue: BatchQueue,
   options: SpoolOptions,
 ): Promise<void> {
@@ -56,7 +56,7 @@ async function fetchAll(
   const scratches: Scratch[] = [];
   let failure: { error: unknown } | undefined;
   let index = 0;
-  for (const object of objects) {
+  for await (const object of objects) {
     const give = await getBytes.take(Math.min(object.sizeBytes, RANGE_BYTES));
     await store.ready();
     if (failure || queue.stopped || signal?.aborted) {
