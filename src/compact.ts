@@ -153,6 +153,7 @@ async function pack(
     giveSpoolBytes();
     throw error;
   });
+  const leave = components.batchMemory.enter();
   try {
     const batches = spoolObjects(raw, plan.fetch, spool, spoolOptions(task, plan.fetch));
     const converted = await watch.time("convert", () =>
@@ -196,6 +197,7 @@ async function pack(
     };
   } finally {
     await spool.close();
+    leave();
     giveSpoolBytes();
   }
 }

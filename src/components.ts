@@ -86,7 +86,7 @@ export function openComponents(settings: Settings, options: ComponentOptions = {
     ),
     getBytes: new Limiter(GET_BYTES_IN_FLIGHT),
     plainBytes: new Limiter(PLAIN_BYTES_IN_FLIGHT),
-    batchMemory: new BatchMemory(settings.run.batchBytes, BATCHES_IN_MEMORY + settings.run.hoursInFlight),
+    batchMemory: new BatchMemory(settings.run.batchBytes, BATCHES_IN_MEMORY),
     spoolBytes: new Limiter(settings.run.spoolBytesMax),
     nowMs: options.nowMs ?? Date.now,
     requireConditions: async (dataset) => {
@@ -110,7 +110,7 @@ export function openComponents(settings: Settings, options: ComponentOptions = {
   return components;
 }
 
-/** One fills, one waits and one is converted; besides, each hour may have one that fills. */
+/** One waits and one is sifted; besides, each hour at work may have one that fills. */
 const BATCHES_IN_MEMORY = 2;
 
 /** Bytes of bodies in flight: 32 objects of 2 MB, or one of 64. */

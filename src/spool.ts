@@ -120,11 +120,21 @@ export class BatchMemory {
   private readonly capacityBytes: number;
   private readonly free: Buffer[] = [];
   private readonly waiting: (() => void)[] = [];
+  /** Below 0 where more are lent than the hours that are still at work may have. */
   private left: number;
 
   constructor(capacityBytes: number, count: number) {
     this.capacityBytes = capacityBytes;
     this.left = count;
+  }
+
+  /** An hour more is at work, and may have a batch of its own that fills. Returns what ends that. */
+  enter(): () => void {
+    this.put();
+    return () => {
+      this.left--;
+      this.free.pop();
+    };
   }
 
   /** At least `sizeBytes`; waits until one is given back where all are in use. */
@@ -136,12 +146,16 @@ export class BatchMemory {
       ? (this.free.pop() ?? Buffer.allocUnsafeSlow(this.capacityBytes))
       : Buffer.allocUnsafeSlow(sizeBytes);
     const giveBack = () => {
-      if (isUsual) this.free.push(bytes);
-      const next = this.waiting.shift();
-      if (next) next();
-      else this.left++;
+      if (isUsual && this.left >= 0) this.free.push(bytes);
+      this.put();
     };
     return { bytes, giveBack };
+  }
+
+  private put(): void {
+    const next = this.left >= 0 ? this.waiting.shift() : undefined;
+    if (next) next();
+    else this.left++;
   }
 }
 
