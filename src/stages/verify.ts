@@ -62,7 +62,7 @@ async function verifyWithSecondReader(part: PartFile, expectedRows: number): Pro
   if (rows.length !== rowEnd - rowStart) refuse(part, `a sample decodes to ${counted(rows.length, "row")}`);
 }
 
-const SAMPLE_BYTES = 2 << 20;
+const SAMPLE_BYTES = 512 << 10;
 
 /**
  * Columns of the last row group, other ones for each attempt, until they come to so many bytes: a reader decodes
