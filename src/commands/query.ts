@@ -73,8 +73,8 @@ export async function ask(
   const database = await openDatabase(catalog.path, { access_mode: "READ_ONLY" });
   try {
     const schema = await schemaOf(database, catalog.database);
-    const types = await database.rows(`DESCRIBE ${sql}`, schema).catch(() => []);
-    const rows = await database.rows(sql, schema);
+    const types = await database.rows(`DESCRIBE ${sql}`, { schema }).catch(() => []);
+    const rows = await database.rows(sql, { schema, signal });
     const columns =
       types.length > 0
         ? types.map((row) => ({ name: String(row["column_name"]), type: String(row["column_type"]) }))

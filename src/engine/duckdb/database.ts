@@ -7,9 +7,9 @@ export interface Database {
   run(sql: string): Promise<void>;
   /**
    * Runs a query and returns its rows by column name, as JSON values; a whole number that JavaScript's numbers do not
-   * hold is a text. `schema`: whose tables need not be named with it.
+   * hold is a text. `schema`: whose tables need not be named with it. Throws soon after the signal.
    */
-  rows(sql: string, schema?: string): Promise<Record<string, unknown>[]>;
+  rows(sql: string, options?: { schema?: string; signal?: AbortSignal }): Promise<Record<string, unknown>[]>;
   close(): Promise<void>;
 }
 
@@ -28,14 +28,26 @@ export async function openDatabase(path: string, config: Record<string, string> 
       hint: "Another process may hold it open, or it is not a DuckDB file.",
     });
   });
+  const atWork = new Set<Awaited<ReturnType<typeof instance.connect>>>();
+  // A process cannot end while a statement runs in it.
+  const interruptAll = () => {
+    for (const connection of atWork) connection.interrupt();
+  };
+  process.once("exit", interruptAll);
   /** A connection a statement, so that calls can overlap. */
   const connected = async <T>(
     task: (connection: Awaited<ReturnType<typeof instance.connect>>) => Promise<T>,
+    signal?: AbortSignal,
   ) => {
     const connection = await instance.connect();
+    const interrupt = () => connection.interrupt();
+    atWork.add(connection);
+    signal?.addEventListener("abort", interrupt, { once: true });
     try {
       return await task(connection);
     } finally {
+      signal?.removeEventListener("abort", interrupt);
+      atWork.delete(connection);
       connection.closeSync();
     }
   };
@@ -44,12 +56,15 @@ export async function openDatabase(path: string, config: Record<string, string> 
       connected(async (connection) => {
         await connection.run(sql);
       }),
-    rows: (sql, schema) =>
+    rows: (sql, { schema, signal } = {}) =>
       connected(async (connection) => {
         if (schema !== undefined) await connection.run(`USE ${sqlName(schema)}`);
         return (await connection.runAndReadAll(sql)).convertRowObjects(jsonValue);
-      }),
-    close: async () => instance.closeSync(),
+      }, signal),
+    close: async () => {
+      process.off("exit", interruptAll);
+      instance.closeSync();
+    },
   };
 }
 
