@@ -17,7 +17,7 @@ import { openProgress } from "./progress.js";
 import { ask, showRows } from "./query.js";
 import { summaryOf } from "./run.js";
 import { withComponents } from "./settings.js";
-import { table } from "./table.js";
+import { showTable } from "./table.js";
 
 const FIRST_HOUR = "2022-07-26T00" as Hour;
 const HOURS = { from: FIRST_HOUR, to: addHours(FIRST_HOUR, 3) };
@@ -110,7 +110,7 @@ async function show(
   if (output.json) return;
   const { bold, dim } = output.colors;
   output.line(`\n${bold("Before and after")}`);
-  output.line(table(HOUR_COLUMNS, result.hours.map(hourCells), bold));
+  showTable(HOUR_COLUMNS, result.hours.map(hourCells), output);
 
   output.line(`\n${bold("A query")}  ${dim(QUERY)}`);
   showRows(
@@ -148,7 +148,7 @@ const QUERY = `select event_name, count(*) as events, count(distinct customer_us
 
 const HOUR_COLUMNS = [
   { name: "dataset" },
-  { name: "hour" },
+  { name: "hour", isWhole: true },
   { name: "objects", isNumber: true },
   { name: "JSON", isNumber: true },
   { name: "Parquet", isNumber: true },

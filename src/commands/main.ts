@@ -95,8 +95,9 @@ const GLOBAL: Record<string, Options> = {
   color: { type: "boolean", hidden: true },
 };
 
-const EPILOGUE = `Exit codes: 0 done, 1 a bug, 2 bad arguments or configuration, 3 some hours failed, 10 store or
-catalog unavailable, 11 still changing, 12 data breaks the contract, 130 interrupted.`;
+const EPILOGUE =
+  "Exit codes: 0 done, 1 a bug, 2 bad arguments or configuration, 3 some hours failed, 10 store or catalog unavailable, " +
+  "11 still changing, 12 data breaks the contract, 130 interrupted.";
 
 /** Sets the process's exit code; resolves when there is nothing more to do. */
 export async function main(argv: string[]): Promise<void> {

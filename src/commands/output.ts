@@ -84,7 +84,8 @@ export class Output {
     const isOurs = isHourpackError(error);
     const message = error instanceof Error ? error.message : String(error);
     const lines = [`${red(bold("error:"))} ${message}`];
-    if (isOurs && error.location) lines.push(dim(`  at ${error.location}`));
+    if (isOurs && error.location && !message.includes(error.location))
+      lines.push(dim(`  at ${error.location}`));
     if (isOurs && error.hint) lines.push(`  ${cyan("→")} ${error.hint}`);
     const isBug = !isOurs || error.kind === "internal";
     if (isBug || debug) lines.push(...stackLines(error).map((line) => dim(line)));

@@ -4,10 +4,10 @@ import { EXIT } from "../errors.js";
 import { type PlannedHour, planRun, type RunRequest } from "../run.js";
 import type { Command, CommandContext } from "./command.js";
 import { count, counted, size } from "./figures.js";
-import { throttle } from "./progress.js";
+import { looksOf } from "./progress.js";
 import { requestOf, requestOptions } from "./request.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
-import { table } from "./table.js";
+import { showTable } from "./table.js";
 
 export const command: Command = {
   options: { ...requestOptions, ...settingsOptions },
@@ -26,11 +26,7 @@ export function showPlan(
   { output }: CommandContext,
 ): Promise<number> {
   return withComponents(settings, async (components) => {
-    const isDue = throttle(PROGRESS_INTERVAL_MS);
-    isDue();
-    const hours = await planRun(components, request, (done, all) => {
-      if (isDue()) output.note(`looked at ${count(done)} of ${counted(all, "hour")}`);
-    });
+    const hours = await planRun(components, request, looksOf(output));
     for (const hour of hours) output.record({ type: "planned", ...hour });
     const work = hours.filter(({ action }) => action === "scratch" || action === "merge");
     const objects = work.reduce((sum, hour) => sum + hour.objectsToRead, 0);
@@ -43,12 +39,12 @@ export function showPlan(
         hour.hour,
         ACTIONS[hour.action],
         hour.reason,
-        count(hour.objects),
-        size(hour.bytesIn),
         count(hour.objectsToRead),
         size(hour.bytesToRead),
+        count(hour.objects),
+        size(hour.bytesIn),
       ]);
-      output.line(table(COLUMNS, rows, output.colors.bold));
+      showTable(COLUMNS, rows, output);
     }
     output.line(
       work.length === 0
@@ -78,7 +74,6 @@ function idleText(hours: PlannedHour[]): string {
 }
 
 const IDLE: ReadonlySet<string> = new Set(["empty", "up to date"]);
-const PROGRESS_INTERVAL_MS = 5_000;
 
 const ACTIONS = {
   empty: "nothing",
@@ -88,13 +83,14 @@ const ACTIONS = {
   merge: "add to the part",
 } as const;
 
+/** A narrow terminal shows the first of them. */
 const COLUMNS = [
   { name: "dataset" },
-  { name: "hour" },
+  { name: "hour", isWhole: true },
   { name: "would" },
   { name: "why" },
-  { name: "objects", isNumber: true },
-  { name: "size", isNumber: true },
   { name: "to read", isNumber: true },
+  { name: "size", isNumber: true },
+  { name: "objects", isNumber: true },
   { name: "size", isNumber: true },
 ];

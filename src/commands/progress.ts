@@ -237,8 +237,17 @@ function stageText(event: StageProgress, seconds?: number): string {
   return words.join(", ");
 }
 
+/** `looked at 1,234 of 8,736 hours`, every few seconds. */
+export function looksOf(output: Output): (done: number, all: number) => void {
+  const isDue = throttle(PLAIN_INTERVAL_MS);
+  isDue();
+  return (done, all) => {
+    if (done < all && isDue()) output.note(`looked at ${count(done)} of ${counted(all, "hour")}`);
+  };
+}
+
 /** True at most once in so many milliseconds for each name. */
-export function throttle(intervalMs: number): (name?: string) => boolean {
+function throttle(intervalMs: number): (name?: string) => boolean {
   const last = new Map<string, number>();
   return (name = "") => {
     const now = performance.now();

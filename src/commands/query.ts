@@ -7,7 +7,7 @@ import type { Command } from "./command.js";
 import { counted } from "./figures.js";
 import type { Output } from "./output.js";
 import { settingsOf, settingsOptions } from "./settings.js";
-import { fitToWidth, table } from "./table.js";
+import { showTable } from "./table.js";
 
 export const command: Command = {
   options: {
@@ -113,17 +113,13 @@ const TABLE_ROWS_MAX = 10_000;
 
 const NUMERIC = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL.*)$/;
 
-/** Fitted to a terminal; whole where it is read by a program. */
 export function showRows({ columns, rows }: Answer, wanted: number, output: Output): void {
   const limit = Math.min(wanted, TABLE_ROWS_MAX);
-  const { isTTY, columns: width } = output.stdout;
   const words = [counted(rows.length, "row") + (rows.length > limit ? `, the first ${limit} shown` : "")];
   if (columns.length > 0) {
     const heads = columns.map(({ name, type = "" }) => ({ name, isNumber: NUMERIC.test(type) }));
     const cells = rows.slice(0, limit).map((row) => columns.map(({ name }) => row[name]));
-    const fitted = fitToWidth(heads, cells, isTTY ? width : undefined);
-    const shown = fitted.columns.length;
-    output.line(table(fitted.columns, fitted.rows, output.colors.bold));
+    const shown = showTable(heads, cells, output);
     if (shown < columns.length)
       words.push(`${shown} of ${counted(columns.length, "column")} fit the terminal; --json has all`);
   }

@@ -108,17 +108,17 @@ const STAGES = ["list", "convert", "merge", "verify", "publish"] as const;
 
 /** Seconds by stage. Reading goes on beside converting, so `convert` has both. */
 async function showProfile(result: RunResult, output: Output): Promise<void> {
-  const { table } = await import("./table.js");
+  const { showTable } = await import("./table.js");
   const packed = result.hours.filter(({ action }) => action === "packed");
   const seconds = (value: number | undefined) => (value ?? 0).toFixed(3);
   const rows = packed.map(({ dataset, hour, objects, seconds: spent }) => [
     `${dataset} ${hour}`,
     count(objects),
-    ...STAGES.map((stage) => seconds(spent[stage])),
     seconds(spent.total),
+    ...STAGES.map((stage) => seconds(spent[stage])),
   ]);
-  const heads = ["objects", ...STAGES, "in all"].map((name) => ({ name, isNumber: true }));
-  if (rows.length > 0) output.line(table([{ name: "hour" }, ...heads], rows, output.colors.bold));
+  const heads = ["objects", "in all", ...STAGES].map((name) => ({ name, isNumber: true }));
+  if (rows.length > 0) showTable([{ name: "hour", isWhole: true }, ...heads], rows, output);
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
   const cpuSeconds = (userCPUTime + systemCPUTime) / 1e6;
   output.line(`CPU ${duration(cpuSeconds)}, peak memory ${size(maxRSS * 1024)}`);

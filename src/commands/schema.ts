@@ -9,7 +9,7 @@ import type { Command } from "./command.js";
 import { counted } from "./figures.js";
 import type { Output } from "./output.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
-import { table } from "./table.js";
+import { showTable } from "./table.js";
 
 export const command: Command = {
   options: settingsOptions,
@@ -58,5 +58,5 @@ function tellColumns(columns: Column[], output: Output): void {
     hiveType(column.type),
     `${column.envelope ? "^." : ""}${column.path.join(".")}${column.jsonString ? " (JSON in a string)" : ""}`,
   ]);
-  output.line(table([{ name: "column" }, { name: "type" }, { name: "from" }], rows, output.colors.bold));
+  showTable([{ name: "column" }, { name: "type" }, { name: "from" }], rows, output);
 }

@@ -13,6 +13,7 @@ import { Stopwatch } from "../stopwatch.js";
 import type { Command } from "./command.js";
 import { count, counted, duration, size } from "./figures.js";
 import type { Output } from "./output.js";
+import { looksOf } from "./progress.js";
 import { hourOptions, hoursOf } from "./request.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
 
@@ -61,7 +62,7 @@ export const command: Command = {
       const span = range ?? { from: addHours(end, -lastHours), to: end };
       const datasets = [];
       for (const dataset of datasetsOf(components.settings, args["dataset"] as string[] | undefined)) {
-        const hours = await statusOf(components, dataset, hoursBetween(span.from, span.to), signal);
+        const hours = await statusOf(components, dataset, hoursBetween(span.from, span.to), output, signal);
         const newest = await newestPublishedHour(await components.tier1(dataset), dataset, signal);
         const ageSeconds = newest && Math.round((components.nowMs() - endMs(newest)) / 1000);
         for (const hour of hours) output.record({ type: "hour", dataset: dataset.name, ...hour });
@@ -69,13 +70,11 @@ export const command: Command = {
         datasets.push(summary);
         tell(summary, hours, output);
       }
-      output.line(
-        output.colors.dim(
-          Object.entries(MARKS)
-            .map(([state, mark]) => `${mark} ${WORDS[state as State]}`)
-            .join("   "),
-        ),
-      );
+      for (const line of legend(
+        datasets.map(({ states }) => states),
+        output.stdout.columns,
+      ))
+        output.line(output.colors.dim(line));
       output.result({ ...span, datasets });
       return EXIT.done;
     });
@@ -91,16 +90,39 @@ const WORDS: Record<State, string> = {
   refused: "needs a decision",
 };
 
+/** Of the marks that are there, in as many lines as the terminal needs. */
+function legend(datasets: Record<State, number>[], columns = Number.POSITIVE_INFINITY): string[] {
+  const shown = (Object.keys(MARKS) as State[]).filter((state) =>
+    datasets.some((states) => states[state] > 0),
+  );
+  const lines: string[] = [];
+  for (const state of shown) {
+    const words = `${MARKS[state]} ${WORDS[state]}`;
+    const longer = `${lines.at(-1)}   ${words}`;
+    if (lines.length === 0 || longer.length > columns) lines.push(words);
+    else lines[lines.length - 1] = longer;
+  }
+  return lines;
+}
+
 const HOURS_AT_A_TIME = 8;
 
 async function statusOf(
   components: Components,
   dataset: Dataset,
   hours: Hour[],
+  output: Output,
   signal: AbortSignal,
 ): Promise<HourStatus[]> {
   const limiter = new Limiter(HOURS_AT_A_TIME);
-  return Promise.all(hours.map((hour) => limiter.run(() => statusOfHour(components, dataset, hour, signal))));
+  const tellLooks = looksOf(output);
+  let looked = 0;
+  const look = async (hour: Hour) => {
+    const status = await statusOfHour(components, dataset, hour, signal);
+    tellLooks(++looked, hours.length);
+    return status;
+  };
+  return Promise.all(hours.map((hour) => limiter.run(() => look(hour))));
 }
 
 async function statusOfHour(

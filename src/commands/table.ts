@@ -1,24 +1,31 @@
 /** Rows as a table for people. */
 import Table from "cli-table3";
+import type { Output } from "./output.js";
 
 export interface TableColumn {
   name: string;
+  /** To the right, and never cut. */
   isNumber?: boolean;
+  /** Never cut, such as an hour. */
+  isWhole?: boolean;
 }
 
-/** A cell's control characters are shown, not sent. */
-export function table(
-  columns: TableColumn[],
-  rows: unknown[][],
-  paint: (header: string) => string = String,
-): string {
+/** Fitted to a terminal; whole where it is read by a program. Returns how many of the columns are shown. */
+export function showTable(columns: TableColumn[], rows: unknown[][], output: Output): number {
+  const { isTTY, columns: width } = output.stdout;
+  const fitted = fitToWidth(columns, rows, isTTY ? width : undefined);
+  output.line(table(fitted.columns, fitted.rows, output.colors.bold));
+  return fitted.columns.length;
+}
+
+function table(columns: TableColumn[], rows: string[][], paint: (header: string) => string): string {
   const made = new Table({
     head: columns.map(({ name }) => paint(name)),
     colAligns: columns.map(({ isNumber }) => (isNumber ? "right" : "left")),
     style: { head: [], border: [], compact: true },
     chars: FRAME,
   });
-  for (const row of rows) made.push(row.map(cellText));
+  for (const row of rows) made.push(row);
   return made.toString();
 }
 
@@ -29,20 +36,21 @@ const BETWEEN = 3;
 
 /**
  * The longest texts cut until a table is no wider than the terminal, and where that does not help the first columns
- * alone. A number is shown whole. All as it is where no width is given.
+ * alone. All as it is where no width is given.
  */
-export function fitToWidth(
+function fitToWidth(
   columns: TableColumn[],
   rows: unknown[][],
   width: number | undefined,
 ): { columns: TableColumn[]; rows: string[][] } {
-  const texts = rows.map((row) => row.map(cellText));
+  const charsMax = width === undefined ? PIPED_CELL_CHARS_MAX : CELL_CHARS_MAX;
+  const texts = rows.map((row) => row.map((cell) => cut(cellText(cell), charsMax)));
   if (width === undefined) return { columns, rows: texts };
   const natural = columns.map(({ name }, i) =>
     texts.reduce((most, row) => Math.max(most, row[i]?.length ?? 0), name.length),
   );
   const charsAt = (most: number, i: number) =>
-    columns[i]?.isNumber ? (natural[i] ?? 0) : Math.min(natural[i] ?? 0, most);
+    columns[i]?.isNumber || columns[i]?.isWhole ? (natural[i] ?? 0) : Math.min(natural[i] ?? 0, most);
   const widthOf = (shown: number, most: number) =>
     natural.slice(0, shown).reduce((sum, _, i) => sum + charsAt(most, i) + BETWEEN, 1);
   let shown = columns.length;
@@ -80,13 +88,15 @@ const FRAME = {
 };
 
 const CELL_CHARS_MAX = 80;
+/** All lines are as long as the longest, which may be a record of megabytes. */
+const PIPED_CELL_CHARS_MAX = 1_000;
 
+/** A cell's control characters are shown, not sent. */
 function cellText(value: unknown): string {
   if (value === null || value === undefined) return "NULL";
   const text =
     typeof value === "string" ? value : typeof value === "object" ? JSON.stringify(value) : String(value);
-  const plain = text.replace(/[\x00-\x1f\x7f-\x9f]/g, escaped);
-  return cut(plain, CELL_CHARS_MAX);
+  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, escaped);
 }
 
 function escaped(char: string): string {

@@ -35,6 +35,13 @@ describe("a table of rows", () => {
     expect(lines.at(-1)).toBe("1 row");
   });
 
+  it("shows a long text whole to a program, and does not let one of a megabyte make every line as long", () => {
+    const long = (chars: number) => ({ columns: [{ name: "type" }], rows: [{ type: "x".repeat(chars) }] });
+    expect(printed(long(900), undefined)[3]).toBe(`│ ${"x".repeat(900)} │`);
+    expect(printed(long(1_000_000), undefined)[3]?.length).toBe(1_004);
+    expect(printed(long(900), { columns: 200 })[3]?.length).toBe(84);
+  });
+
   it("has its texts cut to a terminal's width, and its numbers whole", () => {
     const lines = printed(TWO, { columns: 70 });
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(70);
