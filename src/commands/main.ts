@@ -191,7 +191,7 @@ async function contextOf(args: Args, output: Output, signal: AbortSignal): Promi
       hint: `Levels are ${LOG_LEVELS.join(", ")}.`,
     });
   }
-  const log = await openLog({ level, fields: { runId } });
+  const log = await openLog({ level, fields: { runId }, write: (line) => output.aside(line) });
   for (const text of unreadVariables(process.env)) {
     output.note(`note: ${text}`);
     output.record({ type: "notice", text });

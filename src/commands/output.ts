@@ -27,6 +27,7 @@ export class Output {
   readonly colors: ReturnType<typeof createColors>;
   readonly errorColors: ReturnType<typeof createColors>;
   private readonly errorsSaid = new Set<string>();
+  private sayAside: ((text: string) => void) | undefined;
 
   constructor(options: OutputOptions) {
     this.json = options.json;
@@ -53,7 +54,18 @@ export class Output {
 
   /** A remark beside the result. */
   note(text: string): void {
-    if (!this.json) this.stderr.write(`${withoutCredentials(text)}\n`);
+    if (!this.json) this.aside(`${withoutCredentials(text)}\n`);
+  }
+
+  /** Whole lines for standard error, as they stand. */
+  aside(text: string): void {
+    if (this.sayAside) this.sayAside(text);
+    else this.stderr.write(text);
+  }
+
+  /** Whoever draws at the foot of the terminal puts such lines above that; undefined when there is nothing drawn any more. */
+  setAside(say: ((text: string) => void) | undefined): void {
+    this.sayAside = say;
   }
 
   /** Bytes of the result itself, such as records. Resolves when more may come. */
@@ -71,7 +83,7 @@ export class Output {
     const text = withoutCredentials(this.errorText(error, debug));
     if (this.errorsSaid.has(text)) return;
     this.errorsSaid.add(text);
-    this.stderr.write(text);
+    this.aside(text);
   }
 
   /** The same as the last JSON line. */

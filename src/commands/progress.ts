@@ -1,8 +1,8 @@
 /** What is told while a run goes on: bars on a terminal, plain lines elsewhere, JSON lines with --json. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import type { MultiBar, SingleBar } from "cli-progress";
-import { errorFields, type Fields, type Log, withoutCredentials } from "../log.js";
+import { errorFields, type Fields, type Log } from "../log.js";
 import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
+import { hourName, openBars, stageWords } from "./bars.js";
 import { count, counted, duration, size } from "./figures.js";
 import type { Output } from "./output.js";
 
@@ -23,7 +23,7 @@ export interface ProgressOptions {
 export async function openProgress(output: Output, log: Log, options: ProgressOptions): Promise<Progress> {
   const shown = output.json
     ? jsonProgress(output)
-    : output.stderr.isTTY
+    : output.stderr.isTTY && process.env["TERM"] !== "dumb"
       ? await barProgress(output, options)
       : options.isLogging
         ? { observe: () => {}, stop: () => {} }
@@ -98,97 +98,26 @@ function plainProgress(output: Output, options: ProgressOptions): Progress {
     if (event.type === "dataset-started") hours = event.hours;
     const line = lineOf(event, hours, options);
     if (line !== undefined) output.note(line);
-    else if (event.type === "progress" && isDue()) output.note(`${hourName(event)}  ${stageText(event)}`);
+    else if (event.type === "progress" && isDue())
+      output.note(`${hourName(event)}  ${stageWords(event).join(", ")}`);
   };
   return { observe, stop: () => {} };
 }
 
 async function barProgress(output: Output, options: ProgressOptions): Promise<Progress> {
-  const { default: cliProgress } = await import("cli-progress");
-  const bars: MultiBar = new cliProgress.MultiBar({
-    stream: output.stderr as NodeJS.WriteStream,
-    clearOnComplete: true,
-    hideCursor: true,
-    emptyOnZero: true,
-    barsize: 24,
-    fps: 8,
-    format: (options, { progress }, payload: BarPayload) => {
-      const filled = Math.round(Math.min(1, progress) * (options.barsize ?? 24));
-      const bar = "█".repeat(filled) + "░".repeat((options.barsize ?? 24) - filled);
-      return `${payload.name.padEnd(payload.width)}  ${output.errorColors.cyan(bar)}  ${payload.text}`;
-    },
-  });
-  const running = new Map<string, { bar: SingleBar; startedMs: number }>();
-  let range: SingleBar | undefined;
-  let hoursDone = 0;
+  const bars = await openBars(output);
   let hours = 1;
-
-  const open = (name: string, text: string) =>
-    bars.create(1, 0, { name, width: NAME_CHARS, text } satisfies BarPayload);
-  const close = (name: string) => {
-    const hour = running.get(name);
-    if (hour) bars.remove(hour.bar);
-    running.delete(name);
-    hoursDone++;
-    if (!range) return;
-    range.update(hoursDone, { text: `${count(hoursDone)}/${counted(range.getTotal(), "hour")}` });
-  };
   const observe: Observer = (event) => {
     if (event.type === "dataset-started") hours = event.hours;
+    bars.observe(event);
     const line = lineOf(event, hours, options);
-    if (line !== undefined) bars.log(`${withoutCredentials(line)}\n`);
-    switch (event.type) {
-      case "dataset-started":
-        if (range) bars.remove(range);
-        hoursDone = 0;
-        range = event.hours > 1 ? open(event.dataset, `0/${counted(event.hours, "hour")}`) : undefined;
-        range?.setTotal(event.hours);
-        break;
-      case "hour-started":
-        running.set(hourName(event), { bar: open(hourName(event), "listing"), startedMs: performance.now() });
-        break;
-      case "listed":
-        running
-          .get(hourName(event))
-          ?.bar.update(0, { text: `${counted(event.objects, "object")}, ${size(event.bytes)}` });
-        break;
-      case "progress": {
-        const hour = running.get(hourName(event));
-        const fraction = event.bytesTotal > 0 ? event.bytes / event.bytesTotal : 0;
-        const seconds = hour ? (performance.now() - hour.startedMs) / 1000 : 0;
-        hour?.bar.update(fraction, { text: stageText(event, seconds) });
-        break;
-      }
-      case "hour-claimed":
-        bars.remove(running.get(hourName(event))?.bar as SingleBar);
-        running.delete(hourName(event));
-        break;
-      case "hour-finished":
-        close(hourName(event.result));
-        break;
-      case "hour-failed":
-        close(hourName(event.failure));
-        break;
-    }
-    // cli-progress writes what was logged only with the next picture.
-    if (line !== undefined) bars.update();
+    if (line !== undefined) output.note(line);
   };
-  return { observe, stop: () => bars.stop() };
+  return { observe, stop: bars.stop };
 }
 
-interface BarPayload {
-  name: string;
-  width: number;
-  text: string;
-}
-
-const NAME_CHARS = 28;
 const PLAIN_INTERVAL_MS = 5_000;
 const JSON_INTERVAL_MS = 1_000;
-
-function hourName({ dataset, hour }: { dataset: string; hour?: string }): string {
-  return hour === undefined ? dataset : `${dataset} ${hour}`;
-}
 
 /** The lines that stay, terminal or not. Of a range, hours where nothing was to do are left to the summary. */
 function lineOf(event: RunEvent, hours: number, { tellsFailures }: ProgressOptions): string | undefined {
@@ -216,25 +145,6 @@ function failureLine({ dataset, hour, error }: HourFailure, withHint: boolean): 
   const hint = withHint && error.hint ? `\n  → ${error.hint}` : "";
   const word = error.kind === "interrupted" ? "interrupted" : `failed: ${error.message}`;
   return `${hourName({ dataset, hour })}  ${word}${hint}`;
-}
-
-type StageProgress = Extract<RunEvent, { type: "progress" }>;
-
-const STAGE_WORDS = { list: "listing", spool: "reading", convert: "converting" } as const;
-
-/** `reading 1,234/36,000 objects, 12 MB of 345 MB, 22 MB/s, 15 s left` */
-function stageText(event: StageProgress, seconds?: number): string {
-  const { stage, objects, objectsTotal, bytes, bytesTotal } = event;
-  const words = [
-    `${STAGE_WORDS[stage]} ${count(objects)}/${counted(objectsTotal, "object")}`,
-    `${size(bytes)} of ${size(bytesTotal)}`,
-  ];
-  if (seconds !== undefined && seconds > 0.5 && bytes > 0) {
-    const rate = bytes / seconds;
-    words.push(`${size(rate)}/s`);
-    if (bytes < bytesTotal) words.push(`${duration((bytesTotal - bytes) / rate)} left`);
-  }
-  return words.join(", ");
 }
 
 /** `looked at 1,234 of 8,736 hours`, every few seconds. */

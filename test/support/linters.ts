@@ -3,7 +3,7 @@
  * made once in the cache out of PyPI, the Go module proxy or Debian's packages.
  */
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { cacheDir, madeOnce } from "./cache.js";
@@ -103,13 +103,25 @@ async function goProgram(name: string, module: string): Promise<string> {
   );
 }
 
-async function debianProgram(name: string, debianPackage: string, path: string): Promise<string> {
+/** From the PATH, or out of a Debian package in the cache: then a script that finds the libraries that came with it. */
+export async function debianProgram(name: string, debianPackage: string, path: string): Promise<string> {
   const found = onPath(name);
   if (found) return found;
-  return join(await debianFiles(debianPackage), path);
+  const home = await debianFiles(debianPackage);
+  const script = join(home, name);
+  const lines = [
+    "#!/bin/sh",
+    `for folder in ${home}/usr/lib/*-linux-gnu* ${home}/usr/lib/*-linux-gnu*/systemd; do`,
+    '  LD_LIBRARY_PATH="$folder:$LD_LIBRARY_PATH"',
+    "done",
+    "export LD_LIBRARY_PATH",
+    `exec ${join(home, path)} "$@"`,
+  ];
+  writeFileSync(script, `${lines.join("\n")}\n`, { mode: 0o755 });
+  return script;
 }
 
-/** The files of a Debian package, unpacked into the cache; nothing is installed, and no privilege is needed. */
+/** The files of a Debian package and of those it needs that are missing here, unpacked into the cache; nothing is installed. */
 export async function debianFiles(debianPackage: string): Promise<string> {
   const home = join(cacheDir(), `debian-${debianPackage}`);
   return madeOnce(
@@ -118,15 +130,14 @@ export async function debianFiles(debianPackage: string): Promise<string> {
     async () => {
       if (!onPath("apt-get") || !onPath("dpkg")) {
         throw new Error(
-          `the checks of deploy/ need ${debianPackage}: put its programs on the PATH (only on Debian are they fetched)`,
+          `the tests need ${debianPackage}: put its programs on the PATH (only on Debian are they fetched)`,
         );
       }
       const work = mkdtempSync(join(tmpdir(), "hourpack-apt-"));
       try {
-        await download(debianPackage, work);
-        const [file] = readdirSync(work).filter((entry) => entry.endsWith(".deb"));
+        const files = await download(debianPackage, work);
         const aside = join(work, "files");
-        await runToEnd("dpkg", ["-x", join(work, file as string), aside]);
+        for (const file of files) await runToEnd("dpkg", ["-x", file, aside]);
         await runToEnd("cp", ["-a", aside, `${home}.${process.pid}`]);
         renameSync(`${home}.${process.pid}`, home);
       } finally {
@@ -136,8 +147,8 @@ export async function debianFiles(debianPackage: string): Promise<string> {
   );
 }
 
-/** apt with lists and cache of its own, so that the machine's are left as they are. */
-async function download(debianPackage: string, folder: string): Promise<void> {
+/** apt with lists and cache of its own, so that the machine's are left as they are, and no privilege is needed. */
+async function download(debianPackage: string, folder: string): Promise<string[]> {
   const lists = join(folder, "lists");
   const archives = join(folder, "cache/archives");
   for (const dir of [lists, archives]) mkdirSync(join(dir, "partial"), { recursive: true });
@@ -146,15 +157,12 @@ async function download(debianPackage: string, folder: string): Promise<void> {
     `-oDir::State::lists=${lists}`,
     `-oDir::Cache=${join(folder, "cache")}`,
     "-oAPT::Sandbox::User=",
+    "-oDebug::NoLocking=1",
   ];
+  const only = ["--yes", "--no-install-recommends", "--download-only", "--reinstall"];
   await runToEnd("apt-get", [...options, "update"]);
-  await runToEnd("sh", [
-    "-c",
-    'cd "$1" && shift && exec apt-get "$@"',
-    "sh",
-    folder,
-    ...options,
-    "download",
-    debianPackage,
-  ]);
+  await runToEnd("apt-get", [...options, ...only, "install", debianPackage]);
+  return readdirSync(archives)
+    .filter((entry) => entry.endsWith(".deb"))
+    .map((entry) => join(archives, entry));
 }

@@ -1,0 +1,157 @@
+/** Bars at the foot of a terminal, drawn anew in place: one for the range, and one for each hour at work. */
+import type { RunEvent } from "../task.js";
+import { count, counted, duration, size } from "./figures.js";
+import type { Output } from "./output.js";
+
+export interface Bar {
+  name: string;
+  /** Of the whole, 0 to 1. */
+  fraction: number;
+  /** The most telling first: the last are left out where the terminal is narrow. */
+  words: string[];
+}
+
+export interface Bars {
+  observe(event: RunEvent): void;
+  /** Takes them away. */
+  stop(): void;
+}
+
+/** While there are bars, all that is said on standard error goes above them. */
+export async function openBars(output: Output): Promise<Bars> {
+  const { createLogUpdate } = await import("log-update");
+  // The cursor stays: hidden, it would be missed after a kill, or by the shell after Ctrl-Z.
+  const screen = createLogUpdate(output.stderr as NodeJS.WriteStream, { showCursor: true });
+  const bars = new HourBars();
+  const draw = () => {
+    const lines = picture(bars.all(), output.stderr.columns || 80, output.errorColors.cyan);
+    if (lines.length > 0) screen(lines.join("\n"));
+    else screen.clear();
+  };
+  output.setAside((text) => {
+    screen.clear();
+    output.stderr.write(text);
+    draw();
+  });
+  const timer = setInterval(draw, DRAW_EVERY_MS).unref();
+  return {
+    observe: (event) => bars.observe(event),
+    stop: () => {
+      clearInterval(timer);
+      screen.clear();
+      output.setAside(undefined);
+    },
+  };
+}
+
+const DRAW_EVERY_MS = 125;
+
+const BAR_CHARS = { min: 8, max: 24 };
+const WORDS_CHARS_MIN = 12;
+const GAP = "  ";
+
+/** Lines that are each narrower than the terminal, so that none goes on in the next one. */
+export function picture(bars: Bar[], columns: number, paint: (bar: string) => string): string[] {
+  const room = columns - 1 - 2 * GAP.length;
+  const barChars = Math.max(BAR_CHARS.min, Math.min(BAR_CHARS.max, Math.floor(columns / 6)));
+  const longest = Math.max(...bars.map(({ name }) => name.length));
+  const nameChars = Math.max(0, Math.min(longest, room - barChars - WORDS_CHARS_MIN));
+  return bars.map(({ name, fraction, words }) => {
+    const filled = Math.round(Math.min(1, fraction) * barChars);
+    const bar = "█".repeat(filled) + "░".repeat(barChars - filled);
+    const label = name.length > nameChars ? `…${name.slice(name.length - nameChars + 1)}` : name;
+    const text = fitted(words, room - nameChars - barChars);
+    return `${label.padEnd(nameChars)}${GAP}${paint(bar)}${GAP}${text}`;
+  });
+}
+
+/** As many of the words as there is room for; the first one cut where it alone is too long. */
+function fitted(words: string[], chars: number): string {
+  for (let shown = words.length; shown > 0; shown--) {
+    const text = words.slice(0, shown).join(", ");
+    if (text.length <= chars) return text;
+  }
+  return `${(words[0] ?? "").slice(0, Math.max(0, chars - 1))}…`;
+}
+
+/** What the events of a run come to. */
+class HourBars {
+  private range: { dataset: string; done: number; hours: number } | undefined;
+  private readonly hours = new Map<string, Bar & { startedMs: number }>();
+
+  all(): Bar[] {
+    const { range } = this;
+    const words = range && [`${count(range.done)}/${counted(range.hours, "hour")}`];
+    const first = range && { name: range.dataset, fraction: range.done / range.hours, words: words ?? [] };
+    return [...(first ? [first] : []), ...this.hours.values()];
+  }
+
+  observe(event: RunEvent): void {
+    switch (event.type) {
+      case "dataset-started": {
+        const { dataset, hours } = event;
+        this.range = hours > 1 ? { dataset, hours, done: 0 } : undefined;
+        break;
+      }
+      case "hour-started": {
+        // Beside a bar of its dataset, the hour's own name is enough.
+        const name = this.range ? event.hour : hourName(event);
+        const bar = { name, fraction: 0, words: ["listing"], startedMs: performance.now() };
+        this.hours.set(event.hour, bar);
+        break;
+      }
+      case "listed":
+        this.set(event.hour, 0, [counted(event.objects, "object"), size(event.bytes)]);
+        break;
+      case "progress": {
+        const fraction = event.bytesTotal > 0 ? event.bytes / event.bytesTotal : 0;
+        const startedMs = this.hours.get(event.hour)?.startedMs ?? performance.now();
+        this.set(event.hour, fraction, stageWords(event, (performance.now() - startedMs) / 1000));
+        break;
+      }
+      case "hour-claimed":
+        this.hours.delete(event.hour);
+        break;
+      case "hour-finished":
+        this.ended(event.result.hour);
+        break;
+      case "hour-failed":
+        this.ended(event.failure.hour);
+        break;
+    }
+  }
+
+  private set(hour: string, fraction: number, words: string[]): void {
+    const bar = this.hours.get(hour);
+    if (bar) Object.assign(bar, { fraction, words });
+  }
+
+  private ended(hour: string | undefined): void {
+    if (hour === undefined) return;
+    this.hours.delete(hour);
+    if (this.range) this.range.done++;
+  }
+}
+
+export function hourName({ dataset, hour }: { dataset: string; hour?: string }): string {
+  return hour === undefined ? dataset : `${dataset} ${hour}`;
+}
+
+type StageProgress = Extract<RunEvent, { type: "progress" }>;
+
+const STAGE_WORDS = { list: "listing", spool: "reading", convert: "converting" } as const;
+
+/** `reading 1,234/36,000 objects`, `12 MB of 345 MB`, `22 MB/s`, `15 s left` */
+export function stageWords(event: StageProgress, seconds?: number): string[] {
+  const { stage, objects, objectsTotal, bytes, bytesTotal } = event;
+  const words = [
+    `${STAGE_WORDS[stage]} ${count(objects)}/${counted(objectsTotal, "object")}`,
+    `${size(bytes)} of ${size(bytesTotal)}`,
+  ];
+  if (seconds !== undefined && seconds > 0.5 && bytes > 0) {
+    const rate = bytes / seconds;
+    words.push(`${size(rate)}/s`);
+    if (bytes < bytesTotal) words.push(`${duration((bytesTotal - bytes) / rate)} left`);
+  }
+  return words;
+}
