@@ -7,7 +7,7 @@ import { type ConfigFile, type ConfigPath, readConfigFile } from "./file.js";
 import { FIELD_FLAGS, type Override, readOverrides } from "./flags.js";
 import { type Locate, problemOf, relocated } from "./problems.js";
 import { resolveSettings } from "./resolve.js";
-import { configSchema } from "./schema.js";
+import { catalogSchema, configSchema } from "./schema.js";
 import type { Settings } from "./settings.js";
 
 export interface SettingsSource {
@@ -34,7 +34,11 @@ export async function loadSettings(source: SettingsSource = {}): Promise<Setting
   const value: Record<string, unknown> = structuredClone(file?.value ?? {});
   const places = new Places(file);
   const overrides = readOverrides(flags, env);
-  for (const override of overrides.filter(({ field }) => field.group !== "dataset")) {
+  const others = withOneCatalog(
+    value,
+    overrides.filter(({ field }) => field.group !== "dataset"),
+  );
+  for (const override of others) {
     put(value, override.field.path, override.value);
     places.add(override.field.path, override.source);
   }
@@ -181,6 +185,27 @@ function addHookUrl(value: Record<string, unknown>, places: Places, env: NodeJS.
   if (!env["HOURPACK_HOOK_URL"]) return;
   put(value, ["hooks", "url"], env["HOURPACK_HOOK_URL"]);
   places.add(["hooks", "url"], "HOURPACK_HOOK_URL");
+}
+
+/**
+ * Another kind of catalog than the file's is one of its own: fields that only the file's kind has go with it. A flag's
+ * kind goes before variables in the same way; a path alone is the local one's. Returns the overrides that stay.
+ */
+function withOneCatalog(value: Record<string, unknown>, overrides: Override[]): Override[] {
+  const of = (key: string) => overrides.find(({ field }) => field.path.join(".") === `catalog.${key}`);
+  const [asked, type] = of("type") ? [of("type"), of("type")?.value] : [of("path"), "local"];
+  const kind = catalogSchema.options.find(({ shape }) => shape.type.value === type);
+  if (asked === undefined || kind === undefined) return overrides;
+  const inFile = (value["catalog"] ?? {}) as Record<string, unknown>;
+  if (inFile["type"] !== type) {
+    const kept = Object.entries(inFile).filter(([key]) => key in kind.shape);
+    value["catalog"] = { ...Object.fromEntries(kept), type };
+  }
+  const isFlag = ({ source }: Override) => source.startsWith("--");
+  return overrides.filter((override) => {
+    const [section, key = ""] = override.field.path;
+    return section !== "catalog" || key in kind.shape || !isFlag(asked) || isFlag(override);
+  });
 }
 
 /** A path alone says that the catalog is the local one. */

@@ -36,7 +36,8 @@ function rowOf({ path, flag, variable, description, choices, default: byDefault 
 const HEAD = `# Configuration
 
 One file, \`hourpack.yaml\`, in the working directory or named by \`--config\` or \`HOURPACK_CONFIG\`. A flag goes before its
-variable, and that before the file. Relative paths in the file are relative to the file, those in flags to the working
+variable, and that before the file; another kind of catalog than the file's has none of the fields that only the file's
+kind has. Relative paths in the file are relative to the file, those in flags to the working
 directory. An unknown key is an error that names the line and what was probably meant; an unknown \`HOURPACK_…\` variable
 is noted, and not read. For completion in an editor:
 

@@ -561,6 +561,35 @@ describe("flags and variables", () => {
     );
   });
 
+  it("name another kind of catalog than the file without what only the file's kind has", async () => {
+    const local = `${EVENTS}catalog: { type: local, database: lake, path: c.duckdb }\n`;
+    const glue = `${EVENTS}catalog: { type: glue, database: lake, catalogId: '012345678901', region: eu-west-1 }\n`;
+    const catalogOf = async (yaml: string, source: SettingsSource) => (await load(yaml, source)).catalog;
+    expect(await catalogOf(local, { flags: { catalog: "none" } })).toEqual({ type: "none" });
+    expect(await catalogOf(local, { env: { HOURPACK_CATALOG: "none" } })).toEqual({ type: "none" });
+    expect(await catalogOf(local, { flags: { catalog: "glue" } })).toMatchObject({
+      type: "glue",
+      database: "lake",
+    });
+    expect(await catalogOf(glue, { flags: { catalog: "athena" } })).toMatchObject({
+      type: "athena",
+      region: "eu-west-1",
+    });
+    expect(await catalogOf(glue, { flags: { "catalog-path": "./c.duckdb" } })).toMatchObject({
+      type: "local",
+      database: "lake",
+    });
+    expect(await catalogOf(local, { flags: { catalog: "local" } })).toMatchObject({
+      path: expect.stringMatching(/c\.duckdb$/),
+    });
+    const env = { HOURPACK_CATALOG: "athena", HOURPACK_CATALOG_OUTPUT: "s3://b/a/" };
+    expect(await catalogOf(EVENTS, { env, flags: { catalog: "none" } })).toEqual({ type: "none" });
+    expect(
+      await failure(load(local, { flags: { catalog: "none", "catalog-output": "s3://b/a/" } })),
+    ).toMatchObject({ location: "--catalog-output" });
+    expect((await failure(load(local, { flags: { catalog: "gleu" } }))).hint).toContain('"glue"');
+  });
+
   it("are told as the place of what is wrong", async () => {
     const place = async (source: SettingsSource) => (await failure(bare(source))).location;
     expect(await place({ flags: { ...ONE_OFF, settle: "soon" } })).toBe("--settle");
