@@ -41,6 +41,11 @@ export function isHourpackError(error: unknown, kind?: ErrorKind): error is Hour
   return error instanceof HourpackError && (kind === undefined || error.kind === kind);
 }
 
+/** What errors of one cause have in common, whatever each of them happened to. */
+export function causeOf({ kind, message, location = "" }: HourpackError): string {
+  return `${kind} ${message.replaceAll(location, "")}`;
+}
+
 /** Documented process exit codes. `someFailed` is used when the failed hours have different causes. */
 export const EXIT = {
   done: 0,

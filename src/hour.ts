@@ -59,6 +59,12 @@ export function hoursBetween(from: Hour, to: Hour): Hour[] {
   return hours;
 }
 
+/** In a sentence: `2022-07-26T00`, or `3 hours from 2022-07-26T00 to 2022-07-26T02`. */
+export function hoursText(hours: Hour[]): string {
+  const [first] = hours;
+  return hours.length === 1 ? String(first) : `${hours.length} hours from ${first} to ${hours.at(-1)}`;
+}
+
 export function partsOf(hour: Hour): HourParts {
   return { yyyy: hour.slice(0, 4), MM: hour.slice(5, 7), dd: hour.slice(8, 10), HH: hour.slice(11, 13) };
 }

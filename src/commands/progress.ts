@@ -1,5 +1,7 @@
 /** What is told while a run goes on: bars on a terminal, plain lines elsewhere, JSON lines with --json. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { causeOf } from "../errors.js";
+import { type Hour, hoursText } from "../hour.js";
 import { errorFields, type Fields, type Log } from "../log.js";
 import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
 import { hourName, openBars, stageWords } from "./bars.js";
@@ -93,42 +95,87 @@ function jsonProgress(output: Output): Progress {
 function plainProgress(output: Output, options: ProgressOptions): Progress {
   const isDue = throttle(PLAIN_INTERVAL_MS);
   isDue();
-  let hours = 1;
+  const lines = new Lines(options);
   const observe: Observer = (event) => {
-    if (event.type === "dataset-started") hours = event.hours;
-    const line = lineOf(event, hours, options);
+    const line = lines.of(event);
     if (line !== undefined) output.note(line);
     else if (event.type === "progress" && isDue())
       output.note(`${hourName(event)}  ${stageWords(event).join(", ")}`);
   };
-  return { observe, stop: () => {} };
+  const stop = () => {
+    for (const line of lines.rest()) output.note(line);
+  };
+  return { observe, stop };
 }
 
 async function barProgress(output: Output, options: ProgressOptions): Promise<Progress> {
   const bars = await openBars(output);
-  let hours = 1;
+  const lines = new Lines(options);
   const observe: Observer = (event) => {
-    if (event.type === "dataset-started") hours = event.hours;
     bars.observe(event);
-    const line = lineOf(event, hours, options);
+    const line = lines.of(event);
     if (line !== undefined) output.note(line);
   };
-  return { observe, stop: bars.stop };
+  const stop = () => {
+    bars.stop();
+    for (const line of lines.rest()) output.note(line);
+  };
+  return { observe, stop };
 }
 
 const PLAIN_INTERVAL_MS = 5_000;
 const JSON_INTERVAL_MS = 1_000;
 
-/** The lines that stay, terminal or not. Of a range, hours where nothing was to do are left to the summary. */
-function lineOf(event: RunEvent, hours: number, { tellsFailures }: ProgressOptions): string | undefined {
-  if (event.type === "hour-finished") {
-    const isIdle = event.result.action === "up to date" || event.result.action === "empty";
-    return isIdle && hours > 1 ? undefined : resultLine(event.result);
+/** The lines that stay, terminal or not. */
+class Lines {
+  private readonly options: ProgressOptions;
+  /** Of the dataset at work. */
+  private hours = 1;
+  /** Failed of a cause that was told with an earlier hour of the dataset. */
+  private readonly alike = new Map<string, { dataset: string; hours: Hour[] }>();
+
+  constructor(options: ProgressOptions) {
+    this.options = options;
   }
-  if (event.type === "hour-failed")
-    return tellsFailures && hours === 1 ? undefined : failureLine(event.failure, !tellsFailures);
-  if (event.type === "notice") return [event.dataset, event.hour, event.text].filter(Boolean).join(" ");
-  return undefined;
+
+  /** Of a range, hours where nothing was to do are left to the summary. */
+  of(event: RunEvent): string | undefined {
+    switch (event.type) {
+      case "dataset-started":
+        this.hours = event.hours;
+        return undefined;
+      case "hour-finished": {
+        const isIdle = event.result.action === "up to date" || event.result.action === "empty";
+        return isIdle && this.hours > 1 ? undefined : resultLine(event.result);
+      }
+      case "hour-failed":
+        return this.failed(event.failure);
+      case "notice":
+        return [event.dataset, event.hour, event.text].filter(Boolean).join(" ");
+      default:
+        return undefined;
+    }
+  }
+
+  /** Which other hours failed of a cause that was told: a store that is away would else be told hour by hour. */
+  rest(): string[] {
+    return [...this.alike.values()]
+      .filter(({ hours }) => hours.length > 0)
+      .map(({ dataset, hours }) => `${dataset}  ${hoursText(hours.sort())} failed alike`);
+  }
+
+  private failed(failure: HourFailure): string | undefined {
+    const { dataset, hour, error } = failure;
+    const cause = `${dataset} ${causeOf(error)}`;
+    const alike = this.alike.get(cause);
+    if (alike && hour !== undefined && error.kind !== "interrupted") {
+      alike.hours.push(hour);
+      return undefined;
+    }
+    this.alike.set(cause, { dataset, hours: [] });
+    const isTold = this.options.tellsFailures;
+    return isTold && this.hours === 1 ? undefined : failureLine(failure, !isTold);
+  }
 }
 
 /** `mmp/android 2022-07-26T00  packed: new hour, 36,000 objects (345 MB) → 576,000 rows (41 MB) in 18 s` */

@@ -1,7 +1,7 @@
 /** hourpack run: packs what is due or named, and tells the catalog. */
 import type { Components } from "../components.js";
 import { newestRawPrefix } from "../discovery.js";
-import { EXIT, isHourpackError } from "../errors.js";
+import { causeOf, EXIT, isHourpackError } from "../errors.js";
 import { errorFields } from "../log.js";
 import { openTelling } from "../operations/once.js";
 import { exitCodeOfRun, type RunResult, run } from "../run.js";
@@ -67,7 +67,9 @@ function tell(result: RunResult, { output, signal }: CommandContext): number {
       output.line(`${table}: ${counted(added, "partition")} added, ${count(corrected)} corrected`);
     for (const note of notes) output.line(`${table}: ${note}`);
   }
-  for (const { error } of result.failures) {
+  // Each cause once: which hours failed was told before.
+  const causes = new Map(result.failures.map(({ error }) => [causeOf(error), error]));
+  for (const error of causes.values()) {
     if (!(signal.aborted && isHourpackError(error, "interrupted"))) output.error(error);
   }
   const { green, yellow } = output.colors;

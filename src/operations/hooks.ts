@@ -3,7 +3,7 @@ import { setTimeout } from "node:timers/promises";
 import pRetry from "p-retry";
 import type { HookSettings } from "../config/settings.js";
 import { type HourpackError, isHourpackError } from "../errors.js";
-import type { Hour } from "../hour.js";
+import { type Hour, hoursText } from "../hour.js";
 import { type Log, withoutCredentials } from "../log.js";
 import type { HourFailure, HourResult } from "../task.js";
 import type { DatasetRound } from "./worker.js";
@@ -90,13 +90,6 @@ function failureTexts(dataset: string, failures: HourFailure[], { told }: Troubl
     const what = hours.length > 0 ? `${dataset} ${hoursText(hours)}` : dataset;
     return `hourpack: ${what} failed: ${error.message}${error.hint ? ` → ${error.hint}` : ""}`;
   });
-}
-
-/** `2022-07-26T00`, or `3 hours from 2022-07-26T00 to 2022-07-26T02` */
-function hoursText(hours: Hour[]): string {
-  return hours.length === 1
-    ? String(hours[0])
-    : `${hours.length} hours from ${hours[0]} to ${hours[hours.length - 1]}`;
 }
 
 export interface HookOptions {

@@ -100,6 +100,55 @@ it("a day in place of an hour is told as a range", async () => {
   expect((await here("plan", "--hour", "2022-02-31")).stderr).toContain("Write a UTC hour like");
 });
 
+describe("what failed many hours", () => {
+  const missing = "list the raw objects of t: there is no directory ";
+
+  it("is told with the first of them, and the others by their names alone", async () => {
+    const range = ["--from", "2022-07-26", "--to", "2022-07-27"];
+    const { code, stdout, stderr } = await here(
+      ...[
+        "run",
+        "--raw",
+        "./nope/{yyyy}/{MM}/{dd}/{HH}/",
+        "--tier1",
+        "./lake-of-t/",
+        "--table",
+        "t",
+        ...range,
+      ],
+    );
+    expect([code, stdout]).toEqual([10, expect.stringMatching(/^24 hours failed, /)]);
+    expect(stderr.split("\n")).toEqual([
+      expect.stringContaining(`t 2022-07-26T00  failed: ${missing}`),
+      "t  23 hours from 2022-07-26T01 to 2022-07-26T23 failed alike",
+      expect.stringContaining(`error: ${missing}`),
+      expect.stringMatching(/^ {2}→ Is raw mistyped/),
+      "",
+    ]);
+  });
+
+  it("is one cause where a store is away, whatever was asked of it", async () => {
+    const store = [
+      "--s3-endpoint",
+      "http://127.0.0.1:9",
+      "--s3-retry-budget",
+      "1ms",
+      "--s3-region",
+      "us-east-1",
+    ];
+    const { code, stderr } = await hourpack(
+      [
+        ...["run", ...store, "--raw", "s3://bucket/raw/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./lake-of-t/"],
+        ...["--table", "t", "--from", "2022-07-26T00", "--to", "2022-07-26T03"],
+      ],
+      { cwd: root, env: { AWS_ACCESS_KEY_ID: "k", AWS_SECRET_ACCESS_KEY: "s" } },
+    );
+    expect(code).toBe(10);
+    expect(stderr.match(/ECONNREFUSED/g)).toHaveLength(2);
+    expect(stderr).toContain("t  2 hours from 2022-07-26T01 to 2022-07-26T02 failed alike\n");
+  });
+});
+
 it("a variable that nobody reads is noted, and the command goes on", async () => {
   const env = { HOURPACK_LOK_BACK: "6h", HOURPACK_PORT: "tcp://10.0.0.1:9464" };
   const { code, stderr } = await hourpack(["schema"], { cwd: root, env });
