@@ -1,4 +1,5 @@
 /** Calls of an AWS catalog with their retries: jittered backoff, within a budget of time. */
+import { channel } from "node:diagnostics_channel";
 import pRetry from "p-retry";
 import { HourpackError, reasonOf } from "../errors.js";
 import { awsError, isPassing } from "./aws-errors.js";
@@ -18,6 +19,9 @@ export function clientOptions({ endpoint, region }: { endpoint?: string; region?
     },
   };
 }
+
+/** Whoever counts requests that are tried again listens here. */
+const retries = channel("hourpack:retry");
 
 const REQUEST_TIMEOUT_MS = 30_000;
 const RETRIES_MAX = 8;
@@ -56,7 +60,9 @@ export class AwsCalls {
         signal: either,
         shouldRetry: ({ error }) => {
           if (!either.aborted) reason = error;
-          return isPassing(error) && error.name !== final;
+          const isRetried = isPassing(error) && error.name !== final;
+          if (isRetried) retries.publish({ service: this.service });
+          return isRetried;
         },
       });
     } catch (error) {

@@ -9,7 +9,10 @@ import { rawBasePrefix, uriOf } from "../layout.js";
 import type { HourResult, RunEvent } from "../task.js";
 import type { DatasetRound, WorkerEvent } from "./worker.js";
 
-/** Where a store says that it tries a request again: `{ location }`, the URI of the key or prefix. */
+/**
+ * Where it is said that a request is tried again: by a store as `{ location }`, the URI of the key or prefix, by a
+ * catalog as `{ service }`.
+ */
 export const RETRY_CHANNEL = "hourpack:retry";
 
 const OUTCOMES = ["packed", "up_to_date", "empty", "waiting", "claimed", "failed", "interrupted"] as const;
@@ -32,6 +35,8 @@ export class Metrics {
   /** Objects and bytes of an hour that are counted already: progress is told as a sum. */
   private readonly counted = new Map<string, { objects: number; bytes: number }>();
   private readonly places: { dataset: string; uri: string }[];
+  /** Told by its `dataset-started`. */
+  private datasetAtWork: string | undefined;
   private readonly onRetry: (message: unknown) => void;
 
   /** Loads the library only where numbers are wanted. */
@@ -72,12 +77,15 @@ export class Metrics {
       { dataset: dataset.name, uri: uriOf(dataset.tier1) },
       { dataset: dataset.name, uri: uriOf(dataset.raw.location) + rawBasePrefix(dataset.raw) },
     ]);
-    this.onRetry = (message) => this.retried((message as { location?: string }).location ?? "");
+    this.onRetry = (message) => this.retried((message as { location?: string }).location);
     subscribe(RETRY_CHANNEL, this.onRetry);
   }
 
   readonly observe = (event: WorkerEvent): void => {
     switch (event.type) {
+      case "dataset-started":
+        this.datasetAtWork = event.dataset;
+        break;
       case "hour-started":
         this.counted.delete(nameOf(event));
         break;
@@ -172,11 +180,12 @@ export class Metrics {
     if (failures.length === 0) this.lastSuccess.set({ dataset }, finishedMs / 1000);
   }
 
-  /** To the dataset whose prefix is the longest that the location begins with. */
-  private retried(location: string): void {
-    const within = this.places.filter(({ uri }) => location.startsWith(uri));
+  /** To the dataset whose prefix is the longest that the location begins with; a catalog's to the dataset at work. */
+  private retried(location: string | undefined): void {
+    const within = this.places.filter(({ uri }) => location?.startsWith(uri));
     const [nearest] = within.sort((a, b) => b.uri.length - a.uri.length);
-    if (nearest) this.counters.retries.inc({ dataset: nearest.dataset });
+    const dataset = location === undefined ? this.datasetAtWork : nearest?.dataset;
+    if (dataset !== undefined) this.counters.retries.inc({ dataset });
   }
 }
 
@@ -196,7 +205,10 @@ function countersIn({ Counter }: typeof import("prom-client"), registers: Regist
     records: counter("records", "Records of the hours that were packed: rows and what was quarantined."),
     quarantined: counter("quarantined", "Records that became quarantine."),
     rescued: counter("rescued", "Rows that have rescued data."),
-    retries: counter("retries", "Requests that were tried again, and hours that were planned again."),
+    retries: counter(
+      "retries",
+      "Requests to stores and catalogs that were tried again, and hours that were planned again.",
+    ),
     lateRecompactions: counter(
       "late_recompactions",
       "Published hours that were packed again for late objects.",

@@ -1,5 +1,5 @@
 /** A Glue that errs. Behind the proxy is moto, so what was done and what was not is real. */
-
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import {
   BatchCreatePartitionCommand,
   CreateTableCommand,
@@ -116,6 +116,18 @@ describe("Glue", () => {
         `2022/07/26/02 ${table.partitionLocation(doubled)}`,
       ].sort(),
     );
+  });
+
+  it("is told of each call that is repeated, so that it can be counted", async () => {
+    const retried: unknown[] = [];
+    const onRetry = (message: unknown) => void retried.push(message);
+    subscribe("hourpack:retry", onRetry);
+    const hooks = firstOfEach(PASSING.ThrottlingException);
+    proxy.hooks = hooks;
+    await (await glue()).ensureTable(spec());
+    unsubscribe("hourpack:retry", onRetry);
+    expect(hooks.struck.size).toBeGreaterThan(1);
+    expect(retried).toEqual([...hooks.struck].map(() => ({ service: "Glue" })));
   });
 
   it("a refusal for good is not repeated", async () => {

@@ -182,6 +182,12 @@ describe("what is counted", () => {
     retries.publish({ location: "s3://elsewhere/" });
     expect(await value("hourpack_retries_total")).toBe(2);
     expect(await value("hourpack_retries_total", { dataset: "mmp/ios" })).toBe(1);
+    // A catalog knows no dataset: it is the one at work.
+    retries.publish({ service: "Glue" });
+    expect(await value("hourpack_retries_total")).toBe(2);
+    metrics.observe({ type: "dataset-started", dataset: DATASET, hours: 1 });
+    retries.publish({ service: "Glue" });
+    expect(await value("hourpack_retries_total")).toBe(3);
     metrics.close();
     expect(retries.hasSubscribers).toBe(false);
   });
