@@ -54,7 +54,7 @@ describe("the Dockerfile", () => {
 });
 
 describe("CloudFormation", () => {
-  const stack = (): Stack =>
+  const stack = (more: Record<string, string> = {}): Stack =>
     stackOf(read("deploy/cloudformation/hourpack.yaml"), {
       RawBucket: "RAW_BUCKET",
       RawPrefix: "RAW_PREFIX/",
@@ -69,11 +69,18 @@ describe("CloudFormation", () => {
       "AWS::Region": "REGION",
       "AWS::AccountId": "ACCOUNT",
       "AWS::StackName": "STACK",
+      ...more,
     });
-  const taskPolicy = () => {
-    const { Policies = [] } = stack().resources["TaskRole"] ?? {};
+  const ATHENA = {
+    Catalog: "athena",
+    AthenaWorkgroup: "WORKGROUP",
+    AthenaOutputBucket: "OUTPUT_BUCKET",
+    AthenaOutputPrefix: "OUTPUT_PREFIX/",
+  };
+  const taskPolicy = (more: Record<string, string> = {}) => {
+    const { Policies = [] } = stack(more).resources["TaskRole"] ?? {};
     const [policy] = Policies as unknown as {
-      PolicyDocument: { Statement: { Action: string | string[] }[] };
+      PolicyDocument: { Statement: { Sid: string; Action: string | string[] }[] };
     }[];
     return policy?.PolicyDocument ?? { Statement: [] };
   };
@@ -87,7 +94,31 @@ describe("CloudFormation", () => {
   });
 
   it("gives the task what iam-policy.json gives by hand", () => {
-    expect(JSON.parse(read("deploy/iam-policy.json"))).toEqual(taskPolicy());
+    const byHand = JSON.parse(read("deploy/iam-policy.json"));
+    expect(byHand).toEqual(taskPolicy(ATHENA));
+    // As the pages say: those that name Athena are for it alone.
+    const withoutAthena = byHand.Statement.filter(({ Sid }: { Sid: string }) => !Sid.includes("Athena"));
+    expect({ ...byHand, Statement: withoutAthena }).toEqual(taskPolicy());
+  });
+
+  it("tells the task of its catalog", async () => {
+    const environment = (more: Record<string, string>) => {
+      const { ContainerDefinitions } = stack(more).resources["TaskDefinition"] ?? {};
+      const [container] = ContainerDefinitions as unknown as {
+        Environment: { Name: string; Value: string }[];
+      }[];
+      return Object.fromEntries(container?.Environment.map(({ Name, Value }) => [Name, Value]) ?? []);
+    };
+    const given = { RawBucket: "raw-bucket", Tier1Bucket: "tier1-bucket", Table: "table", Database: "lake" };
+    const catalogOf = async (more: Record<string, string>) =>
+      (await loadSettings({ env: environment({ ...given, ...more }), cwd: work })).catalog;
+    expect(await catalogOf({})).toMatchObject({ type: "glue", database: "lake" });
+    expect(await catalogOf({ ...ATHENA, AthenaOutputBucket: "output" })).toMatchObject({
+      type: "athena",
+      database: "lake",
+      workgroup: "WORKGROUP",
+      output: "s3://output/OUTPUT_PREFIX/",
+    });
   });
 
   it("allows every call that the sources make, and no other", () => {
@@ -111,6 +142,13 @@ describe("CloudFormation", () => {
       (action) => action !== "glue:GetPartition",
     );
     expect([...new Set(allowed)].sort()).toEqual([...new Set([...needed, "s3:AbortMultipartUpload"])].sort());
+  });
+
+  it("allows every call to Athena, and no other", () => {
+    const calls = [...read("src/catalog/athena.ts").matchAll(/\bsdk\.(\w+)Command\b/g)];
+    const { Statement } = taskPolicy(ATHENA);
+    const allowed = Statement.flatMap(({ Action }) => Action).filter((action) => /^athena:/.test(action));
+    expect(allowed.sort()).toEqual([...new Set(calls.map(([, name]) => `athena:${name}`))].sort());
   });
 
   it("counts by members that a run's last line has", () => {
