@@ -1,72 +1,29 @@
 /** The tarball that `npm pack` makes, installed in an empty folder as a stranger would. */
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cleanEnv } from "../support/cli.js";
 import { type Verdict, verdictOf } from "../support/linters.js";
+import { installTarball } from "../support/tarball.js";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
 
 let work: string;
-/** The folder with nothing in it but what npm put there. */
 let home: string;
 let files: string[];
+let command: string;
 
 beforeAll(async () => {
   work = mkdtempSync(join(tmpdir(), "hourpack-packaging-"));
-  const packed = await npm(copyOfCheckout(), "pack", "--json", "--pack-destination", work);
-  // What `prepare` prints comes before the answer.
-  const [{ filename, files: listed }] = JSON.parse(packed.slice(packed.search(/^\[/m)));
-  files = listed.map(({ path }: { path: string }) => path);
-  home = join(work, "home");
-  mkdirSync(home);
-  writeFileSync(join(home, "package.json"), '{"name":"stranger","private":true,"type":"module"}');
-  await npm(home, "install", "--prefer-offline", join(work, filename));
+  ({ home, files, command } = await installTarball(work));
 });
 
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
-/** A copy, so that the build that `npm pack` starts disturbs nobody; with a neighbour of each kind that must stay out. */
-function copyOfCheckout(): string {
-  const copy = join(work, "checkout");
-  mkdirSync(copy);
-  const left = new Set(["node_modules", "dist", ".git", "fixtures", "bench"]);
-  for (const name of readdirSync(ROOT).filter((entry) => !left.has(entry))) {
-    cpSync(join(ROOT, name), join(copy, name), { recursive: true });
-  }
-  symlinkSync(join(ROOT, "node_modules"), join(copy, "node_modules"));
-  return copy;
-}
-
-async function npm(cwd: string, ...args: string[]): Promise<string> {
-  const { exitCode, output } = await verdictOf(
-    "npm",
-    [...args, "--no-audit", "--no-fund", "--loglevel=error"],
-    {
-      cwd,
-      env: cleanEnv(),
-      timeoutMs: 400_000,
-    },
-  );
-  if (exitCode !== 0)
-    throw new Error(`npm ${args.join(" ")} in ${cwd}: exit code ${exitCode}\n${output.slice(-3000)}`);
-  return output;
-}
-
-/** The installed command, by the name that npm gave it. */
 function hourpack(...args: string[]): Promise<Verdict> {
-  return verdictOf(join(home, "node_modules/.bin/hourpack"), args, { cwd: home, env: cleanEnv() });
+  return verdictOf(command, args, { cwd: home, env: cleanEnv() });
 }
 
 describe("the tarball", () => {

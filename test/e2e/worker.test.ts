@@ -1,4 +1,4 @@
-/** hourpack worker: as a child process that gets real signals, and through a night with an outage by a clock of the test's own. */
+/** hourpack worker as a child process that gets real signals. Its day is day.test.ts. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -6,35 +6,25 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { GetPartitionsCommand, GlueClient } from "@aws-sdk/client-glue";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { loadSettings } from "../../src/config/load.js";
-import { addHours, endMs, type Hour, hourOfMs, hoursBetween, parseHour, partsOf } from "../../src/hour.js";
-import { openLog } from "../../src/log.js";
-import { Hook, News } from "../../src/operations/hooks.js";
-import { Metrics } from "../../src/operations/metrics.js";
-import { type Clock, type WorkerObserver, work } from "../../src/operations/worker.js";
+import { addHours, type Hour, hourOfMs, partsOf } from "../../src/hour.js";
 import { cleanEnv, HOURPACK } from "../support/cli.js";
 import { createBucket, credentialsEnv, type S3Server, startMinio } from "../support/minio.js";
-import { type Moto, startMoto } from "../support/moto.js";
 import { S3Proxy } from "../support/proxy.js";
 import { Bucket } from "../support/s3.js";
 
 let minio: S3Server;
-let moto: Moto;
 let proxy: S3Proxy;
 let bucket: Bucket;
 let dir: string;
 let env: Record<string, string>;
 
 beforeAll(async () => {
-  [minio, moto] = await Promise.all([startMinio(), startMoto()]);
+  minio = await startMinio();
   env = credentialsEnv(minio);
-  Object.assign(process.env, env);
 });
 afterAll(async () => {
   await minio?.stop();
-  await moto?.stop();
 });
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), "hourpack-worker-"));
@@ -47,16 +37,16 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-function rawKey(hour: Hour, name: string, dataset = "a"): string {
+function rawKey(hour: Hour, name: string): string {
   const { yyyy, MM, dd, HH } = partsOf(hour);
-  return `raw/${dataset}/${yyyy}/${MM}/${dd}/${HH}/${name}`;
+  return `raw/a/${yyyy}/${MM}/${dd}/${HH}/${name}`;
 }
 
 const records = (count: number, from = 0) =>
   Array.from({ length: count }, (_, i) => `${JSON.stringify({ n: from + i })}\n`).join("");
 
 /** Two datasets of one bucket, behind the proxy. */
-function writeConfig(more: Record<string, unknown> = {}): string {
+function writeConfig(): string {
   const dataset = (name: string) => ({
     raw: `s3://${bucket.name}/raw/${name}/{yyyy}/{MM}/{dd}/{HH}/`,
     tier1: `s3://${bucket.name}/lake/${name}/`,
@@ -66,7 +56,6 @@ function writeConfig(more: Record<string, unknown> = {}): string {
     s3: { endpoint: proxy.endpoint, forcePathStyle: true, region: "us-east-1", retryBudget: "50ms" },
     datasets: { a: dataset("a"), b: dataset("b") },
     run: { lookBack: "3h", spoolDir: join(dir, "spool") },
-    ...more,
   };
   const file = join(dir, "hourpack.yaml");
   writeFileSync(file, JSON.stringify(config));
@@ -237,131 +226,3 @@ describe("as a process", () => {
     await new Promise((resolve) => taken.close(resolve));
   });
 });
-
-describe("through a night with an outage", () => {
-  /** A clock for which a sleep is over at once. Ahead of the store's, so that late objects have waited long enough. */
-  class NightClock implements Clock {
-    private now: number;
-    private readonly wake: (nowMs: number) => Promise<void>;
-
-    constructor(now: number, wake: (nowMs: number) => Promise<void>) {
-      this.now = now;
-      this.wake = wake;
-    }
-
-    nowMs(): number {
-      return this.now;
-    }
-
-    async sleepUntil(ms: number): Promise<void> {
-      this.now = Math.max(this.now, ms);
-      await this.wake(this.now);
-    }
-  }
-
-  const first = parseHour(new Date(Date.now() + 86_400_000).toISOString().slice(0, 13));
-  const HOURS = 10;
-  const all = hoursBetween(first, addHours(first, HOURS));
-  /** The store is away when these hours close. */
-  const away = new Set([addHours(first, 3), addHours(first, 4), addHours(first, 5)]);
-  const late = addHours(first, 1);
-
-  it("every hour is packed and registered in the end, and numbers and messages tell the story", async () => {
-    const webhook = await startWebhook();
-    const file = writeConfig({
-      catalog: { type: "glue", database: "night", endpoint: moto.endpoint, region: "us-east-1" },
-      hooks: { url: webhook.url, quarantine: 0.1 },
-    });
-    const settings = await loadSettings({ file, env: {} });
-    const stop = new AbortController();
-    let isAway = false;
-    proxy.hooks.fault = () => (isAway ? async () => ({ kind: "reset" }) : undefined);
-
-    const lags = new Map<Hour, number>();
-    const closes = async (hour: Hour) => {
-      await bucket.put(rawKey(hour, "x.json"), records(10));
-      const damage = hour === addHours(first, 8) ? "broken\n".repeat(5) : "";
-      await bucket.put(rawKey(hour, "y.json"), records(10, 10) + damage);
-      await bucket.put(rawKey(hour, "z.json", "b"), records(1));
-      if (hour === addHours(first, 2)) await bucket.put(rawKey(late, "late.json"), records(7, 100));
-      isAway = away.has(hour);
-    };
-    const clock = new NightClock(endMs(first) + 300_000, async (nowMs) => {
-      const hour = hourOfMs(nowMs - 3_600_000);
-      lags.set(addHours(hour, -1), await lagOf("a"));
-      if (hour >= addHours(first, HOURS)) stop.abort();
-      else await closes(hour);
-    });
-    const metrics = await Metrics.open(settings.datasets, { nowMs: () => clock.nowMs() });
-    const value = async (series: string) =>
-      Number(new RegExp(`^${series.replace(/[{}]/g, "\\$&")} (\\S+)$`, "m").exec(await metrics.text())?.[1]);
-    const lagOf = (dataset: string) => value(`hourpack_lag_seconds{dataset="${dataset}"}`);
-
-    const hook = new Hook(webhook.url, await openLog({ level: "silent" }));
-    const news = new News(settings.hooks);
-    const observe: WorkerObserver = (event) => {
-      metrics.observe(event);
-      if (event.type === "dataset-finished") for (const one of news.of(event.result)) hook.send(one);
-    };
-    await closes(first);
-    const end = await work({ settings, signal: stop.signal, clock, observe });
-    await hook.flush(10_000);
-    await webhook.stop();
-
-    expect(end).toEqual({ rounds: HOURS, isInterrupted: false });
-    const names = all.map((hour) => hour.replace(/[-T]/g, ""));
-    expect(await partsIn("a")).toEqual(names);
-    expect(await partsIn("b")).toEqual(names);
-    expect(await registeredHours("a")).toEqual(expect.arrayContaining(names));
-
-    // The lag as Prometheus would have seen it just before each next round: above two hours from the second lost one on.
-    const minutes = all.map((hour) => Math.round((lags.get(hour) ?? 0) / 60));
-    expect(minutes).toEqual([65, 65, 65, 125, 185, 245, 65, 65, 65, 65]);
-    expect(await value('hourpack_hours_total{dataset="a",outcome="packed"}')).toBe(HOURS + 1);
-    expect(await value('hourpack_hours_total{dataset="b",outcome="packed"}')).toBe(HOURS);
-    expect(await value('hourpack_late_recompactions_total{dataset="a"}')).toBe(1);
-    expect(await value('hourpack_objects_total{dataset="a"}')).toBe(2 * HOURS + 1);
-    expect(await value('hourpack_quarantined_total{dataset="a"}')).toBe(5);
-    expect(await value('hourpack_records_total{dataset="a"}')).toBe(20 * HOURS + 7 + 5);
-    expect(await value('hourpack_retries_total{dataset="a"}')).toBeGreaterThan(0);
-    expect(await value('hourpack_last_success_timestamp_seconds{dataset="a"}')).toBe(
-      (endMs(addHours(first, HOURS - 1)) + 300_000) / 1000,
-    );
-
-    const told = (dataset: string) => webhook.texts.filter((one) => one.startsWith(`hourpack: ${dataset}`));
-    expect(told("a")).toEqual([
-      expect.stringMatching(/^hourpack: a failed: list s3:.* → /),
-      "hourpack: a recovered after 180 min; all that is due is done",
-      expect.stringContaining("5 of 25 records are in quarantine, more than the limit of 10 %"),
-    ]);
-    expect(told("b")).toHaveLength(2);
-    metrics.close();
-  });
-
-  async function registeredHours(table: string): Promise<string[]> {
-    const client = new GlueClient({ endpoint: moto.endpoint, region: "us-east-1" });
-    const got = await client.send(new GetPartitionsCommand({ DatabaseName: "night", TableName: table }));
-    client.destroy();
-    return (got.Partitions ?? []).map(({ Values = [] }) =>
-      Values.map((part, i) => part.padStart(i === 0 ? 4 : 2, "0")).join(""),
-    );
-  }
-});
-
-async function startWebhook() {
-  const texts: string[] = [];
-  const server = createServer(async (request, response) => {
-    texts.push((JSON.parse(await text(request)) as { text: string }).text);
-    response.end("ok");
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}/hook`,
-    texts,
-    stop: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
