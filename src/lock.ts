@@ -1,6 +1,7 @@
 /** A lock that the kernel lets go of when its holder dies: a lock on an open file, not a file that means one. */
 import { mkdir, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { require } from "./require.js";
 
 interface FileLocks {
   tryLock(fd: number): boolean;
@@ -66,5 +67,5 @@ export async function withFileLock<T>(path: string, task: () => Promise<T>): Pro
 
 /** The package has no types of its own. */
 async function fileLocks(): Promise<FileLocks> {
-  return (await import("fs-native-extensions" as string)).default as FileLocks;
+  return require("fs-native-extensions") as FileLocks;
 }

@@ -1,5 +1,6 @@
 /** Structured logs: JSON lines on standard error, with the run's id on each and nothing that looks like a credential. */
 import { HourpackError } from "./errors.js";
+import { require } from "./require.js";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -26,7 +27,7 @@ export interface LogOptions {
 /** Loads the logger only where there is something to log. */
 export async function openLog(options: LogOptions): Promise<Log> {
   if (options.level === "silent") return SILENT;
-  const { pino, stdTimeFunctions } = await import("pino");
+  const { pino, stdTimeFunctions } = require("pino") as typeof import("pino");
   const write = options.write ?? ((line: string) => void process.stderr.write(line));
   const logger = pino(
     {

@@ -6,6 +6,7 @@ import type { CatalogSettings } from "../config/settings.js";
 import { HourpackError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { partitionValues } from "../layout.js";
+import { require } from "../require.js";
 import { PARTITION_KEYS } from "../schema/types.js";
 import { AwsCalls, type CallOptions, clientOptions } from "./aws-calls.js";
 import { notYet } from "./aws-errors.js";
@@ -23,7 +24,7 @@ type Sdk = typeof import("@aws-sdk/client-athena");
 type AthenaSettings = Extract<CatalogSettings, { type: "athena" }>;
 
 export async function openAthena(settings: AthenaSettings): Promise<Catalog> {
-  const sdk = await import("@aws-sdk/client-athena");
+  const sdk = require("@aws-sdk/client-athena") as Sdk;
   return new Athena(settings, sdk, new sdk.AthenaClient(clientOptions(settings)));
 }
 

@@ -12,6 +12,7 @@ import type { CatalogSettings } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
 import { type Hour, partsOf } from "../hour.js";
 import { partitionValues } from "../layout.js";
+import { require } from "../require.js";
 import { hiveType } from "../schema/hive.js";
 import { PARTITION_KEYS } from "../schema/types.js";
 import { AwsCalls, type CallOptions, clientOptions } from "./aws-calls.js";
@@ -32,7 +33,7 @@ const LOOKS_MAX = 10;
 type Options = { signal?: AbortSignal };
 
 export async function openGlue(settings: GlueSettings): Promise<Catalog> {
-  const sdk = await import("@aws-sdk/client-glue");
+  const sdk = require("@aws-sdk/client-glue") as Sdk;
   return new Glue(settings, sdk, new sdk.GlueClient(clientOptions(settings)));
 }
 

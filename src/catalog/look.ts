@@ -7,6 +7,7 @@ import { setTimeout } from "node:timers/promises";
 import type { CatalogSettings } from "../config/settings.js";
 import { openDatabase, sqlString } from "../engine/duckdb/database.js";
 import { HourpackError, reasonOf } from "../errors.js";
+import { require } from "../require.js";
 import { clientOptions } from "./aws-calls.js";
 import { awsError } from "./aws-errors.js";
 
@@ -73,7 +74,7 @@ async function lookAtGlue(
   names: string[],
   signal: AbortSignal | undefined,
 ): Promise<KnownTable[]> {
-  const sdk = await import("@aws-sdk/client-glue");
+  const sdk = require("@aws-sdk/client-glue") as typeof import("@aws-sdk/client-glue");
   const client = new sdk.GlueClient(clientOf(settings));
   const id = { CatalogId: settings.catalogId, DatabaseName: settings.database };
   const look = async (name: string): Promise<KnownTable> => {
@@ -104,7 +105,7 @@ async function lookAtAthena(
   names: string[],
   signal: AbortSignal | undefined,
 ): Promise<KnownTable[]> {
-  const sdk = await import("@aws-sdk/client-athena");
+  const sdk = require("@aws-sdk/client-athena") as typeof import("@aws-sdk/client-athena");
   const client = new sdk.AthenaClient(clientOf(settings));
   const doing = `query the tables of ${settings.database} with Athena`;
   try {

@@ -1,9 +1,9 @@
 /** What a command says: results on standard output, everything else on standard error. */
-import pc from "picocolors";
 import { HourpackError, isHourpackError } from "../errors.js";
 import { errorFields, withoutCredentials } from "../log.js";
+import { require } from "../require.js";
 
-const { createColors } = pc;
+const { createColors } = require("picocolors") as typeof import("picocolors");
 
 /** A stream to write to: `process.stdout`, or a test's. */
 export interface Sink {

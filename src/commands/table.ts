@@ -1,5 +1,5 @@
 /** Rows as a table for people. */
-import Table from "cli-table3";
+import { require } from "../require.js";
 import type { Output } from "./output.js";
 
 export interface TableColumn {
@@ -19,6 +19,7 @@ export function showTable(columns: TableColumn[], rows: unknown[][], output: Out
 }
 
 function table(columns: TableColumn[], rows: string[][], paint: (header: string) => string): string {
+  const Table = require("cli-table3") as typeof import("cli-table3");
   const made = new Table({
     head: columns.map(({ name }) => paint(name)),
     colAligns: columns.map(({ isNumber }) => (isNumber ? "right" : "left")),

@@ -1,16 +1,10 @@
 /** Reads hourpack.yaml and remembers on which line each of its values stands. */
 import { readFileSync } from "node:fs";
-import {
-  type Document,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  type Pair,
-  parseDocument,
-} from "yaml";
+import type { Document, Node, Pair } from "yaml";
 import { HourpackError, reasonOf } from "../errors.js";
+import { require } from "../require.js";
+
+type Yaml = typeof import("yaml");
 
 export type ConfigPath = readonly (string | number)[];
 
@@ -44,8 +38,9 @@ export function readConfigFile(absolutePath: string, path: string): ConfigFile {
 }
 
 export function parseConfig(text: string, path: string): ConfigFile {
-  const lines = new LineCounter();
-  const document = parseDocument(text, {
+  const yaml = require("yaml") as Yaml;
+  const lines = new yaml.LineCounter();
+  const document = yaml.parseDocument(text, {
     lineCounter: lines,
     prettyErrors: false,
     schema: "core",
@@ -68,7 +63,7 @@ export function parseConfig(text: string, path: string): ConfigFile {
       hint: "It begins with `datasets:`; `hourpack init` writes one.",
     });
   }
-  const lineOf = (at: ConfigPath) => lines.linePos(offsetOf(document.contents, at)).line;
+  const lineOf = (at: ConfigPath) => lines.linePos(offsetOf(document.contents, at, yaml)).line;
   return { path, value: value as Record<string, unknown>, lineOf };
 }
 
@@ -86,7 +81,7 @@ function plainValue(document: Document, path: string): unknown {
 }
 
 /** Walks as far as the path is there. */
-function offsetOf(contents: Node | null, path: ConfigPath): number {
+function offsetOf(contents: Node | null, path: ConfigPath, { isMap, isScalar, isSeq }: Yaml): number {
   let node: unknown = contents;
   let offset = contents?.range?.[0] ?? 0;
   for (const segment of path) {

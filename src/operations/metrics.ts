@@ -6,6 +6,7 @@ import type { Dataset } from "../config/settings.js";
 import { HourpackError, reasonOf } from "../errors.js";
 import { endMs, startMs } from "../hour.js";
 import { rawBasePrefix, uriOf } from "../layout.js";
+import { require } from "../require.js";
 import type { HourResult, RunEvent } from "../task.js";
 import type { DatasetRound, WorkerEvent } from "./worker.js";
 
@@ -41,7 +42,7 @@ export class Metrics {
 
   /** Loads the library only where numbers are wanted. */
   static async open(datasets: Dataset[], options: MetricsOptions = {}): Promise<Metrics> {
-    return new Metrics(await import("prom-client"), datasets, options);
+    return new Metrics(require("prom-client") as typeof import("prom-client"), datasets, options);
   }
 
   private constructor(

@@ -1,6 +1,5 @@
 /** Stage 1: head the published part, then list the hour's objects. In this order, see DESIGN invariant 2. */
 import { existsSync } from "node:fs";
-import { parquetMetadataAsync } from "hyparquet";
 import type { Dataset } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
 import type { Hour } from "../hour.js";
@@ -54,6 +53,7 @@ async function footerMetadata(
       return new Uint8Array(bytes).buffer;
     },
   };
+  const { parquetMetadataAsync } = await import("hyparquet");
   try {
     const footer = await parquetMetadataAsync(file);
     return Object.fromEntries((footer.key_value_metadata ?? []).map(({ key, value }) => [key, value ?? ""]));

@@ -1,5 +1,5 @@
 /** Stage 5: read the part back before anything is public, with two readers. */
-import { asyncBufferFromFile, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
+import type { FileMetaData } from "hyparquet";
 import type { Engine, RowsDigest } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
 import { fromMetadata, type PartFacts } from "../manifest.js";
@@ -35,6 +35,7 @@ export async function verifyPart(engine: Engine, part: PartFile): Promise<void> 
 }
 
 async function verifyWithSecondReader(part: PartFile, expectedRows: number): Promise<void> {
+  const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } = await import("hyparquet");
   const file = await asyncBufferFromFile(part.path);
   const footer = await parquetMetadataAsync(file);
   if (Number(footer.num_rows) !== expectedRows)

@@ -8,6 +8,7 @@ import pRetry from "p-retry";
 import { ulid } from "ulid";
 import type { S3Settings } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
+import { require } from "../require.js";
 import { Pace } from "./pace.js";
 import { honoursDeletes, honoursWrites } from "./probe.js";
 import { codeOf, isTransient, mayHaveExpired, s3Error, statusOf } from "./s3-errors.js";
@@ -36,10 +37,9 @@ export async function openS3Store(
   settings: S3Settings,
   options: S3StoreOptions = {},
 ): Promise<Store> {
-  const [sdk, { NodeHttpHandler }] = await Promise.all([
-    import("@aws-sdk/client-s3"),
-    import("@smithy/node-http-handler"),
-  ]);
+  const sdk = require("@aws-sdk/client-s3") as Sdk;
+  const { NodeHttpHandler } =
+    require("@smithy/node-http-handler") as typeof import("@smithy/node-http-handler");
   const config: S3ClientConfig = {
     ...(settings.endpoint ? { endpoint: settings.endpoint } : {}),
     ...(settings.region ? { region: settings.region } : {}),
@@ -297,7 +297,7 @@ class S3Store implements Store {
     options: PutOptions,
     abortSignal: AbortSignal | undefined,
   ): Promise<string> {
-    const { Upload } = await import("@aws-sdk/lib-storage");
+    const { Upload } = require("@aws-sdk/lib-storage") as typeof import("@aws-sdk/lib-storage");
     const upload = new Upload({
       client: this.client,
       partSize: PART_BYTES,

@@ -9,7 +9,9 @@ const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((n
 const imports = new Map(
   files.map((file) => {
     const text = readFileSync(join(root, file), "utf8");
-    const found = [...text.matchAll(/(?:^import [^;]*?from |^export [^;]*?from |\bimport\()"([^"]+)"/gm)];
+    const found = [
+      ...text.matchAll(/(?:^import [^;]*?from |^export [^;]*?from |\b(?:import|require)\()"([^"]+)"/gm),
+    ];
     return [
       file,
       found.map(([, target = ""]) =>
@@ -71,6 +73,22 @@ describe("the house", () => {
       ),
     );
     expect(eager).toEqual([]);
+  });
+
+  it("loads packages in CommonJS by require, which is faster and waits until they are needed", () => {
+    const isModule = (name: string) => {
+      const folder = /^(@[^/]+\/)?[^/]+/.exec(name)?.[0] ?? "";
+      const manifest = join(root, "../node_modules", folder, "package.json");
+      return JSON.parse(readFileSync(manifest, "utf8")).type === "module";
+    };
+    // Types that are named by `typeof import("x")` or `import("x").Type` load nothing.
+    const pattern =
+      /(?:^import (?!type)[^;]*?from |(?<!typeof )\bimport\()"(?!node:|\.)([^"]+)"(?!\)\.[A-Z])/gm;
+    const imported = files.flatMap((file) =>
+      [...readFileSync(join(root, file), "utf8").matchAll(pattern)].map(([, name = ""]) => name),
+    );
+    expect(imported).toContain("zod");
+    expect(imported.filter((name) => !isModule(name))).toEqual([]);
   });
 
   it("proves with code of its own", () => {

@@ -1,6 +1,7 @@
 /** The one place that opens DuckDB. */
 import type { DuckDBValueConverter, Json } from "@duckdb/node-api";
 import { HourpackError, reasonOf } from "../../errors.js";
+import { require } from "../../require.js";
 
 export interface Database {
   /** Runs statements and throws their result away. */
@@ -15,7 +16,8 @@ export interface Database {
 
 /** `path` may be `:memory:`. `config` are DuckDB's settings by name. Throws `unavailable` where it cannot be opened. */
 export async function openDatabase(path: string, config: Record<string, string> = {}): Promise<Database> {
-  const { DuckDBInstance, JsonDuckDBValueConverter } = await import("@duckdb/node-api");
+  const { DuckDBInstance, JsonDuckDBValueConverter } =
+    require("@duckdb/node-api") as typeof import("@duckdb/node-api");
   /** Inside structs and lists, too. */
   const jsonValue: DuckDBValueConverter<Json> = (value, type, converter) =>
     typeof value === "bigint" && Number.isSafeInteger(Number(value))
