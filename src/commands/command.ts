@@ -1,5 +1,4 @@
 /** What a command is, and what each of them is given. */
-import type { Options } from "yargs";
 import type { Log } from "../log.js";
 import type { Output } from "./output.js";
 
@@ -12,13 +11,31 @@ export interface CommandContext {
   runId: string;
 }
 
-/** Parsed flags and positionals, by name and by camel-cased name. */
+/** A flag. One that is no boolean has a value: `--name value`, or `--name=value`. */
+export interface Option {
+  type: "boolean" | "string" | "number";
+  describe: string;
+  /** Can be repeated. */
+  array?: boolean;
+  choices?: readonly string[];
+  default?: string | number;
+  /** The command is nothing without it. */
+  isRequired?: boolean;
+  /** Its heading in the help. */
+  group?: string;
+  /** Left out of the help, but for `--show-hidden`. */
+  hidden?: boolean;
+}
+
+export type Options = Record<string, Option>;
+
+/** What was given, by the names of flags and of the operand. */
 export type Args = Record<string, unknown>;
 
 /** What a command's file exports. */
 export interface Command {
-  options: Record<string, Options>;
-  /** `[command line, what it does]`. */
+  options: Options;
+  /** `[command line, what it does]`; `$0` stands for hourpack. */
   examples?: [string, string][];
   /** Returns the exit code; throws HourpackError. */
   handler(args: Args, context: CommandContext): Promise<number>;

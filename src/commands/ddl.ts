@@ -19,7 +19,7 @@ import { settingsOf, settingsOptions, withComponents } from "./settings.js";
 export const command: Command = {
   options: {
     ...hourOptions,
-    database: { type: "string", requiresArg: true, describe: "Database; that of the catalog where absent" },
+    database: { type: "string", describe: "Database; that of the catalog where absent" },
     ...settingsOptions,
   },
   examples: [

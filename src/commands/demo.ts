@@ -26,11 +26,10 @@ export const command: Command = {
   options: {
     dir: {
       type: "string",
-      requiresArg: true,
       default: "./hourpack-demo",
       describe: "Where the demo is made",
     },
-    seed: { type: "number", requiresArg: true, default: 1, describe: "The same seed makes the same events" },
+    seed: { type: "number", default: 1, describe: "The same seed makes the same events" },
   },
   examples: [["$0 demo --dir /tmp/demo", "somewhere else"]],
   async handler(args, context) {

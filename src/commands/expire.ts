@@ -15,8 +15,7 @@ export const command: Command = {
   options: {
     "older-than": {
       type: "string",
-      requiresArg: true,
-      demandOption: true,
+      isRequired: true,
       describe: "Hours that ended longer ago than this, like 30d; a day at least",
     },
     yes: { type: "boolean", describe: "Delete; without it only shows what would be deleted" },

@@ -31,16 +31,14 @@ export const command: Command = {
   options: {
     tier1: {
       type: "string",
-      requiresArg: true,
       describe: "Where the Parquet goes; <raw>-parquet/ where absent",
     },
     table: {
       type: "string",
-      requiresArg: true,
       describe: "Name of the table; that of the raw folder where absent",
     },
-    records: { type: "string", requiresArg: true, describe: "Where the records are; found out where absent" },
-    out: { type: "string", requiresArg: true, default: CONFIG_NAME, describe: "File to write" },
+    records: { type: "string", describe: "Where the records are; found out where absent" },
+    out: { type: "string", default: CONFIG_NAME, describe: "File to write" },
     force: { type: "boolean", describe: "Write over a file that is there" },
     "dry-run": { type: "boolean", describe: "Print it and write nothing" },
     ...S3_OPTIONS,

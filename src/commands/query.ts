@@ -13,7 +13,6 @@ export const command: Command = {
   options: {
     limit: {
       type: "number",
-      requiresArg: true,
       default: 100,
       describe: "Rows of the table at most; --json shows all",
     },

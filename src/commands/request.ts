@@ -1,26 +1,23 @@
 /** Which hours a command is about, and what a run is asked for. */
-import type { Options } from "yargs";
 import { HourpackError } from "../errors.js";
 import { addHours, type Hour, parseHour, parseHourOrDay } from "../hour.js";
 import type { RunRequest } from "../run.js";
-import type { Args } from "./command.js";
+import type { Args, Options } from "./command.js";
 
 const GROUP = "Hours (UTC):";
 
-export const hourOptions: Record<string, Options> = {
-  hour: { type: "string", requiresArg: true, group: GROUP, describe: "One hour, like 2022-07-26T00" },
-  from: { type: "string", requiresArg: true, group: GROUP, describe: "From this hour or day on" },
-  to: { type: "string", requiresArg: true, group: GROUP, describe: "Up to and without this hour or day" },
+export const hourOptions: Options = {
+  hour: { type: "string", group: GROUP, describe: "One hour, like 2022-07-26T00" },
+  from: { type: "string", group: GROUP, describe: "From this hour or day on" },
+  to: { type: "string", group: GROUP, describe: "Up to and without this hour or day" },
 };
 
 /** Undefined where no hour is named. Throws `invalid`. */
 export function hoursOf(args: Args): { from: Hour; to: Hour } | undefined {
   const read = (flag: string, parse: (text: string) => Hour): Hour | undefined => {
-    const text = args[flag];
+    const text = args[flag] as string | undefined;
     if (text === undefined) return undefined;
     try {
-      if (typeof text !== "string")
-        throw new HourpackError("invalid", "more than one is given", { hint: "Give it once." });
       return parse(text);
     } catch (error) {
       if (!(error instanceof HourpackError)) throw error;
@@ -60,8 +57,8 @@ export function hoursOf(args: Args): { from: Hour; to: Hour } | undefined {
 }
 
 /** Who writes `--hour 2022-07-26` means the day. */
-function dayHint(text: unknown): string | undefined {
-  if (typeof text !== "string" || !/^\d{4}-\d{2}-\d{2}$/.test(text.trim())) return undefined;
+function dayHint(text: string): string | undefined {
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(text.trim())) return undefined;
   try {
     const day = parseHourOrDay(text);
     return `That day is --from ${day.slice(0, 10)} --to ${addHours(day, 24).slice(0, 10)}; its first hour is --hour ${day}.`;
@@ -71,7 +68,7 @@ function dayHint(text: unknown): string | undefined {
 }
 
 /** Of `run` and `plan` alike. */
-export const requestOptions: Record<string, Options> = {
+export const requestOptions: Options = {
   ...hourOptions,
   rebuild: { type: "boolean", describe: "Make the parts anew, though their objects are unchanged" },
   "keep-old": { type: "boolean", describe: "Keep the rows of objects that are gone or overwritten" },

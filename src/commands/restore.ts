@@ -22,7 +22,6 @@ export const command: Command = {
     ...hourOptions,
     out: {
       type: "string",
-      requiresArg: true,
       describe:
         "Folder for <dataset>-<hour>.ndjson and, where there is some, .quarantine.ndjson; else records go to standard output",
     },

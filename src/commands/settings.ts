@@ -1,10 +1,9 @@
 /** The flags that every command which reads the configuration has, and what they come to. */
-import type { Options } from "yargs";
 import { type Components, openComponents } from "../components.js";
 import { FIELD_FLAGS, type FieldFlag } from "../config/flags.js";
 import { loadSettings } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
-import type { Args } from "./command.js";
+import type { Args, Option, Options } from "./command.js";
 
 const GROUPS: Record<FieldFlag["group"], string> = {
   dataset: "Dataset (one that needs no file: --raw, --tier1 and --table together):",
@@ -17,35 +16,29 @@ const GROUPS: Record<FieldFlag["group"], string> = {
 const HIDDEN =
   /^(s3-write-|s3-timeout|s3-retry|s3-expected|catalog-(timeout|endpoint|catalog-name|region)|for$|raw-table|max-record|batch)/;
 
-/** Asked here, since yargs itself forgets the flag before it makes the help of a command. */
-const SHOWS_HIDDEN = process.argv.includes("--show-hidden");
-
 /** `--config`, `--dataset` and a flag for every field of the configuration. */
-export const settingsOptions: Record<string, Options> = {
+export const settingsOptions: Options = {
   config: {
     type: "string",
-    requiresArg: true,
     describe: "Configuration file (HOURPACK_CONFIG) [default: hourpack.yaml, if there is one]",
   },
   dataset: {
     type: "string",
     array: true,
-    requiresArg: true,
     describe: "Only this dataset (mmp, or mmp/android); can be repeated",
   },
   ...Object.fromEntries(FIELD_FLAGS.map((field) => [field.flag, optionOf(field)])),
 };
 
-function optionOf(field: FieldFlag): Options {
+function optionOf(field: FieldFlag): Option {
   const byDefault = field.default === undefined ? "" : ` [default: ${field.default}]`;
   const choices = field.choices ? ` (${field.choices.join(", ")})` : "";
   return {
     // Texts are read in config/flags.ts, where variables are, so that both have one meaning and one message.
     type: field.kind === "boolean" ? "boolean" : "string",
-    requiresArg: field.kind !== "boolean",
     describe: field.description + choices + byDefault,
     group: GROUPS[field.group],
-    hidden: HIDDEN.test(field.flag) && !SHOWS_HIDDEN,
+    hidden: HIDDEN.test(field.flag),
   };
 }
 

@@ -44,7 +44,6 @@ export const command: Command = {
     ...hourOptions,
     last: {
       type: "string",
-      requiresArg: true,
       default: "2d",
       describe: "How far back from the newest closed hour",
     },

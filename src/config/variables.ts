@@ -1,5 +1,4 @@
 /** Environment variables that look like ours and are none. */
-import { FIELD_FLAGS } from "./flags.js";
 import { nearest } from "./spelling.js";
 
 /** Beside those of the fields. */
@@ -14,10 +13,12 @@ const OF_KUBERNETES =
  * A sentence for each variable that is set and read by nobody. No errors: the environment is also others' to write,
  * as Kubernetes does.
  */
-export function unreadVariables(env: NodeJS.ProcessEnv): string[] {
+export async function unreadVariables(env: NodeJS.ProcessEnv): Promise<string[]> {
+  const names = Object.keys(env).filter((name) => name.startsWith("HOURPACK_") && env[name]);
+  if (names.length === 0) return [];
+  const { FIELD_FLAGS } = await import("./flags.js");
   const known = [...FIELD_FLAGS.map(({ variable }) => variable), ...OTHERS];
   const bare = (name: string) => name.slice("HOURPACK_".length);
-  const names = Object.keys(env).filter((name) => name.startsWith("HOURPACK_") && env[name]);
   return names
     .filter((name) => !known.includes(name) && !OF_TESTS.test(name) && !OF_KUBERNETES.test(name))
     .sort()

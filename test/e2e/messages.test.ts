@@ -1,9 +1,10 @@
 /** What the commands say beside their results: what cannot be, what was probably meant, what comes next. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { hourpack } from "../support/cli.js";
+import { cleanEnv, HOURPACK, hourpack } from "../support/cli.js";
 
 const HOUR = "2022-07-26T00";
 const COLUMNS = "columns: { id: bigint, big: 'struct<n:bigint,all:array<bigint>>' }";
@@ -210,5 +211,24 @@ describe("help", () => {
     const unknown = await here("help", "paln");
     expect(unknown.code).toBe(2);
     expect(unknown.stderr).toContain("Did you mean `hourpack plan`?");
+  });
+});
+
+describe("completion", () => {
+  /** What bash offers at the end of the line. */
+  function offered(line: string): string[] {
+    const bin = mkdtempSync(join(root, "bin-"));
+    symlinkSync(HOURPACK, join(bin, "hourpack"));
+    const script = `eval "$(hourpack completion)"; COMP_POINT=\${#COMP_LINE}; _hourpack; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const env = { ...cleanEnv(), PATH: `${bin}:${process.env["PATH"]}`, SHELL: "/bin/bash", COMP_LINE: line };
+    const text = execFileSync("bash", ["-c", script], { cwd: root, env, encoding: "utf8" });
+    return text.split("\n").filter(Boolean);
+  }
+
+  it("offers commands, flags and choices, and leaves file names to the shell", () => {
+    expect(offered("hourpack re")).toEqual(["register", "restore"]);
+    expect(offered("hourpack plan --s3-e")).toEqual(["--s3-endpoint"]);
+    expect(offered("hourpack --log-level d")).toEqual(["debug"]);
+    expect(offered("hourpack run --raw ./")).toEqual([]);
   });
 });

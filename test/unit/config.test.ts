@@ -619,8 +619,8 @@ describe("flags and variables", () => {
 });
 
 describe("variables that nobody reads", () => {
-  const told = (...names: string[]) =>
-    unreadVariables({ ...Object.fromEntries(names.map((name) => [name, "x"])) }).join("\n");
+  const told = async (...names: string[]) =>
+    (await unreadVariables({ ...Object.fromEntries(names.map((name) => [name, "x"])) })).join("\n");
 
   it.each([
     ["HOURPACK_LOK_BACK", "HOURPACK_LOOK_BACK"],
@@ -628,28 +628,28 @@ describe("variables that nobody reads", () => {
     ["HOURPACK_S3_ENDPONT", "HOURPACK_S3_ENDPOINT"],
     ["HOURPACK_LOGLEVEL", "HOURPACK_LOG_LEVEL"],
     ["HOURPACK_HOOKS_URL", "HOURPACK_HOOK_URL"],
-  ])("%s is told as %s", (name, meant) => {
-    expect(told(name)).toBe(`the variable ${name} is not read: did you mean ${meant}?`);
+  ])("%s is told as %s", async (name, meant) => {
+    expect(await told(name)).toBe(`the variable ${name} is not read: did you mean ${meant}?`);
   });
 
-  it("what is like none is told, too", () => {
-    expect(told("HOURPACK_FAVOURITE_COLOUR")).toMatch(
+  it("what is like none is told, too", async () => {
+    expect(await told("HOURPACK_FAVOURITE_COLOUR")).toMatch(
       /FAVOURITE_COLOUR is not read: docs\/configuration\.md/,
     );
   });
 
-  it("those of the fields, of the tests and of Kubernetes are not told", () => {
-    expect(told(...FIELD_FLAGS.map(({ variable }) => variable))).toBe("");
-    expect(told("HOURPACK_CONFIG", "HOURPACK_HOOK_URL", "HOURPACK_LOG_LEVEL", "PATH")).toBe("");
-    expect(told("HOURPACK_CACHE", "HOURPACK_TEST_S3_ENDPOINT", "HOURPACK_PROPERTY_RUNS")).toBe("");
+  it("those of the fields, of the tests and of Kubernetes are not told", async () => {
+    expect(await told(...FIELD_FLAGS.map(({ variable }) => variable))).toBe("");
+    expect(await told("HOURPACK_CONFIG", "HOURPACK_HOOK_URL", "HOURPACK_LOG_LEVEL", "PATH")).toBe("");
+    expect(await told("HOURPACK_CACHE", "HOURPACK_TEST_S3_ENDPOINT", "HOURPACK_PROPERTY_RUNS")).toBe("");
     const service = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_METRICS", "PORT", "PORT_9464_TCP"];
     const ports = ["PORT_9464_TCP_PROTO", "PORT_9464_TCP_PORT", "PORT_9464_TCP_ADDR"];
     for (const name of [...service, ...ports])
-      expect(told(`HOURPACK_${name}`, `HOURPACK_WORKER_${name}`)).toBe("");
+      expect(await told(`HOURPACK_${name}`, `HOURPACK_WORKER_${name}`)).toBe("");
   });
 
-  it("an empty one is none", () => {
-    expect(unreadVariables({ HOURPACK_LOK_BACK: "" })).toEqual([]);
+  it("an empty one is none", async () => {
+    expect(await unreadVariables({ HOURPACK_LOK_BACK: "" })).toEqual([]);
   });
 });
 

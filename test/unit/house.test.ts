@@ -61,7 +61,7 @@ describe("the house", () => {
     [/^@aws-sdk\/client-s3|^@aws-sdk\/lib-storage|^undici$/, "store"],
     [/^@aws-sdk\/client-(glue|athena)$/, "catalog"],
     [/^@duckdb\//, "engine"],
-    [/^(yargs|log-update|cli-table3)/, "commands"],
+    [/^(log-update|cli-table3)/, "commands"],
   ])("knows %s in one room only", (pattern, room) => {
     expect(importersOf(pattern).filter((file) => roomOf(file) !== room)).toEqual([]);
   });

@@ -1,0 +1,56 @@
+/** hourpack completion: a script for the shell, which asks this command what can stand where the cursor is. */
+import { EXIT } from "../errors.js";
+import type { Command } from "./command.js";
+import { ENTRIES, entryNamed, GLOBAL_OPTIONS } from "./entries.js";
+
+export const command: Command = {
+  options: {
+    line: { type: "string", describe: "What was typed up to the cursor: print what can come there" },
+  },
+  examples: [
+    ["$0 completion >> ~/.bashrc", "for bash"],
+    ["$0 completion >> ~/.zshrc", "for zsh, which it is where SHELL says so"],
+  ],
+  async handler(args, { output }) {
+    const line = args["line"];
+    if (typeof line === "string") {
+      const words = await candidates(line);
+      await output.write(words.map((word) => `${word}\n`).join(""));
+    } else await output.write(/zsh/.test(process.env["SHELL"] ?? "") ? ZSH : BASH);
+    return EXIT.done;
+  },
+};
+
+/** Commands, flags of the command, or choices of the flag before; nothing where the shell's file names belong. */
+async function candidates(line: string): Promise<string[]> {
+  const words = line.split(/\s+/).slice(1);
+  const typed = words.pop() ?? "";
+  const entry = words.map(entryNamed).find((found) => found !== undefined);
+  const options = { ...GLOBAL_OPTIONS, ...(entry && (await entry.load()).command.options) };
+  const before = options[words.at(-1)?.replace(/^--/, "") ?? ""];
+  const flags = Object.entries(options).flatMap(([name, { hidden }]) => (hidden ? [] : [`--${name}`]));
+  const names = ENTRIES.map(({ name }) => name);
+  const possible =
+    before && before.type !== "boolean"
+      ? (before.choices ?? [])
+      : entry || typed.startsWith("-")
+        ? flags
+        : names;
+  return possible.filter((word) => word.startsWith(typed));
+}
+
+const BASH = `# hourpack: bash
+_hourpack() {
+  mapfile -t COMPREPLY < <(hourpack completion --line "\${COMP_LINE:0:COMP_POINT}" 2>/dev/null)
+}
+complete -o bashdefault -o default -F _hourpack hourpack
+`;
+
+const ZSH = `# hourpack: zsh
+_hourpack() {
+  local -a found
+  found=("\${(@f)$(hourpack completion --line "$LBUFFER" 2>/dev/null)}")
+  if [[ -n "$found" ]]; then compadd -- $found; else _files; fi
+}
+compdef _hourpack hourpack
+`;
