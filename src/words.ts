@@ -1,8 +1,8 @@
 /** Numbers in sentences. */
 
-/** `36,000` */
+/** `36,000`. Without Intl, which takes 7 ms to come up. */
 export function count(number: number): string {
-  return Math.round(number).toLocaleString("en-US");
+  return String(Math.round(number)).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 /** `1 object`, `3 objects` */
