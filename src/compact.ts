@@ -74,6 +74,7 @@ async function planAndPack(task: HourTask, watch: Stopwatch): Promise<HourResult
   const { plan, listing } = await lookAt(task, watch, { isWhole: false });
   try {
     if (plan.action !== "scratch" && plan.action !== "merge") return resultOf(task, plan, listing, watch);
+    prepare(task);
     const attempt = ulid(task.components.nowMs());
     const packed = await withClaim(task, attempt, () => pack(task, attempt, plan, listing, watch));
     if (packed && "lost" in packed) return packed;
@@ -82,6 +83,12 @@ async function planAndPack(task: HourTask, watch: Stopwatch): Promise<HourResult
   } finally {
     listing.stop();
   }
+}
+
+/** What takes its time to come, while the hour is claimed. What goes wrong is told where it is needed. */
+function prepare({ components, dataset }: HourTask): void {
+  components.engine().catch(() => {});
+  components.requireConditions(dataset).catch(() => {});
 }
 
 /**
@@ -146,8 +153,8 @@ async function pack(
     components.raw(dataset),
     components.tier1(dataset),
     components.engine(),
+    components.requireConditions(dataset),
   ]);
-  await components.requireConditions(dataset);
   const giveSpoolBytes = await takeSpoolBytes(components, plan.fetch);
   const spool = await Spool.open(components.settings.run.spoolDir, attempt).catch((error) => {
     giveSpoolBytes();

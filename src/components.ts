@@ -41,18 +41,16 @@ export function openComponents(settings: Settings, options: ComponentOptions = {
   const once = <T extends { close(): Promise<void> }>(make: () => Promise<T>): (() => Promise<T>) => {
     let made: Promise<T> | undefined;
     return () => {
-      made ??= make().then(
-        (part) => {
-          releasers.push(() => part.close());
-          return part;
-        },
-        (error) => {
-          // Asked for again, it may be there.
-          made = undefined;
-          throw error;
-        },
-      );
-      return made;
+      if (made) return made;
+      const making = make().catch((error) => {
+        // Asked for again, it may be there.
+        made = undefined;
+        throw error;
+      });
+      // Also what is still on its way when the others are closed.
+      releasers.push(async () => (await making.catch(() => undefined))?.close());
+      made = making;
+      return making;
     };
   };
   const stores = new Map<string, () => Promise<Store>>();
