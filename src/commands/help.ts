@@ -37,11 +37,11 @@ export function overview(width: number): string {
   const commands = ENTRIES.map((entry): Row => [`hourpack ${usageOf(entry)}`, entry.describe]);
   return pageOf([
     "hourpack <command>",
-    "Turns each hour of small JSON objects into one Parquet file, and tells the catalog.",
+    paragraph("Turns each hour of small JSON objects into one Parquet file, and tells the catalog.", width),
     section("Commands:", commands, width),
     section("Options:", rowsOf(GLOBAL_OPTIONS), width),
     section("Examples:", EXAMPLES, width),
-    wrap(EXIT_CODES, width).join("\n"),
+    paragraph(EXIT_CODES, width),
   ]);
 }
 
@@ -71,7 +71,7 @@ export async function commandHelp(
   }
   return pageOf([
     `hourpack ${usageOf(entry)}`,
-    `${entry.describe}.`,
+    paragraph(`${entry.describe}.`, width),
     ...[...groups].map(([group, members]) => section(group, rowsOf(members), width)),
     section("Options:", rowsOf(GLOBAL_OPTIONS), width),
     section(
@@ -79,7 +79,7 @@ export async function commandHelp(
       examples.map(([line, does]): Row => [line.replaceAll("$0", "hourpack"), does]),
       width,
     ),
-    shown.length < Object.keys(options).length ? wrap(MORE_FLAGS, width).join("\n") : "",
+    shown.length < Object.keys(options).length ? paragraph(MORE_FLAGS, width) : "",
   ]);
 }
 
@@ -114,6 +114,10 @@ function section(heading: string, rows: Row[], width: number): string {
     return [...heads, ...others.map(indented)];
   });
   return rows.length > 0 ? [heading, ...lines].join("\n") : "";
+}
+
+function paragraph(text: string, width: number): string {
+  return wrap(text, width).join("\n");
 }
 
 function wrap(text: string, width: number): string[] {

@@ -85,6 +85,8 @@ class S3Store implements Store {
   private readonly probes = new Map<string, Promise<boolean>>();
   private readonly reader: ObjectReader;
   private readonly pace: Pace;
+  /** As they were last renewed. */
+  private credentials: Promise<unknown> = Promise.resolve();
 
   constructor(bucket: string, settings: S3Settings, sdk: Sdk, client: S3Client, pageKeys: number) {
     this.bucket = bucket;
@@ -345,8 +347,14 @@ class S3Store implements Store {
     task: (signal: AbortSignal | undefined) => Promise<T>,
   ): Promise<T> {
     let renewals = 0;
+    let known = this.credentials;
+    const attempt = async () => {
+      known = this.credentials;
+      await known.catch(() => undefined);
+      return task(signal);
+    };
     try {
-      return await pRetry(() => task(signal), {
+      return await pRetry(attempt, {
         retries: RETRIES_MAX,
         minTimeout: 200,
         maxTimeout: 5000,
@@ -359,7 +367,10 @@ class S3Store implements Store {
           const isExpired = renewals < renewalsMax && mayHaveExpired(error);
           if (isExpired) {
             renewals++;
-            await this.client.config.credentials({ forceRefresh: true });
+            // Of many requests that are refused together, one asks for new ones.
+            if (this.credentials === known)
+              this.credentials = this.client.config.credentials({ forceRefresh: true });
+            await this.credentials;
           }
           const isRetried = isExpired || isTransient(error);
           if (isRetried) retries.publish({ location: this.uri + key });
