@@ -110,10 +110,20 @@ function section(heading: string, rows: Row[], width: number): string {
   const lines = rows.flatMap(([name, text]) => {
     const [first = "", ...others] = wrap(text, Math.max(20, width - left - 4));
     const indented = (line: string) => `${" ".repeat(left + 4)}${line}`;
-    const heads = name.length > left ? [`  ${name}`, indented(first)] : [`  ${name.padEnd(left)}  ${first}`];
+    const heads =
+      name.length > left
+        ? [...commandLines(name, width), indented(first)]
+        : [`  ${name.padEnd(left)}  ${first}`];
     return [...heads, ...others.map(indented)];
   });
-  return rows.length > 0 ? [heading, ...lines].join("\n") : "";
+  return rows.length > 0 ? [paragraph(heading, width), ...lines].join("\n") : "";
+}
+
+/** Of more than a line as a shell reads it, so that it can be copied. */
+function commandLines(command: string, width: number): string[] {
+  const [first = "", ...others] = wrap(command, width - 8);
+  const lines = [`  ${first}`, ...others.map((line) => `      ${line}`)];
+  return lines.map((line, n) => (n < others.length ? `${line} \\` : line));
 }
 
 function paragraph(text: string, width: number): string {
