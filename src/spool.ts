@@ -1,5 +1,5 @@
 /** The spool: local copies of an hour's objects, in batches, in a folder of one attempt. */
-import { mkdir, open, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { HourpackError } from "./errors.js";
 import { type FileLock, takeFileLock, tryFileLock } from "./lock.js";
@@ -210,12 +210,22 @@ export class BatchWriter {
 
   async finish(path: string): Promise<Batch> {
     try {
-      await writeFile(path, this.lent.bytes.subarray(0, this.sizeBytes));
+      await writeAtOnce(path, this.lent.bytes.subarray(0, this.sizeBytes));
     } catch (error) {
       this.lent.giveBack();
       throw spoolError(error, `write the spool file ${path}`, path);
     }
     return new Batch(path, this.sizeBytes, this.segments.close(), this.lent, this.memory);
+  }
+}
+
+/** `writeFile` would cut it into pieces of 512 KiB, and wait for each. */
+async function writeAtOnce(path: string, bytes: Buffer): Promise<void> {
+  const file = await open(path, "w");
+  try {
+    for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten;
+  } finally {
+    await file.close();
   }
 }
 

@@ -91,12 +91,15 @@ class Scratch {
 
   allocate(sizeBytes: number): Buffer {
     if (sizeBytes > SCRATCH_BYTES_MAX) return Buffer.allocUnsafeSlow(sizeBytes);
-    if (this.bytes.length < sizeBytes) this.bytes = Buffer.allocUnsafeSlow(sizeBytes);
+    if (this.bytes.length < sizeBytes)
+      this.bytes = Buffer.allocUnsafeSlow(Math.ceil(sizeBytes / SCRATCH_STEP_BYTES) * SCRATCH_STEP_BYTES);
     return this.bytes;
   }
 }
 
 const SCRATCH_BYTES_MAX = 1 << 20;
+/** Objects of an hour are much of a size: the next one, a little larger, is to fit as well. */
+const SCRATCH_STEP_BYTES = 64 << 10;
 
 async function fetchOne(
   store: Store,

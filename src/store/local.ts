@@ -277,6 +277,7 @@ export class LocalStore implements Store {
 
   /** A page's worth at a time, so that the disk is asked by several threads. */
   private async infosOf(keys: string[]): Promise<ObjectInfo[]> {
+    for (const key of firstsOfFolders(keys)) await this.pathOf(key);
     const stats = await Promise.all(keys.map((key) => this.statOf(key)));
     return keys.flatMap((key, i) => {
       const found = stats[i];
@@ -383,6 +384,11 @@ const HINTS: Record<string, string> = {
 function interrupted(signal: AbortSignal | undefined, doing: string): void {
   if (signal?.aborted)
     throw new HourpackError("interrupted", `${doing}: interrupted`, { cause: signal.reason });
+}
+
+/** Of keys in order: with these looked at, the folders of all of them are known. */
+function firstsOfFolders(keys: string[]): string[] {
+  return keys.filter((key, i) => i === 0 || dirname(key) !== dirname(keys[i - 1] as string));
 }
 
 function isPlain(key: string): boolean {
