@@ -43,7 +43,8 @@ export class Connections {
   private readonly all = new Set<Connection>();
   private readonly idle: Connection[] = [];
   private readonly waiting: Pending[] = [];
-  private readonly watched = new WeakSet<AbortSignal>();
+  private readonly watched = new Map<AbortSignal, { gets: number; abort: () => void }>();
+  private isClosed = false;
 
   constructor(origin: URL, options: ConnectionsOptions) {
     this.origin = origin;
@@ -51,17 +52,23 @@ export class Connections {
   }
 
   /** Rejects with an error of the system or of TLS, `ETIMEDOUT` and `ECONNRESET` among them. */
-  get(request: HttpGet): Promise<HttpAnswer> {
-    return new Promise((resolve, reject) => {
-      const { signal } = request;
-      if (signal?.aborted) throw interrupted();
-      if (signal) this.watch(signal);
-      this.begin({ ...request, resolve, reject });
-    });
+  async get(request: HttpGet): Promise<HttpAnswer> {
+    const { signal } = request;
+    if (signal?.aborted) throw interrupted();
+    if (this.isClosed) throw closed();
+    if (signal) this.watch(signal);
+    try {
+      return await new Promise((resolve, reject) => this.begin({ ...request, resolve, reject }));
+    } finally {
+      if (signal) this.unwatch(signal);
+    }
   }
 
+  /** GETs under way and waiting are rejected, and are not worth another try. */
   close(): void {
-    for (const connection of this.all) connection.fail(broken("ECONNRESET", "the store was closed"));
+    this.isClosed = true;
+    for (const pending of this.waiting.splice(0)) pending.reject(closed());
+    for (const connection of [...this.all]) connection.fail(closed());
   }
 
   private begin(pending: Pending): void {
@@ -69,7 +76,7 @@ export class Connections {
     if (!connection && this.all.size < this.options.max) {
       connection = new Connection(this.origin, this.options, {
         onIdle: (idle) => this.goOn(idle),
-        onClosed: (closed) => this.drop(closed),
+        onClosed: (gone, again) => this.drop(gone, again),
       });
       this.all.add(connection);
     }
@@ -83,42 +90,57 @@ export class Connections {
     else this.idle.push(connection);
   }
 
-  private drop(connection: Connection): void {
+  private drop(connection: Connection, again: Pending | undefined): void {
     this.all.delete(connection);
     const at = this.idle.indexOf(connection);
     if (at >= 0) this.idle.splice(at, 1);
-    const next = this.waiting.shift();
+    const next = again ?? this.waiting.shift();
     if (next) this.begin(next);
   }
 
-  /** One listener a signal, however many GETs it is for. */
+  /** One listener a signal, however many GETs it is for, and none once they have ended: it may outlive us. */
   private watch(signal: AbortSignal): void {
-    if (this.watched.has(signal)) return;
-    this.watched.add(signal);
-    const abort = () => {
-      for (const pending of this.waiting.splice(0)) {
-        if (pending.signal === signal) pending.reject(interrupted());
-        else this.waiting.push(pending);
-      }
-      for (const connection of [...this.all]) {
-        if (connection.signal === signal) connection.fail(interrupted());
-      }
-    };
-    signal.addEventListener("abort", abort, { once: true });
+    const watched = this.watched.get(signal) ?? { gets: 0, abort: () => this.abort(signal) };
+    if (watched.gets++ > 0) return;
+    this.watched.set(signal, watched);
+    signal.addEventListener("abort", watched.abort);
+  }
+
+  private unwatch(signal: AbortSignal): void {
+    const watched = this.watched.get(signal);
+    if (!watched || --watched.gets > 0) return;
+    this.watched.delete(signal);
+    signal.removeEventListener("abort", watched.abort);
+  }
+
+  private abort(signal: AbortSignal): void {
+    for (const pending of this.waiting.splice(0)) {
+      if (pending.signal === signal) pending.reject(interrupted());
+      else this.waiting.push(pending);
+    }
+    for (const connection of [...this.all]) {
+      if (connection.signal === signal) connection.fail(interrupted());
+    }
   }
 }
 
 interface Owner {
   onIdle: (connection: Connection) => void;
-  onClosed: (connection: Connection) => void;
+  /** `again`: a GET that is to be made on another connection. */
+  onClosed: (connection: Connection, again: Pending | undefined) => void;
 }
 
 /** What is read lies here until the callback returns, whichever connection it came from: no two are in it at a time. */
 const READ_BUFFER = Buffer.allocUnsafeSlow(64 << 10);
-const HEAD_BYTES_MAX = 64 << 10;
+/** As Node's own client has it. */
+const HEAD_BYTES_MAX = 16 << 10;
+/** Of the body of an answer that is no object. */
+const REFUSAL_BYTES_MAX = 64 << 10;
 const HEAD_END = Buffer.from("\r\n\r\n");
+/** A line that goes on in the next one, or ends in another way than lines do: others may read it otherwise. */
+const ODD_LINES = /\n[ \t]|[^\r]\n|\r[^\n]/;
 const HEADERS =
-  /\r\n(content-length|content-range|connection|etag|transfer-encoding|x-amz-server-side-encryption[a-z-]*):[ \t]*([^\r\n]*)/gi;
+  /\r\n(content-length|content-range|connection|etag|transfer-encoding|x-amz-server-side-encryption[a-z-]*)[ \t]*:[ \t]*([^\r\n]*)/gi;
 
 class Connection {
   private readonly socket: Socket;
@@ -130,6 +152,11 @@ class Connection {
   private received = 0;
   /** No other request may follow this one. */
   private isLast = false;
+  /**
+   * It has answered before, and nothing has come since. Where it is cut off now, the server took it for idle just as it
+   * was used: a GET can be asked again (RFC 9112, 9.3.1).
+   */
+  private mayBeStale = false;
   private isClosed = false;
 
   constructor(origin: URL, { connectTimeoutMs, timeoutMs }: ConnectionsOptions, owner: Owner) {
@@ -154,7 +181,7 @@ class Connection {
       .once(isTls ? "secureConnect" : "connect", () => this.socket.setTimeout(timeoutMs))
       .once("timeout", () => this.fail(broken("ETIMEDOUT", "no answer in time")))
       .once("end", () => this.fail(broken("ECONNRESET", "the connection was closed")))
-      .once("error", (error) => this.fail(error))
+      .on("error", (error) => this.fail(error))
       .once("close", () => this.fail(broken("ECONNRESET", "the connection was closed")));
   }
 
@@ -174,14 +201,17 @@ class Connection {
     const { pending } = this;
     this.pending = undefined;
     this.socket.destroy();
-    this.owner.onClosed(this);
-    pending?.reject(error);
+    const again = this.mayBeStale && isCutOff(error) ? pending : undefined;
+    this.owner.onClosed(this, again);
+    if (!again) pending?.reject(error);
   }
 
   private read(chunk: Buffer): void {
+    this.mayBeStale = false;
     try {
       const body = this.answer ? chunk : this.readHead(chunk);
-      if (body && this.answer) this.readBody(body, this.answer);
+      // The buffer of a GET that has failed may be another's by now.
+      if (body && this.answer && !this.isClosed) this.readBody(body, this.answer);
     } catch (error) {
       // Such as a length that no buffer has.
       this.fail(error);
@@ -200,20 +230,16 @@ class Connection {
       return undefined;
     }
     this.headBytes = undefined;
-    const { status, headers, isHttp11 } = parsedHead(bytes.toString("latin1", 0, end));
-    const sizeBytes = /^\d+$/.test(headers["content-length"] ?? "") ? Number(headers["content-length"]) : -1;
-    if (sizeBytes < 0 || headers["transfer-encoding"] || status < 200) {
+    const { status, headers, isHttp11, sizeBytes } = parsedHead(bytes.toString("latin1", 0, end));
+    const isObject = status === 200 || status === 206;
+    if (sizeBytes === undefined || (!isObject && sizeBytes > REFUSAL_BYTES_MAX)) {
       this.pending = undefined;
       this.fail(undefined);
       pending.resolve({ status, headers, bytes: undefined });
       return undefined;
     }
-    const isObject = status === 200 || status === 206;
-    this.answer = {
-      status,
-      headers,
-      bytes: isObject ? pending.allocate(sizeBytes).subarray(0, sizeBytes) : Buffer.allocUnsafe(sizeBytes),
-    };
+    const buffer = isObject ? pending.allocate(sizeBytes) : Buffer.allocUnsafe(sizeBytes);
+    this.answer = { status, headers, bytes: buffer.subarray(0, sizeBytes) };
     this.received = 0;
     this.isLast = !isHttp11 || /\bclose\b/i.test(headers["connection"] ?? "");
     return bytes.subarray(end + HEAD_END.length);
@@ -226,6 +252,7 @@ class Connection {
     const { pending } = this;
     this.pending = undefined;
     this.answer = undefined;
+    this.mayBeStale = true;
     // More than was announced: what comes next could not be told from it.
     if (this.isLast || taken < chunk.length) this.fail(undefined);
     else this.owner.onIdle(this);
@@ -233,17 +260,45 @@ class Connection {
   }
 }
 
-function parsedHead(head: string): { status: number; headers: Record<string, string>; isHttp11: boolean } {
-  const [, minor, status] = /^HTTP\/1\.([01]) (\d{3})/.exec(head) ?? [];
-  if (status === undefined) throw broken("ECONNRESET", "this is no answer in HTTP/1.1");
+interface Head {
+  status: number;
+  headers: Record<string, string>;
+  isHttp11: boolean;
+  /** Undefined where the body does not come with one length before it, or the head could be read in more than one way. */
+  sizeBytes: number | undefined;
+}
+
+function parsedHead(head: string): Head {
+  const [, minor, code] = /^HTTP\/1\.([01]) (\d{3})(?!\d)/.exec(head) ?? [];
+  if (code === undefined) throw broken("ECONNRESET", "this is no answer in HTTP/1.1");
+  const status = Number(code);
   const headers: Record<string, string> = {};
-  for (const [, name, value] of head.matchAll(HEADERS))
-    headers[(name as string).toLowerCase()] = value as string;
-  return { status: Number(status), headers, isHttp11: minor === "1" };
+  for (const [, name = "", value = ""] of head.matchAll(HEADERS)) {
+    const known = name.toLowerCase();
+    // Two of a name are a list: of lengths, none is to be believed.
+    headers[known] = (known in headers ? `${headers[known]}, ${value}` : value).trimEnd();
+  }
+  const length = headers["content-length"] ?? "";
+  const isPlain =
+    status >= 200 &&
+    // Whatever length these give, they have no body.
+    ![204, 304].includes(status) &&
+    headers["transfer-encoding"] === undefined &&
+    /^\d{1,15}$/.test(length) &&
+    !ODD_LINES.test(head);
+  return { status, headers, isHttp11: minor === "1", sizeBytes: isPlain ? Number(length) : undefined };
 }
 
 function broken(code: string, message: string): Error {
   return Object.assign(new Error(message), { code });
+}
+
+function isCutOff(error: unknown): boolean {
+  return ["ECONNRESET", "EPIPE"].includes((error as { code?: string } | undefined)?.code ?? "");
+}
+
+function closed(): Error {
+  return new Error("the store was closed");
 }
 
 function interrupted(): Error {
