@@ -138,7 +138,7 @@ const HEAD_BYTES_MAX = 16 << 10;
 const REFUSAL_BYTES_MAX = 64 << 10;
 const HEAD_END = Buffer.from("\r\n\r\n");
 /** A line that goes on in the next one, or ends in another way than lines do: others may read it otherwise. */
-const ODD_LINES = /\n[ \t]|[^\r]\n|\r[^\n]/;
+const ODD_LINES = /(?<!\r)\n|\r(?!\n[^ \t])/;
 const HEADERS =
   /\r\n(content-length|content-range|connection|etag|transfer-encoding|x-amz-server-side-encryption[a-z-]*)[ \t]*:[ \t]*([^\r\n]*)/gi;
 

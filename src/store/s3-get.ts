@@ -52,7 +52,7 @@ export class ObjectReader {
     this.comparesMd5 = !bucket.endsWith("--x-s3");
   }
 
-  /** One try. Throws `conflict` where the object is gone or another version, and what the SDK or undici throw. */
+  /** One try. Throws `conflict` where the object is gone or another version, and what the SDK or `Connections` throw. */
   async get(key: string, options: GetOptions): Promise<Buffer> {
     this.direct ??= this.openDirect();
     const direct = await this.direct;

@@ -58,7 +58,7 @@ describe("the house", () => {
   });
 
   it.each([
-    [/^@aws-sdk\/client-s3|^@aws-sdk\/lib-storage|^undici$/, "store"],
+    [/^@aws-sdk\/client-s3|^@aws-sdk\/lib-storage/, "store"],
     [/^@aws-sdk\/client-(glue|athena)$/, "catalog"],
     [/^@duckdb\//, "engine"],
     [/^(log-update|cli-table3)/, "commands"],
@@ -66,11 +66,9 @@ describe("the house", () => {
     expect(importersOf(pattern).filter((file) => roomOf(file) !== room)).toEqual([]);
   });
 
-  it("loads the AWS SDK, undici and DuckDB only when they are needed", () => {
+  it("loads the AWS SDK and DuckDB only when they are needed", () => {
     const eager = files.filter((file) =>
-      /^import (?!type)[^;]*from "(@aws-sdk|@smithy|undici|@duckdb)/m.test(
-        readFileSync(join(root, file), "utf8"),
-      ),
+      /^import (?!type)[^;]*from "(@aws-sdk|@smithy|@duckdb)/m.test(readFileSync(join(root, file), "utf8")),
     );
     expect(eager).toEqual([]);
   });
