@@ -71,6 +71,7 @@ export class Spool {
       // another's sweep may see the lock's file a moment before it is locked, and hold it for as long as it looks.
       const lock = await takeFileLock(lockOf(dir));
       await mkdir(dir);
+      ours.add(dir);
       return new Spool(dir, lock);
     } catch (error) {
       throw spoolError(error, `open the spool ${dir}`, root);
@@ -84,6 +85,7 @@ export class Spool {
   async close(): Promise<void> {
     await removeFolder(this.dir);
     await this.lock.release();
+    ours.delete(this.dir);
   }
 }
 
@@ -96,12 +98,16 @@ async function removeFolder(dir: string): Promise<void> {
   await rm(lockOf(dir), { force: true });
 }
 
+/** Folders that this process holds, and need not ask about. */
+const ours = new Set<string>();
+
 /** Removes the folders whose lock nobody holds: those of processes that are gone, in whatever container they ran. */
 async function sweep(root: string): Promise<void> {
   const attempts = (await readdir(root)).map((name) => name.replace(/\.lock$/, ""));
   for (const name of new Set(attempts)) {
     if (!/^[0-9A-HJKMNP-TV-Z]{26}$/.test(name)) continue;
     const dir = join(root, name);
+    if (ours.has(dir)) continue;
     const lock = await tryFileLock(lockOf(dir)).catch(() => undefined);
     if (!lock) continue;
     await removeFolder(dir);
@@ -122,6 +128,7 @@ export class BatchMemory {
   private readonly waiting: (() => void)[] = [];
   /** Below 0 where more are lent than the hours that are still at work may have. */
   private left: number;
+  private atWork = 0;
 
   constructor(capacityBytes: number, count: number) {
     this.capacityBytes = capacityBytes;
@@ -131,9 +138,11 @@ export class BatchMemory {
   /** An hour more is at work, and may have a batch of its own that fills. Returns what ends that. */
   enter(): () => void {
     this.put();
+    this.atWork++;
     return () => {
       this.left--;
-      this.free.pop();
+      // The next hour's, while there is one: new memory of this size for each makes the collector run each time.
+      if (--this.atWork === 0) this.free.length = 0;
     };
   }
 

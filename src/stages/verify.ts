@@ -64,6 +64,8 @@ async function verifyWithSecondReader(part: PartFile, expectedRows: number): Pro
 }
 
 const SAMPLE_BYTES = 512 << 10;
+/** Of a small hour, so that it is a sample there, too: a month of those is a month of samples. */
+const SAMPLE_SHARE = 1 / 8;
 
 /**
  * Columns of the last row group, other ones for each attempt, until they come to so many bytes: a reader decodes
@@ -82,11 +84,13 @@ function sampleOf(
   }
   const names = [...sizes.keys()];
   const first = [...attempt].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % names.length;
+  const totalBytes = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  const shareBytes = totalBytes * SAMPLE_SHARE;
   const columns: string[] = [];
   let bytes = 0;
   for (const name of [...names.slice(first), ...names.slice(0, first)]) {
     bytes += sizes.get(name) ?? 0;
-    if (bytes > SAMPLE_BYTES) break;
+    if (bytes > SAMPLE_BYTES || (bytes > shareBytes && columns.length > 0)) break;
     columns.push(name);
   }
   const rowEnd = Number(footer.num_rows);

@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { HourpackError, reasonOf } from "../../errors.js";
 import { Limiter } from "../../limiter.js";
 import { derivedFrom } from "../../record/grammar.js";
@@ -78,6 +79,8 @@ class Duckdb implements Engine {
   /** A call is one thread's: two of them are on two cores. Row groups outside of a range of rows are not read. */
   private async halves(paths: string[], columns: Column[]): Promise<string[]> {
     const [path] = paths;
+    if (path !== undefined && paths.length === 1 && (await stat(path)).size < WORTH_HALVING_BYTES)
+      return [partsSql(paths, columns)];
     if (path === undefined || paths.length > 1 || columns.some(({ name }) => name === ROW_NUMBER)) {
       const middle = Math.ceil(paths.length / 2);
       return [paths.slice(0, middle), paths.slice(middle)].map((half) => partsSql(half, columns));
@@ -136,6 +139,9 @@ class Duckdb implements Engine {
     }
   }
 }
+
+/** Parquet that is hashed in less time than it takes to plan a second statement. */
+const WORTH_HALVING_BYTES = 1 << 20;
 
 const USUAL_LEAVES = 64;
 const USUAL_LINE_BYTES = 1 << 20;
