@@ -40,9 +40,9 @@ export async function pinSchema(
         options,
       ),
     );
-  const pinned = await readPinned(store, dataset.tier1.prefix, signal);
-  if (pinned && !dataset.columns) return { schema: currentSchema(pinned.pinned), batches };
   if (dataset.columns) return { schema: await pin(undefined), batches };
+  const pinned = await readPinned(store, dataset.tier1.prefix, signal);
+  if (pinned) return { schema: currentSchema(pinned.pinned), batches };
   const gathered: Batch[] = [];
   const shape = new Shape();
   const limits = { maxRecordBytes: components.settings.run.maxRecordBytes };
@@ -114,7 +114,10 @@ export function currentSchema(pinned: Pinned): Schema {
   return { version: newest?.version ?? 0, columns: newest?.columns ?? [] };
 }
 
-/** The dataset's schema.json, or undefined where none is pinned yet. */
+/** It hardly ever changes, and each hour of a month asks: one HEAD tells that it is still this one. */
+const lastRead = new WeakMap<Store, { key: string; version: PinnedVersion }>();
+
+/** The dataset's schema.json, or undefined where none is pinned yet. Not to be changed by whoever reads it. */
 export async function readPinned(
   store: Store,
   prefix: string,
@@ -124,9 +127,13 @@ export async function readPinned(
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const head = await store.head(key, { signal });
     if (!head) return undefined;
+    const last = lastRead.get(store);
+    if (last?.key === key && last.version.etag === head.etag) return last.version;
     try {
       const bytes = await store.get(key, { etag: head.etag, signal });
-      return { pinned: parsePinned(bytes, store.uri + key), etag: head.etag };
+      const version = { pinned: parsePinned(bytes, store.uri + key), etag: head.etag };
+      lastRead.set(store, { key, version });
+      return version;
     } catch (error) {
       // Replaced between the two requests: read the new one.
       if (!(error instanceof HourpackError) || error.kind !== "conflict") throw error;

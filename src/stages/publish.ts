@@ -1,4 +1,5 @@
 /** Stage 6: quarantine, then manifest, then the part: one conditional write, the commit point. */
+import { readFile, stat } from "node:fs/promises";
 import { decodeTime } from "ulid";
 import { HourpackError } from "../errors.js";
 import { HOUR_MS } from "../hour.js";
@@ -20,7 +21,9 @@ export interface Publication {
 }
 
 /** `lost`: somebody else published first; the attempt's own files are gone and the hour is to be planned again. */
-export type PublishOutcome = { outcome: "published"; part: Published } | { outcome: "lost"; reason: string };
+export type PublishOutcome =
+  | { outcome: "published"; part: { key: string; rows: number; sizeBytes: number } }
+  | { outcome: "lost"; reason: string };
 
 export async function publish(
   store: Store,
@@ -39,20 +42,26 @@ export async function publish(
   const condition: PutCondition = publication.replaces
     ? { etag: publication.replaces.etag }
     : { absent: true };
+  const published = async (sizeBytes: number): Promise<PublishOutcome> => {
+    // A machine that slept for days in the middle of this: the sweeper may have been there.
+    if (ageMs() > ATTEMPT_MS) for (const [key, path] of own) await writeOwn(store, key, path, options.signal);
+    return {
+      outcome: "published",
+      part: { key: publication.partKey, rows: publication.facts.rows, sizeBytes },
+    };
+  };
+  const { sizeBytes, body } = await contentsOf(publication.partPath);
   let reason: string;
   let cause: unknown;
   try {
-    const put = await store.put(
-      publication.partKey,
-      { path: publication.partPath },
-      {
-        condition,
-        metadata: toMetadata(publication.facts),
-        contentType: "application/vnd.apache.parquet",
-        signal,
-      },
-    );
-    reason = put.outcome === "refused" ? put.reason : "";
+    const put = await store.put(publication.partKey, body, {
+      condition,
+      metadata: toMetadata(publication.facts),
+      contentType: "application/vnd.apache.parquet",
+      signal,
+    });
+    if (put.outcome === "written") return published(sizeBytes);
+    reason = put.reason;
   } catch (error) {
     // The outcome is unknown (a lost answer): what is there now decides.
     if (!(error instanceof HourpackError) || error.kind !== "unavailable") throw error;
@@ -60,15 +69,11 @@ export async function publish(
     cause = error;
   }
   const part = await headPart(store, publication.partKey, signal);
-  if (part?.attempt === attempt) {
-    // A machine that slept for days in the middle of this: the sweeper may have been there.
-    if (ageMs() > ATTEMPT_MS) for (const [key, path] of own) await writeOwn(store, key, path, options.signal);
-    return { outcome: "published", part };
-  }
+  if (part?.attempt === attempt) return published(part.sizeBytes);
   if (cause !== undefined && part?.etag === publication.replaces?.etag) throw cause;
   // Only now, after a HEAD showed a part that names another attempt, may this attempt's own files go (invariant 1).
   if (part) for (const [key] of own) await store.delete(key, { signal });
-  return { outcome: "lost", reason: reason || "another attempt's part is there" };
+  return { outcome: "lost", reason };
 }
 
 /** The sweeper takes what no part names after seven days: an attempt that has not published in one gives up. */
@@ -86,5 +91,14 @@ async function writeOwn(
   path: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  await store.put(key, { path }, { contentType: "application/gzip", signal });
+  const { body } = await contentsOf(path);
+  await store.put(key, body, { contentType: "application/gzip", signal });
 }
+
+/** In memory where it is small: a stream of it costs more than the request. */
+async function contentsOf(path: string): Promise<{ sizeBytes: number; body: Uint8Array | { path: string } }> {
+  const { size: sizeBytes } = await stat(path);
+  return { sizeBytes, body: sizeBytes <= AT_ONCE_BYTES ? await readFile(path) : { path } };
+}
+
+const AT_ONCE_BYTES = 1 << 20;
