@@ -60,7 +60,9 @@ const TAIL = `## Columns
 | \`zone\` | the zone of timestamps without one |
 
 As a flag: \`--columns 'id:bigint,name:string,ts:timestamp,st:struct<a:string>'\`. Without \`columns\` the first hour's are
-inferred, over every record of it, and pinned in \`_hourpack/schema.json\`.
+inferred, over every record of it, and pinned in \`_hourpack/schema.json\`: 2,000 columns at most, of 5,000 leaves together (the
+engine needs memory for each); members beyond are rescued, or are text. A type nests 16 levels deep at most, since the engine
+takes twice as long for each level of arrays; what is inferred is text from there on.
 
 ## Units
 

@@ -1,7 +1,7 @@
 /** Column types in Hive's notation, as Athena and Glue write them: `struct<a:string,b:array<bigint>>`. */
 import { HourpackError } from "../errors.js";
 import { isValidName, TAKEN_NAMES } from "./names.js";
-import type { Column, Field, Type } from "./types.js";
+import { type Column, type Field, NESTING_MAX, type Type } from "./types.js";
 
 export function hiveType(type: Type): string {
   switch (type.kind) {
@@ -79,6 +79,7 @@ const ADVICE: Record<string, string> = {
 
 class TypeReader {
   private position = 0;
+  private depth = 0;
   private readonly text: string;
 
   constructor(text: string) {
@@ -86,7 +87,17 @@ class TypeReader {
   }
 
   type(): Type {
-    const word = this.word().toLowerCase();
+    if (this.depth > NESTING_MAX) {
+      const hint = "Make it a string from some level on: it takes the JSON text of what lies below.";
+      this.fail(`it nests deeper than ${NESTING_MAX} levels`, hint);
+    }
+    this.depth++;
+    const type = this.typeOf(this.word().toLowerCase());
+    this.depth--;
+    return type;
+  }
+
+  private typeOf(word: string): Type {
     switch (word) {
       case "decimal":
         return this.decimal();

@@ -7,18 +7,20 @@ import { JsonNumber, type JsonObject, type JsonValue } from "../record/json.js";
 import { parseDecimal, toDouble, toInteger } from "../record/number.js";
 import { parseDate, parseTimestamp } from "../record/timestamp.js";
 import { TAKEN_NAMES, uniqueNames } from "./names.js";
-import type { Column, Field, Type } from "./types.js";
+import { type Column, type Field, leavesOf, NESTING_MAX, type Type } from "./types.js";
 
 /** An object becomes a struct only with at most so many keys, each in at least this share of its values. */
 const STRUCT_KEYS_MAX = 64;
 const STRUCT_KEY_SHARE_MIN = 0.01;
 /** Columns at most; members beyond are rescued. Distinct members that are counted at most. */
 const COLUMNS_MAX = 2000;
+/** Leaves of their types together, of which a writer needs memory for each; members beyond are text. */
+const LEAVES_MAX = 5000;
 const MEMBERS_MAX = 20_000;
 
 /** What has been seen of the records of an hour. */
 export class Shape {
-  private readonly members = new Members(MEMBERS_MAX);
+  private readonly members = new Members(MEMBERS_MAX, 0);
 
   observe(record: JsonObject): void {
     this.members.observe(record);
@@ -30,10 +32,14 @@ export class Shape {
    */
   columns(taken: readonly string[] = TAKEN_NAMES, known: ReadonlySet<string> = new Set()): Column[] {
     const found: { key: string; type: Type }[] = [];
+    let leaves = 0;
     for (const member of this.members.inOrder()) {
       if (known.has(member.folded)) continue;
       const type = member.values.type();
-      if (type && found.length < COLUMNS_MAX) found.push({ key: member.key(), type });
+      if (!type || found.length >= COLUMNS_MAX) continue;
+      const isText = leaves + leavesOf(type) > LEAVES_MAX;
+      found.push({ key: member.key(), type: isText ? { kind: "string" } : type });
+      leaves += isText ? 1 : leavesOf(type);
     }
     const names = uniqueNames(
       found.map(({ key }) => key),
@@ -49,9 +55,12 @@ class Members {
   private readonly byKey = new Map<string, { member: Member; count: number }>();
   private readonly byFolded = new Map<string, Member>();
   private readonly keysMax: number;
+  private readonly depth: number;
 
-  constructor(keysMax: number) {
+  /** `depth`: how many arrays and objects their values stand in, the record aside. */
+  constructor(keysMax: number, depth: number) {
     this.keysMax = keysMax;
+    this.depth = depth;
   }
 
   observe({ keys, values }: JsonObject): void {
@@ -81,7 +90,7 @@ class Members {
         this.isOverfull = true;
         return undefined;
       }
-      member = new Member(folded, this.byKey);
+      member = new Member(folded, this.byKey, new Values(this.depth));
       this.byFolded.set(folded, member);
     }
     const spelling = { member, count: 0 };
@@ -94,13 +103,14 @@ class Member {
   count = 0;
   /** Sum of its positions in the objects. */
   positions = 0;
-  readonly values = new Values();
+  readonly values: Values;
   readonly folded: string;
   private readonly spellings: Map<string, { member: Member; count: number }>;
 
-  constructor(folded: string, spellings: Map<string, { member: Member; count: number }>) {
+  constructor(folded: string, spellings: Map<string, { member: Member; count: number }>, values: Values) {
     this.folded = folded;
     this.spellings = spellings;
+    this.values = values;
   }
 
   /** Its commonest spelling. */
@@ -131,19 +141,30 @@ class Values {
   private areInstants = true;
   private elements: Values | undefined;
   private members: Members | undefined;
+  private readonly depth: number;
+
+  constructor(depth: number) {
+    this.depth = depth;
+  }
 
   observe(value: JsonValue): void {
     if (value === null) return;
     if (typeof value === "string") this.string(value);
     else if (value instanceof JsonNumber) this.number(value);
     else if (typeof value === "boolean") this.booleans++;
+    else this.nested(value);
+  }
+
+  private nested(value: JsonObject | JsonValue[]): void {
+    // Deeper, a column takes its text.
+    if (this.depth === NESTING_MAX) this.string("");
     else if (Array.isArray(value)) {
       this.arrays++;
-      this.elements ??= new Values();
+      this.elements ??= new Values(this.depth + 1);
       for (const element of value) this.elements.observe(element);
     } else {
       this.objects++;
-      this.members ??= new Members(STRUCT_KEYS_MAX);
+      this.members ??= new Members(STRUCT_KEYS_MAX, this.depth + 1);
       if (!this.members.isOverfull) this.members.observe(value);
     }
   }

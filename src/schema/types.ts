@@ -46,6 +46,23 @@ export interface Schema {
   columns: Column[];
 }
 
+/** Levels of arrays, maps and structs in a column: the engine takes twice as long for each level of arrays. */
+export const NESTING_MAX = 16;
+
+/** Columns of Parquet that this type is written as. */
+export function leavesOf(type: Type): number {
+  switch (type.kind) {
+    case "array":
+      return leavesOf(type.element);
+    case "map":
+      return 1 + leavesOf(type.value);
+    case "struct":
+      return type.fields.reduce((sum, field) => sum + leavesOf(field.type), 0);
+    default:
+      return 1;
+  }
+}
+
 export const RESCUED_COLUMN = "_rescued_data";
 export const ENVELOPE_KEY = "_envelope";
 export const PARTITION_KEYS = ["year", "month", "day", "hour"] as const;

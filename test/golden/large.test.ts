@@ -127,6 +127,17 @@ describe("what is legal and strange is packed with what a run has by default", {
     ["a key of 40,000 characters", 2, () => `{"id":1}\n{"${"k".repeat(40_000)}":1}\n`],
     ["a text of four million escapes", 1, () => `{"a":"${"\\n".repeat(4_000_000)}"}`],
     ["an array of three million numbers", 1, () => `{"a":[${"1,".repeat(2_999_999)}1]}`],
+    ["arrays in 900 levels", 1, () => `{"a":${"[".repeat(900)}1${"]".repeat(900)}}`],
+    ["objects in 900 levels", 1, () => `{"a":${'{"d":'.repeat(900)}1${"}".repeat(900)}}`],
+    [
+      "objects of 40 members in three levels",
+      1,
+      () =>
+        lines(
+          1,
+          members(40, () => members(40, () => members(40, String))),
+        ),
+    ],
     ["a number of 400,000 digits", 2, () => `{"a":1}\n{"a":1${"0".repeat(400_000)}1}\n`],
     ["a record of 60 MB", 1, () => `{"a":"${"x".repeat(60_000_000)}"}`],
   ])("%s", async (name, rows, text) => {

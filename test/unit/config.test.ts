@@ -225,6 +225,13 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /string/,
   ],
   [
+    "a type that nests too deep for the engine",
+    `${EVENTS}    columns:\n      b: "${"array<".repeat(17)}int${">".repeat(17)}"\n`,
+    7,
+    /nests deeper than 16 levels/,
+    /Make it a string/,
+  ],
+  [
     "a misspelt key of a column",
     `${EVENTS}    columns:\n      b:\n        type: string\n        form: c\n`,
     9,

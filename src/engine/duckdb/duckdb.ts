@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { HourpackError, reasonOf } from "../../errors.js";
 import { Limiter } from "../../limiter.js";
 import { derivedFrom } from "../../record/grammar.js";
-import { type Column, RESCUED_COLUMN, type Schema, type Type } from "../../schema/types.js";
+import { type Column, leavesOf, RESCUED_COLUMN, type Schema } from "../../schema/types.js";
 import type { Engine, RowFiles, RowsDigest, WrittenRows } from "../engine.js";
 import { joinParquet } from "../parquet/join.js";
 import { type Database, openDatabase, sqlName, sqlString } from "./database.js";
@@ -145,20 +145,6 @@ const WORTH_HALVING_BYTES = 1 << 20;
 
 const USUAL_LEAVES = 64;
 const USUAL_LINE_BYTES = 1 << 20;
-
-/** Columns of Parquet that this type is written as. */
-function leavesOf(type: Type): number {
-  switch (type.kind) {
-    case "array":
-      return leavesOf(type.element);
-    case "map":
-      return 1 + leavesOf(type.value);
-    case "struct":
-      return type.fields.reduce((sum, field) => sum + leavesOf(field.type), 0);
-    default:
-      return 1;
-  }
-}
 
 /** Rows in a row group: a quarter million of 600 bytes is 20 to 30 MB of Parquet, read in parallel by engines. */
 const ROW_GROUP_ROWS = 122_880;
