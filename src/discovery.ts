@@ -4,7 +4,7 @@ import { type Hour, hourOfMs } from "./hour.js";
 import { isSkippedKey, ownPrefix, type RawTemplate, rawBasePrefix } from "./layout.js";
 import { frameObject } from "./record/frame.js";
 import { gunzipWithin } from "./record/gunzip.js";
-import { JsonObject } from "./record/json.js";
+import { asArray, asObject, type JsonObject } from "./record/json.js";
 import { parseRecordPath, type RecordPath, ROOT_PATH } from "./record/path.js";
 import { Shape } from "./schema/inference.js";
 import { isValidName } from "./schema/names.js";
@@ -298,8 +298,8 @@ function likelyPath(bodies: Buffer[]): RecordPath {
 }
 
 function holdsRecords(record: JsonObject, key: string): boolean {
-  const value = record.values[record.keys.indexOf(key)];
-  return Array.isArray(value) && value.length > 0 && value.every((element) => element instanceof JsonObject);
+  const elements = [...(asArray(record.values[record.keys.indexOf(key)]) ?? [])];
+  return elements.length > 0 && elements.every((element) => asObject(element));
 }
 
 async function plainBytes(stored: Buffer): Promise<Buffer> {

@@ -1,9 +1,10 @@
 /** A grammar a type: which values a column takes, and what it shows of the rest. */
 import type { Field, Type, Value } from "../schema/types.js";
 import { fold } from "./grammar.js";
-import { JsonNumber, JsonObject, type JsonValue, writeJson } from "./json.js";
+import { asArray, asObject, JsonNumber, type JsonObject, type JsonValue } from "./json.js";
 import { isJsonNumber, parseDecimal, toDouble, toInteger, toUnscaled } from "./number.js";
 import { isInRange, parseDate, parseTimestamp } from "./timestamp.js";
+import { writeJson } from "./write.js";
 
 export interface Cast {
   /** What the column shows; NULL for what does not fit at all. */
@@ -14,17 +15,22 @@ export interface Cast {
 
 /** `zone`: of timestamps that carry none. Throws JsonDamage where NaN or Infinity would have to become JSON. */
 export function cast(value: JsonValue, type: Type, zone: string): Cast {
-  const state = { held: true, zone };
-  return { value: castInto(value, type, state), held: state.held };
+  const state = { held: true, zone, valuesLeft: VALUES_MAX };
+  const shown = castInto(value, type, state);
+  return state.valuesLeft < 0 ? { value: null, held: false } : { value: shown, held: state.held };
 }
+
+/** Values that a column takes of one record: what it would take to read and write more is not to be had everywhere. */
+const VALUES_MAX = 1_000_000;
 
 interface State {
   held: boolean;
   zone: string;
+  valuesLeft: number;
 }
 
 function castInto(value: JsonValue, type: Type, state: State): Value {
-  if (value === null) return null;
+  if (--state.valuesLeft < 0 || value === null) return null;
   switch (type.kind) {
     case "string":
       return typeof value === "string" ? value : writeJson(value);
@@ -48,14 +54,28 @@ function castInto(value: JsonValue, type: Type, state: State): Value {
       return castTimestamp(value, type, state);
     case "date":
       return (typeof value === "string" ? parseDate(value) : undefined) ?? misfit(state);
-    case "array":
-      if (!Array.isArray(value)) return misfit(state);
-      return value.map((element) => castInto(element, type.element, state));
-    case "map":
-      return value instanceof JsonObject ? castMap(value, type.value, state) : misfit(state);
-    case "struct":
-      return value instanceof JsonObject ? castStruct(value, type.fields, state) : misfit(state);
+    case "array": {
+      const elements = asArray(value);
+      return elements ? castArray(elements, type.element, state) : misfit(state);
+    }
+    case "map": {
+      const object = asObject(value);
+      return object ? castMap(object, type.value, state) : misfit(state);
+    }
+    case "struct": {
+      const object = asObject(value);
+      return object ? castStruct(object, type.fields, state) : misfit(state);
+    }
   }
+}
+
+function castArray(elements: Iterable<JsonValue>, type: Type, state: State): Value {
+  const values: Value[] = [];
+  for (const element of elements) {
+    if (state.valuesLeft < 0) break;
+    values.push(castInto(element, type, state));
+  }
+  return values;
 }
 
 function misfit(state: State): null {

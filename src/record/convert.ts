@@ -5,8 +5,9 @@
 import { type Column, ENVELOPE_KEY, type Schema, type Value } from "../schema/types.js";
 import { type Cast, cast } from "./cast.js";
 import { fold } from "./grammar.js";
-import { JsonDamage, JsonObject, type JsonValue, parseJson, writeJson } from "./json.js";
+import { asObject, JsonDamage, type JsonObject, type JsonValue, parseJson } from "./json.js";
 import { valueJson } from "./restore.js";
+import { writeJson } from "./write.js";
 
 export type Row =
   | {
@@ -133,9 +134,10 @@ class Conversion {
     if (columns.length === 0) return false;
     const own = columns.find((column) => column.path.length === depth);
     if (own) return castMember(value, own, this.zone).held;
-    if (!(value instanceof JsonObject) || countFolded(value) !== undefined) return false;
-    const members = value.values.flatMap((member, i) =>
-      member === null ? [] : [[value.keys[i] as string, member] as const],
+    const object = asObject(value);
+    if (!object || countFolded(object) !== undefined) return false;
+    const members = object.values.flatMap((member, i) =>
+      member === null ? [] : [[object.keys[i] as string, member] as const],
     );
     return (
       members.length > 0 &&
@@ -154,8 +156,8 @@ class Conversion {
     let value: JsonValue | undefined = record;
     for (const key of column.path) {
       if (typeof value === "string") value = parseText(value);
-      if (!(value instanceof JsonObject)) return null;
-      value = lookUp(value, key);
+      const object = asObject(value);
+      value = object && lookUp(object, key);
       if (value === undefined || value === null) return null;
     }
     try {

@@ -4,16 +4,17 @@
  */
 import { isUtf8 } from "node:buffer";
 import {
-  elementSpans,
+  asArray,
+  asObject,
   isFiniteJson,
   isWellFormed,
   JsonDamage,
   JsonNumber,
   JsonObject,
   type JsonValue,
-  memberStart,
   type Parsed,
   parseJson,
+  partsOf,
   type Span,
 } from "./json.js";
 import type { RecordPath } from "./path.js";
@@ -154,11 +155,10 @@ class ObjectText {
   }
 
   /** What is left of a span where the elements of an array in it are taken out; undefined where it is not UTF-8. */
-  without(span: Span, elements: Span[], parsed: JsonValue): JsonValue | undefined {
-    const [first = span, last = first] = [elements[0], elements.at(-1)];
-    if (this.isText || elements.length === 0) return this.decoded(span, parsed);
-    const rest = this.text.slice(last.end, span.end).replace(/^[ \t\r\n]*,/, "");
-    return this.parsed(Buffer.from(this.text.slice(span.start, first.start) + rest, "latin1"));
+  without(span: Span, array: Span, parsed: JsonValue): JsonValue | undefined {
+    if (this.isText) return this.decoded(span, parsed);
+    const rest = `${this.text.slice(span.start, array.start)}[]${this.text.slice(array.end, span.end)}`;
+    return this.parsed(Buffer.from(rest, "latin1"));
   }
 
   private parsed(bytes: Buffer): JsonValue | undefined {
@@ -177,17 +177,17 @@ function* framed(
   const quarantine = (reason: string): Framed => ({ kind: "quarantine", reason, ...text.place(span) });
   if (records.keys.length === 0) return yield element(text, span, parsed.value, parsed, limits);
   const keys = records.keys.map((key) => text.spelled(key));
-  const elements = parsed.value instanceof JsonObject ? followPath(parsed.value, keys)?.elements : undefined;
-  if (!elements) return yield quarantine(`no array at ${records.text}`);
-  const spans = pathSpans(text.text, span.start, keys);
-  const outside = text.without(span, spans, parsed.value);
+  const found = asObject(parsed.value);
+  if (!found || !followPath(found, keys)) return yield quarantine(`no array at ${records.text}`);
+  const array = pathSpan(text.text, span, keys);
+  const outside = asObject(text.without(span, array, parsed.value));
   if (outside === undefined) return yield quarantine(NO_UTF8);
-  const { envelope } = followPath(outside as JsonObject, records.keys) as { envelope: JsonObject };
+  const envelope = followPath(outside, records.keys) as JsonObject;
   if (!parsed.isWellFormed && !isWellFormed(envelope)) return yield quarantine(LONE);
   if (!parsed.isFinite && !isFiniteJson(envelope)) return yield quarantine(NON_FINITE);
-  for (let i = 0; i < elements.length; i++) {
-    const found = element(text, spans[i] as Span, elements[i] as JsonValue, parsed, limits);
-    yield found.kind === "record" ? { ...found, envelope } : found;
+  for (const part of partsOf(text.text, array.start)) {
+    const framed = element(text, part, part.value, parsed, limits);
+    yield framed.kind === "record" ? { ...framed, envelope } : framed;
   }
 }
 
@@ -202,9 +202,10 @@ function element(
   const place = text.place(span);
   const { sizeBytes } = place;
   const quarantine = (reason: string): Framed => ({ kind: "quarantine", reason, ...place });
-  const value = text.decoded(span, parsed);
-  if (value === undefined) return quarantine(NO_UTF8);
-  if (!(value instanceof JsonObject)) return quarantine("no JSON object");
+  const decoded = text.decoded(span, parsed);
+  if (decoded === undefined) return quarantine(NO_UTF8);
+  const value = asObject(decoded);
+  if (!value) return quarantine("no JSON object");
   if (!whole.isWellFormed && !isWellFormed(value)) return quarantine(LONE);
   if (sizeBytes > limits.maxRecordBytes) {
     return quarantine(`a record of ${sizeBytes} bytes, more than the limit of ${limits.maxRecordBytes}`);
@@ -212,11 +213,11 @@ function element(
   return { kind: "record", value, ...place };
 }
 
-/** The array at the path and what lies outside of it. A key that stands twice leads nowhere: neither value goes before. */
-function followPath(
-  value: JsonObject,
-  keys: readonly string[],
-): { elements: JsonValue[]; envelope: JsonObject } | undefined {
+/**
+ * What lies outside of the array at the path; undefined where there is none. A key that stands twice leads nowhere:
+ * neither value goes before.
+ */
+function followPath(value: JsonObject, keys: readonly string[]): JsonObject | undefined {
   const [key, ...rest] = keys as [string, ...string[]];
   const index = value.keys.lastIndexOf(key);
   const member = index < 0 || value.keys.indexOf(key) < index ? undefined : value.values[index];
@@ -224,19 +225,19 @@ function followPath(
     value.keys.filter((_, i) => i !== index),
     value.values.filter((_, i) => i !== index),
   );
-  if (rest.length === 0) return Array.isArray(member) ? { elements: member, envelope: outside } : undefined;
-  const inner = member instanceof JsonObject ? followPath(member, rest) : undefined;
-  if (!inner) return undefined;
-  if (inner.envelope.keys.length === 0) return { elements: inner.elements, envelope: outside };
-  const envelope = new JsonObject([...outside.keys, key], [...outside.values, inner.envelope]);
-  return { elements: inner.elements, envelope };
+  if (rest.length === 0) return asArray(member) && outside;
+  const object = asObject(member);
+  const inner = object && followPath(object, rest);
+  if (!inner || inner.keys.length === 0) return inner && outside;
+  return new JsonObject([...outside.keys, key], [...outside.values, inner]);
 }
 
-function pathSpans(text: string, start: number, keys: readonly string[]): Span[] {
-  return elementSpans(
-    text,
-    keys.reduce((position, key) => memberStart(text, position, key), start),
-  );
+/** Where the array at the path stands. The text was parsed before, and has one. */
+function pathSpan(text: string, span: Span, keys: readonly string[]): Span {
+  return keys.reduce((inner, key) => {
+    for (const part of partsOf(text, inner.start, 0)) if (part.key === key) return part;
+    return inner;
+  }, span);
 }
 
 /** Whether the first line that is not blank is made of whole values: then the object is lines. */

@@ -1,7 +1,7 @@
 /**
- * An exact JSON reader and writer: members keep their order and their duplicates, numbers their text. RFC 8259, and
- * two leniencies that the rest of the room decides about: trailing commas are passed over, NaN and Infinity are
- * numbers whose text is no JSON.
+ * An exact JSON reader: members keep their order and their duplicates, numbers their text. RFC 8259, and two
+ * leniencies that the rest of the room decides about: trailing commas are passed over, NaN and Infinity are numbers
+ * whose text is no JSON.
  */
 
 /** A number by its text, such as `1.10` or `1E5`; also `NaN`, `Infinity` and `-Infinity`. */
@@ -27,7 +27,48 @@ export class JsonObject {
   }
 }
 
-export type JsonValue = null | boolean | string | JsonNumber | JsonValue[] | JsonObject;
+/**
+ * An array or an object of very many values, kept as its text: as a tree it would take up to fifty times as much
+ * memory. Its parts are read anew each time that they are asked for.
+ */
+export class JsonText {
+  readonly isArray: boolean;
+  readonly text: string;
+  readonly span: Span;
+  constructor(text: string, span: Span) {
+    this.text = text;
+    this.span = span;
+    this.isArray = text[span.start] === "[";
+  }
+
+  /** Its members, in which what nests is text again. */
+  opened(): JsonObject {
+    const object = new JsonObject([], []);
+    for (const { key, value } of partsOf(this.text, this.span.start, 0)) {
+      object.keys.push(key);
+      object.values.push(value);
+    }
+    return object;
+  }
+
+  *[Symbol.iterator](): Generator<JsonValue> {
+    for (const { value } of partsOf(this.text, this.span.start)) yield value;
+  }
+}
+
+export type JsonValue = null | boolean | string | JsonNumber | JsonValue[] | JsonObject | JsonText;
+
+/** The value as an object; undefined where it is none. */
+export function asObject(value: JsonValue | undefined): JsonObject | undefined {
+  if (value instanceof JsonObject) return value;
+  return value instanceof JsonText && !value.isArray ? value.opened() : undefined;
+}
+
+/** The value's elements; undefined where it is no array. */
+export function asArray(value: JsonValue | undefined): Iterable<JsonValue> | undefined {
+  if (Array.isArray(value)) return value;
+  return value instanceof JsonText && value.isArray ? value : undefined;
+}
 
 /** Why a text is no JSON, and where (characters from its start). */
 export class JsonDamage extends Error {
@@ -50,9 +91,14 @@ export interface Parsed {
   isFinite: boolean;
 }
 
+/** Values of a text that become a tree; from then on arrays and objects stay text. Some tens of bytes each. */
+const VALUES_MAX = 100_000;
+/** What was begun before that becomes text, too, once it has more than so many parts. */
+const PARTS_MAX = 1000;
+
 /** The value that begins at or after `start` (white space before it is passed over), and where it ends. */
-export function parseJson(text: string, start = 0, maxDepth = DEPTH_MAX): Parsed {
-  const reader = new Reader(text, start, maxDepth);
+export function parseJson(text: string, start = 0, maxDepth = DEPTH_MAX, maxValues = VALUES_MAX): Parsed {
+  const reader = new Reader(text, start, maxDepth, maxValues);
   const value = reader.value(0);
   return { value, end: reader.position, isWellFormed: reader.isWellFormed, isFinite: reader.isFinite };
 }
@@ -60,6 +106,7 @@ export function parseJson(text: string, start = 0, maxDepth = DEPTH_MAX): Parsed
 /** Whether no string in the value, keys included, holds a lone surrogate. */
 export function isWellFormed(value: JsonValue): boolean {
   if (typeof value === "string") return !LONE_SURROGATE.test(value);
+  if (value instanceof JsonText) return parseJson(value.text, value.span.start, Infinity, 0).isWellFormed;
   if (Array.isArray(value)) return value.every(isWellFormed);
   return (
     !(value instanceof JsonObject) || (value.keys.every(isWellFormed) && value.values.every(isWellFormed))
@@ -69,6 +116,7 @@ export function isWellFormed(value: JsonValue): boolean {
 /** Whether no number in the value is NaN or Infinity. */
 export function isFiniteJson(value: JsonValue): boolean {
   if (value instanceof JsonNumber) return value.isFinite;
+  if (value instanceof JsonText) return parseJson(value.text, value.span.start, Infinity, 0).isFinite;
   if (Array.isArray(value)) return value.every(isFiniteJson);
   return !(value instanceof JsonObject) || value.values.every(isFiniteJson);
 }
@@ -81,27 +129,43 @@ export interface Span {
   end: number;
 }
 
-/** The spans of the elements of the array that begins at `start`. The text was parsed before. */
-export function elementSpans(text: string, start: number): Span[] {
-  return new Reader(text, start).elements();
+/** An element of an array (its key is empty), or a member of an object. */
+export interface Part extends Span {
+  key: string;
+  value: JsonValue;
 }
 
-/** Where the last value of this key begins in the object that begins at `start`. The text was parsed before. */
-export function memberStart(text: string, start: number, key: string): number {
-  return new Reader(text, start).member(key);
+/** The parts of the array or object that begins at `start`, one by one. The text was parsed before. */
+export function* partsOf(text: string, start: number, maxValues = VALUES_MAX): Generator<Part, void> {
+  const reader = new Reader(text, start, Infinity, maxValues);
+  const isObject = reader.peek() === 0x7b;
+  const close = isObject ? 0x7d : 0x5d;
+  reader.position++;
+  while (reader.peek() !== close) {
+    const key = isObject ? reader.key() : "";
+    reader.peek();
+    const from = reader.position;
+    const value = reader.value(0);
+    yield { key, value, start: from, end: reader.position };
+    if (!reader.comma(close)) return;
+    reader.valuesLeft = maxValues;
+  }
 }
 
 class Reader {
   position: number;
+  /** How many more values become a tree. */
+  valuesLeft: number;
   isWellFormed = true;
   isFinite = true;
   private readonly text: string;
   private readonly maxDepth: number;
 
-  constructor(text: string, position: number, maxDepth = DEPTH_MAX) {
+  constructor(text: string, position: number, maxDepth: number, maxValues: number) {
     this.text = text;
     this.position = position;
     this.maxDepth = maxDepth;
+    this.valuesLeft = maxValues;
   }
 
   value(depth: number): JsonValue {
@@ -128,37 +192,8 @@ class Reader {
     }
   }
 
-  elements(): Span[] {
-    const spans: Span[] = [];
-    this.peek();
-    this.position++;
-    for (let unit = this.peek(); unit !== 0x5d; unit = this.peek()) {
-      const start = this.position;
-      this.value(0);
-      spans.push({ start, end: this.position });
-      if (!this.comma(0x5d)) break;
-    }
-    return spans;
-  }
-
-  member(key: string): number {
-    let found = -1;
-    this.peek();
-    this.position++;
-    for (let unit = this.peek(); unit !== 0x7d; unit = this.peek()) {
-      const name = this.string();
-      this.peek();
-      this.position++;
-      this.peek();
-      if (name === key) found = this.position;
-      this.value(0);
-      if (!this.comma(0x7d)) break;
-    }
-    return found;
-  }
-
   /** The first character that is no white space; NaN at the end. */
-  private peek(): number {
+  peek(): number {
     const { text } = this;
     let unit = text.charCodeAt(this.position);
     while (unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09) {
@@ -167,37 +202,60 @@ class Reader {
     return unit;
   }
 
-  private object(depth: number): JsonObject {
+  private object(depth: number): JsonObject | JsonText {
     if (depth > this.maxDepth) this.fail(`nested deeper than ${this.maxDepth}`);
     const keys: string[] = [];
     const values: JsonValue[] = [];
+    const start = this.position;
+    let isKept = this.valuesLeft > 0;
     this.position++;
     for (let unit = this.peek(); unit !== 0x7d; unit = this.peek()) {
       if (unit !== 0x22) this.fail("a key was expected");
-      keys.push(this.string());
-      if (this.peek() !== 0x3a) this.fail("a colon was expected");
-      this.position++;
-      values.push(this.value(depth));
+      const key = this.key();
+      const value = this.value(depth);
+      if (isKept) {
+        keys.push(key);
+        isKept = this.keep(values, value);
+      }
       if (!this.comma(0x7d)) break;
     }
     this.position++;
-    return new JsonObject(keys, values);
+    return isKept ? new JsonObject(keys, values) : new JsonText(this.text, { start, end: this.position });
   }
 
-  private array(depth: number): JsonValue[] {
+  private array(depth: number): JsonValue[] | JsonText {
     if (depth > this.maxDepth) this.fail(`nested deeper than ${this.maxDepth}`);
     const values: JsonValue[] = [];
+    const start = this.position;
+    let isKept = this.valuesLeft > 0;
     this.position++;
     for (let unit = this.peek(); unit !== 0x5d; unit = this.peek()) {
-      values.push(this.value(depth));
+      const value = this.value(depth);
+      if (isKept) isKept = this.keep(values, value);
       if (!this.comma(0x5d)) break;
     }
     this.position++;
-    return values;
+    return isKept ? values : new JsonText(this.text, { start, end: this.position });
+  }
+
+  /** False where all that is kept of these values from now on is their text. */
+  private keep(values: JsonValue[], value: JsonValue): boolean {
+    values.push(value);
+    if (this.valuesLeft-- > 0 || values.length <= PARTS_MAX) return true;
+    values.length = 0;
+    return false;
+  }
+
+  /** A key and its colon. */
+  key(): string {
+    const key = this.string();
+    if (this.peek() !== 0x3a) this.fail("a colon was expected");
+    this.position++;
+    return key;
   }
 
   /** Passes over a comma; false at the closing character, which is left. */
-  private comma(close: number): boolean {
+  comma(close: number): boolean {
     const unit = this.peek();
     if (unit === 0x2c) {
       this.position++;
@@ -209,16 +267,19 @@ class Reader {
 
   private string(): string {
     const { text } = this;
-    const start = this.position + 1;
-    let position = start;
+    const start = this.position;
+    let position = start + 1;
+    let hasEscapes = false;
     for (;;) {
       const unit = text.charCodeAt(position);
       if (unit === 0x22) {
         this.position = position + 1;
-        return text.slice(start, position);
+        return hasEscapes ? this.unescaped(start) : text.slice(start + 1, position);
       }
-      if (unit === 0x5c) return this.escapedString(start, position);
-      if (!(unit >= 0x20)) {
+      if (unit === 0x5c) {
+        hasEscapes = true;
+        position++;
+      } else if (!(unit >= 0x20)) {
         this.position = position;
         this.fail(position >= text.length ? "the text ends in a string" : "a control character in a string");
       }
@@ -226,55 +287,15 @@ class Reader {
     }
   }
 
-  /** From the first backslash on: unescaped stretches are copied whole. */
-  private escapedString(start: number, firstEscape: number): string {
-    const { text } = this;
-    let result = text.slice(start, firstEscape);
-    let position = firstEscape;
-    let pendingHigh = false;
-    for (;;) {
-      const unit = text.charCodeAt(position);
-      if (unit === 0x5c) {
-        this.position = position;
-        const escaped = this.escape(position + 1);
-        const code = escaped.charCodeAt(0);
-        const isLow = code >= 0xdc00 && code <= 0xdfff;
-        if (isLow !== pendingHigh) this.isWellFormed = false;
-        pendingHigh = code >= 0xd800 && code <= 0xdbff;
-        result += escaped;
-        position = this.position;
-        continue;
-      }
-      if (pendingHigh) this.isWellFormed = false;
-      pendingHigh = false;
-      if (unit === 0x22) {
-        this.position = position + 1;
-        return result;
-      }
-      const stretch = position;
-      let next = unit;
-      while (next >= 0x20 && next !== 0x22 && next !== 0x5c) next = text.charCodeAt(++position);
-      result += text.slice(stretch, position);
-      if (!(next >= 0x20)) {
-        this.position = position;
-        this.fail(position >= text.length ? "the text ends in a string" : "a control character in a string");
-      }
+  private unescaped(start: number): string {
+    try {
+      const value = JSON.parse(this.text.slice(start, this.position)) as string;
+      if (LONE_SURROGATE.test(value)) this.isWellFormed = false;
+      return value;
+    } catch {
+      this.position = start;
+      return this.fail("an escape that JSON does not have, or a control character in a string");
     }
-  }
-
-  /** What stands for `\x`; leaves the position after it. */
-  private escape(position: number): string {
-    const letter = this.text[position] ?? "";
-    if (letter === "u") {
-      const digits = this.text.slice(position + 1, position + 5);
-      if (!/^[0-9a-fA-F]{4}$/.test(digits)) this.fail("a \\u without four hexadecimal digits");
-      this.position = position + 5;
-      return String.fromCharCode(Number.parseInt(digits, 16));
-    }
-    const plain = ESCAPES[letter];
-    if (plain === undefined) this.fail("an unknown escape");
-    this.position = position + 1;
-    return plain as string;
   }
 
   private number(first: number): JsonNumber {
@@ -292,7 +313,7 @@ class Reader {
     };
     if (first === 0x2d) {
       position++;
-      if (text.startsWith("Infinity", position)) return this.nonFinite("-Infinity");
+      if (text[position] === "I") return this.nonFinite("-Infinity");
     }
     const leading = position;
     digits();
@@ -315,8 +336,12 @@ class Reader {
   }
 
   private literal<T extends JsonValue>(word: string, value: T): T {
-    if (!this.text.startsWith(word, this.position)) this.fail("a value was expected");
-    this.position += word.length;
+    const { text, position } = this;
+    const isWhole = text.startsWith(word, position);
+    // A word that the end of the text cuts off could be a whole one.
+    if (isWhole || word.startsWith(text.slice(position, position + word.length)))
+      this.position += word.length;
+    if (!isWhole) this.fail("a value was expected");
     return value;
   }
 
@@ -334,30 +359,7 @@ class Reader {
   }
 }
 
-const ESCAPES: Record<string, string> = {
-  '"': '"',
-  "\\": "\\",
-  "/": "/",
-  b: "\b",
-  f: "\f",
-  n: "\n",
-  r: "\r",
-  t: "\t",
-};
-
-/** Compact JSON; numbers with their own text. Throws JsonDamage for NaN and Infinity, which JSON cannot write. */
-export function writeJson(value: JsonValue): string {
-  if (value === null || typeof value === "boolean") return String(value);
-  if (typeof value === "string") return JSON.stringify(value);
-  if (value instanceof JsonNumber) {
-    if (!value.isFinite) throw new JsonDamage(`${value.text} outside a double column`, 0);
-    return value.text;
-  }
-  if (Array.isArray(value)) return `[${value.map(writeJson).join(",")}]`;
-  return `{${value.keys.map((key, i) => `${JSON.stringify(key)}:${writeJson(value.values[i] ?? null)}`).join(",")}}`;
-}
-
 /** Reads a text of `_rescued_data`, in which an envelope lies a level deeper than in its object. */
 export function parseRescued(text: string): JsonObject {
-  return parseJson(text, 0, DEPTH_MAX + 1).value as JsonObject;
+  return asObject(parseJson(text, 0, DEPTH_MAX + 1).value) as JsonObject;
 }

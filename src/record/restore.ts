@@ -1,15 +1,16 @@
 /** The way back: a row to its record, which is its columns, overridden by `_rescued_data`. */
 import { type Column, ENVELOPE_KEY, type Schema, type Type, type Value } from "../schema/types.js";
 import { fold } from "./grammar.js";
-import { JsonObject, type JsonValue, parseRescued, writeJson } from "./json.js";
+import { asObject, JsonObject, type JsonValue, parseRescued } from "./json.js";
 import { decimalText } from "./rows.js";
+import { writeJson } from "./write.js";
 
 /** The record's JSON text, compact. Members come in the order of the columns, then the rescued ones in theirs. */
 export function restoreRecord(schema: Schema, values: readonly Value[], rescued: string | null): string {
   const overrides = rescued === null ? NOTHING : parseRescued(rescued);
   // The converter writes the envelope last. It is overridden member by member, since columns may hold some of it.
-  const last = overrides.keys.at(-1) === ENVELOPE_KEY ? overrides.values.at(-1) : undefined;
-  const rest = last instanceof JsonObject ? last : NOTHING;
+  const last = overrides.keys.at(-1) === ENVELOPE_KEY ? asObject(overrides.values.at(-1)) : undefined;
+  const rest = last ?? NOTHING;
   const members = new Tree(overrides);
   const envelope = new Tree(rest);
   for (const [i, column] of holdersOf(schema)) {
@@ -20,7 +21,7 @@ export function restoreRecord(schema: Schema, values: readonly Value[], rescued:
   const texts = members.texts();
   overrides.keys.forEach((key, i) => {
     const value = overrides.values[i] as JsonValue;
-    const isEnvelope = value === rest && outside.length > 0;
+    const isEnvelope = rest !== NOTHING && i === overrides.keys.length - 1 && outside.length > 0;
     texts.push(isEnvelope ? memberText(key, outside, rest) : `${JSON.stringify(key)}:${writeJson(value)}`);
   });
   if (rest === NOTHING && outside.length > 0) texts.push(memberText(ENVELOPE_KEY, outside, NOTHING));

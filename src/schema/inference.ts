@@ -3,7 +3,7 @@
  * and sums are all that is kept of them.
  */
 import { fold } from "../record/grammar.js";
-import { JsonNumber, type JsonObject, type JsonValue } from "../record/json.js";
+import { asArray, asObject, JsonNumber, type JsonObject, type JsonValue } from "../record/json.js";
 import { parseDecimal, toDouble, toInteger } from "../record/number.js";
 import { parseDate, parseTimestamp } from "../record/timestamp.js";
 import { TAKEN_NAMES, uniqueNames } from "./names.js";
@@ -155,17 +155,18 @@ class Values {
     else this.nested(value);
   }
 
-  private nested(value: JsonObject | JsonValue[]): void {
+  private nested(value: JsonValue): void {
+    const elements = asArray(value);
     // Deeper, a column takes its text.
     if (this.depth === NESTING_MAX) this.string("");
-    else if (Array.isArray(value)) {
+    else if (elements) {
       this.arrays++;
       this.elements ??= new Values(this.depth + 1);
-      for (const element of value) this.elements.observe(element);
+      for (const element of elements) this.elements.observe(element);
     } else {
       this.objects++;
       this.members ??= new Members(STRUCT_KEYS_MAX, this.depth + 1);
-      if (!this.members.isOverfull) this.members.observe(value);
+      if (!this.members.isOverfull) this.members.observe(asObject(value) as JsonObject);
     }
   }
 

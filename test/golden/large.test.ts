@@ -138,6 +138,11 @@ describe("what is legal and strange is packed with what a run has by default", {
           members(40, () => members(40, () => members(40, String))),
         ),
     ],
+    [
+      "two million members, all of them different",
+      1,
+      () => `{"a":1${Array.from({ length: 2_000_000 }, (_, i) => `,"${i}":0`).join("")}}`,
+    ],
     ["a number of 400,000 digits", 2, () => `{"a":1}\n{"a":1${"0".repeat(400_000)}1}\n`],
     ["a record of 60 MB", 1, () => `{"a":"${"x".repeat(60_000_000)}"}`],
   ])("%s", async (name, rows, text) => {
