@@ -4,7 +4,7 @@ import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { parseDurationMs } from "../config/units.js";
 import { EXIT, isHourpackError } from "../errors.js";
-import { addHours, endMs, HOUR_MS, type Hour, hoursBetween } from "../hour.js";
+import { addHours, endMs, HOUR_MS, type Hour, hoursBetween, hoursText } from "../hour.js";
 import { newestClosedHour } from "../layout.js";
 import { Limiter } from "../limiter.js";
 import { newestPublishedHour } from "../published.js";
@@ -17,7 +17,7 @@ import { looksOf } from "./progress.js";
 import { hourOptions, hoursOf } from "./request.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
 
-type State = "packed" | "quarantined" | "late" | "missing" | "empty" | "refused";
+type State = "packed" | "quarantined" | "late" | "missing" | "passed over" | "empty" | "refused";
 
 interface HourStatus {
   hour: Hour;
@@ -35,8 +35,9 @@ const MARKS: Record<State, string> = {
   quarantined: "▓",
   late: "▲",
   missing: "○",
+  "passed over": "✗",
   empty: "·",
-  refused: "✗",
+  refused: "!",
 };
 
 export const command: Command = {
@@ -85,6 +86,7 @@ const WORDS: Record<State, string> = {
   quarantined: "packed, with quarantine",
   late: "late objects",
   missing: "not packed",
+  "passed over": "passed over: failed, or came late",
   empty: "no objects",
   refused: "needs a decision",
 };
@@ -121,7 +123,21 @@ async function statusOf(
     tellLooks(++looked, hours.length);
     return status;
   };
-  return Promise.all(hours.map((hour) => limiter.run(() => look(hour))));
+  const statuses = await Promise.all(hours.map((hour) => limiter.run(() => look(hour))));
+  return withPassedOver(statuses);
+}
+
+/**
+ * Hours are packed oldest first, so one that is not, between two that are, failed when its turn came, or had no objects
+ * yet. Stores know no more of a failure: it leaves nothing behind.
+ */
+function withPassedOver(hours: HourStatus[]): HourStatus[] {
+  const hasPart = ({ bytesOut }: HourStatus) => bytesOut > 0;
+  const first = hours.findIndex(hasPart);
+  const last = hours.findLastIndex(hasPart);
+  return hours.map((hour, i) =>
+    hour.state === "missing" && i > first && i < last ? { ...hour, state: "passed over" } : hour,
+  );
 }
 
 async function statusOfHour(
@@ -196,7 +212,8 @@ function tell(summary: Summary, hours: HourStatus[], output: Output): void {
     packed: green,
     quarantined: yellow,
     late: yellow,
-    missing: red,
+    missing: yellow,
+    "passed over": red,
     empty: dim,
     refused: red,
   };
@@ -222,4 +239,9 @@ function tell(summary: Summary, hours: HourStatus[], output: Output): void {
   if (summary.newest && !isShown) output.note(olderHint(summary.dataset, summary.newest, hours));
   for (const { hour, reason } of hours.filter(({ state }) => state === "refused"))
     output.line(red(`  ${hour}: ${reason}`));
+  const passed = hours.filter(({ state }) => state === "passed over").map(({ hour }) => hour);
+  if (passed.length > 0)
+    output.note(
+      `${summary.dataset}: ${hoursText(passed)} passed over: \`hourpack run --hour ${passed[0]}\` packs it, or says why not`,
+    );
 }

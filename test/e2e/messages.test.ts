@@ -92,6 +92,22 @@ describe("hours that are not published", () => {
   });
 });
 
+it("status names an hour that is not packed between others that are", async () => {
+  for (const hour of ["00", "01", "02", "03"]) put(`other/2022/07/20/${hour}/a.json`, '{"id":1}\n');
+  const flags = ["--raw", "./other/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./other-lake/", "--table", "o"];
+  for (const hour of ["00", "02"]) {
+    const ran = await here("run", ...flags, "--catalog", "none", "--hour", `2022-07-20T${hour}`);
+    expect(ran.code, ran.stderr).toBe(0);
+  }
+  const day = ["--from", "2022-07-20", "--to", "2022-07-21"];
+  const { stdout, stderr } = await here("status", ...flags, ...day);
+  expect(stdout).toContain("  2022-07-20  █✗█○····················\n");
+  expect(stdout).toContain("○ not packed   ✗ passed over: failed, or came late");
+  expect(stderr).toMatch(/^o: 2022-07-20T01 passed over: `hourpack run --hour 2022-07-20T01` packs it/);
+  const { result } = await here("status", "--json", ...flags, ...day);
+  expect(result["datasets"]).toMatchObject([{ states: { packed: 2, missing: 1, "passed over": 1 } }]);
+});
+
 it("a day in place of an hour is told as a range", async () => {
   const { code, stderr } = await here("plan", "--hour", "2022-07-31");
   expect(code).toBe(2);
