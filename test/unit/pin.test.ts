@@ -1,0 +1,72 @@
+/** The pinned schema, as each hour of a run reads it. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Column } from "../../src/schema/types.js";
+import { pinColumns, readPinned } from "../../src/stages/pin.js";
+import { LocalStore } from "../../src/store/local.js";
+import type { Store } from "../../src/store/store.js";
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "hourpack-pin-"));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+const by = { attempt: "01J00000000000000000000000", nowMs: 0 };
+const columns = (...names: string[]): Column[] =>
+  names.map((name) => ({ name, path: [name], type: { kind: "string" }, derived: false, jsonString: false }));
+
+function countingGets(store: Store): { store: Store; gets: () => number } {
+  let gets = 0;
+  const counting = new Proxy(store, {
+    get: (target, name) => {
+      const member = Reflect.get(target, name);
+      if (name === "get") gets++;
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+  return { store: counting, gets: () => gets };
+}
+
+const namesOf = async (store: Store, prefix: string) =>
+  (await readPinned(store, prefix, undefined))?.pinned.versions.at(-1)?.columns.map(({ name }) => name);
+
+describe("schema.json", () => {
+  it("is read again where another worker wrote it, and only there", async () => {
+    const { store, gets } = countingGets(new LocalStore(root));
+    const other = new LocalStore(root);
+    await pinColumns(other, "a/", "t", () => columns("x"), by);
+    for (let hour = 0; hour < 5; hour++) expect(await namesOf(store, "a/")).toEqual(["x"]);
+    expect(gets()).toBe(1);
+    await pinColumns(other, "a/", "t", () => columns("x", "y"), by);
+    for (let hour = 0; hour < 5; hour++) expect(await namesOf(store, "a/")).toEqual(["x", "y"]);
+    expect(gets()).toBe(2);
+    await other.delete("a/_hourpack/schema.json");
+    expect(await namesOf(store, "a/")).toBeUndefined();
+  });
+
+  it("of one dataset is not taken for another's", async () => {
+    const store = new LocalStore(root);
+    await pinColumns(store, "a/", "t", () => columns("x"), by);
+    await pinColumns(store, "b/", "t", () => columns("y"), by);
+    for (const [prefix, name] of [
+      ["a/", "x"],
+      ["b/", "y"],
+      ["a/", "x"],
+    ] as const)
+      expect(await namesOf(store, prefix)).toEqual([name]);
+  });
+
+  it("has the columns of both where two grow it at once", async () => {
+    const store = new LocalStore(root);
+    const grow = (name: string) => (pinned: { versions: { columns: Column[] }[] } | undefined) => [
+      ...(pinned?.versions.at(-1)?.columns ?? []),
+      ...columns(name),
+    ];
+    const names = ["p", "q", "r", "s"];
+    await Promise.all(names.map((name) => pinColumns(store, "a/", "t", grow(name), by)));
+    expect((await namesOf(store, "a/"))?.sort()).toEqual(names);
+  });
+});

@@ -1,0 +1,50 @@
+/** The memory that batches lend and give back. */
+import { describe, expect, it } from "vitest";
+import { BatchMemory } from "../../src/spool.js";
+
+const CAPACITY = 1 << 10;
+
+describe("the memory of batches", () => {
+  it("is the same from hour to hour as long as one is at work, and none when none is", async () => {
+    const memory = new BatchMemory(CAPACITY, 1);
+    const leaveFirst = memory.enter();
+    const first = await memory.take(1);
+    first.giveBack();
+    const leaveSecond = memory.enter();
+    leaveFirst();
+    const second = await memory.take(1);
+    expect(second.bytes).toBe(first.bytes);
+    second.giveBack();
+    leaveSecond();
+    const leaveThird = memory.enter();
+    const third = await memory.take(1);
+    expect(third.bytes).not.toBe(first.bytes);
+    third.giveBack();
+    leaveThird();
+  });
+
+  it("is lent as often as there is some, and waited for then", async () => {
+    const memory = new BatchMemory(CAPACITY, 1);
+    const leave = memory.enter();
+    const [one, two] = [await memory.take(1), await memory.take(1)];
+    let isThere = false;
+    const three = memory.take(1).then((lent) => {
+      isThere = true;
+      return lent;
+    });
+    await new Promise(setImmediate);
+    expect(isThere).toBe(false);
+    one?.giveBack();
+    expect((await three).bytes).toBe(one?.bytes);
+    two?.giveBack();
+    leave();
+  });
+
+  it("keeps nothing of what was larger than a batch", async () => {
+    const memory = new BatchMemory(CAPACITY, 2);
+    const large = await memory.take(CAPACITY + 1);
+    expect(large.bytes.length).toBe(CAPACITY + 1);
+    large.giveBack();
+    expect((await memory.take(1)).bytes.length).toBe(CAPACITY);
+  });
+});
