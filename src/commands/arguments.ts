@@ -29,11 +29,18 @@ export function readArguments(argv: string[], entry: Entry, options: Options): A
   return { ...args, ...operandOf(words, entry) };
 }
 
-/** Of a command line that names no command: the word that stands where one belongs, if any. */
+/** Of a command line that names no command: the word that stands where one belongs, or a flag that is like another. */
 export function unknownCommand(argv: string[], options: Options): HourpackError {
   const word = tokensOf(argv, options).find((token) => token.kind === "positional")?.value;
   const help = "`hourpack --help` shows what there is.";
-  if (word === undefined) return new HourpackError("invalid", "name a command", { hint: help });
+  if (word === undefined) {
+    const [flag = ""] = argv;
+    const isKnown = Object.hasOwn(options, flag.slice(2));
+    const like = isKnown ? undefined : nearest(flag.replace(/^--?/, ""), Object.keys(options));
+    return like
+      ? invalid(flag, `unknown flag ${flag}`, `Did you mean --${like}?`)
+      : new HourpackError("invalid", "name a command", { hint: help });
+  }
   const names = ["help", "version", ...ENTRIES.map(({ name }) => name)];
   const meant = nearest(word, names);
   return new HourpackError("invalid", `unknown command "${word}"`, {
@@ -67,8 +74,11 @@ function readValue(shown: string, option: Option, value: string | undefined, isI
   }
   if (value === undefined || (value.startsWith("--") && !isInline))
     throw invalid(shown, `${shown} needs a value`, `Write ${shown} <${valueName(option)}>.`);
-  if (option.choices && !option.choices.includes(value))
-    throw invalid(shown, `${shown} cannot be "${value}"`, `It is one of ${option.choices.join(", ")}.`);
+  if (option.choices && !option.choices.includes(value)) {
+    const meant = nearest(value, option.choices);
+    const hint = meant ? `Did you mean ${meant}?` : `It is one of ${option.choices.join(", ")}.`;
+    throw invalid(shown, `${shown} cannot be "${value}"`, hint);
+  }
   if (option.type !== "number") return value;
   if (value.trim() === "" || !Number.isFinite(Number(value)))
     throw invalid(shown, `${shown} must be a number, not "${value}"`, `${option.describe}.`);

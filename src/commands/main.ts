@@ -12,7 +12,7 @@ import { listenForSignals } from "./signals.js";
 /** Sets the process's exit code; resolves when there is nothing more to do. */
 export async function main(argv: string[]): Promise<void> {
   tolerateClosedPipes();
-  const output = new Output({ json: wantsJson(argv) });
+  const output = new Output({ json: wantsJson(argv), color: wantsColor(argv) });
   const signals = listenForSignals(output);
   let code: number;
   try {
@@ -99,7 +99,7 @@ function interruption(error: unknown): unknown {
 /** `help run` and `version`, as other tools have them, are `run --help` and `--version`. */
 function withoutWords([first, ...others]: string[]): string[] {
   if (first === "version" && others.length === 0) return ["--version"];
-  if (first === "help") return isCommand(others[0]) ? [...others, "--help"] : others;
+  if (first === "help") return isCommand(others[0]) ? [...others, "--help"] : withoutWords(others);
   return first === undefined ? [] : [first, ...others];
 }
 
@@ -110,6 +110,14 @@ function isCommand(word = "--help"): boolean {
 
 function wantsJson(argv: string[]): boolean {
   return argv.some((arg) => arg === "--json" || arg === "--json=true");
+}
+
+/** Undefined where nothing is said of it. The last word counts, as errors before the flags are read have colours, too. */
+function wantsColor(argv: string[]): boolean | undefined {
+  const said = argv
+    .slice(0, endOfFlags(argv))
+    .findLast((arg) => /^--(no-color|color(=true|=false)?)$/.test(arg));
+  return said === undefined ? undefined : said === "--color" || said === "--color=true";
 }
 
 function packageVersion(): string {

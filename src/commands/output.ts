@@ -15,6 +15,8 @@ export interface Sink {
 export interface OutputOptions {
   /** One JSON object a line on standard output, the last one the result. */
   json: boolean;
+  /** `--color` and `--no-color`; goes before what the environment says. */
+  color?: boolean | undefined;
   stdout?: Sink;
   stderr?: Sink;
 }
@@ -23,7 +25,7 @@ export class Output {
   readonly json: boolean;
   readonly stdout: Sink;
   readonly stderr: Sink;
-  /** Colours of standard output and standard error: each only where it is a terminal and NO_COLOR is not set. */
+  /** Of standard output and standard error: each only where it is a terminal and NO_COLOR is not set, or as it was said. */
   readonly colors: ReturnType<typeof createColors>;
   readonly errorColors: ReturnType<typeof createColors>;
   private readonly errorsSaid = new Set<string>();
@@ -33,8 +35,8 @@ export class Output {
     this.json = options.json;
     this.stdout = options.stdout ?? process.stdout;
     this.stderr = options.stderr ?? process.stderr;
-    this.colors = createColors(isColoured(this.stdout));
-    this.errorColors = createColors(isColoured(this.stderr));
+    this.colors = createColors(options.color ?? isColoured(this.stdout));
+    this.errorColors = createColors(options.color ?? isColoured(this.stderr));
   }
 
   /** A line for people; left out with `--json`. */

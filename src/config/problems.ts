@@ -127,6 +127,7 @@ function keysAt(path: ConfigPath, value: unknown): string[] {
 /** What the schema says about a field. */
 function adviceFor(path: ConfigPath, given?: unknown, expected?: string): string {
   if (expected === "string" && typeof given === "number") return "Write it in quotes.";
+  if (typeof path.at(-1) === "number") return adviceFor(path.slice(0, -1));
   const field = shapeAt(path.slice(0, -1))?.[String(path.at(-1))];
   const text = field?.description ?? "see the configuration reference";
   return `${String(path.at(-1) ?? "it")}: ${text}.`;

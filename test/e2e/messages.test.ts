@@ -223,6 +223,7 @@ describe("help", () => {
   it("is there as a word, and so is the version", async () => {
     expect((await here("help")).stdout).toBe((await here("--help")).stdout);
     expect((await here("help", "plan")).stdout).toBe((await here("plan", "--help")).stdout);
+    expect((await here("help", "help")).stdout).toBe((await here("--help")).stdout);
     expect((await here("version")).stdout).toBe((await here("--version")).stdout);
     const unknown = await here("help", "paln");
     expect(unknown.code).toBe(2);

@@ -216,6 +216,8 @@ describe("colours", () => {
     ["are not there under NO_COLOR", `NO_COLOR=1 ${status}`, false],
     ["are not there in a pipe", `${status} | cat`, false],
     ["are not there on a dumb terminal", `TERM=dumb ${status}`, false],
+    ["are not there with --no-color", `${status} --no-color`, false],
+    ["are there in a pipe with --color", `${status} --color | cat`, true],
   ])("%s", async (_, command, isColoured) => {
     const shell = await open(80);
     const { lines } = await shell.run(command);

@@ -81,6 +81,7 @@ describe("arguments", () => {
     [["--hour", "--json"], "--hour needs a value", "Write --hour <text>."],
     [["--limit", "many"], '--limit must be a number, not "many"', "Rows at most."],
     [["--limit="], '--limit must be a number, not ""', "Rows at most."],
+    [["--level", "debgu"], '--level cannot be "debgu"', "Did you mean debug?"],
     [["--level", "loud"], '--level cannot be "loud"', "It is one of debug, info."],
     [["--json=maybe"], '--json must be true or false, not "maybe"', "JSON lines."],
   ])("%j is refused", (argv, message, hint) => {
@@ -105,6 +106,7 @@ describe("arguments", () => {
       hint: "Did you mean `hourpack plan`?",
     });
     expect(told("--json").message).toBe("name a command");
+    expect(told("--jsno")).toMatchObject({ message: "unknown flag --jsno", hint: "Did you mean --json?" });
   });
 });
 

@@ -201,6 +201,13 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /`for:`/,
   ],
   [
+    "a minute before the hour",
+    `${EVENTS}worker: { at: [5, -5] }\n`,
+    6,
+    /worker\.at\.1 must be at least 0, not -5/,
+    /^at: Worker: minutes of the hour/,
+  ],
+  [
     "a misspelt key of a dataset",
     EVENTS.replace("table:", "tabel:"),
     5,
