@@ -18,6 +18,8 @@ export interface Option {
   /** Can be repeated. */
   array?: boolean;
   choices?: readonly string[];
+  /** Like choices, but refused elsewhere: what the shell's completion offers. */
+  offers?: readonly string[];
   default?: string | number;
   /** The command is nothing without it. */
   isRequired?: boolean;

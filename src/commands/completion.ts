@@ -32,21 +32,25 @@ async function candidates(line: string): Promise<string[]> {
   const names = ENTRIES.map(({ name }) => name);
   const possible =
     before && before.type !== "boolean"
-      ? (before.choices ?? [])
+      ? (before.choices ?? before.offers ?? [])
       : entry || typed.startsWith("-")
         ? flags
         : names;
   return possible.filter((word) => word.startsWith(typed));
 }
 
+/** Without mapfile, which the bash of macOS (3.2) has not. */
 const BASH = `# hourpack: bash
 _hourpack() {
-  mapfile -t COMPREPLY < <(hourpack completion --line "\${COMP_LINE:0:COMP_POINT}" 2>/dev/null)
+  local IFS=$'\\n'
+  COMPREPLY=($(hourpack completion --line "\${COMP_LINE:0:COMP_POINT}" 2>/dev/null))
 }
 complete -o bashdefault -o default -F _hourpack hourpack
 `;
 
+/** A new ~/.zshrc has not called compinit, without which there is no compdef. */
 const ZSH = `# hourpack: zsh
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
 _hourpack() {
   local -a found
   found=("\${(@f)$(hourpack completion --line "$LBUFFER" 2>/dev/null)}")

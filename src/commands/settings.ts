@@ -37,6 +37,7 @@ function optionOf(field: FieldFlag): Option {
     // Texts are read in config/flags.ts, where variables are, so that both have one meaning and one message.
     type: field.kind === "boolean" ? "boolean" : "string",
     describe: field.description + choices + byDefault,
+    ...(field.choices ? { offers: field.choices } : {}),
     group: GROUPS[field.group],
     hidden: HIDDEN.test(field.flag),
   };

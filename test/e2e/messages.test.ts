@@ -246,6 +246,7 @@ describe("completion", () => {
     expect(offered("hourpack re")).toEqual(["register", "restore"]);
     expect(offered("hourpack plan --s3-e")).toEqual(["--s3-endpoint"]);
     expect(offered("hourpack --log-level d")).toEqual(["debug"]);
+    expect(offered("hourpack run --catalog l")).toEqual(["local"]);
     expect(offered("hourpack run --raw ./")).toEqual([]);
   });
 });

@@ -5,7 +5,7 @@ import { delimiter, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { HOURPACK, hourpack } from "../support/cli.js";
-import { verdictOf } from "../support/linters.js";
+import { verdictOf, zsh } from "../support/linters.js";
 import { createBucket, credentialsEnv, type S3Server, startMinio } from "../support/minio.js";
 import { S3Proxy } from "../support/proxy.js";
 import { Bucket } from "../support/s3.js";
@@ -235,4 +235,24 @@ describe("colours", () => {
     // As cat writes what is not ASCII.
     expect(lines.map((line) => masked(line.replaceAll("M-bM-^FM-^R", "→")))).toEqual(PRINTED);
   });
+});
+
+it("Tab completes in a zsh that has nothing but our script", async () => {
+  const { program, lines } = await zsh();
+  const script = await hourpack(["completion"], { env: { SHELL: "/bin/zsh" } });
+  mkdirSync(join(root, "zsh"));
+  writeFileSync(join(root, "zsh/.zshrc"), `PS1='zsh> '\n${lines}${script.stdout}`);
+  const shell = await open(80);
+  shell.type(`ZDOTDIR=${join(root, "zsh")} ${program} -i`);
+  await shell.waitFor((shown) => shown.at(-1) === "zsh>");
+  const completed = async (typed: string, wanted: string) => {
+    shell.write(typed);
+    shell.press("Tab");
+    await shell.waitFor((shown) => shown.join("\n").includes(`zsh> ${wanted}`));
+    shell.press("C-u");
+  };
+  await completed("hourpack stat", "hourpack status");
+  await completed("hourpack plan --s3-e", "hourpack plan --s3-endpoint");
+  await completed("hourpack run --catalog gl", "hourpack run --catalog glue");
+  await completed("hourpack run --config hourp", "hourpack run --config hourpack.yaml");
 });

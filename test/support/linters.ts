@@ -67,6 +67,16 @@ export const promtool = (): Promise<string> => debianProgram("promtool", "promet
 export const systemdAnalyze = (): Promise<string> =>
   debianProgram("systemd-analyze", "systemd", "usr/bin/systemd-analyze");
 
+/** An interactive zsh is this program, and a `.zshrc` that begins with these lines. */
+export async function zsh(): Promise<{ program: string; lines: string }> {
+  const found = onPath("zsh");
+  if (found) return { program: found, lines: "" };
+  const home = await debianFiles("zsh");
+  const path = existsSync(join(home, "usr/bin/zsh")) ? "usr/bin/zsh" : "bin/zsh";
+  const folders = `fpath=(${home}/usr/share/zsh/functions/**/*(/))\nmodule_path=(${home}/usr/lib/*-linux-gnu*/zsh/*)\n`;
+  return { program: await debianProgram("zsh", "zsh", path), lines: folders };
+}
+
 async function pythonProgram(name: string, requirement: string): Promise<string> {
   const home = join(cacheDir(), requirement.replace("==", "-"));
   const program = join(home, "bin", name);

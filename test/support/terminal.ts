@@ -53,8 +53,13 @@ export class Terminal {
 
   /** The first command of this terminal. */
   type(command: string): void {
-    this.tmux(["send-keys", "-l", command]);
+    this.write(command);
     this.press("Enter");
+  }
+
+  /** Types without Enter. */
+  write(text: string): void {
+    this.tmux(["send-keys", "-l", "--", text]);
   }
 
   /** A key by tmux's name: `C-c`, `Enter`. */
