@@ -71,5 +71,6 @@ Durations are a number and one of \`ms s m h d\`; sizes a number and \`B\`, \`KB
 ## Webhook
 
 \`hooks.url\` (or \`HOURPACK_HOOK_URL\`; there is no flag, since a command line is seen by everyone on the machine) is sent
-Slack-compatible JSON on failure, on recovery, and when an hour's quarantine passes \`hooks.quarantine\`.
+Slack-compatible JSON on failure, on recovery, and when an hour's quarantine passes \`hooks.quarantine\`. A worker tells a
+failure once, and its end; \`hourpack run\` remembers nothing between runs: it tells a failure each time, and no recovery.
 `;
