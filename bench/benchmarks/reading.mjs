@@ -32,13 +32,23 @@ export async function reading({ scale, rounds = 1, only, flags }) {
     const client = new BareS3(server, 1);
     await client.emptyBucket(TIER1_BUCKET);
     const tier1 = `s3://${TIER1_BUCKET}/reading-${Date.now()}/`;
-    const { result } = await runHourpack({ server, ...made, tier1, flags });
-    const { key, sizeBytes } = result.hours[0].part;
-    const part = await client.request("GET", `/${TIER1_BUCKET}/${encodeKey(key)}`);
+    const pack = async (/** @type {string} */ folder, /** @type {string[]} */ more) => {
+      const { result, ...used } = await runHourpack({
+        server,
+        ...made,
+        tier1: `${tier1}${folder}/`,
+        flags: [...(flags ?? []), ...more],
+      });
+      return { ...result.hours[0].part, ...used };
+    };
+    const packed = await pack("as-it-came", []);
+    const sorted = await pack("by-user", ["--sort-by", "user_id"]);
+    const part = await client.request("GET", `/${TIER1_BUCKET}/${encodeKey(packed.key)}`);
     await client.close();
     const metered = { ...keysOf(server), endpoint: meter.endpoint };
     const sources = /** @type {const} */ ([
-      ["the part", `s3://${TIER1_BUCKET}/${key}`],
+      ["the part", `s3://${TIER1_BUCKET}/${packed.key}`],
+      ["the part sorted by user", `s3://${TIER1_BUCKET}/${sorted.key}`],
       ["the raw JSON", "raw"],
     ]);
     const contestants = sources.flatMap(([where, source]) =>
@@ -74,7 +84,9 @@ export async function reading({ scale, rounds = 1, only, flags }) {
         objects: made.objects,
         bytes: made.bytes,
         records: made.records,
-        "bytes in the part": sizeBytes,
+        "bytes in the part": packed.sizeBytes,
+        "bytes in the part sorted by user": sorted.sizeBytes,
+        "seconds of CPU to pack it": [packed.cpuS, sorted.cpuS],
       },
       measured,
       targets: [],
@@ -92,10 +104,12 @@ function readTable(measured) {
     one && spread(one.runs.map((run) => Number(run["bytesRead"]))).median;
   return QUERIES.map(([name, query]) => {
     const part = measured.find((one) => one.name === `${name} from the part`);
+    const sorted = measured.find((one) => one.name === `${name} from the part sorted by user`);
     const raw = measured.find((one) => one.name === `${name} from the raw JSON`);
-    const [bytes, rawBytes] = [bytesOf(part), bytesOf(raw)];
+    const [bytes, sortedBytes, rawBytes] = [bytesOf(part), bytesOf(sorted), bytesOf(raw)];
     const share = bytes && rawBytes ? bytes / rawBytes : undefined;
-    return { query, bytes, gets: part?.runs[0]["gets"], rawBytes, rawGets: raw?.runs[0]["gets"], share };
+    const [gets, rawGets] = [part?.runs[0]["gets"], raw?.runs[0]["gets"]];
+    return { query, bytes, sortedBytes, gets, rawBytes, rawGets, share };
   });
 }
 

@@ -24,7 +24,7 @@ export interface FieldFlag {
   /** Where it belongs in the file; that of a dataset's field is relative to the dataset. */
   path: string[];
   group: "dataset" | "s3" | "catalog" | "run";
-  kind: "text" | "number" | "numbers" | "boolean" | "map" | "variables" | "columns";
+  kind: "text" | "texts" | "number" | "numbers" | "boolean" | "map" | "variables" | "columns";
   choices?: string[];
   description: string;
   default?: string;
@@ -86,6 +86,7 @@ function kindOf(field: z.ZodType, name: string): FieldFlag["kind"] {
   if (field instanceof z.ZodBoolean) return "boolean";
   if (field instanceof z.ZodNumber) return "number";
   if (field instanceof z.ZodUnion) return "numbers";
+  if (field instanceof z.ZodArray) return "texts";
   if (!(field instanceof z.ZodRecord)) return "text";
   if (name === "columns") return "columns";
   return name === "for" ? "variables" : "map";
@@ -133,6 +134,8 @@ function readValue(field: FieldFlag, given: unknown, source: string): unknown {
     case "text":
     case "columns":
       return given;
+    case "texts":
+      return given.split(",").map((text) => text.trim());
     case "number":
       return numberOf(field, given, source);
     case "numbers":

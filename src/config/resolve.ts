@@ -6,6 +6,7 @@ import { HOUR_MS } from "../hour.js";
 import { parseLocation, parseRawTemplate } from "../layout.js";
 import { parseRecordPath } from "../record/path.js";
 import { isValidName } from "../schema/names.js";
+import { requireSortable } from "../schema/order.js";
 import { resolveColumns } from "./columns.js";
 import type { ConfigPath } from "./file.js";
 import { requireApart } from "./overlap.js";
@@ -162,6 +163,9 @@ function resolveDataset(
 
   const rawUri = placed("raw");
   const table = at("table", () => tableName(filled("table")));
+  const columns = config.columns && resolveColumns(config.columns, [...path, "columns"], context.locate);
+  const sortBy = config.sortBy.map((column) => column.toLowerCase());
+  if (columns) at("sortBy", () => requireSortable(sortBy, columns));
   return {
     name: [name, ...Object.values(variables)].join("/"),
     rawUri,
@@ -173,8 +177,9 @@ function resolveDataset(
     ),
     records: at("records", () => parseRecordPath(config.records)),
     unknown: config.unknown,
-    columns: config.columns && resolveColumns(config.columns, [...path, "columns"], context.locate),
+    columns,
     zone: at("zone", () => zoneName(config.zone)),
+    sortBy,
   };
 }
 

@@ -99,6 +99,12 @@ const datasetSchema = z
       .default("rescue")
       .describe("Members without a column: kept in _rescued_data, or made a new column"),
     zone: z.string().min(1).default("UTC").describe("Zone of timestamps without one"),
+    sortBy: z
+      .array(z.string().min(1))
+      .default([])
+      .describe(
+        "Columns that a part's rows are sorted by, such as the user's id: smaller files, and fewer bytes read where one value is asked for; as they came where empty",
+      ),
     columns: z
       .record(z.string().min(1), columnSchema)
       .optional()

@@ -41,6 +41,8 @@ export interface Dataset {
   columns?: Column[];
   /** Zone of timestamps without one. */
   zone: string;
+  /** Columns by name; the rows of a part stand as they came where there are none. */
+  sortBy: string[];
 }
 
 export type CatalogSettings =

@@ -28,13 +28,14 @@ export interface Engine {
   writeRows(files: RowFiles, outPath: string): Promise<WrittenRows>;
   /**
    * Parquet files into one: Snappy, V1 pages, with this footer metadata. A file may lack columns (they are NULL
-   * then); no files at all make a part of 0 rows.
+   * then); no files at all make a part of 0 rows. `sortBy`: names of columns that the rows are sorted by, in pieces that
+   * the memory holds.
    */
   merge(
     paths: string[],
     columns: Column[],
     outPath: string,
-    metadata: Record<string, string>,
+    options: { metadata: Record<string, string>; sortBy: string[] },
   ): Promise<WrittenRows>;
   /** Over these columns and `_rescued_data` of all rows of the files. */
   digest(paths: string[], columns: Column[]): Promise<RowsDigest>;

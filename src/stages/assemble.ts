@@ -80,7 +80,10 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
   } as const;
   // All that is left of the hour but its verification: nothing else is at work any more, so none of it waits for another.
   const [part, made, quarantinePath] = await settled([
-    engine.merge(sources, columns, spool.path("part.parquet"), toMetadata(facts)),
+    engine.merge(sources, columns, spool.path("part.parquet"), {
+      metadata: toMetadata(facts),
+      sortBy: task.dataset.sortBy,
+    }),
     engine.digest(sources, columns),
     writeQuarantine(task, assembly, facts.quarantined),
     writeManifest(manifestPath, header, manifestEntries(assembly)),

@@ -87,6 +87,7 @@ describe("a configuration", () => {
         unknown: "rescue",
         columns: undefined,
         zone: "UTC",
+        sortBy: [],
       },
     ]);
   });
@@ -295,6 +296,28 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /"a\.\.b" is no path/,
     /a\.b/,
   ],
+  [
+    "an order by what is no column",
+    `${EVENTS}    columns: { a: string }\n    sortBy: [b]\n`,
+    7,
+    /sortBy names "b", which is no column/,
+    /Columns are: a\./,
+  ],
+  [
+    "an order by a struct",
+    `${EVENTS}    columns: { s: "struct<x:string>" }\n    sortBy: [s]\n`,
+    7,
+    /"s", whose values have no order: it is a struct/,
+    /from: s\.x/,
+  ],
+  [
+    "an order by a map",
+    `${EVENTS}    columns: { m: "map<string,int>" }\n    sortBy: [M]\n`,
+    7,
+    /it is a map/,
+    /no array/,
+  ],
+  ["an order that is no list", `${EVENTS}    sortBy: a\n`, 6, /sortBy must be a list, not "a"/, /sorted by/],
   ["a bad record path", `${EVENTS}    records: Records\n`, 6, /"Records" is no record path/, /Records\[\*\]/],
   ["a bad zone", `${EVENTS}    zone: Asia/Tokio\n`, 6, /"Asia\/Tokio" is no time zone/, /Asia\/Tokyo/],
   [

@@ -29,6 +29,7 @@ function dataset(name: string): Dataset {
     records: { keys: [] } as unknown as Dataset["records"],
     unknown: "rescue",
     zone: "UTC",
+    sortBy: [],
   };
 }
 

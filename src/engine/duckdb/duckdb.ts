@@ -55,12 +55,42 @@ class Duckdb implements Engine {
     paths: string[],
     columns: Column[],
     outPath: string,
-    metadata: Record<string, string>,
+    { metadata, sortBy }: { metadata: Record<string, string>; sortBy: string[] },
   ): Promise<WrittenRows> {
+    if (sortBy.length > 0 && paths.length > 0) {
+      const pieces = await inPieces(paths, this.memoryBytes / SORTED_SHARE);
+      const sorted: string[] = [];
+      for (const piece of pieces)
+        sorted.push(...(await this.sort(piece, columns, sortBy, `${outPath}.sorted-${sorted.length}`)));
+      return this.merge(sorted, columns, outPath, { metadata, sortBy: [] });
+    }
     const joined = await this.call(`join ${outPath}`, () => joinParquet(paths, outPath, metadata));
     if (joined) return { path: outPath, rows: joined.rows };
     await this.makeRoom(columns);
     return this.copy(partsSql(paths, columns), outPath, metadata);
+  }
+
+  /** Into one file, or into several where that takes more memory than there is. */
+  private async sort(
+    paths: string[],
+    columns: Column[],
+    sortBy: string[],
+    outPath: string,
+  ): Promise<string[]> {
+    await this.makeRoom(columns);
+    const order = sortBy.map(sqlName).join(", ");
+    try {
+      return [(await this.copy(`${partsSql(paths, columns)} ORDER BY ${order}`, outPath, {})).path];
+    } catch (error) {
+      if (!(error instanceof HourpackError) || !/out of memory/i.test(error.message)) throw error;
+      // Rows in another order are the same rows: never a reason to fail.
+      if (paths.length === 1) return paths;
+    }
+    const half = paths.length >> 1;
+    return [
+      ...(await this.sort(paths.slice(0, half), columns, sortBy, `${outPath}-a`)),
+      ...(await this.sort(paths.slice(half), columns, sortBy, `${outPath}-b`)),
+    ];
   }
 
   async digest(paths: string[], columns: Column[]): Promise<RowsDigest> {
@@ -142,6 +172,29 @@ class Duckdb implements Engine {
 
 /** Parquet that is hashed in less time than it takes to plan a second statement. */
 const WORTH_HALVING_BYTES = 1 << 20;
+
+/**
+ * Files in a row that are sorted together: about as large each, none above `bytesMax` unless it is one file. A sort that
+ * spills costs twice as much, and more with each doubling.
+ */
+async function inPieces(paths: string[], bytesMax: number): Promise<string[][]> {
+  const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
+  const totalBytes = sizes.reduce((sum, size) => sum + size, 0);
+  const usualBytes = totalBytes / Math.ceil(totalBytes / bytesMax);
+  const pieces: string[][] = [];
+  let before = 0;
+  for (const [i, path] of paths.entries()) {
+    const size = sizes[i] as number;
+    const index = Math.floor((before + size / 2) / usualBytes);
+    pieces[index] ??= [];
+    pieces[index].push(path);
+    before += size;
+  }
+  return pieces.filter(Boolean);
+}
+
+/** Of the memory, what Parquet may come to that is sorted at once: when read it is five times as large and more. */
+const SORTED_SHARE = 4;
 
 const USUAL_LEAVES = 64;
 const USUAL_LINE_BYTES = 1 << 20;

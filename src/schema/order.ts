@@ -1,0 +1,27 @@
+/** The columns that the rows of a part are sorted by. Pure. */
+import { HourpackError } from "../errors.js";
+import type { Column } from "./types.js";
+
+/** Throws `invalid` where one is no column, or one whose values have no order. */
+export function requireSortable(sortBy: readonly string[], columns: readonly Column[]): void {
+  for (const name of sortBy) {
+    const column = columns.find((other) => other.name === name);
+    if (!column) {
+      throw new HourpackError("invalid", `sortBy names "${name}", which is no column`, {
+        hint: `Columns are: ${columns.map((other) => other.name).join(", ")}.`,
+      });
+    }
+    const { kind } = column.type;
+    if (kind !== "struct" && kind !== "array" && kind !== "map") continue;
+    throw new HourpackError(
+      "invalid",
+      `sortBy names "${name}", whose values have no order: it is a ${kind}`,
+      {
+        hint:
+          kind === "struct"
+            ? `Give a field a column of its own, such as ${name}_x: { type: string, from: ${name}.x }, and sort by that.`
+            : "Sort by a column that is no array, map or struct.",
+      },
+    );
+  }
+}
