@@ -204,6 +204,11 @@ function olderHint(dataset: string, newest: Hour, hours: HourStatus[]): string {
   return `${dataset}: nothing is packed in these hours; what is published is ${where}, the newest hour ${newest}: --from ${day} --to ${next} shows its day`;
 }
 
+/** Below 0 for an hour that was packed by its name before it was over. */
+function ended(ageSeconds: number): string {
+  return ageSeconds < 0 ? `ends in ${duration(-ageSeconds)}` : `ended ${duration(ageSeconds)} ago`;
+}
+
 type Summary = { dataset: string; newest?: Hour; ageSeconds?: number } & ReturnType<typeof totalsOf>;
 
 function tell(summary: Summary, hours: HourStatus[], output: Output): void {
@@ -218,7 +223,7 @@ function tell(summary: Summary, hours: HourStatus[], output: Output): void {
     refused: red,
   };
   const age = summary.newest
-    ? `newest ${summary.newest}, ended ${duration(summary.ageSeconds ?? 0)} ago`
+    ? `newest ${summary.newest}, ${ended(summary.ageSeconds ?? 0)}`
     : "nothing is packed yet";
   output.line(`${bold(summary.dataset)}  ${age}`);
   for (const day of new Set(hours.map(({ hour }) => hour.slice(0, 10)))) {

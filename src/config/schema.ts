@@ -103,7 +103,7 @@ const datasetSchema = z
       .array(z.string().min(1))
       .default([])
       .describe(
-        "Columns that a part's rows are sorted by, such as the user's id: smaller files, and fewer bytes read where one value is asked for; as they came where empty",
+        "Columns that a part's rows are sorted by, ascending, such as [user_id]: smaller files, and fewer bytes read where one value is asked for; in no order where empty. Packed hours are sorted by --rebuild",
       ),
     columns: z
       .record(z.string().min(1), columnSchema)

@@ -42,7 +42,10 @@ export async function pinSchema(
     );
   if (dataset.columns) return { schema: await pin(undefined), batches };
   const pinned = await readPinned(store, dataset.tier1.prefix, signal);
-  if (pinned) return { schema: currentSchema(pinned.pinned), batches };
+  if (pinned) {
+    requireTable(pinned.pinned, dataset.table, store.uri + dataset.tier1.prefix);
+    return { schema: currentSchema(pinned.pinned), batches };
+  }
   const gathered: Batch[] = [];
   const shape = new Shape();
   const limits = { maxRecordBytes: components.settings.run.maxRecordBytes };
@@ -157,6 +160,7 @@ export async function pinColumns(
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const current = await readPinned(store, prefix, options.signal);
     const base = current?.pinned ?? emptyPinned(table);
+    requireTable(base, table, store.uri + prefix);
     const next = reconcile(grow(current?.pinned), base, {
       createdAt: new Date(options.nowMs).toISOString(),
       attempt: options.attempt,
@@ -170,6 +174,20 @@ export async function pinColumns(
     if (put.outcome === "written") return next;
   }
   throw contended(store, key);
+}
+
+/** Two tables' parts in one folder would be read as one. Throws `invalid`. */
+function requireTable(pinned: Pinned, table: string, location: string): void {
+  if (pinned.table === table) return;
+  throw new HourpackError(
+    "invalid",
+    `pack into ${location}: it holds the table ${pinned.table}, and ${table} is another`,
+    {
+      stage: "pin",
+      location,
+      hint: `Give ${table} a tier-1 prefix of its own, or name the table ${pinned.table}.`,
+    },
+  );
 }
 
 /** Configured columns are merged in: new ones appended; a changed type is refused (`invalid`). */

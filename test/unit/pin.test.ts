@@ -59,6 +59,16 @@ describe("schema.json", () => {
       expect(await namesOf(store, prefix)).toEqual([name]);
   });
 
+  it("of one table takes no other's columns", async () => {
+    const store = new LocalStore(root);
+    await pinColumns(store, "a/", "t", () => columns("x"), by);
+    await expect(pinColumns(store, "a/", "other", () => columns("x"), by)).rejects.toMatchObject({
+      kind: "invalid",
+      message: expect.stringContaining("it holds the table t, and other is another"),
+      hint: expect.stringContaining("a tier-1 prefix of its own"),
+    });
+  });
+
   it("has the columns of both where two grow it at once", async () => {
     const store = new LocalStore(root);
     const grow = (name: string) => (pinned: { versions: { columns: Column[] }[] } | undefined) => [
