@@ -20,7 +20,6 @@ import { recipeOf } from "./recipe.js";
 import { readsAlike } from "./record/restore.js";
 import { Sifter } from "./record/sift.js";
 import { Shape } from "./schema/inference.js";
-import { requireSortable } from "./schema/order.js";
 import type { Schema } from "./schema/types.js";
 import { type Batch, Spool } from "./spool.js";
 import { assemble, checkQuarantine } from "./stages/assemble.js";
@@ -243,8 +242,6 @@ async function convertHour(
     sifter: new Sifter(schema, dataset.records, dataset.zone, limits, census),
   });
   const pinned = await pinSchema(task, batches, attempt);
-  // An hour without records may have found no columns at all.
-  if (pinned.schema.columns.length > 0) requireSortable(dataset.sortBy, pinned.schema.columns);
   const converted = await convertBatches(pinned.batches, conversion(pinned.schema, unknown), engine, {
     keepBatches: unknown !== undefined,
   });

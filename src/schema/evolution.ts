@@ -36,7 +36,7 @@ export function mergeConfigured(schema: Schema, configured: Column[]): Schema {
  */
 export function newColumns(unknown: Shape, schema: Schema): Column[] {
   const taken = [...TAKEN_NAMES, ...schema.columns.map((column) => column.name)];
-  return unknown.columns(taken, knownMembers(schema));
+  return unknown.columns(taken, knownMembers(schema), schema.columns);
 }
 
 /** The folded keys of the top-level members that columns are made of. */

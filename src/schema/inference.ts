@@ -28,15 +28,19 @@ export class Shape {
 
   /**
    * In the order in which members stand in the records, on average. `taken`: names that no column may have; `known`:
-   * folded keys of members that have their column already.
+   * folded keys of members that have their column already; `pinned`: what there is, which counts too.
    */
-  columns(taken: readonly string[] = TAKEN_NAMES, known: ReadonlySet<string> = new Set()): Column[] {
+  columns(
+    taken: readonly string[] = TAKEN_NAMES,
+    known: ReadonlySet<string> = new Set(),
+    pinned: readonly Column[] = [],
+  ): Column[] {
     const found: { key: string; type: Type }[] = [];
-    let leaves = 0;
+    let leaves = pinned.reduce((sum, { type }) => sum + leavesOf(type), 0);
     for (const member of this.members.inOrder()) {
       if (known.has(member.folded)) continue;
       const type = member.values.type();
-      if (!type || found.length >= COLUMNS_MAX) continue;
+      if (!type || pinned.length + found.length >= COLUMNS_MAX) continue;
       const isText = leaves + leavesOf(type) > LEAVES_MAX;
       found.push({ key: member.key(), type: isText ? { kind: "string" } : type });
       leaves += isText ? 1 : leavesOf(type);

@@ -11,8 +11,8 @@ export function requireSortable(sortBy: readonly string[], columns: readonly Col
         hint: `Columns are: ${columns.map((other) => other.name).join(", ")}.`,
       });
     }
+    if (hasOrder(column)) continue;
     const { kind } = column.type;
-    if (kind !== "struct" && kind !== "array" && kind !== "map") continue;
     throw new HourpackError(
       "invalid",
       `sortBy names "${name}", whose values have no order: it is a ${kind}`,
@@ -24,4 +24,13 @@ export function requireSortable(sortBy: readonly string[], columns: readonly Col
       },
     );
   }
+}
+
+/** Those that there are to sort by: of an inferred schema, one may still be to come, or be of another type than was thought. */
+export function sortable(sortBy: readonly string[], columns: readonly Column[]): string[] {
+  return sortBy.filter((name) => columns.some((column) => column.name === name && hasOrder(column)));
+}
+
+function hasOrder({ type }: Column): boolean {
+  return type.kind !== "struct" && type.kind !== "array" && type.kind !== "map";
 }

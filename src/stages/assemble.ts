@@ -17,6 +17,7 @@ import {
   writeManifest,
 } from "../manifest.js";
 import { recipeOf } from "../recipe.js";
+import { sortable } from "../schema/order.js";
 import type { Column } from "../schema/types.js";
 import type { Spool } from "../spool.js";
 import type { Store } from "../store/store.js";
@@ -82,13 +83,24 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
   const [part, made, quarantinePath] = await settled([
     engine.merge(sources, columns, spool.path("part.parquet"), {
       metadata: toMetadata(facts),
-      sortBy: task.dataset.sortBy,
+      sortBy: orderOf(task, columns),
     }),
     engine.digest(sources, columns),
     writeQuarantine(task, assembly, facts.quarantined),
     writeManifest(manifestPath, header, manifestEntries(assembly)),
   ]);
   return { path: part.path, columns, facts, made, manifestPath, quarantinePath };
+}
+
+/** Rows in another order are the same rows: what cannot be sorted by is told, and stops no hour. */
+function orderOf({ dataset, hour, observe }: HourTask, columns: Column[]): string[] {
+  const order = sortable(dataset.sortBy, columns);
+  const missing = dataset.sortBy.filter((name) => !order.includes(name));
+  if (missing.length > 0) {
+    const text = `not sorted by ${missing.join(", ")}: no such column yet, or one without an order`;
+    observe({ type: "notice", dataset: dataset.name, hour, text });
+  }
+  return order;
 }
 
 /** As Promise.all, but nothing still writes into the spool when it throws. */

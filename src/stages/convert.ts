@@ -81,8 +81,12 @@ export async function convertAgain(
   conversion: Conversion,
   engine: Engine,
 ): Promise<ConvertedHour> {
-  const done = hour.batches.filter((converted) => converted.rescued === 0);
-  const again = hour.batches.filter((converted) => converted.rescued > 0).map((converted) => converted.batch);
+  const before = new Set(hour.schema.columns.map(({ name }) => name));
+  // Another worker's, whose values stand in columns that we had: no row was rescued for it.
+  const isDerived = conversion.schema.columns.some(({ name, derived }) => derived && !before.has(name));
+  const isDone = (converted: Converted) => converted.rescued === 0 && !isDerived;
+  const done = hour.batches.filter(isDone);
+  const again = hour.batches.filter((converted) => !isDone(converted)).map((converted) => converted.batch);
   const renewed = await convertBatches(again, conversion, engine, { keepBatches: false });
   const batches = [...done, ...renewed.batches];
   return { schema: conversion.schema, batches, ...totals(batches) };
