@@ -65,6 +65,21 @@ it("joins files of one schema, offsets, statistics and all", async () => {
   instance.closeSync();
 });
 
+it("joins many files", async () => {
+  const path = await write("one-of-many", 0, 20_480);
+  const out = join(dir, "of-many");
+  expect(await joinParquet(Array(60).fill(path), out, {})).toEqual({ rows: 60 * 20_480 });
+  const instance = await DuckDBInstance.create(":memory:");
+  const connection = await instance.connect();
+  const reader = await connection.runAndReadAll(
+    `SELECT count(*)::INT AS n, sum(id)::BIGINT AS ids, min(noise) = min(md5(id::VARCHAR)) AS same FROM read_parquet('${out}')`,
+  );
+  const ids = BigInt(60 * ((20_480 * 20_479) / 2));
+  expect(reader.getRowObjects()).toEqual([{ n: 60 * 20_480, ids, same: true }]);
+  connection.closeSync();
+  instance.closeSync();
+});
+
 it("leaves files of two schemas, and small row groups, to be written anew", async () => {
   const a = await write("d", 0, 100);
   expect(

@@ -80,3 +80,16 @@ it.each([
     await ask(`SELECT decode(key) AS key, decode(value) AS value FROM parquet_kv_metadata('${out}')`),
   ).toEqual([{ key: "k", value: "v" }]);
 });
+
+it("the rows of many files are hashed a few files at a time, and come to the same", async () => {
+  const sources: string[] = [];
+  for (let i = 0; i < 70; i++) sources.push(await write(`many-${i}`, i * 100, (i + 1) * 100));
+  const out = join(dir, "many.parquet");
+  await withEngine(256 << 20, async (engine) => {
+    expect((await engine.merge(sources, COLUMNS, out, { metadata: {}, sortBy: [] })).rows).toBe(7000);
+    const digest = await engine.digest([out], COLUMNS);
+    expect(digest.rows).toBe(7000);
+    expect(await engine.digest(sources, COLUMNS)).toEqual(digest);
+    expect(await engine.digest(sources.slice(1), COLUMNS)).not.toEqual(digest);
+  });
+});

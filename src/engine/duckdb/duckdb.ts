@@ -101,19 +101,26 @@ class Duckdb implements Engine {
       for (const [i, sum] of [row?.n, row?.s, row?.t].entries())
         sums[i] = (sums[i] as bigint) + BigInt(sum as string);
     };
-    await Promise.all((await this.halves(paths, columns)).map(add));
+    await Promise.all((await this.shares(paths, columns)).map(add));
     const [rows, first, second] = sums;
     return { rows: Number(rows), digest: `${first}-${second}` };
   }
 
-  /** A call is one thread's: two of them are on two cores. Row groups outside of a range of rows are not read. */
-  private async halves(paths: string[], columns: Column[]): Promise<string[]> {
+  /**
+   * A call is one thread's: two of them are on two cores. Row groups outside of a range of rows are not read, and of
+   * many files a few are open at a time.
+   */
+  private async shares(paths: string[], columns: Column[]): Promise<string[]> {
     const [path] = paths;
     if (path !== undefined && paths.length === 1 && (await stat(path)).size < WORTH_HALVING_BYTES)
       return [partsSql(paths, columns)];
     if (path === undefined || paths.length > 1 || columns.some(({ name }) => name === ROW_NUMBER)) {
-      const middle = Math.ceil(paths.length / 2);
-      return [paths.slice(0, middle), paths.slice(middle)].map((half) => partsSql(half, columns));
+      const share = Math.max(1, Math.min(FILES_OPEN_MAX, Math.ceil(paths.length / 2)));
+      const starts = Array.from(
+        { length: Math.max(1, Math.ceil(paths.length / share)) },
+        (_, i) => i * share,
+      );
+      return starts.map((start) => partsSql(paths.slice(start, start + share), columns));
     }
     const sql = `SELECT num_rows::DOUBLE AS n FROM parquet_file_metadata(${sqlString(path)})`;
     const [file] = await this.call(`look at ${path}`, () => this.database.rows(sql));
@@ -169,6 +176,9 @@ class Duckdb implements Engine {
     }
   }
 }
+
+/** DuckDB keeps the footer of each file that a statement names. */
+const FILES_OPEN_MAX = 32;
 
 /** Parquet that is hashed in less time than it takes to plan a second statement. */
 const WORTH_HALVING_BYTES = 1 << 20;

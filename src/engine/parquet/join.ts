@@ -6,13 +6,6 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { binaryField, readStruct, Struct, writeStruct } from "./thrift.js";
 
-interface Source {
-  file: FileHandle;
-  footer: Struct;
-  /** Where the footer begins; what lies between the magic bytes and it is copied. */
-  footerOffset: number;
-}
-
 const MAGIC = Buffer.from("PAR1");
 const FILE = { schema: 2, rows: 3, rowGroups: 4, keyValues: 5 } as const;
 const ROW_GROUP = { columns: 1, sizeBytes: 2, rows: 3, fileOffset: 5, ordinal: 7 } as const;
@@ -32,18 +25,15 @@ export async function joinParquet(
   outPath: string,
   metadata: Record<string, string>,
 ): Promise<{ rows: number } | undefined> {
-  const sources: Source[] = [];
-  try {
-    for (const path of paths) sources.push(await openSource(path));
-    const [first] = sources;
-    if (!first || !haveOneSchema(sources) || !haveLargeGroups(sources)) return undefined;
-    return { rows: await writeJoined(sources, first.footer, outPath, metadata) };
-  } finally {
-    for (const { file } of sources) await file.close();
-  }
+  if (paths.length === 0 || !(await areJoinable(paths))) return undefined;
+  return { rows: await writeJoined(paths, outPath, metadata) };
 }
 
-async function openSource(path: string): Promise<Source> {
+/** One file at a time, here and when they are copied: an hour of many gigabytes has a thousand of them. */
+async function withSource<T>(
+  path: string,
+  task: (footer: Struct, file: FileHandle, footerOffset: number) => Promise<T>,
+): Promise<T> {
   const file = await open(path, "r");
   try {
     const { size } = await file.stat();
@@ -54,35 +44,40 @@ async function openSource(path: string): Promise<Source> {
     const footer = Buffer.alloc(footerBytes);
     const footerOffset = size - 8 - footerBytes;
     await file.read(footer, 0, footerBytes, footerOffset);
-    return { file, footer: readStruct(footer), footerOffset };
-  } catch (error) {
+    return await task(readStruct(footer), file, footerOffset);
+  } finally {
     await file.close();
-    throw error;
   }
 }
 
-function haveOneSchema(sources: Source[]): boolean {
-  const texts = sources.map(({ footer }) => {
-    const schema = new Struct(footer.fields.filter(({ id }) => id === FILE.schema));
-    // The root's children are counted; row counts are elsewhere.
-    return writeStruct(schema).toString("latin1");
-  });
-  return texts.every((text) => text === texts[0]);
+/** Whether they have one schema, and row groups that are worth their keep. */
+async function areJoinable(paths: string[]): Promise<boolean> {
+  const sum = { groups: 0, rows: 0, sizeBytes: 0 };
+  let first: string | undefined;
+  for (const path of paths) {
+    const isAlike = await withSource(path, async (footer) => {
+      for (const group of footer.list(FILE.rowGroups) as Struct[]) {
+        sum.groups++;
+        sum.rows += Number(group.get(ROW_GROUP.rows) ?? 0n);
+        sum.sizeBytes += Number(group.get(ROW_GROUP.sizeBytes) ?? 0n);
+      }
+      const schema = schemaText(footer);
+      first ??= schema;
+      return schema === first;
+    });
+    if (!isAlike) return false;
+  }
+  const isLarge = sum.rows / sum.groups >= GROUP_ROWS_MIN || sum.sizeBytes / sum.groups >= GROUP_BYTES_MIN;
+  return sum.groups <= 1 || isLarge;
 }
 
-function haveLargeGroups(sources: Source[]): boolean {
-  const groups = sources.flatMap(({ footer }) => footer.list(FILE.rowGroups) as Struct[]);
-  if (groups.length <= 1) return true;
-  const total = (id: number) => groups.reduce((sum, group) => sum + Number(group.get(id) ?? 0n), 0);
-  return (
-    total(ROW_GROUP.rows) / groups.length >= GROUP_ROWS_MIN ||
-    total(ROW_GROUP.sizeBytes) / groups.length >= GROUP_BYTES_MIN
-  );
+/** The root's children are counted in it; row counts are elsewhere. */
+function schemaText(footer: Struct): string {
+  return writeStruct(new Struct(footer.fields.filter(({ id }) => id === FILE.schema))).toString("latin1");
 }
 
 async function writeJoined(
-  sources: Source[],
-  first: Struct,
+  paths: string[],
   outPath: string,
   metadata: Record<string, string>,
 ): Promise<number> {
@@ -90,26 +85,24 @@ async function writeJoined(
   try {
     await out.appendFile(MAGIC);
     let position = MAGIC.length;
-    const groups: Struct[] = [];
-    for (const source of sources) {
-      const shift = BigInt(position - MAGIC.length);
-      for (const group of source.footer.list(FILE.rowGroups) as Struct[]) {
-        shiftGroup(group, shift, groups.length);
-        groups.push(group);
-      }
-      await copyRange(source.file, MAGIC.length, source.footerOffset, out);
-      position += source.footerOffset - MAGIC.length;
+    let rows = 0n;
+    let joined: Struct | undefined;
+    // Encoded: as objects, those of a thousand files would take hundreds of megabytes.
+    const groups: Buffer[] = [];
+    for (const path of paths) {
+      await withSource(path, async (footer, file, footerOffset) => {
+        const shift = BigInt(position - MAGIC.length);
+        for (const group of footer.list(FILE.rowGroups) as Struct[]) {
+          shiftGroup(group, shift, groups.length);
+          rows += group.get(ROW_GROUP.rows) as bigint;
+          groups.push(writeStruct(group));
+        }
+        await copyRange(file, MAGIC.length, footerOffset, out);
+        position += footerOffset - MAGIC.length;
+        joined ??= footer;
+      });
     }
-    const rows = groups.reduce((sum, group) => sum + (group.get(ROW_GROUP.rows) as bigint), 0n);
-    first.change(FILE.rows, () => rows);
-    first.setStructs(FILE.rowGroups, groups);
-    first.setStructs(
-      FILE.keyValues,
-      Object.entries(metadata).map(
-        ([key, value]) => new Struct([binaryField(1, key), binaryField(2, value)]),
-      ),
-    );
-    const footer = writeStruct(first);
+    const footer = writeFooter(joined as Struct, groups, rows, metadata);
     const length = Buffer.alloc(4);
     length.writeUInt32LE(footer.length);
     await out.appendFile(Buffer.concat([footer, length, MAGIC]));
@@ -117,6 +110,22 @@ async function writeJoined(
   } finally {
     await out.close();
   }
+}
+
+/** The first file's, but for what is the joined one's own. */
+function writeFooter(
+  footer: Struct,
+  groups: Buffer[],
+  rows: bigint,
+  metadata: Record<string, string>,
+): Buffer {
+  footer.change(FILE.rows, () => rows);
+  footer.setStructs(FILE.rowGroups, groups);
+  footer.setStructs(
+    FILE.keyValues,
+    Object.entries(metadata).map(([key, value]) => new Struct([binaryField(1, key), binaryField(2, value)])),
+  );
+  return writeStruct(footer);
 }
 
 /** Every offset that a row group knows. */

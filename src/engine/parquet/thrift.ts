@@ -49,8 +49,8 @@ export class Struct {
     if (field) field.value = change(field.value);
   }
 
-  /** Sets or adds a list of structs. */
-  setStructs(id: number, items: Struct[]): void {
+  /** Sets or adds a list of structs, as they are or encoded. */
+  setStructs(id: number, items: (Struct | Buffer)[]): void {
     const value: List = { elementType: STRUCT, items };
     const field = this.fields.find((candidate) => candidate.id === id);
     if (field) field.value = value;
