@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
-import { partKey } from "../../src/layout.js";
+import { partKey, schemaKey } from "../../src/layout.js";
 import { sweep } from "../../src/sweep.js";
 import {
   expectedHours,
@@ -102,6 +102,9 @@ async function begin({ base, ...scene }: Scene, trial: string): Promise<void> {
   if (!base) return;
   const renamed = (key: string) => key.replace(`/${TABLE}_${base}-`, `/${TABLE}_${trial}-`);
   await files.copyAll(tier1Of(scene, base), tier1Of(scene, trial), renamed);
+  const key = schemaKey(tier1Of(scene, trial));
+  const pinned = { ...JSON.parse((await files.read(key)).toString()), table: `${TABLE}_${trial}` };
+  await files.write(key, Buffer.from(JSON.stringify(pinned)));
 }
 
 /** The requests of a run that nothing disturbs. */
