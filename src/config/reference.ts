@@ -60,9 +60,10 @@ const TAIL = `## Columns
 | \`zone\` | the zone of timestamps without one |
 
 As a flag: \`--columns 'id:bigint,name:string,ts:timestamp,st:struct<a:string>'\`. Without \`columns\` the first hour's are
-inferred, over every record of it, and pinned in \`_hourpack/schema.json\`: 2,000 columns at most, whichever hours they come from, of 5,000 leaves together (an array counts one more, in another array eight: the
-engine needs memory for each); members beyond are rescued, or are text. A type nests 16 levels deep at most, since the engine
-takes twice as long for each level of arrays; what is inferred is text from there on.
+inferred, over every record of it, and pinned in \`_hourpack/schema.json\`: 2,000 columns at most, whichever hours they come
+from, of 5,000 leaves together (an array counts one more, or eight more around another array: the engine needs memory for each);
+members beyond are rescued, or are text. A type nests 16 levels deep at most, since the engine takes twice as long for each level of
+arrays; what is inferred is text from there on.
 
 ## Units
 

@@ -41,7 +41,7 @@ export interface Dataset {
   columns?: Column[];
   /** Zone of timestamps without one. */
   zone: string;
-  /** Columns by name; the rows of a part stand as they came where there are none. */
+  /** Columns by name; the rows of a part stand in no order where there are none. */
   sortBy: string[];
 }
 

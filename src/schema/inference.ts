@@ -7,7 +7,7 @@ import { asArray, asObject, JsonNumber, type JsonObject, type JsonValue } from "
 import { parseDecimal, toDouble, toInteger } from "../record/number.js";
 import { parseDate, parseTimestamp } from "../record/timestamp.js";
 import { TAKEN_NAMES, uniqueNames } from "./names.js";
-import { type Column, type Field, leavesOf, NESTING_MAX, type Type } from "./types.js";
+import { type Column, type Field, leavesOf, leavesOfAll, NESTING_MAX, type Type } from "./types.js";
 
 /** An object becomes a struct only with at most so many keys, each in at least this share of its values. */
 const STRUCT_KEYS_MAX = 64;
@@ -36,14 +36,15 @@ export class Shape {
     pinned: readonly Column[] = [],
   ): Column[] {
     const found: { key: string; type: Type }[] = [];
-    let leaves = pinned.reduce((sum, { type }) => sum + leavesOf(type), 0);
+    let leaves = leavesOfAll(pinned);
     for (const member of this.members.inOrder()) {
       if (known.has(member.folded)) continue;
       const type = member.values.type();
       if (!type || pinned.length + found.length >= COLUMNS_MAX) continue;
-      const isText = leaves + leavesOf(type) > LEAVES_MAX;
+      const ofType = leavesOf(type);
+      const isText = leaves + ofType > LEAVES_MAX;
       found.push({ key: member.key(), type: isText ? { kind: "string" } : type });
-      leaves += isText ? 1 : leavesOf(type);
+      leaves += isText ? 1 : ofType;
     }
     const names = uniqueNames(
       found.map(({ key }) => key),

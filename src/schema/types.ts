@@ -66,6 +66,10 @@ export function leavesOf(type: Type): number {
   }
 }
 
+export function leavesOfAll(columns: readonly Column[]): number {
+  return columns.reduce((sum, { type }) => sum + leavesOf(type), 0);
+}
+
 export const RESCUED_COLUMN = "_rescued_data";
 export const ENVELOPE_KEY = "_envelope";
 export const PARTITION_KEYS = ["year", "month", "day", "hour"] as const;

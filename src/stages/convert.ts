@@ -75,16 +75,18 @@ export async function convertBatches(
   return { schema: conversion.schema, batches: converted, ...totals(converted) };
 }
 
-/** Converts again what has rescued data, against a schema that has grown; the other batches stay as they are. */
+/**
+ * Converts again what has rescued data, against a schema that has grown, and everything where it has grown by a derived
+ * column, whose values no row rescued; the other batches stay as they are.
+ */
 export async function convertAgain(
   hour: ConvertedHour,
   conversion: Conversion,
   engine: Engine,
 ): Promise<ConvertedHour> {
   const before = new Set(hour.schema.columns.map(({ name }) => name));
-  // Another worker's, whose values stand in columns that we had: no row was rescued for it.
-  const isDerived = conversion.schema.columns.some(({ name, derived }) => derived && !before.has(name));
-  const isDone = (converted: Converted) => converted.rescued === 0 && !isDerived;
+  const addsDerived = conversion.schema.columns.some(({ name, derived }) => derived && !before.has(name));
+  const isDone = (converted: Converted) => converted.rescued === 0 && !addsDerived;
   const done = hour.batches.filter(isDone);
   const again = hour.batches.filter((converted) => !isDone(converted)).map((converted) => converted.batch);
   const renewed = await convertBatches(again, conversion, engine, { keepBatches: false });

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { HourpackError, reasonOf } from "../../errors.js";
 import { Limiter } from "../../limiter.js";
 import { derivedFrom } from "../../record/grammar.js";
-import { type Column, leavesOf, RESCUED_COLUMN, type Schema } from "../../schema/types.js";
+import { type Column, leavesOfAll, RESCUED_COLUMN, type Schema } from "../../schema/types.js";
 import type { Engine, RowFiles, RowsDigest, WrittenRows } from "../engine.js";
 import { joinParquet } from "../parquet/join.js";
 import { type Database, openDatabase, sqlName, sqlString } from "./database.js";
@@ -112,14 +112,12 @@ class Duckdb implements Engine {
    */
   private async shares(paths: string[], columns: Column[]): Promise<string[]> {
     const [path] = paths;
-    if (path !== undefined && paths.length === 1 && (await stat(path)).size < WORTH_HALVING_BYTES)
+    const isMany = paths.length > 1;
+    if (path === undefined || (!isMany && (await stat(path)).size < WORTH_HALVING_BYTES))
       return [partsSql(paths, columns)];
-    if (path === undefined || paths.length > 1 || columns.some(({ name }) => name === ROW_NUMBER)) {
-      const share = Math.max(1, Math.min(FILES_OPEN_MAX, Math.ceil(paths.length / 2)));
-      const starts = Array.from(
-        { length: Math.max(1, Math.ceil(paths.length / share)) },
-        (_, i) => i * share,
-      );
+    if (isMany || columns.some(({ name }) => name === ROW_NUMBER)) {
+      const share = Math.min(FILES_OPEN_MAX, Math.ceil(paths.length / 2));
+      const starts = Array.from({ length: Math.ceil(paths.length / share) }, (_, i) => i * share);
       return starts.map((start) => partsSql(paths.slice(start, start + share), columns));
     }
     const sql = `SELECT num_rows::DOUBLE AS n FROM parquet_file_metadata(${sqlString(path)})`;
@@ -151,7 +149,7 @@ class Duckdb implements Engine {
    * 64 times the longest line where that is one array. A limit that ordinary hours need would make these fail for good.
    */
   private async makeRoom(columns: readonly Column[], maxLineBytes = 0): Promise<void> {
-    const leaves = columns.reduce((sum, { type }) => sum + leavesOf(type), 0);
+    const leaves = leavesOfAll(columns);
     const wideBytes = Math.max(0, leaves - USUAL_LEAVES) * (2 << 20);
     const longBytes = Math.max(0, maxLineBytes - USUAL_LINE_BYTES) * 70;
     const neededBytes = this.memoryBytes + wideBytes + longBytes;
