@@ -38,6 +38,41 @@ function run(more: Record<string, string> = {}, env: Record<string, string> = {}
   return hourpack(["run", ...args, "--json"], { cwd: dir, env });
 }
 
+describe("a run of several datasets", () => {
+  const folderOf = (name: string) => {
+    const { yyyy, MM, dd, HH } = partsOf(HOUR);
+    const folder = join(dir, name, yyyy, MM, dd, HH);
+    mkdirSync(folder, { recursive: true });
+    return folder;
+  };
+  const configure = (names: string[]) => {
+    const datasets = names.map(
+      (name) =>
+        `  ${name}: { raw: "./${name}/{yyyy}/{MM}/{dd}/{HH}/", tier1: ./lake/${name}/, table: ${name} }\n`,
+    );
+    const limits = "run: { maxQuarantine: 0.1, spoolDir: ./spool }\n";
+    writeFileSync(
+      join(dir, "hourpack.yaml"),
+      `datasets:\n${datasets.join("")}catalog: { type: none }\n${limits}`,
+    );
+    return hourpack(["run", "--hour", HOUR, "--json"], { cwd: dir });
+  };
+
+  it("packs what it can: exit code 3 where causes differ, the cause's where it is one, and each is named", async () => {
+    writeFileSync(join(folderOf("good"), "a.json"), '{"n":1}\n');
+    writeFileSync(join(folderOf("damaged"), "a.json"), "broken\n");
+    // Its raw directory is not there.
+    const mixed = await configure(["damaged", "missing", "good"]);
+    expect(mixed.code).toBe(3);
+    for (const name of ["damaged", "missing"]) expect(mixed.stdout).toMatch(new RegExp(`"failed".*${name}`));
+    expect(readdirSync(join(dir, "lake/good"), { recursive: true }).join(" ")).toMatch(/\.snappy\.parquet/);
+    writeFileSync(join(folderOf("later"), "a.json"), '{"n":1}\n');
+    const alike = await configure(["damaged", "later"]);
+    expect(alike.code).toBe(12);
+    expect(readdirSync(join(dir, "lake/later"), { recursive: true }).join(" ")).toMatch(/\.snappy\.parquet/);
+  });
+});
+
 describe("a metrics file", () => {
   const metrics = () => readFileSync(join(dir, "metrics/hourpack.prom"), "utf8");
   const file = { "metrics-file": "./metrics/hourpack.prom" };

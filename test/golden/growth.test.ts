@@ -2,13 +2,24 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
+import { openDuckdb } from "../../src/engine/duckdb/duckdb.js";
 import { addHours, parseHour } from "../../src/hour.js";
+import { Listing } from "../../src/listing.js";
+import { ROOT_PATH } from "../../src/record/path.js";
+import { Sifter } from "../../src/record/sift.js";
 import { run } from "../../src/run.js";
+import type { Column, Field, Schema } from "../../src/schema/types.js";
+import { type Batch, BatchMemory, BatchWriter } from "../../src/spool.js";
+import { convertAgain, convertBatches } from "../../src/stages/convert.js";
+import { readPinned } from "../../src/stages/pin.js";
+import { LocalStore } from "../../src/store/local.js";
 import type { RunEvent } from "../../src/task.js";
 
+const FIELD: Field = { name: "b", key: "b", type: { kind: "string" } };
 const FIRST = parseHour("2022-07-26T00");
 let root: string;
 beforeEach(() => {
@@ -61,12 +72,46 @@ it("arrays in arrays, however many, stop no hour, and none after it", { timeout:
   expect(rows).toEqual([1, 1, 1, 1]);
 });
 
+it("a derived column that another worker brought meanwhile is filled in the batches done before", async () => {
+  const text: Column = { name: "m", path: ["m"], type: { kind: "struct", fields: [FIELD] }, derived: false };
+  const first: Schema = { version: 1, columns: [text] };
+  const derived: Column = { name: "m_b", path: ["m", "b"], type: { kind: "string" }, derived: true };
+  const grown: Schema = { version: 2, columns: [text, derived] };
+  const memory = new BatchMemory(1 << 16, 4);
+  const batches: Batch[] = [];
+  // The second has a member that no column knows, for which the hour is converted again.
+  for (const [i, line] of ['{"m":{"b":"x"}}\n', '{"m":{"b":"y"},"new":1}\n'].entries()) {
+    const writer = await BatchWriter.open(1024, memory);
+    writer.add(i, Buffer.from(line), {});
+    batches.push(await writer.finish(join(root, `batch-${i}.raw`)));
+  }
+  const limits = { maxRecordBytes: 1 << 20 };
+  const conversion = (schema: Schema) => ({
+    schema,
+    fetched: new Listing(),
+    sifter: new Sifter(schema, ROOT_PATH, "UTC", limits),
+  });
+  const engine = await openDuckdb({ memoryBytes: 256 << 20, concurrency: 2, tempDir: join(root, "temp") });
+  try {
+    const converted = await convertBatches(batches, conversion(first), engine, { keepBatches: true });
+    expect(converted.rescued).toBe(1);
+    const again = await convertAgain(converted, conversion(grown), engine);
+    const paths = again.batches.flatMap(({ path }) => path ?? []);
+    const values = await Promise.all(
+      paths.map(
+        async (path) => (await parquetReadObjects({ file: await asyncBufferFromFile(path) }))[0]?.["m_b"],
+      ),
+    );
+    expect(values.sort()).toEqual(["x", "y"]);
+  } finally {
+    await engine.close();
+  }
+});
+
 it("columns end at 2,000, whichever hours they come from", { timeout: 60_000 }, async () => {
   const wide = (hour: number) =>
     Object.fromEntries(Array.from({ length: 1500 }, (_, i) => [`k${hour}_${i}`, i]));
   await packHours([[{ id: 1 }], [wide(1)], [wide(2)], [{ id: 1 }]]);
-  const { readPinned } = await import("../../src/stages/pin.js");
-  const { LocalStore } = await import("../../src/store/local.js");
   const pinned = await readPinned(new LocalStore(join(root, "lake")), "", undefined);
   expect(pinned?.pinned.versions.at(-1)?.columns).toHaveLength(2000);
 });
