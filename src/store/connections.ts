@@ -1,6 +1,6 @@
 /**
- * GETs over connections that stay open: as much of HTTP/1.1 (RFC 9112) as an answer with its length before it needs, at
- * half of the CPU that a general client takes (docs/decisions/0004-gets-over-sockets.md). Of an answer in any other form only
+ * Requests over connections that stay open: as much of HTTP/1.1 (RFC 9112) as an answer with its length before it needs, at
+ * half of the CPU that a general client takes (docs/decisions/0004-requests-over-sockets.md). Of an answer in any other form only
  * the head is read, and the connection is given up: the caller asks again by other means.
  */
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from "node:net";
@@ -14,24 +14,26 @@ export interface HttpAnswer {
   bytes: Buffer | undefined;
 }
 
-export interface HttpGet {
-  /** The request's lines, without the empty one at their end. */
+export interface HttpRequest {
+  method: "GET" | "HEAD" | "PUT" | "DELETE";
+  /** The request's lines, the first one and `content-length` included, without the empty one at their end. */
   head: string;
-  /** Where the body of a 200 or 206 goes: a buffer of at least this size. */
-  allocate: (sizeBytes: number) => Buffer;
+  body?: Uint8Array;
+  /** Where the body of a 200 or 206 goes: a buffer of at least this size. A new one where absent. */
+  allocate?: (sizeBytes: number) => Buffer;
   signal?: AbortSignal;
 }
 
 export interface ConnectionsOptions {
-  /** At a time; further GETs wait. */
+  /** At a time; further requests wait. */
   max: number;
   connectTimeoutMs: number;
   /** So long may nothing come. */
   timeoutMs: number;
 }
 
-/** A GET under way. */
-interface Pending extends HttpGet {
+/** A request under way. */
+interface Pending extends HttpRequest {
   resolve: (answer: HttpAnswer) => void;
   reject: (error: unknown) => void;
 }
@@ -43,7 +45,7 @@ export class Connections {
   private readonly all = new Set<Connection>();
   private readonly idle: Connection[] = [];
   private readonly waiting: Pending[] = [];
-  private readonly watched = new Map<AbortSignal, { gets: number; abort: () => void }>();
+  private readonly watched = new Map<AbortSignal, { requests: number; abort: () => void }>();
   private isClosed = false;
 
   constructor(origin: URL, options: ConnectionsOptions) {
@@ -52,7 +54,7 @@ export class Connections {
   }
 
   /** Rejects with an error of the system or of TLS, `ETIMEDOUT` and `ECONNRESET` among them. */
-  async get(request: HttpGet): Promise<HttpAnswer> {
+  async send(request: HttpRequest): Promise<HttpAnswer> {
     const { signal } = request;
     if (signal?.aborted) throw interrupted();
     if (this.isClosed) throw closed();
@@ -64,7 +66,7 @@ export class Connections {
     }
   }
 
-  /** GETs under way and waiting are rejected, and are not worth another try. */
+  /** Requests under way and waiting are rejected, and are not worth another try. */
   close(): void {
     this.isClosed = true;
     for (const pending of this.waiting.splice(0)) pending.reject(closed());
@@ -98,17 +100,17 @@ export class Connections {
     if (next) this.begin(next);
   }
 
-  /** One listener a signal, however many GETs it is for, and none once they have ended: it may outlive us. */
+  /** One listener a signal, however many requests it is for, and none once they have ended: it may outlive us. */
   private watch(signal: AbortSignal): void {
-    const watched = this.watched.get(signal) ?? { gets: 0, abort: () => this.abort(signal) };
-    if (watched.gets++ > 0) return;
+    const watched = this.watched.get(signal) ?? { requests: 0, abort: () => this.abort(signal) };
+    if (watched.requests++ > 0) return;
     this.watched.set(signal, watched);
     signal.addEventListener("abort", watched.abort);
   }
 
   private unwatch(signal: AbortSignal): void {
     const watched = this.watched.get(signal);
-    if (!watched || --watched.gets > 0) return;
+    if (!watched || --watched.requests > 0) return;
     this.watched.delete(signal);
     signal.removeEventListener("abort", watched.abort);
   }
@@ -126,7 +128,7 @@ export class Connections {
 
 interface Owner {
   onIdle: (connection: Connection) => void;
-  /** `again`: a GET that is to be made on another connection. */
+  /** `again`: a request that is to be made on another connection. */
   onClosed: (connection: Connection, again: Pending | undefined) => void;
 }
 
@@ -140,7 +142,7 @@ const HEAD_END = Buffer.from("\r\n\r\n");
 /** A line that goes on in the next one, or ends in another way than lines do: others may read it otherwise. */
 const ODD_LINES = /(?<!\r)\n|\r(?!\n[^ \t])/;
 const HEADERS =
-  /\r\n(content-length|content-range|connection|etag|transfer-encoding|x-amz-server-side-encryption[a-z-]*)[ \t]*:[ \t]*([^\r\n]*)/gi;
+  /\r\n(content-length|content-range|connection|etag|last-modified|transfer-encoding|x-amz-meta-[\w-]+|x-amz-server-side-encryption[a-z-]*)[ \t]*:[ \t]*([^\r\n]*)/gi;
 
 class Connection {
   private readonly socket: Socket;
@@ -154,7 +156,7 @@ class Connection {
   private isLast = false;
   /**
    * It has answered before, and nothing has come since. Where it is cut off now, the server took it for idle just as it
-   * was used: a GET can be asked again (RFC 9112, 9.3.1).
+   * was used: what only reads can be asked again (RFC 9112, 9.3.1).
    */
   private mayBeStale = false;
   private isClosed = false;
@@ -191,7 +193,11 @@ class Connection {
 
   begin(pending: Pending): void {
     this.pending = pending;
+    if (pending.body) this.socket.cork();
     this.socket.write(`${pending.head}\r\n`, "latin1");
+    if (!pending.body) return;
+    this.socket.write(pending.body);
+    this.socket.uncork();
   }
 
   /** Also where nothing is under way: the connection is gone then. */
@@ -201,7 +207,8 @@ class Connection {
     const { pending } = this;
     this.pending = undefined;
     this.socket.destroy();
-    const again = this.mayBeStale && isCutOff(error) ? pending : undefined;
+    const isSafe = pending?.method === "GET" || pending?.method === "HEAD";
+    const again = this.mayBeStale && isSafe && isCutOff(error) ? pending : undefined;
     this.owner.onClosed(this, again);
     if (!again) pending?.reject(error);
   }
@@ -210,7 +217,7 @@ class Connection {
     this.mayBeStale = false;
     try {
       const body = this.answer ? chunk : this.readHead(chunk);
-      // The buffer of a GET that has failed may be another's by now.
+      // The buffer of a request that has failed may be another's by now.
       if (body && this.answer && !this.isClosed) this.readBody(body, this.answer);
     } catch (error) {
       // Such as a length that no buffer has.
@@ -230,7 +237,10 @@ class Connection {
       return undefined;
     }
     this.headBytes = undefined;
-    const { status, headers, isHttp11, sizeBytes } = parsedHead(bytes.toString("latin1", 0, end));
+    const { status, headers, isHttp11, sizeBytes } = parsedHead(
+      bytes.toString("latin1", 0, end),
+      pending.method,
+    );
     const isObject = status === 200 || status === 206;
     if (sizeBytes === undefined || (!isObject && sizeBytes > REFUSAL_BYTES_MAX)) {
       this.pending = undefined;
@@ -238,7 +248,8 @@ class Connection {
       pending.resolve({ status, headers, bytes: undefined });
       return undefined;
     }
-    const buffer = isObject ? pending.allocate(sizeBytes) : Buffer.allocUnsafe(sizeBytes);
+    const allocate = (isObject && pending.allocate) || Buffer.allocUnsafeSlow;
+    const buffer = allocate(sizeBytes);
     this.answer = { status, headers, bytes: buffer.subarray(0, sizeBytes) };
     this.received = 0;
     this.isLast = !isHttp11 || /\bclose\b/i.test(headers["connection"] ?? "");
@@ -268,7 +279,7 @@ interface Head {
   sizeBytes: number | undefined;
 }
 
-function parsedHead(head: string): Head {
+function parsedHead(head: string, method: HttpRequest["method"]): Head {
   const [, minor, code] = /^HTTP\/1\.([01]) (\d{3})(?!\d)/.exec(head) ?? [];
   if (code === undefined) throw broken("ECONNRESET", "this is no answer in HTTP/1.1");
   const status = Number(code);
@@ -279,14 +290,16 @@ function parsedHead(head: string): Head {
     headers[known] = (known in headers ? `${headers[known]}, ${value}` : value).trimEnd();
   }
   const length = headers["content-length"] ?? "";
+  // Whatever length they give (RFC 9112, 6.3). Neither is an answer to a GET of ours.
+  const isBodiless = status === 204 || status === 304;
+  const hasNone = method === "HEAD" || (isBodiless && method !== "GET");
   const isPlain =
     status >= 200 &&
-    // Whatever length these give, they have no body.
-    ![204, 304].includes(status) &&
     headers["transfer-encoding"] === undefined &&
-    /^\d{1,15}$/.test(length) &&
+    (hasNone || (!isBodiless && /^\d{1,15}$/.test(length))) &&
     !ODD_LINES.test(head);
-  return { status, headers, isHttp11: minor === "1", sizeBytes: isPlain ? Number(length) : undefined };
+  const sizeBytes = hasNone ? 0 : Number(length);
+  return { status, headers, isHttp11: minor === "1", sizeBytes: isPlain ? sizeBytes : undefined };
 }
 
 function broken(code: string, message: string): Error {

@@ -20,6 +20,22 @@ export function statusOf(error: unknown): number | undefined {
   return (error as SdkError | undefined)?.$metadata?.httpStatusCode;
 }
 
+/** Empty where the body names none. */
+export function codeOfAnswer(body: Buffer | undefined): string {
+  return /<Code>([A-Za-z]+)<\/Code>/.exec(body?.toString("latin1") ?? "")?.[1] ?? "";
+}
+
+/** What a refusal says, in the form that the SDK gives it ("Error responses", S3 API Reference). */
+export function refusal(status: number, body: Buffer | undefined): Error {
+  const code = codeOfAnswer(body);
+  const [, message = ""] = /<Message>([^<]*)<\/Message>/.exec(body?.toString("utf8") ?? "") ?? [];
+  return Object.assign(new Error(message || code), {
+    name: code || String(status),
+    Code: code || undefined,
+    $metadata: { httpStatusCode: status },
+  });
+}
+
 /** The answer to a HEAD has no body that could name the code: expired credentials, or a clock that was set meanwhile. */
 export function mayHaveExpired(error: unknown): boolean {
   const isNameless = (error as SdkError | undefined)?.Code === undefined;

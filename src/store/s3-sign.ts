@@ -1,5 +1,5 @@
 /**
- * Signature Version 4 for GETs of objects, with all that the requests of a second share made once: a hundred times
+ * Signature Version 4 for requests of one object or listing, with all that the requests of a second share made once: a hundred times
  * cheaper than the general signer. After "Authenticating Requests: Using the Authorization Header (AWS Signature
  * Version 4)", S3 API Reference.
  */
@@ -11,25 +11,44 @@ export interface Credentials {
   sessionToken?: string;
 }
 
-/** Of the empty body that a GET has. */
+/** Of an empty body. */
 const EMPTY_SHA256 = hash("sha256", "");
 
-/** What is the same for all GETs of a second. */
-interface Second {
-  second: number;
-  /** Sent with each: header lines. */
-  lines: string;
-  /** Of the canonical request, after the path. */
-  canonicalTail: string;
-  /** Of the string to sign, before the canonical request's hash. */
-  head: string;
-  /** Of the authorization, before the signature. */
-  authorization: string;
-  key: KeyObject;
+export interface Signable {
+  method: string;
+  /** As it is sent, already encoded. */
+  path: string;
+  /** Sorted and encoded, without the `?`. */
+  query?: string;
+  /** In lower case; sent, and signed. */
+  headers?: Record<string, string>;
+  body?: Uint8Array;
 }
 
-/** Signs GETs to one host. Headers beyond those that it gives need not be signed, but for `x-amz-*`. */
-export class GetSigner {
+/** What is the same for all requests of a second. */
+interface Second {
+  second: number;
+  headers: Record<string, string>;
+  /** Of the string to sign, before the canonical request's hash. */
+  head: string;
+  /** Of the authorization, before the names of the headers. */
+  credential: string;
+  key: KeyObject;
+  /** For a request that adds nothing. */
+  plain: Canonical;
+}
+
+interface Canonical {
+  /** Sent: header lines. */
+  lines: string;
+  /** Of the canonical request, after the query. */
+  tail: string;
+  /** Of the authorization, before the signature. */
+  authorization: string;
+}
+
+/** Signs requests to one host. Headers beyond those that it is given need not be signed, but for `x-amz-*`. */
+export class RequestSigner {
   private readonly host: string;
   private readonly region: string;
   private readonly service: string;
@@ -50,40 +69,55 @@ export class GetSigner {
     this.more = more;
   }
 
-  /** The lines of a GET, to which others may be added. `path` as it is sent, already encoded. */
-  async head(path: string, nowMs: number): Promise<string> {
+  /** The lines of a request, to which others may be added. */
+  async head(request: Signable, nowMs: number): Promise<string> {
     const now = Math.floor(nowMs / 1000);
     if (this.second?.second !== now) this.second = this.prepare(now, await this.credentials());
-    const { lines, canonicalTail, head, authorization, key } = this.second;
-    const digest = hash("sha256", `GET\n${path}${canonicalTail}`);
+    const { method, path, query = "", headers, body } = request;
+    const { head, key, plain } = this.second;
+    const canonical = headers || body ? this.canonical(this.second, headers, body) : plain;
+    const digest = hash("sha256", `${method}\n${path}\n${query}${canonical.tail}`);
     const signature = createHmac("sha256", key)
       .update(head + digest)
       .digest("hex");
-    return `GET ${path} HTTP/1.1\r\n${lines}authorization: ${authorization}${signature}\r\n`;
+    const target = query ? `${path}?${query}` : path;
+    return `${method} ${target} HTTP/1.1\r\n${canonical.lines}${canonical.authorization}${signature}\r\n`;
+  }
+
+  private canonical(
+    second: Omit<Second, "plain">,
+    more: Record<string, string> = {},
+    body?: Uint8Array,
+  ): Canonical {
+    const sha256 = body ? hash("sha256", body) : EMPTY_SHA256;
+    const headers: Record<string, string> = { ...second.headers, ...more, "x-amz-content-sha256": sha256 };
+    const names = Object.keys(headers).sort();
+    const list = names.join(";");
+    const lines = (end: string) => names.map((name) => `${name}:${headers[name]}${end}`).join("");
+    return {
+      lines: lines("\r\n"),
+      tail: `\n${lines("\n")}\n${list}\n${sha256}`,
+      authorization: `authorization: AWS4-HMAC-SHA256 Credential=${second.credential}, SignedHeaders=${list}, Signature=`,
+    };
   }
 
   private prepare(second: number, credentials: Credentials): Second {
     const time = new Date(second * 1000).toISOString().replace(/[-:]|\.\d{3}/g, "");
     const day = time.slice(0, 8);
-    const headers: Record<string, string> = {
-      host: this.host,
-      "x-amz-content-sha256": EMPTY_SHA256,
-      "x-amz-date": time,
-      ...this.more,
-      ...(credentials.sessionToken ? { "x-amz-security-token": credentials.sessionToken } : {}),
-    };
-    const names = Object.keys(headers).sort();
-    const list = names.join(";");
-    const lines = (end: string) => names.map((name) => `${name}:${headers[name]}${end}`).join("");
     const scope = `${day}/${this.region}/${this.service}/aws4_request`;
-    return {
+    const prepared = {
       second,
-      lines: lines("\r\n"),
-      canonicalTail: `\n\n${lines("\n")}\n${list}\n${EMPTY_SHA256}`,
+      headers: {
+        host: this.host,
+        "x-amz-date": time,
+        ...this.more,
+        ...(credentials.sessionToken ? { "x-amz-security-token": credentials.sessionToken } : {}),
+      },
       head: `AWS4-HMAC-SHA256\n${time}\n${scope}\n`,
-      authorization: `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope}, SignedHeaders=${list}, Signature=`,
+      credential: `${credentials.accessKeyId}/${scope}`,
       key: this.signingKey(day, credentials),
     };
+    return { ...prepared, plain: this.canonical(prepared) };
   }
 
   private signingKey(day: string, credentials: Credentials): KeyObject {
@@ -104,9 +138,15 @@ export function encodePath(key: string): string {
 
 let lastFolder = { plain: "", encoded: "" };
 
-function encoded(text: string): string {
-  if (/^[A-Za-z0-9._~/-]*$/.test(text)) return text;
-  return encodeURIComponent(text)
-    .replaceAll("%2F", "/")
-    .replace(/[!'()*]/g, (letter) => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`);
+function encoded(path: string): string {
+  if (/^[A-Za-z0-9._~/-]*$/.test(path)) return path;
+  return encodeText(path).replaceAll("%2F", "/");
+}
+
+/** Every byte escaped but the unreserved ones. */
+export function encodeText(text: string): string {
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (letter) => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }

@@ -3,7 +3,7 @@
 import { channel } from "node:diagnostics_channel";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import type { ListMultipartUploadsCommandInput, S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
+import type { ListMultipartUploadsCommandInput, S3Client } from "@aws-sdk/client-s3";
 import pRetry from "p-retry";
 import { ulid } from "ulid";
 import type { S3Settings } from "../config/settings.js";
@@ -11,9 +11,12 @@ import { HourpackError } from "../errors.js";
 import { require } from "../require.js";
 import { Pace } from "./pace.js";
 import { honoursDeletes, honoursWrites } from "./probe.js";
-import { codeOf, isTransient, mayHaveExpired, s3Error, statusOf } from "./s3-errors.js";
-import { ObjectReader, unquoted } from "./s3-get.js";
-import { type ListedPage, listPage } from "./s3-list.js";
+import { openClient } from "./s3-client.js";
+import { DirectRequests } from "./s3-direct.js";
+import { codeOf, isTransient, mayHaveExpired, refusal, s3Error, statusOf } from "./s3-errors.js";
+import { ObjectReader } from "./s3-get.js";
+import { headOf, unquoted, writeHeaders, writeInput } from "./s3-headers.js";
+import { type ListedPage, Lister, type PageRequest } from "./s3-list.js";
 import {
   GETS_MAX,
   type GetOptions,
@@ -38,40 +41,17 @@ export async function openS3Store(
   options: S3StoreOptions = {},
 ): Promise<Store> {
   const sdk = require("@aws-sdk/client-s3") as Sdk;
-  const { NodeHttpHandler } =
-    require("@smithy/node-http-handler") as typeof import("@smithy/node-http-handler");
-  const config: S3ClientConfig = {
-    ...(settings.endpoint ? { endpoint: settings.endpoint } : {}),
-    ...(settings.region ? { region: settings.region } : {}),
-    forcePathStyle: settings.forcePathStyle ?? false,
-    // Retries happen in one place, `call` below, where the body of a GET is covered, too.
-    maxAttempts: 1,
-    // Newer checksums by default are more than MinIO of some years ago and other look-alikes take.
-    requestChecksumCalculation: "WHEN_REQUIRED",
-    responseChecksumValidation: "WHEN_REQUIRED",
-    followRegionRedirects: true,
-    requestHandler: new NodeHttpHandler({
-      connectionTimeout: Math.min(settings.timeoutMs, 10_000),
-      requestTimeout: settings.timeoutMs,
-      throwOnRequestTimeout: true,
-      // A body that stops coming, too: requestTimeout ends with the first header.
-      socketTimeout: settings.timeoutMs,
-      socketAcquisitionWarningTimeout: 600_000,
-      httpAgent: { maxSockets: SDK_SOCKETS_MAX, keepAlive: true },
-      httpsAgent: { maxSockets: SDK_SOCKETS_MAX, keepAlive: true },
-    }),
-  };
-  return new S3Store(bucket, settings, sdk, new sdk.S3Client(config), options.pageKeys ?? 1000);
+  return new S3Store(bucket, settings, sdk, openClient(sdk, settings), options.pageKeys ?? 1000);
 }
 
 /** Whoever counts requests that are tried again listens here. */
 const retries = channel("hourpack:retry");
 
-/** For all that is no GET of an object. */
-const SDK_SOCKETS_MAX = 40;
 /** Files above this go up in parts of this size. */
 const PART_BYTES = 16 << 20;
 const CONFLICTS_MAX = 5;
+/** A condition that did not hold, or two writes that met. */
+const REFUSED = [404, 409, 412];
 const GETS_AT_FIRST = 32;
 
 class S3Store implements Store {
@@ -83,7 +63,9 @@ class S3Store implements Store {
   private readonly client: S3Client;
   private readonly pageKeys: number;
   private readonly probes = new Map<string, Promise<boolean>>();
+  private readonly direct: DirectRequests;
   private readonly reader: ObjectReader;
+  private readonly lister: Lister;
   private readonly pace: Pace;
   /** As they were last renewed. */
   private credentials: Promise<unknown> = Promise.resolve();
@@ -95,7 +77,9 @@ class S3Store implements Store {
     this.client = client;
     this.pageKeys = pageKeys;
     this.uri = `s3://${bucket}/`;
-    this.reader = new ObjectReader(bucket, settings, sdk, client);
+    this.direct = new DirectRequests(bucket, settings, client);
+    this.reader = new ObjectReader(bucket, settings, sdk, client, this.direct);
+    this.lister = new Lister(client, sdk, this.direct, this.target());
     this.pace = new Pace({
       start: Math.min(GETS_AT_FIRST, settings.concurrency ?? GETS_AT_FIRST),
       max: settings.concurrency ?? GETS_MAX,
@@ -108,19 +92,23 @@ class S3Store implements Store {
     prefix: string,
     options: { signal?: AbortSignal; startAfter?: string } = {},
   ): AsyncGenerator<ObjectInfo[]> {
-    const input = { Prefix: prefix, MaxKeys: this.pageKeys, StartAfter: options.startAfter };
-    for await (const { objects } of this.pages(input, options.signal)) yield objects;
+    const asked = { prefix, maxKeys: this.pageKeys, startAfter: options.startAfter };
+    for await (const { objects } of this.pages(asked, options.signal)) yield objects;
   }
 
   async listPrefixes(prefix: string, options: { signal?: AbortSignal } = {}): Promise<string[]> {
     const found: string[] = [];
-    for await (const { prefixes } of this.pages({ Prefix: prefix, Delimiter: "/" }, options.signal))
+    for await (const { prefixes } of this.pages({ prefix, delimiter: "/" }, options.signal))
       found.push(...prefixes);
     return found;
   }
 
   async head(key: string, options: { signal?: AbortSignal } = {}): Promise<ObjectHead | undefined> {
     return this.call("head", key, options.signal, async (abortSignal) => {
+      const answer = await this.direct.send({ doing: "head", method: "HEAD", key, signal: abortSignal });
+      if (answer?.status === 404) return undefined;
+      const told = answer?.status === 200 ? headOf(key, answer.headers) : undefined;
+      if (told) return told;
       try {
         const input = { ...this.target(), Key: key };
         const head = await this.client.send(new this.sdk.HeadObjectCommand(input), { abortSignal });
@@ -190,6 +178,9 @@ class S3Store implements Store {
       IfMatch: options.etag === undefined ? undefined : `"${options.etag}"`,
     };
     await this.call("delete", key, options.signal, async (abortSignal) => {
+      const headers = { "if-match": input.IfMatch };
+      const request = { doing: "delete", method: "DELETE", key, headers, signal: abortSignal } as const;
+      if ((await this.direct.send(request))?.status === 204) return;
       try {
         await this.client.send(new this.sdk.DeleteObjectCommand(input), { abortSignal });
       } catch (error) {
@@ -241,23 +232,15 @@ class S3Store implements Store {
   }
 
   async close(): Promise<void> {
-    await this.reader.close();
+    await this.direct.close();
     this.client.destroy();
   }
 
-  private async *pages(
-    input: { Prefix: string; MaxKeys?: number; Delimiter?: string; StartAfter?: string },
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<ListedPage> {
+  private async *pages(asked: PageRequest, signal: AbortSignal | undefined): AsyncGenerator<ListedPage> {
     let token: string | undefined;
     do {
-      const asked = {
-        ...this.target(),
-        ...input,
-        ...(token && { ContinuationToken: token, StartAfter: undefined }),
-      };
-      const page = await this.call("list", input.Prefix, signal, (abortSignal) =>
-        listPage(this.client, this.sdk, asked, abortSignal),
+      const page = await this.call("list", asked.prefix, signal, (abortSignal) =>
+        this.lister.page({ ...asked, token }, abortSignal),
       );
       yield page;
       token = page.token;
@@ -282,8 +265,18 @@ class S3Store implements Store {
     options: PutOptions,
     abortSignal: AbortSignal | undefined,
   ): Promise<string> {
+    const about = writeInput(this.settings.write, options);
+    if (body instanceof Uint8Array) {
+      const headers = writeHeaders(about);
+      const request = { doing: "write", method: "PUT", key, headers, body, signal: abortSignal } as const;
+      const answer = await this.direct.send(request);
+      if (answer?.status === 200 && answer.headers["etag"]) return unquoted(answer.headers["etag"]);
+      if (answer && REFUSED.includes(answer.status)) throw refusal(answer.status, answer.bytes);
+    }
     const input = {
-      ...this.writeInput(key, options),
+      ...this.target(),
+      ...about,
+      Key: key,
       Body: body instanceof Uint8Array ? body : createReadStream(body.path),
       ContentLength: sizeBytes,
     };
@@ -305,7 +298,9 @@ class S3Store implements Store {
       partSize: PART_BYTES,
       queueSize: 2,
       params: {
-        ...this.writeInput(key, options),
+        ...this.target(),
+        ...writeInput(this.settings.write, options),
+        Key: key,
         Body: body instanceof Uint8Array ? body : createReadStream(body.path),
       },
     });
@@ -316,23 +311,6 @@ class S3Store implements Store {
     } finally {
       abortSignal?.removeEventListener("abort", abort);
     }
-  }
-
-  private writeInput(key: string, options: PutOptions) {
-    const { write } = this.settings;
-    const { condition } = options;
-    return {
-      ...this.target(),
-      Key: key,
-      ContentType: options.contentType,
-      Metadata: options.metadata,
-      IfNoneMatch: condition && "absent" in condition ? "*" : undefined,
-      IfMatch: condition && "etag" in condition ? `"${condition.etag}"` : undefined,
-      ServerSideEncryption: write.serverSideEncryption,
-      SSEKMSKeyId: write.kmsKeyId,
-      StorageClass: write.storageClass as never,
-      Tagging: write.tags && new URLSearchParams(write.tags).toString(),
-    };
   }
 
   private target() {

@@ -1,4 +1,4 @@
-/** GETs over connections that stay open, against servers that write every byte of their answers themselves. */
+/** Requests over connections that stay open, against servers that write every byte of their answers themselves. */
 import { execFileSync } from "node:child_process";
 import { getEventListeners, once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -73,6 +73,7 @@ const asked = (
   path = "/",
   more: { signal?: AbortSignal; allocate?: (sizeBytes: number) => Buffer } = {},
 ) => ({
+  method: "GET" as const,
   head: `GET ${path} HTTP/1.1\r\nhost: here\r\n`,
   allocate: Buffer.alloc,
   ...more,
@@ -88,7 +89,7 @@ describe("an answer", () => {
     const peer = await Peer.start((socket) =>
       socket.write(ok("bytes", 'ETAG:\t"a1" \t', "Content-Range: bytes 0-4/9", "Server: x")),
     );
-    expect(await peer.connections().get(asked())).toEqual({
+    expect(await peer.connections().send(asked())).toEqual({
       status: 200,
       headers: { "content-length": "5", etag: '"a1"', "content-range": "bytes 0-4/9" },
       bytes: Buffer.from("bytes"),
@@ -104,7 +105,7 @@ describe("an answer", () => {
     });
     const connections = peer.connections();
     for (let nth = 0; nth < 3; nth++) {
-      const answer = await connections.get(asked());
+      const answer = await connections.send(asked());
       expect([answer.headers["etag"], text(answer)]).toEqual(['"a1"', "one\r\n\r\ntwo"]);
     }
     expect(peer.sockets).toHaveLength(1);
@@ -113,20 +114,20 @@ describe("an answer", () => {
   it("goes into the buffer that is allocated for it, and no further", async () => {
     const peer = await Peer.start((socket) => socket.write(ok("12345")));
     const buffer = Buffer.alloc(8, "-");
-    const answer = await peer.connections().get(asked("/", { allocate: () => buffer }));
+    const answer = await peer.connections().send(asked("/", { allocate: () => buffer }));
     expect([text(answer), buffer.toString()]).toEqual(["12345", "12345---"]);
   });
 
   it("may be empty", async () => {
     const connections = (await Peer.start((socket) => socket.write(ok("")))).connections();
-    expect(text(await connections.get(asked()))).toBe("");
-    expect(text(await connections.get(asked()))).toBe("");
+    expect(text(await connections.send(asked()))).toBe("");
+    expect(text(await connections.send(asked()))).toBe("");
   });
 
   it("of a refusal is no object: nothing is allocated for it", async () => {
     const peer = await Peer.start((socket) => socket.write(ok("<Code>").replace("200 OK", "503 Busy")));
     const allocate = () => expect.unreachable();
-    const answer = await peer.connections().get(asked("/", { allocate }));
+    const answer = await peer.connections().send(asked("/", { allocate }));
     expect([answer.status, text(answer)]).toEqual([503, "<Code>"]);
   });
 
@@ -138,7 +139,7 @@ describe("an answer", () => {
   ])("is the connection's last: %s", async (_, first) => {
     const peer = await Peer.start((socket, { nth }) => socket.write(nth === 1 ? first : ok("next")));
     const connections = peer.connections({ max: 1 });
-    const both = await Promise.all([connections.get(asked()), connections.get(asked())]);
+    const both = await Promise.all([connections.send(asked()), connections.send(asked())]);
     expect(both.map(text)).toEqual(["body", "next"]);
     expect(peer.sockets).toHaveLength(2);
   });
@@ -146,10 +147,79 @@ describe("an answer", () => {
   it("that nobody asked for ends its connection", async () => {
     const peer = await Peer.start((socket, { nth }) => socket.write(ok(`${nth}`)));
     const connections = peer.connections();
-    await connections.get(asked());
+    await connections.send(asked());
     peer.sockets[0]!.write(ok("not yours"));
     await until(() => peer.sockets[0]!.destroyed);
-    expect(text(await connections.get(asked()))).toBe("2");
+    expect(text(await connections.send(asked()))).toBe("2");
+  });
+});
+
+describe("a request that is no GET", () => {
+  const request = (method: "HEAD" | "PUT" | "DELETE", body?: Buffer) => ({
+    method,
+    head: `${method} / HTTP/1.1\r\nhost: here\r\n${body ? `content-length: ${body.length}\r\n` : ""}`,
+    body,
+  });
+
+  it("of a HEAD reads no body, whatever length is told, and the connection goes on", async () => {
+    const peer = await Peer.start((socket) =>
+      socket.write(
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nX-Amz-Meta-Attempt: 01A\r\nLast-Modified: now\r\n\r\n",
+      ),
+    );
+    const connections = peer.connections();
+    for (let i = 0; i < 2; i++) {
+      expect(await connections.send(request("HEAD"))).toMatchObject({
+        status: 200,
+        headers: { "content-length": "9", "x-amz-meta-attempt": "01A", "last-modified": "now" },
+      });
+    }
+    expect(peer.sockets.length).toBe(1);
+  });
+
+  it("sends the body of a PUT after its head", async () => {
+    let received = Buffer.alloc(0);
+    const body = Buffer.alloc(300_000, "b");
+    const server = createServer((socket) =>
+      socket.on("data", (chunk) => {
+        received = Buffer.concat([received, chunk]);
+        if (received.indexOf("\r\n\r\n") + 4 + body.length === received.length)
+          socket.write('HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n');
+      }),
+    );
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    const { port } = server.address() as AddressInfo;
+    const limits = { max: 1, connectTimeoutMs: 60_000, timeoutMs: 60_000 };
+    const connections = new Connections(new URL(`http://127.0.0.1:${port}`), limits);
+    ends.push(() => {
+      connections.close();
+      server.close();
+    });
+    expect(await connections.send(request("PUT", body))).toMatchObject({
+      status: 200,
+      headers: { etag: '"e"' },
+    });
+    expect(received.subarray(-body.length).equals(body)).toBe(true);
+  });
+
+  it("of a DELETE takes 204 for an answer, and the connection goes on", async () => {
+    const peer = await Peer.start((socket) => socket.write("HTTP/1.1 204 No Content\r\n\r\n"));
+    const connections = peer.connections();
+    for (let i = 0; i < 2; i++) expect((await connections.send(request("DELETE"))).status).toBe(204);
+    expect(peer.sockets.length).toBe(1);
+  });
+
+  it.each([
+    ["PUT", Buffer.from("b")],
+    ["DELETE", undefined],
+  ] as const)("is not made twice where the connection is cut off: %s", async (method, body) => {
+    const peer = await Peer.start((socket, { path }) =>
+      path === "/first" ? socket.write(ok("1")) : socket.destroy(),
+    );
+    const connections = peer.connections();
+    await connections.send(asked("/first"));
+    await expect(connections.send(request(method, body))).rejects.toMatchObject({ code: "ECONNRESET" });
+    expect(peer.sockets.length).toBe(1);
   });
 });
 
@@ -176,7 +246,7 @@ describe("an answer in another form", () => {
   ])("is left to others, with its connection: %s", async (_, status, bytes) => {
     const peer = await Peer.start((socket) => socket.write(bytes));
     const allocate = () => expect.unreachable();
-    const answered = await peer.connections().get(asked("/", { allocate }));
+    const answered = await peer.connections().send(asked("/", { allocate }));
     expect([answered.status, answered.bytes]).toEqual([status, undefined]);
     await until(() => peer.sockets[0]!.destroyed);
   });
@@ -187,7 +257,7 @@ describe("an answer in another form", () => {
     ["a head without end", `HTTP/1.1 200 OK\r\nServer: ${"x".repeat(20_000)}`],
   ])("is a broken connection: %s", async (_, bytes) => {
     const peer = await Peer.start((socket) => socket.write(bytes));
-    await expect(peer.connections().get(asked())).rejects.toMatchObject({ code: "ECONNRESET" });
+    await expect(peer.connections().send(asked())).rejects.toMatchObject({ code: "ECONNRESET" });
     await until(() => peer.sockets[0]!.destroyed);
   });
 });
@@ -204,7 +274,7 @@ describe("connections", () => {
     });
     const connections = peer.connections({ max: 3 });
     const paths = Array.from({ length: 48 }, (_, i) => `/${i}`);
-    const answers = await Promise.all(paths.map((path) => connections.get(asked(path))));
+    const answers = await Promise.all(paths.map((path) => connections.send(asked(path))));
     expect(answers.map(text)).toEqual(paths);
     expect(peer.sockets).toHaveLength(3);
   });
@@ -213,17 +283,17 @@ describe("connections", () => {
     const peer = await Peer.start(echo);
     const connections = peer.connections({ max: 1 });
     const paths = ["/1", "/2", "/3", "/4"];
-    await Promise.all(paths.map((path) => connections.get(asked(path))));
+    await Promise.all(paths.map((path) => connections.send(asked(path))));
     expect(peer.paths).toEqual(paths);
   });
 
   it("that end while they idle are made anew", async () => {
     const peer = await Peer.start(echo);
     const connections = peer.connections();
-    await connections.get(asked("/1"));
+    await connections.send(asked("/1"));
     peer.sockets[0]!.end();
     await once(peer.sockets[0]!, "close");
-    expect(text(await connections.get(asked("/2")))).toBe("/2");
+    expect(text(await connections.send(asked("/2")))).toBe("/2");
     expect(peer.paths).toEqual(["/1", "/2"]);
   });
 
@@ -232,7 +302,7 @@ describe("connections", () => {
       nth === 3 ? socket.destroy() : echo(socket, { nth, path: `${nth}` }),
     );
     const connections = peer.connections({ max: 1 });
-    for (const expected of ["1", "2", "4"]) expect(text(await connections.get(asked()))).toBe(expected);
+    for (const expected of ["1", "2", "4"]) expect(text(await connections.send(asked()))).toBe(expected);
   });
 
   it.each([
@@ -241,28 +311,28 @@ describe("connections", () => {
   ])("that are cut off fail the GET: %s", async (_, requests, cut) => {
     const peer = await Peer.start((socket, { nth }) => (nth === 1 ? socket.write(ok("1")) : cut(socket)));
     const connections = peer.connections();
-    await connections.get(asked());
-    await expect(connections.get(asked())).rejects.toMatchObject({ code: "ECONNRESET" });
+    await connections.send(asked());
+    await expect(connections.send(asked())).rejects.toMatchObject({ code: "ECONNRESET" });
     expect(peer.paths).toHaveLength(requests);
   });
 
   it("that end in the body fail the GET", async () => {
     const peer = await Peer.start((socket) => socket.end(ok("12345").slice(0, -1)));
-    await expect(peer.connections().get(asked())).rejects.toMatchObject({ code: "ECONNRESET" });
+    await expect(peer.connections().send(asked())).rejects.toMatchObject({ code: "ECONNRESET" });
   });
 
   it("that are refused fail each GET, the waiting ones, too", async () => {
     const peer = await Peer.start(echo);
     const connections = peer.connections({ max: 2 });
     await peer.stop();
-    const all = await Promise.allSettled([1, 2, 3, 4, 5].map(() => connections.get(asked())));
+    const all = await Promise.allSettled([1, 2, 3, 4, 5].map(() => connections.send(asked())));
     for (const one of all)
       expect(one).toMatchObject({ status: "rejected", reason: { code: "ECONNREFUSED" } });
   });
 
   it("reach an address of IPv6", async () => {
     const peer = await Peer.start(echo);
-    expect(text(await peer.connections({}, "[::ffff:127.0.0.1]").get(asked("/six")))).toBe("/six");
+    expect(text(await peer.connections({}, "[::ffff:127.0.0.1]").send(asked("/six")))).toBe("/six");
   });
 
   it("go on after an `allocate` that throws", async () => {
@@ -270,8 +340,8 @@ describe("connections", () => {
     const allocate = () => {
       throw new RangeError("too much");
     };
-    await expect(connections.get(asked("/", { allocate }))).rejects.toThrow("too much");
-    expect(text(await connections.get(asked("/next")))).toBe("/next");
+    await expect(connections.send(asked("/", { allocate }))).rejects.toThrow("too much");
+    expect(text(await connections.send(asked("/next")))).toBe("/next");
   });
 });
 
@@ -283,7 +353,7 @@ describe("silence", () => {
   ])("%s ends in ETIMEDOUT, and the GETs that wait go on", async (_, bytes) => {
     const peer = await Peer.start((socket, { nth }) => socket.write(nth === 1 ? bytes : ok("2")));
     const connections = peer.connections({ max: 1, timeoutMs: 100 });
-    const [first, second] = await Promise.allSettled([connections.get(asked()), connections.get(asked())]);
+    const [first, second] = await Promise.allSettled([connections.send(asked()), connections.send(asked())]);
     expect(first).toMatchObject({ status: "rejected", reason: { code: "ETIMEDOUT" } });
     expect(second).toMatchObject({ status: "fulfilled", value: { bytes: Buffer.from("2") } });
   });
@@ -291,7 +361,7 @@ describe("silence", () => {
   it("of a server that does not shake hands ends in ETIMEDOUT", async () => {
     const peer = await Peer.start(() => {});
     const connections = peer.connections({ connectTimeoutMs: 100 }, "127.0.0.1", "https");
-    await expect(connections.get(asked())).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    await expect(connections.send(asked())).rejects.toMatchObject({ code: "ETIMEDOUT" });
   });
 });
 
@@ -303,9 +373,9 @@ describe("an abort", () => {
     const connections = peer.connections({ max: 2 });
     const controller = new AbortController();
     const { signal } = controller;
-    const held = [1, 2, 3, 4].map(() => connections.get(asked("/held", { signal })));
+    const held = [1, 2, 3, 4].map(() => connections.send(asked("/held", { signal })));
     const others = [1, 2, 3].map(() =>
-      connections.get(asked("/other", { signal: new AbortController().signal })),
+      connections.send(asked("/other", { signal: new AbortController().signal })),
     );
     await until(() => peer.paths.length === 2);
     controller.abort();
@@ -314,14 +384,14 @@ describe("an abort", () => {
       Array(4).fill("Error: interrupted"),
     );
     expect((await Promise.all(others)).map(text)).toEqual(["/other", "/other", "/other"]);
-    await expect(connections.get(asked("/other", { signal }))).rejects.toThrow("interrupted");
+    await expect(connections.send(asked("/other", { signal }))).rejects.toThrow("interrupted");
     expect(peer.paths).toEqual(["/held", "/held", "/other", "/other", "/other"]);
   });
 
   it("while it connects leaves nothing open", async () => {
     const peer = await Peer.start(echo);
     const controller = new AbortController();
-    const got = peer.connections().get(asked("/", { signal: controller.signal }));
+    const got = peer.connections().send(asked("/", { signal: controller.signal }));
     controller.abort();
     await expect(got).rejects.toThrow("interrupted");
     expect(peer.paths).toEqual([]);
@@ -337,16 +407,16 @@ describe("an abort", () => {
       controller.abort();
       return buffer;
     };
-    const got = connections.get(asked("/", { signal: controller.signal, allocate }));
+    const got = connections.send(asked("/", { signal: controller.signal, allocate }));
     await expect(got).rejects.toThrow("interrupted");
-    expect(text(await connections.get(asked()))).toBe(body);
+    expect(text(await connections.send(asked()))).toBe(body);
     expect(buffer.every((byte) => byte === 0)).toBe(true);
   });
 
   it("is listened for once a signal, and not after the last GET", async () => {
     const connections = (await Peer.start(echo)).connections();
     const { signal } = new AbortController();
-    const all = Array.from({ length: 2_000 }, () => connections.get(asked("/", { signal })));
+    const all = Array.from({ length: 2_000 }, () => connections.send(asked("/", { signal })));
     expect(getEventListeners(signal, "abort")).toHaveLength(1);
     await Promise.all(all);
     expect(getEventListeners(signal, "abort")).toHaveLength(0);
@@ -356,11 +426,11 @@ describe("an abort", () => {
 it("closing ends what is under way and what waits, for good", async () => {
   const peer = await Peer.start((socket, { path }) => path === "/idle" && socket.write(ok("")));
   const connections = peer.connections({ max: 2 });
-  await connections.get(asked("/idle"));
-  const held = Array.from({ length: 9 }, () => connections.get(asked("/held")));
+  await connections.send(asked("/idle"));
+  const held = Array.from({ length: 9 }, () => connections.send(asked("/held")));
   await until(() => peer.paths.length === 3);
   connections.close();
-  for (const one of await Promise.allSettled([...held, connections.get(asked("/late"))])) {
+  for (const one of await Promise.allSettled([...held, connections.send(asked("/late"))])) {
     expect(one).toMatchObject({ status: "rejected", reason: { message: "the store was closed" } });
     expect(isTransient((one as PromiseRejectedResult).reason)).toBe(false);
   }
@@ -387,7 +457,7 @@ describe("the buffer that all connections share", () => {
     );
     const connections = peer.connections({ max: 8 });
     const paths = Array.from({ length: 300 }, (_, i) => `/${i + 1}`);
-    const answers = await Promise.all(paths.map((path) => connections.get(asked(path))));
+    const answers = await Promise.all(paths.map((path) => connections.send(asked(path))));
     for (const [i, { bytes }] of answers.entries()) expect(bytes?.equals(bodyOf(`/${i + 1}`))).toBe(true);
     expect(peer.sockets).toHaveLength(8);
   });
@@ -401,7 +471,7 @@ describe("TLS", () => {
       named.push((socket as TLSSocket).servername);
       echo(socket, request);
     }, certificate);
-    for (const host of ["localhost", "127.0.0.1"]) await peer.connections({}, host).get(asked());
+    for (const host of ["localhost", "127.0.0.1"]) await peer.connections({}, host).send(asked());
     expect(named).toEqual(["localhost", false]);
   });
 
@@ -409,7 +479,7 @@ describe("TLS", () => {
     const peer = await Peer.start(echo, certificate);
     const connections = peer.connections({ max: 1 });
     for (const path of ["/1", "/2"])
-      await expect(connections.get(asked(path))).rejects.toMatchObject({
+      await expect(connections.send(asked(path))).rejects.toMatchObject({
         code: "DEPTH_ZERO_SELF_SIGNED_CERT",
       });
     await until(() => peer.sockets.every((socket) => socket.destroyed));

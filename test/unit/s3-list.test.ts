@@ -1,6 +1,6 @@
-/** The objects of a ListObjectsV2 answer, taken out of it before the SDK reads the rest. */
+/** What a ListObjectsV2 answer holds, and what of it is left for the SDK. */
 import { describe, expect, it } from "vitest";
-import { takeContents } from "../../src/store/s3-list.js";
+import { pageOf, takeContents } from "../../src/store/s3-list.js";
 
 const page = (contents: string) =>
   `<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">` +
@@ -42,5 +42,39 @@ describe("the objects of a listing", () => {
   ])("are all left for the SDK where %s", (_, contents) => {
     const xml = page(`${contents === "" ? "" : AWS}${contents}`);
     expect(takeContents(xml)).toEqual({ contents: [], rest: xml });
+  });
+});
+
+describe("a whole page", () => {
+  const whole = (more: string, isTruncated = "false") =>
+    page(more).replace("<IsTruncated>true", `<IsTruncated>${isTruncated}`);
+  const prefixes = "<CommonPrefixes><Prefix>a/b%20c/</Prefix></CommonPrefixes>";
+
+  it("has objects, prefixes and the next page's token", () => {
+    const token = "<NextContinuationToken>1&amp;2</NextContinuationToken>";
+    expect(pageOf(whole(`${token}${MINIO}${prefixes}\n${prefixes.replace("a/", "d/")}`, "true"))).toEqual({
+      objects: [{ key: "a&b c", sizeBytes: 0, etag: "ab-2" }],
+      prefixes: ["a/b c/", "d/b c/"],
+      token: "1&2",
+    });
+    expect(pageOf(whole(""))).toEqual({ objects: [], prefixes: [], token: undefined });
+  });
+
+  it("takes keys as they stand where the store does not say that it encoded them", () => {
+    const plain = whole(AWS.replace("a/b.json", "50%+1")).replace("<EncodingType>url</EncodingType>", "");
+    expect(pageOf(plain)?.objects).toMatchObject([{ key: "50%+1" }]);
+  });
+
+  it.each([
+    ["one of its objects is odd", whole(AWS + AWS.replace("<Size>11", "<Size>x"))],
+    ["a comment could hold anything", whole(`<!-- ${AWS} -->`)],
+    ["it goes on and does not say where", whole(AWS, "true")],
+    ["it does not say whether it goes on", whole(AWS).replace(/<IsTruncated>.*?<\/IsTruncated>/, "")],
+    ["it says so twice", whole(`${AWS}<IsTruncated>true</IsTruncated>`)],
+    ["a prefix is missing", whole("<CommonPrefixes></CommonPrefixes>")],
+    ["it is another answer", "<Error><Code>SlowDown</Code><IsTruncated>false</IsTruncated></Error>"],
+    ["it ends early", whole(AWS).slice(0, 200)],
+  ])("is left for the SDK where %s", (_, xml) => {
+    expect(pageOf(xml)).toBeUndefined();
   });
 });

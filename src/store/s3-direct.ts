@@ -1,0 +1,137 @@
+/**
+ * Requests of a month of small hours, some eight for each, and of the objects in them: connections of our own and a cached
+ * signing key take a tenth of the CPU that the SDK takes. Whatever is out of the ordinary is asked again through the SDK,
+ * which knows it all.
+ */
+import type { S3Client } from "@aws-sdk/client-s3";
+import type { S3Settings } from "../config/settings.js";
+import { HourpackError } from "../errors.js";
+import { Connections, type HttpAnswer, type HttpRequest } from "./connections.js";
+import { codeOfAnswer } from "./s3-errors.js";
+import { encodePath, encodeText, RequestSigner } from "./s3-sign.js";
+import { GETS_MAX } from "./store.js";
+
+export interface DirectRequest {
+  /** For the message where the store is busy: `read`, `write`. */
+  doing: string;
+  method: HttpRequest["method"];
+  /** Empty: of the bucket. */
+  key: string;
+  query?: Record<string, string>;
+  /** In lower case; those that are undefined are not sent. */
+  headers?: Record<string, string | undefined>;
+  body?: Uint8Array;
+  allocate?: (sizeBytes: number) => Buffer;
+  signal?: AbortSignal;
+}
+
+interface Opened {
+  connections: Connections;
+  /** Of the bucket, without a slash at its end. */
+  path: string;
+  signer: RequestSigner;
+}
+
+export class DirectRequests {
+  private readonly bucket: string;
+  private readonly settings: S3Settings;
+  private readonly client: S3Client;
+  private opened: Promise<Opened | undefined> | undefined;
+
+  constructor(bucket: string, settings: S3Settings, client: S3Client) {
+    this.bucket = bucket;
+    this.settings = settings;
+    this.client = client;
+  }
+
+  /**
+   * One try. Undefined where nothing was sent, since it takes more than plain SigV4 or plain text; `bytes` is undefined
+   * where only the head of the answer was read. Throws `unavailable` where the store is busy or unwell, and what
+   * `Connections` throw.
+   */
+  async send(request: DirectRequest): Promise<HttpAnswer | undefined> {
+    this.opened ??= this.open();
+    const opened = await this.opened;
+    const headers = sentOf(request.headers);
+    if (!opened || !headers) return undefined;
+    const { method, key, query, body, allocate, signal } = request;
+    const nowMs = Date.now() + this.client.config.systemClockOffset;
+    const signable = { method, path: `${opened.path}/${encodePath(key)}`, query: queryOf(query), body };
+    let head: string;
+    if (method === "GET") {
+      // Signed are those that all have: the hot path.
+      head = await opened.signer.head(signable, nowMs);
+      for (const name in headers) head += `${name}: ${headers[name]}\r\n`;
+    } else {
+      head = await opened.signer.head({ ...signable, headers }, nowMs);
+      if (body) head += `content-length: ${body.length}\r\n`;
+    }
+    const answer = await opened.connections.send({ method, head, body, allocate, signal });
+    if (answer.status >= 500 || answer.status === 429) throw this.busy(request, answer);
+    return answer;
+  }
+
+  async close(): Promise<void> {
+    (await this.opened)?.connections.close();
+  }
+
+  /** The SDK's own rules say where the bucket is and how it is signed for; undefined where that is not plain SigV4. */
+  private async open(): Promise<Opened | undefined> {
+    const { config } = this.client;
+    const endpoint = config.endpointProvider({
+      Bucket: this.bucket,
+      Region: await config.region(),
+      UseFIPS: await config.useFipsEndpoint(),
+      UseDualStack: await config.useDualstackEndpoint(),
+      ForcePathStyle: this.settings.forcePathStyle ?? false,
+      ...(this.settings.endpoint ? { Endpoint: this.settings.endpoint } : {}),
+    });
+    const scheme = endpoint.properties?.["authSchemes"] as
+      | { name: string; signingName: string; signingRegion: string }[]
+      | undefined;
+    const [auth] = scheme ?? [];
+    if (auth?.name !== "sigv4" || Object.keys(endpoint.headers ?? {}).length > 0) return undefined;
+    const { host, pathname } = endpoint.url;
+    const { concurrency, timeoutMs, expectedBucketOwner } = this.settings;
+    const connections = new Connections(endpoint.url, {
+      max: concurrency ?? GETS_MAX,
+      connectTimeoutMs: Math.min(timeoutMs, 10_000),
+      timeoutMs,
+    });
+    const more: Record<string, string> = expectedBucketOwner
+      ? { "x-amz-expected-bucket-owner": expectedBucketOwner }
+      : {};
+    const scope = { host, region: auth.signingRegion, service: auth.signingName };
+    const signer = new RequestSigner(scope, config.credentials, more);
+    return { connections, path: pathname.replace(/\/$/, ""), signer };
+  }
+
+  private busy({ doing, key }: DirectRequest, { status, bytes }: HttpAnswer): HourpackError {
+    const location = `s3://${this.bucket}/${key}`;
+    const code = codeOfAnswer(bytes);
+    return new HourpackError(
+      "unavailable",
+      `${doing} ${location}: the store answered ${status} ${code}`.trimEnd(),
+      { location, hint: "The store is busy or unwell: run again, or lower --s3-concurrency." },
+    );
+  }
+}
+
+/** Undefined where one could be read, or signed, in more than one way. */
+function sentOf(headers: DirectRequest["headers"]): Record<string, string> | undefined {
+  const sent: Record<string, string> = {};
+  for (const name in headers) {
+    const value = headers[name];
+    if (value === undefined) continue;
+    if (!/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/.test(value)) return undefined;
+    sent[name] = value;
+  }
+  return sent;
+}
+
+/** As Signature Version 4 wants it: sorted, every byte escaped but the unreserved ones. */
+function queryOf(query: Record<string, string> | undefined): string | undefined {
+  if (!query) return undefined;
+  const names = Object.keys(query).sort();
+  return names.map((name) => `${name}=${encodeText(query[name] ?? "")}`).join("&");
+}
