@@ -141,8 +141,8 @@ export class BatchMemory {
     this.atWork++;
     return () => {
       this.left--;
-      // The next hour's, while there is one: new memory of this size for each makes the collector run each time.
-      if (--this.atWork === 0) this.free.length = 0;
+      // The next hour's, if one comes soon: new memory of this size for each makes the collector run each time.
+      if (--this.atWork === 0) setTimeout(() => this.rest(), KEPT_MS).unref();
     };
   }
 
@@ -161,12 +161,19 @@ export class BatchMemory {
     return { bytes, giveBack };
   }
 
+  private rest(): void {
+    if (this.atWork === 0) this.free.length = 0;
+  }
+
   private put(): void {
     const next = this.left >= 0 ? this.waiting.shift() : undefined;
     if (next) next();
     else this.left++;
   }
 }
+
+/** A worker has nothing to do for most of an hour. */
+const KEPT_MS = 10_000;
 
 /** Gathers segments into one batch. */
 export class BatchWriter {
