@@ -1,11 +1,11 @@
 /** hourpack demo: three hours of made-up events in a directory, packed, and what came of them. */
-import { existsSync } from "node:fs";
-import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { hash } from "node:crypto";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { loadSettings } from "../config/load.js";
 import type { CatalogSettings, Settings } from "../config/settings.js";
 import { makeHour, PLATFORMS } from "../demo/events.js";
-import { EXIT, HourpackError } from "../errors.js";
+import { EXIT, HourpackError, reasonOf } from "../errors.js";
 import { addHours, type Hour, hoursBetween } from "../hour.js";
 import { partitionPrefix } from "../layout.js";
 import { exitCodeOfRun, type RunResult, run } from "../run.js";
@@ -34,14 +34,9 @@ export const command: Command = {
   examples: [["$0 demo --dir /tmp/demo", "somewhere else"]],
   async handler(args, context) {
     const dir = String(args["dir"]);
-    const { output, signal } = context;
+    const { output } = context;
     await clear(dir);
-    const made = await makeEvents(dir, Number(args["seed"]), signal);
-    output.line(
-      `made ${counted(made.objects, "object")} of JSON (${size(made.bytes)}) in ${join(dir, "raw")}`,
-    );
-    const settings = await loadSettings({ file: join(dir, "hourpack.yaml"), env: {} });
-    const result = await pack(settings, context);
+    const { made, settings, result } = await make(dir, Number(args["seed"]), context);
     for (const { error } of result.failures) output.error(error);
     output.line(output.colors.green(summaryOf(result)));
     const code = exitCodeOfRun(result);
@@ -51,21 +46,65 @@ export const command: Command = {
   },
 };
 
-/** The file by which a directory is known to be a demo that may be made anew. */
+async function make(dir: string, seed: number, context: CommandContext) {
+  const { output, signal } = context;
+  try {
+    await writeFile(join(dir, "hourpack.yaml"), CONFIG);
+    const made = await makeEvents(dir, seed, signal);
+    output.line(
+      `made ${counted(made.objects, "object")} of JSON (${size(made.bytes)}) in ${join(dir, "raw")}`,
+    );
+    const settings = await loadSettings({ file: join(dir, "hourpack.yaml"), env: {} });
+    return { made, settings, result: await pack(settings, context) };
+  } finally {
+    // After an interruption, too: nothing else was there when it began.
+    await noteWhatIsThere(dir);
+  }
+}
+
+/** What a demo made, as `sha256sum` writes it: whatever else lies in its directory is somebody's, and stays. */
 const MARK = ".hourpack-demo";
 
+/** Takes away what an earlier demo made. Throws `invalid` where there is more, and then deletes nothing. */
 async function clear(dir: string): Promise<void> {
-  if (existsSync(dir) && !existsSync(join(dir, MARK)) && (await readdir(dir)).length > 0) {
-    throw new HourpackError("invalid", `${dir} has files that are not the demo's`, {
-      location: dir,
-      hint: "Name another directory with --dir.",
-    });
+  await mkdir(dir, { recursive: true }).catch((error) => {
+    throw new HourpackError("invalid", `make ${dir}: ${reasonOf(error)}`, { location: dir, hint: ELSEWHERE });
+  });
+  const mark = await readFile(join(dir, MARK), "utf8").catch(() => "");
+  const made = new Map(mark.split("\n").map((line) => [line.slice(SUM_CHARS), line]));
+  const files = await filesOf(dir);
+  const others: string[] = [];
+  for (const path of files) {
+    const line = made.get(relative(dir, path));
+    if (line === undefined || line !== (await lineOf(dir, path))) others.push(path);
   }
-  for (const name of ["raw", "lake", "catalog.duckdb"])
-    await rm(join(dir, name), { recursive: true, force: true });
-  await mkdir(dir, { recursive: true });
-  await writeFile(join(dir, MARK), "Made by `hourpack demo`, which may delete what lies here.\n");
-  await writeFile(join(dir, "hourpack.yaml"), CONFIG);
+  if (others.length > 0) {
+    const more = others.length > 1 ? `, and ${count(others.length - 1)} more` : "";
+    throw new HourpackError(
+      "invalid",
+      `${dir} has files that the demo did not make, or that changed since: ${others[0]}${more}`,
+      { location: dir, hint: ELSEWHERE },
+    );
+  }
+  for (const path of files) await rm(path);
+}
+
+const ELSEWHERE = "Name another directory with --dir. Nothing was deleted.";
+
+async function noteWhatIsThere(dir: string): Promise<void> {
+  const lines = await Promise.all((await filesOf(dir)).map((path) => lineOf(dir, path)));
+  await writeFile(join(dir, MARK), `${lines.join("\n")}\n`);
+}
+
+/** All but the mark. */
+async function filesOf(dir: string): Promise<string[]> {
+  return (await filesUnder(dir)).filter((path) => relative(dir, path) !== MARK);
+}
+
+const SUM_CHARS = 64 + "  ".length;
+
+async function lineOf(dir: string, path: string): Promise<string> {
+  return `${hash("sha256", await readFile(path))}  ${relative(dir, path)}`;
 }
 
 async function makeEvents(
@@ -196,7 +235,7 @@ async function tree(dir: string): Promise<string[]> {
 
 async function filesUnder(dir: string): Promise<string[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true });
-  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
 }
 
 const CONFIG = `# Made by \`hourpack demo\`. Paths are relative to this file.

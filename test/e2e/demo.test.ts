@@ -1,0 +1,54 @@
+/** The demo made a second time in its folder, where somebody's files may lie by then. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { hourpack } from "../support/cli.js";
+
+let root: string;
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), "hourpack-demo-"));
+});
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const demo = (...args: string[]) => hourpack(["demo", "--json", ...args], { cwd: root });
+const HOUR = "hourpack-demo/raw/ios/year=2022/month=07/day=26/hour=00";
+
+describe("a second demo", () => {
+  it("makes the first one anew, with another seed, too", async () => {
+    expect((await demo()).result).toMatchObject({ objects: 360, exitCode: 0 });
+    const again = await demo("--seed", "2");
+    expect(again.result, again.stderr).toMatchObject({ objects: 360, exitCode: 0 });
+    const actions = (again.result["hours"] as { action: string }[]).map(({ action }) => action);
+    expect(actions).toEqual(Array(6).fill("packed"));
+  });
+
+  it.each([
+    ["a file beside the raw objects", `${HOUR}/mine.json`],
+    ["a file in the lake", "hourpack-demo/lake/mine.parquet"],
+    ["a configuration that was changed", "hourpack-demo/hourpack.yaml"],
+    ["an object that was changed", `${HOUR}/events-00-000.json`],
+  ])("refuses, and deletes nothing: %s", async (_, path) => {
+    const before = existsSync(join(root, path)) ? readFileSync(join(root, path)) : undefined;
+    writeFileSync(join(root, path), "mine\n");
+    const { code, stderr } = await demo();
+    expect(code).toBe(2);
+    expect(stderr).toBe(
+      `error: ./hourpack-demo has files that the demo did not make, or that changed since: ${path}\n` +
+        "  → Name another directory with --dir. Nothing was deleted.\n",
+    );
+    expect(readFileSync(join(root, path), "utf8")).toBe("mine\n");
+    expect(existsSync(join(root, "hourpack-demo/catalog.duckdb"))).toBe(true);
+    if (before) writeFileSync(join(root, path), before);
+    else rmSync(join(root, path));
+  });
+
+  it("refuses a folder that is somebody's, and a file", async () => {
+    writeFileSync(join(root, "mine.txt"), "mine\n");
+    for (const dir of [".", "mine.txt"]) {
+      const { code, stderr } = await demo("--dir", dir);
+      expect(code, stderr).toBe(2);
+      expect(stderr).toContain("mine.txt");
+    }
+  });
+});
