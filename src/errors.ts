@@ -1,7 +1,7 @@
 /**
  * What kind of trouble an error is, named by what its reader should do:
- * - `invalid`: arguments or configuration are wrong; change them.
- * - `unavailable`: a store or catalog did not answer or refused us; try again, or mend access.
+ * - `invalid`: arguments, configuration, credentials or rights are wrong; change them: another try ends alike.
+ * - `unavailable`: a store, a catalog or a disk did not do its part; another try may end well.
  * - `conflict`: the world changed under us (a race, objects that move); plan again.
  * - `data`: the data break the contract; a person must say what is meant.
  * - `interrupted`: a signal or the caller ended the run.

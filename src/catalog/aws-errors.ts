@@ -57,9 +57,15 @@ export function awsError(
       : /ECONN|ENOTFOUND|TimeoutError/.test(name + code)
         ? `Can this machine reach ${service}? Check catalog.endpoint and catalog.region.`
         : "What is published stays published; the next run registers it.";
-  return new HourpackError("unavailable", `${doing}: ${reasonOf(error)} (${name || code})`, {
-    stage: "register",
-    hint,
-    cause: error,
-  });
+  // What somebody has to mend: another try ends alike.
+  const isRefusal = /AccessDenied|Credentials|UnrecognizedClient|InvalidSignature/.test(name);
+  return new HourpackError(
+    isRefusal ? "invalid" : "unavailable",
+    `${doing}: ${reasonOf(error)} (${name || code})`,
+    {
+      stage: "register",
+      hint,
+      cause: error,
+    },
+  );
 }

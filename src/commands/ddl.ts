@@ -76,14 +76,15 @@ async function columnsOf(
   context: CommandContext,
 ): Promise<Column[]> {
   const { prefix } = dataset.tier1;
+  let found: Awaited<ReturnType<typeof readPinned>>;
   try {
     const tier1 = await components.tier1(dataset);
-    const found = await readPinned(tier1, prefix, context.signal);
-    if (found) return mergeConfigured(currentSchema(found.pinned), dataset.columns ?? []).columns;
+    found = await readPinned(tier1, prefix, context.signal);
   } catch (error) {
-    if (!dataset.columns || !isHourpackError(error, "unavailable")) throw error;
+    if (!dataset.columns || !isOutOfReach(error)) throw error;
     context.output.note(`${dataset.name}: tier 1 cannot be read, so these are the configured columns`);
   }
+  if (found) return mergeConfigured(currentSchema(found.pinned), dataset.columns ?? []).columns;
   if (dataset.columns) return dataset.columns;
   throw new HourpackError("invalid", `write the tables of ${dataset.name}: its columns are not known yet`, {
     hint: "Configure columns, or pack a first hour, whose columns are then pinned.",
@@ -104,7 +105,12 @@ async function partitionHours(
     const wanted = components.settings.run.ahead ? hours.flatMap(neighbours) : hours;
     return [...new Set(wanted)].sort();
   } catch (error) {
-    if (isHourpackError(error, "unavailable")) return [];
+    if (isOutOfReach(error)) return [];
     throw error;
   }
+}
+
+/** The store does not answer, or answers others alone. */
+function isOutOfReach(error: unknown): boolean {
+  return isHourpackError(error, "unavailable") || isHourpackError(error, "invalid");
 }

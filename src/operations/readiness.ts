@@ -9,7 +9,7 @@ export interface ReadyState {
 /**
  * Ready from the first dataset on whose due hours could be found out, so that a long catch-up is no reason to call a
  * worker unready. No longer where a round ended and no dataset could be worked on to its end: until the store answers
- * again, or, where it was the catalog that did not, until a round ends well.
+ * again, or, where it was the catalog that did not, until a round ends well. Refused is no better than unanswered.
  */
 export class Readiness {
   private current: ReadyState = { isReady: false, reason: "starting: no store was reached yet" };
@@ -25,11 +25,12 @@ export class Readiness {
     }
     if (event.type !== "round-finished" || event.datasets.length === 0) return;
     const causes = event.datasets.map(({ failures }) =>
-      failures.find(({ hour, error }) => hour === undefined && error.kind === "unavailable"),
+      failures.find(({ hour, error }) => hour === undefined && error.kind !== "interrupted"),
     );
     const isLost = causes.every((cause) => cause !== undefined);
     this.isCatalogLost = isLost && causes.every((cause) => this.reached.has(cause?.dataset ?? ""));
-    this.current = isLost ? { isReady: false, reason: `unavailable: ${causes[0]?.error.message}` } : READY;
+    const { kind, message } = causes[0]?.error ?? {};
+    this.current = isLost ? { isReady: false, reason: `${kind}: ${message}` } : READY;
   };
 
   state(): ReadyState {

@@ -65,21 +65,18 @@ async function footerMetadata(
 
 /**
  * An hour without objects is nothing to do, but a directory that is not there is a mistake, as a bucket that is not
- * there is in S3. Throws `unavailable`: a disk may be mounted later.
+ * there is in S3. Throws `invalid`: another try ends alike, until somebody mends the name, mounts the disk or makes the
+ * directory. A worker looks again in each of its rounds. Once something is published it may go: its objects expired.
  */
 export function requireRawDirectory({ name, raw }: Dataset): void {
   if (raw.location.scheme === "s3") return;
   const directory = `${raw.location.root}/${rawBasePrefix(raw)}`;
   if (existsSync(directory)) return;
-  throw new HourpackError(
-    "unavailable",
-    `list the raw objects of ${name}: there is no directory ${directory}`,
-    {
-      stage: "list",
-      location: directory,
-      hint: "Is raw mistyped, or a disk not mounted? If nothing has been written yet, make the directory.",
-    },
-  );
+  throw new HourpackError("invalid", `list the raw objects of ${name}: there is no directory ${directory}`, {
+    stage: "list",
+    location: directory,
+    hint: "Is raw mistyped, or a disk not mounted? If nothing has been written yet, make the directory.",
+  });
 }
 
 /** All pages of the hour's objects, without those that are no data by their names. */

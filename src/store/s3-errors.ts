@@ -62,6 +62,7 @@ export function isTransient(error: unknown): boolean {
   );
 }
 
+/** Named here is what somebody has to mend. */
 const HINTS: [RegExp, (bucket: string) => string][] = [
   [/^NoSuchBucket$/, (bucket) => `Create the bucket ${bucket}, or mend its name in the configuration.`],
   [
@@ -84,6 +85,23 @@ const HINTS: [RegExp, (bucket: string) => string][] = [
   ],
   [/^RequestTimeTooSkewed$/, () => "This machine's clock is off by more than 15 minutes: set it."],
 ];
+
+/** Where one of these is set credentials come from a service, which may be away for a moment. */
+const ROLE_VARIABLES = [
+  "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+  "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+  "AWS_WEB_IDENTITY_TOKEN_FILE",
+];
+
+/** Whether it may be over by itself before a later run: a clock is set, a role's credentials come or are renewed. */
+function mayPass(error: unknown): boolean {
+  const isAwaited = /^(CredentialsProviderError|NoCredentials)$/.test(codeOf(error));
+  return (
+    isTransient(error) ||
+    codeOf(error) === "ExpiredToken" ||
+    (isAwaited && ROLE_VARIABLES.some((name) => process.env[name]))
+  );
+}
 
 export function s3Error(
   error: unknown,
@@ -114,6 +132,7 @@ export function s3Error(
           ? // The answer to a HEAD has no body that would tell.
             `Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile, and that they may use the bucket ${context.bucket}: ListBucket, GetObject, and PutObject where it writes.`
           : "The store did not answer as it should; the next run goes on from here.";
-  const kind = isNoRegion ? "invalid" : "unavailable";
+  const isForSomebody = isNoRegion || known !== undefined || status === 403;
+  const kind = isForSomebody && !mayPass(error) ? "invalid" : "unavailable";
   return new HourpackError(kind, `${doing} ${location}: ${reason}`, { location, hint, cause: error });
 }

@@ -39,8 +39,9 @@ export interface GetOptions {
 /**
  * A bucket, or a directory that stands for one. Keys are relative to it, use `/` and never begin with one.
  *
- * Errors, for every verb: `unavailable` (no answer, throttled to the end, access denied, bucket missing; with a
- * hint), `invalid` (a key that would leave a directory's root), `interrupted` (the signal). Retries happen inside.
+ * Errors, for every verb: `unavailable` (no answer, throttled to the end), `invalid` (access denied, no or wrong
+ * credentials, bucket missing; a key that would leave a directory's root), both with a hint; `interrupted` (the signal).
+ * Retries happen inside.
  */
 export interface Store {
   readonly kind: "s3" | "local";

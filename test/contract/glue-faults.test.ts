@@ -133,7 +133,7 @@ describe("Glue", () => {
   it("a refusal for good is not repeated", async () => {
     proxy.hooks = at("GetTable", refusal(400, "AccessDeniedException", "not authorized"));
     await expect((await glue()).ensureTable(spec())).rejects.toMatchObject({
-      kind: "unavailable",
+      kind: "invalid",
       message: expect.stringContaining("not authorized (AccessDeniedException)"),
       hint: expect.stringContaining("iam-policy"),
     });

@@ -198,7 +198,7 @@ describe("what S3 refuses is told with the remedy", () => {
   it("a missing bucket", async () => {
     const store = await openS3Store("no-such-bucket", s3Settings(server, quick));
     await expect(listAll(store, "")).rejects.toMatchObject({
-      kind: "unavailable",
+      kind: "invalid",
       hint: /Create the bucket no-such-bucket/,
     });
   });
@@ -210,7 +210,7 @@ describe("what S3 refuses is told with the remedy", () => {
     const store = await openS3Store(bucket, s3Settings(server, quick));
     const error = await listAll(store, "").catch((caught) => caught);
     process.env["AWS_SECRET_ACCESS_KEY"] = server.secretAccessKey;
-    expect(error).toMatchObject({ kind: "unavailable", hint: /credentials are wrong/ });
+    expect(error).toMatchObject({ kind: "invalid", hint: /credentials are wrong/ });
     expect(`${error.message}${error.hint}${error.stack}`).not.toContain(secret);
   });
 

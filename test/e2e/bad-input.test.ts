@@ -97,7 +97,7 @@ describe("a command line or configuration that cannot be meant", () => {
       ["plan", ...hour],
     ]) {
       const end = await hourpack([...args, ...raw, ...tier1, ...table], { cwd: root });
-      expectOneError(end, 10, /there is no directory .*\/raw\//, /mistyped/);
+      expectOneError(end, 2, /there is no directory .*\/raw\//, /mistyped/);
     }
     expect(readdirSync(root)).toEqual([]);
     rmSync(root, { recursive: true });
@@ -129,19 +129,19 @@ describe("an S3 that cannot be used", () => {
 
   it("a missing bucket", async () => {
     const end = await run(minio.endpoint, "no-such-bucket", bucket.name, credentialsEnv(minio));
-    expectOneError(end, 10, /no-such-bucket/, /bucket/i);
+    expectOneError(end, 2, /no-such-bucket/, /bucket/i);
   });
 
   it("a missing bucket for tier 1", async () => {
     const end = await run(minio.endpoint, bucket.name, "no-such-lake", credentialsEnv(minio));
-    expectOneError(end, 10, /no-such-lake/, /bucket/i);
+    expectOneError(end, 2, /no-such-lake/, /bucket/i);
   });
 
   it("a wrong secret, which is not printed", async () => {
     const secret = "wrong-secret-of-someone";
     const env = { ...credentialsEnv(minio), AWS_SECRET_ACCESS_KEY: secret };
     const end = await run(minio.endpoint, bucket.name, bucket.name, env);
-    expectOneError(end, 10, /list|head|read/, /AWS_SECRET_ACCESS_KEY|secret|credentials/i);
+    expectOneError(end, 2, /list|head|read/, /AWS_SECRET_ACCESS_KEY|secret|credentials/i);
     expect(end.stdout + end.stderr).not.toContain(secret);
   });
 
@@ -161,7 +161,7 @@ describe("an S3 that cannot be used", () => {
 
   it("no credentials at all", async () => {
     const end = await run(minio.endpoint, bucket.name, bucket.name, { AWS_REGION: "us-east-1" });
-    expectOneError(end, 10, /credentials/i, /AWS_ACCESS_KEY_ID|credentials/);
+    expectOneError(end, 2, /credentials/i, /AWS_ACCESS_KEY_ID|credentials/);
   });
 
   it("an endpoint that nobody answers at", async () => {

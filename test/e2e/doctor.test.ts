@@ -106,14 +106,14 @@ describe("on MinIO", () => {
   it("a wrong secret, which is never shown", async () => {
     const secret = "a-secret-that-is-quite-wrong";
     const end = await doctor({}, { ...env, AWS_SECRET_ACCESS_KEY: secret });
-    expect(end.code).toBe(10);
+    expect(end.code).toBe(2);
     expect(failures(end)).toMatchObject([{ name: "credentials", remedy: expect.stringContaining("wrong") }]);
     expect(end.stdout + end.stderr).not.toContain(secret);
   });
 
   it("no credentials at all", async () => {
     const end = await doctor({}, { AWS_REGION: "us-east-1" });
-    expect(end.code).toBe(10);
+    expect(end.code).toBe(2);
     expect(failures(end)).toMatchObject([
       { name: "credentials", remedy: expect.stringContaining("No credentials were found") },
     ]);
@@ -154,11 +154,11 @@ describe("on MinIO", () => {
       others.map(([, right]) => right()),
     );
     const end = await doctor({}, limited);
-    expect(end.code).toBe(10);
+    expect(end.code).toBe(2);
     expect(failures(end)[0]).toMatchObject({
       name: check,
       remedy: `Grant ${remedy.replace("BUCKET", bucket.name)}`,
-      exitCode: 10,
+      exitCode: 2,
     });
   });
 
@@ -169,7 +169,7 @@ describe("on MinIO", () => {
       { name: "reach S3", remedy: expect.stringContaining("running") },
     ]);
     const none = await doctor({ raw: `s3://no-such-bucket/raw/${HOURS}` });
-    expect(none.code).toBe(10);
+    expect(none.code).toBe(2);
     expect(failures(none)[0]).toMatchObject({ name: "list raw", remedy: /Create the bucket no-such-bucket/ });
   });
 

@@ -193,7 +193,7 @@ describe("the Fargate task", () => {
     const elsewhere = await container([...(definition?.Command ?? []), "--hour", hour], {
       env: { ...env, HOURPACK_TIER1: `s3://${lake.name}/other/` },
     });
-    expect(resultIn(elsewhere.output)).toMatchObject({ exitCode: 10 });
+    expect(resultIn(elsewhere.output)).toMatchObject({ exitCode: 2 });
     expect(elsewhere.output).toContain("refused these credentials (403)");
     expect(await lake.keys("other/")).toEqual([]);
   });

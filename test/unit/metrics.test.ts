@@ -358,6 +358,20 @@ describe("over HTTP", () => {
     expect((await get("/readyz")).status).toBe(200);
   });
 
+  it("is not ready where no dataset's store lets it in", async () => {
+    const error = new HourpackError("invalid", "list s3://raw/: refused");
+    const refused = {
+      dataset: DATASET,
+      hours: [],
+      failures: [{ dataset: DATASET, error }],
+      finishedMs: nowMs,
+    };
+    readiness.observe({ type: "round-started", round: "r" });
+    readiness.observe({ type: "round-finished", round: "r", datasets: [refused], seconds: 1 });
+    const text = "invalid: list s3://raw/: refused\n";
+    expect(await get("/readyz")).toMatchObject({ status: 503, text });
+  });
+
   it("knows three paths, and reads only", async () => {
     expect((await get("/")).status).toBe(404);
     expect((await fetch(`${server.url}/metrics`, { method: "POST", body: "x" })).status).toBe(405);

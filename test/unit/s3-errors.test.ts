@@ -1,0 +1,43 @@
+/** What S3 refuses: who has to mend it, and the exit code that says so. */
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { exitCodeOf } from "../../src/errors.js";
+import { s3Error } from "../../src/store/s3-errors.js";
+
+const told = (name: string, status?: number, code = "") => {
+  const error = Object.assign(new Error(`it says ${name}`), {
+    name,
+    code,
+    $metadata: { httpStatusCode: status },
+  });
+  return s3Error(error, "list", "s3://raw/events/", { bucket: "raw" });
+};
+
+afterEach(() => vi.unstubAllEnvs());
+
+describe("exit code", () => {
+  it.each<[string, number | undefined, RegExp]>([
+    ["NoSuchBucket", 404, /Create the bucket raw, or mend its name/],
+    ["AccessDenied", 403, /Grant these credentials access to raw/],
+    ["SignatureDoesNotMatch", 403, /credentials are wrong/],
+    ["", 403, /may use the bucket raw/],
+    ["PermanentRedirect", 301, /another region/],
+    ["CredentialsProviderError", undefined, /No credentials were found/],
+  ])("2 where another try would end alike: %s", (name, status, hint) => {
+    const error = told(name, status);
+    expect([exitCodeOf(error), error.hint]).toEqual([2, expect.stringMatching(hint)]);
+  });
+
+  it.each<[string, number | undefined, string?]>([
+    ["Error", undefined, "ECONNREFUSED"],
+    ["SlowDown", 503],
+    ["ExpiredToken", 400],
+    ["RequestTimeTooSkewed", 403],
+  ])("10 where it may pass: %s %s %s", (name, status, code) => {
+    expect(exitCodeOf(told(name, status, code))).toBe(10);
+  });
+
+  it("10 where a role's credentials did not come", () => {
+    vi.stubEnv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/x");
+    expect(exitCodeOf(told("CredentialsProviderError"))).toBe(10);
+  });
+});
