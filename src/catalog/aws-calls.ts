@@ -1,7 +1,7 @@
 /** Calls of an AWS catalog with their retries: jittered backoff, within a budget of time. */
-import { channel } from "node:diagnostics_channel";
 import pRetry from "p-retry";
 import { HourpackError, reasonOf } from "../errors.js";
+import { RETRIES_MAX, Wait } from "../waiting.js";
 import { awsError, isPassing } from "./aws-errors.js";
 
 /** Of each client: one try, since the retries are made here, and an answer or none within a limit. */
@@ -20,11 +20,7 @@ export function clientOptions({ endpoint, region }: { endpoint?: string; region?
   };
 }
 
-/** Whoever counts requests that are tried again listens here. */
-const retries = channel("hourpack:retry");
-
 const REQUEST_TIMEOUT_MS = 30_000;
-const RETRIES_MAX = 8;
 
 export interface CallOptions {
   signal?: AbortSignal;
@@ -50,6 +46,8 @@ export class AwsCalls {
     const deadline = AbortSignal.timeout(budgetMs);
     const either = signal ? AbortSignal.any([signal, deadline]) : deadline;
     let reason: unknown;
+    // A statement of Athena's takes its time.
+    const wait = new Wait(doing, this.service, { mayTakeLong: true });
     try {
       return await pRetry(() => task(either), {
         retries: RETRIES_MAX,
@@ -61,7 +59,7 @@ export class AwsCalls {
         shouldRetry: ({ error }) => {
           if (!either.aborted) reason = error;
           const isRetried = isPassing(error) && error.name !== final;
-          if (isRetried) retries.publish({ service: this.service });
+          if (isRetried) wait.again(error, { service: this.service });
           return isRetried;
         },
       });
@@ -69,6 +67,8 @@ export class AwsCalls {
       if (error instanceof HourpackError) throw error;
       if (deadline.aborted && !signal?.aborted) throw this.late(doing, reason);
       throw awsError(error, doing, this.service, signal);
+    } finally {
+      wait.end();
     }
   }
 

@@ -8,6 +8,7 @@ import type { Args, CommandContext } from "./command.js";
 import { entryNamed, GLOBAL_OPTIONS } from "./entries.js";
 import { Output, tolerateClosedPipes } from "./output.js";
 import { listenForSignals } from "./signals.js";
+import { tellWaits } from "./waiting.js";
 
 /** Sets the process's exit code; resolves when there is nothing more to do. */
 export async function main(argv: string[]): Promise<void> {
@@ -84,6 +85,7 @@ async function contextOf(args: Args, output: Output, signal: AbortSignal): Promi
     output.record({ type: "notice", text });
     log.warn(text);
   }
+  tellWaits(output, log);
   return { output, signal, runId, log };
 }
 

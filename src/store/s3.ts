@@ -1,6 +1,5 @@
 /** A bucket of S3, MinIO or a look-alike, over the official SDK. */
 
-import { channel } from "node:diagnostics_channel";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import type { ListMultipartUploadsCommandInput, S3Client } from "@aws-sdk/client-s3";
@@ -9,6 +8,7 @@ import { ulid } from "ulid";
 import type { S3Settings } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
 import { require } from "../require.js";
+import { countRetry, RETRIES_MAX, Wait } from "../waiting.js";
 import { Pace } from "./pace.js";
 import { honoursDeletes, honoursWrites } from "./probe.js";
 import { openClient } from "./s3-client.js";
@@ -43,9 +43,6 @@ export async function openS3Store(
   const sdk = require("@aws-sdk/client-s3") as Sdk;
   return new S3Store(bucket, settings, sdk, openClient(sdk, settings), options.pageKeys ?? 1000);
 }
-
-/** Whoever counts requests that are tried again listens here. */
-const retries = channel("hourpack:retry");
 
 /** Files above this go up in parts of this size. */
 const PART_BYTES = 16 << 20;
@@ -132,7 +129,7 @@ class S3Store implements Store {
     } catch (error) {
       const isTriedAgain = isTransient(error) || mayHaveExpired(error);
       if (options.signal?.aborted || !isTriedAgain) throw this.told(error, "read", key, options.signal);
-      retries.publish({ location: this.uri + key });
+      countRetry({ location: this.uri + key });
     }
     return this.call("read", key, options.signal, (signal) =>
       this.pace.run(() => this.reader.get(key, { ...options, signal })),
@@ -326,6 +323,9 @@ class S3Store implements Store {
   ): Promise<T> {
     let renewals = 0;
     let known = this.credentials;
+    const wait = new Wait(`${doing} ${this.uri}${key}`, this.settings.endpoint ?? "S3", {
+      mayTakeLong: doing === "write",
+    });
     const attempt = async () => {
       known = this.credentials;
       await known.catch(() => undefined);
@@ -351,12 +351,14 @@ class S3Store implements Store {
             await this.credentials;
           }
           const isRetried = isExpired || isTransient(error);
-          if (isRetried) retries.publish({ location: this.uri + key });
+          if (isRetried) wait.again(error, { location: this.uri + key });
           return isRetried;
         },
       });
     } catch (error) {
       throw this.told(error, doing, key, signal);
+    } finally {
+      wait.end();
     }
   }
 
@@ -371,6 +373,5 @@ class S3Store implements Store {
   }
 }
 
-const RETRIES_MAX = 8;
 /** A refusal without a reason may be a clock that the SDK has just set by a wrong one: twice, and it is right again. */
 const RENEWALS_MAX = 3;

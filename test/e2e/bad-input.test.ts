@@ -1,5 +1,7 @@
 /** Bad input: one clear message with the remedy, the documented exit code, and nothing written. */
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -172,6 +174,34 @@ describe("an S3 that cannot be used", () => {
       credentialsEnv(minio),
     );
     expectOneError(end, 10, /ECONNREFUSED/, /Is the store running at http:/);
+  });
+
+  const untilTold = ["--s3-retry-budget", "8s", "--log-level", "warn"];
+  const places = ["--raw", "s3://raw/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "s3://lake/t/", "--table", "t"];
+
+  it.each(["run", "plan", "status"])("says in %s what it waits for where nobody answers", async (command) => {
+    const endpoint = `http://127.0.0.1:${await freePort()}`;
+    const hour = command === "status" ? [] : ["--hour", HOUR];
+    const args = [command, ...hour, ...places, "--s3-endpoint", endpoint, ...untilTold];
+    const { code, stderr } = await hourpack(args, { env: credentialsEnv(minio) });
+    expect(code, stderr).toBe(10);
+    const told = `s3://lake/t/\\S*: ${endpoint} does not answer \\(ECONNREFUSED\\): trying again \\([2-9] of 9\\)`;
+    expect(stderr).toMatch(new RegExp(`^(head|list) ${told}$`, "m"));
+    expect(stderr).toMatch(new RegExp(`^{"level":"warn".*${told}"}$`, "m"));
+  });
+
+  it("says so as JSON, too, of a store that takes the connection and is silent", async () => {
+    const silent = createServer().listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const endpoint = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const once4s = ["--s3-endpoint", endpoint, "--s3-timeout", "4s", "--s3-retry-budget", "1s"];
+    const { code, records } = await hourpack(["run", "--hour", HOUR, ...places, ...once4s, "--json"], {
+      env: credentialsEnv(minio),
+    });
+    silent.close();
+    expect(code).toBe(10);
+    const text = expect.stringMatching(/^(head|list) s3:\/\/lake\/t\/\S*: http:\S+ has not answered yet$/);
+    expect(records).toContainEqual({ type: "notice", text });
   });
 });
 
