@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import type { CatalogSettings } from "../config/settings.js";
 import type { Database } from "../engine/duckdb/database.js";
-import { EXIT, HourpackError, reasonOf } from "../errors.js";
+import { EXIT, HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import type { Command } from "./command.js";
-import { counted } from "./figures.js";
+import { count, counted } from "./figures.js";
 import type { Output } from "./output.js";
 import { settingsOf, settingsOptions } from "./settings.js";
 import { showTable } from "./table.js";
@@ -70,8 +70,10 @@ export async function ask(
   }
   const { openDatabase } = await import("../engine/duckdb/database.js");
   const database = await openDatabase(catalog.path, { access_mode: "READ_ONLY" });
+  let schema: string | undefined;
   try {
-    const schema = await schemaOf(database, catalog.database);
+    schema = await schemaOf(database, catalog.database);
+    await expectOne(sql, database);
     const types = await database.rows(`DESCRIBE ${sql}`, { schema }).catch(() => []);
     const rows = await database.rows(sql, { schema, signal });
     const columns =
@@ -81,10 +83,11 @@ export async function ask(
     return { columns, rows };
   } catch (error) {
     if (signal?.aborted) throw new HourpackError("interrupted", "query: interrupted");
+    if (isHourpackError(error)) throw error;
     throw new HourpackError("invalid", `query ${catalog.path}: ${reasonOf(error)}`, {
       location: catalog.path,
       cause: error,
-      hint: hintFor(reasonOf(error)),
+      hint: await hintFor(reasonOf(error), sql, schema, database),
     });
   } finally {
     await database.close();
@@ -99,12 +102,59 @@ async function schemaOf(database: Database, wanted: string): Promise<string | un
   return names.length === 1 && wanted === DATABASE_DEFAULT ? names[0] : undefined;
 }
 
-/** DuckDB names the nearest table or column itself; where a statement is no SQL, tables are beside the point. */
-function hintFor(reason: string): string | undefined {
-  if (/^Catalog Error: Table /.test(reason)) return 'Tables are those of `hourpack query "show tables"`.';
-  if (/^Binder Error: Referenced column /.test(reason))
-    return 'Columns are those of `hourpack query "describe <table>"`.';
+/** One answer has one table, and `--json` one list of columns; of several, all but one would be lost. */
+async function expectOne(sql: string, database: Database): Promise<void> {
+  const statements = await database.statements(sql);
+  if (statements === 1) return;
+  // Throws what DuckDB minds; of nothing but blanks and comments, nothing.
+  if (statements === 0) await database.rows(sql);
+  throw new HourpackError("invalid", `query: ${counted(statements, "statement")}, where one is asked for`, {
+    hint:
+      statements === 0
+        ? '`hourpack query "show tables"` lists the tables.'
+        : "Ask them one by one; nothing was run.",
+  });
+}
+
+/** DuckDB names the nearest table or column itself; here is what there is. Where a statement is no SQL, that is beside the point. */
+async function hintFor(
+  reason: string,
+  sql: string,
+  schema: string | undefined,
+  database: Database,
+): Promise<string | undefined> {
+  if (/^Catalog Error: Table /.test(reason)) {
+    const all = await database.rows(
+      "SELECT schema_name AS s, view_name AS t FROM duckdb_views() WHERE NOT internal UNION SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal ORDER BY s, t",
+    );
+    const names = all.map(({ s, t }) => (s === schema ? String(t) : `${s}.${t}`));
+    return names.length === 0 ? "The catalog has no tables yet." : `Tables are: ${listed(names)}.`;
+  }
+  const [, column] = /^Binder Error: (?:Referenced column|.* have a column named) "(.*?)"/.exec(reason) ?? [];
+  if (column !== undefined) {
+    // Where more than one is asked of, all of theirs.
+    const words = new Set(sql.split(/\W+/));
+    const all = await database.rows(
+      "SELECT DISTINCT table_name AS t, column_name AS c, column_index AS i FROM duckdb_columns() WHERE NOT internal ORDER BY t, i",
+    );
+    const names = all.filter(({ t }) => words.has(String(t))).map(({ c }) => String(c));
+    const isText = sql.includes(`"${column}"`);
+    return (
+      (isText ? `A text stands in single quotes: '${column}'. ` : "") +
+      (names.length === 0 ? "" : `Columns are: ${listed([...new Set(names)])}.`)
+    ).trim();
+  }
+  if (/read-only mode|^Catalog Error: .* is not an table/.test(reason))
+    return "query only reads; `hourpack run` and `hourpack register` write the catalog.";
   return /^Parser Error/.test(reason) ? "Statements are in DuckDB's SQL." : undefined;
+}
+
+/** A hint is a line or two. */
+const NAMES_MAX = 30;
+
+function listed(names: string[]): string {
+  const more = names.length > NAMES_MAX ? ` and ${count(names.length - NAMES_MAX)} more` : "";
+  return names.slice(0, NAMES_MAX).join(", ") + more;
 }
 
 /** A longer table is for nobody, and more than its library can lay out; --json has them all. */

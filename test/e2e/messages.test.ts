@@ -189,10 +189,29 @@ describe("query", () => {
   });
 
   it("says what is probably meant", async () => {
-    expect(await hintOf("from evnts")).toContain("show tables");
-    expect(await hintOf("select idd from events")).toContain("describe <table>");
+    expect(await hintOf("from evnts")).toBe("Tables are: events, events_raw.");
+    expect(await hintOf("from main.evnts")).toBe("Tables are: events, events_raw.");
+    const columns = "Columns are: id, big, _rescued_data, year, month, day, hour.";
+    expect(await hintOf("select idd from events")).toBe(columns);
+    expect(await hintOf("select e.idd from events e")).toBe(columns);
+    expect(await hintOf('from events where id = "7"')).toBe(
+      `A text stands in single quotes: '7'. ${columns}`,
+    );
+    expect(await hintOf("create table x (a int)")).toContain("only reads");
     expect(await hintOf("selec 1")).toBe("Statements are in DuckDB's SQL.");
     expect(await hintOf("select cast('a' as int)")).toBe("");
+  });
+
+  it("answers one statement, and refuses several rather than lose the answers of some", async () => {
+    for (const [sql, statements] of [
+      ["select 1; select 2", "2 statements"],
+      [" ; -- nothing", "0 statements"],
+    ] as const) {
+      const { code, stdout, stderr } = await here("query", sql);
+      expect([code, stdout]).toEqual([2, ""]);
+      expect(stderr).toMatch(new RegExp(`^error: query: ${statements}, where one is asked for\n  → `));
+    }
+    expect(await rowOf("select ';' as x; -- one")).toEqual({ x: ";" });
   });
 
   it("finds the tables of a file that another configuration made", async () => {

@@ -11,6 +11,8 @@ export interface Database {
    * hold is a text. `schema`: whose tables need not be named with it. Throws soon after the signal.
    */
   rows(sql: string, options?: { schema?: string; signal?: AbortSignal }): Promise<Record<string, unknown>[]>;
+  /** How many statements a text has; 0 where it is no SQL, which running it explains. */
+  statements(sql: string): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -63,6 +65,11 @@ export async function openDatabase(path: string, config: Record<string, string> 
         if (schema !== undefined) await connection.run(`USE ${sqlName(schema)}`);
         return (await connection.runAndReadAll(sql)).convertRowObjects(jsonValue);
       }, signal),
+    statements: (sql) =>
+      connected(async (connection) => {
+        const found = await connection.extractStatements(sql).catch(() => undefined);
+        return found?.count ?? 0;
+      }),
     close: async () => {
       process.off("exit", interruptAll);
       instance.closeSync();
