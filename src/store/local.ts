@@ -21,7 +21,7 @@ import {
   syncFolder,
   writeWhole,
 } from "./local-files.js";
-import { Pace } from "./pace.js";
+import { Pace } from "./s3/pace.js";
 import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
 
 /** Names of files that are still being written: `.hourpack-tmp-<random>`. A crash may leave one; no listing shows them. */

@@ -8,6 +8,6 @@ export async function openStore(location: Location, settings: S3Settings): Promi
     const { LocalStore } = await import("./local.js");
     return new LocalStore(location.root);
   }
-  const { openS3Store } = await import("./s3.js");
+  const { openS3Store } = await import("./s3/s3.js");
   return openS3Store(location.root, settings);
 }

@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compareUtf8 } from "../../src/listing.js";
 import { LocalStore } from "../../src/store/local.js";
-import { openS3Store } from "../../src/store/s3.js";
+import { openS3Store } from "../../src/store/s3/s3.js";
 import type { ObjectInfo, Store } from "../../src/store/store.js";
 import {
   createBucket,

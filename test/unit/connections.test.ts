@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { Connections, type ConnectionsOptions } from "../../src/store/connections.js";
-import { isTransient } from "../../src/store/s3-errors.js";
+import { Connections, type ConnectionsOptions } from "../../src/store/s3/connections.js";
+import { isTransient } from "../../src/store/s3/errors.js";
 
 /** Answers the `nth` request (from 1 on) of the server; `path` is what it asks for. */
 type Answering = (socket: Socket, request: { nth: number; path: string }) => unknown;

@@ -1,7 +1,7 @@
 /** How many GETs are in flight, on a store that the test plays and a clock of its own. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Pace } from "../../src/store/pace.js";
+import { Pace } from "../../src/store/s3/pace.js";
 
 const REFUSED = new Error("SlowDown");
 let nowMs = 0;

@@ -1,7 +1,7 @@
 /** What S3 refuses: who has to mend it, and the exit code that says so. */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { exitCodeOf } from "../../src/errors.js";
-import { s3Error } from "../../src/store/s3-errors.js";
+import { s3Error } from "../../src/store/s3/errors.js";
 
 const told = (name: string, status?: number, code = "") => {
   const error = Object.assign(new Error(`it says ${name}`), {

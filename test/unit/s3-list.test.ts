@@ -1,6 +1,6 @@
 /** What a ListObjectsV2 answer holds, and what of it is left for the SDK. */
 import { describe, expect, it } from "vitest";
-import { pageOf, takeContents } from "../../src/store/s3-list.js";
+import { pageOf, takeContents } from "../../src/store/s3/list.js";
 
 const page = (contents: string) =>
   `<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">` +

@@ -1,6 +1,6 @@
 /** Signatures against the examples of "Authenticating Requests: Using the Authorization Header", S3 API Reference. */
 import { expect, it } from "vitest";
-import { encodePath, RequestSigner } from "../../src/store/s3-sign.js";
+import { encodePath, RequestSigner } from "../../src/store/s3/sign.js";
 
 const NOW_MS = Date.UTC(2013, 4, 24);
 const scope = { host: "examplebucket.s3.amazonaws.com", region: "us-east-1", service: "s3" };

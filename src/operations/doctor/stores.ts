@@ -10,7 +10,7 @@ import { newestPublishedHour } from "../../published.js";
 import { mergeConfigured } from "../../schema/evolution.js";
 import { headPart } from "../../stages/list.js";
 import { currentSchema, readPinned } from "../../stages/pin.js";
-import { codeOf, statusOf } from "../../store/s3-errors.js";
+import { codeOf, statusOf } from "../../store/s3/errors.js";
 import type { ObjectInfo, Store } from "../../store/store.js";
 import { type Checks, several, type Verdict, verdictOf } from "./check.js";
 

@@ -1,7 +1,7 @@
 /** What a request or an answer says of an object, as HTTP has it and as the SDK names it. */
 import type { PutObjectCommandInput } from "@aws-sdk/client-s3";
-import type { S3Settings } from "../config/settings.js";
-import type { ObjectHead, PutOptions } from "./store.js";
+import type { S3Settings } from "../../config/settings.js";
+import type { ObjectHead, PutOptions } from "../store.js";
 
 export type WriteInput = Omit<PutObjectCommandInput, "Body" | "Bucket" | "Key">;
 

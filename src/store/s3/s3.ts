@@ -5,18 +5,11 @@ import { stat } from "node:fs/promises";
 import type { ListMultipartUploadsCommandInput, S3Client } from "@aws-sdk/client-s3";
 import pRetry from "p-retry";
 import { ulid } from "ulid";
-import type { S3Settings } from "../config/settings.js";
-import { HourpackError } from "../errors.js";
-import { require } from "../require.js";
-import { countRetry, RETRIES_MAX, Wait } from "../waiting.js";
-import { Pace } from "./pace.js";
-import { honoursDeletes, honoursWrites } from "./probe.js";
-import { openClient } from "./s3-client.js";
-import { DirectRequests } from "./s3-direct.js";
-import { codeOf, isTransient, mayHaveExpired, refusal, s3Error, statusOf } from "./s3-errors.js";
-import { ObjectReader } from "./s3-get.js";
-import { headOf, unquoted, writeHeaders, writeInput } from "./s3-headers.js";
-import { type ListedPage, Lister, type PageRequest } from "./s3-list.js";
+import type { S3Settings } from "../../config/settings.js";
+import { HourpackError } from "../../errors.js";
+import { require } from "../../require.js";
+import { countRetry, RETRIES_MAX, Wait } from "../../waiting.js";
+import { honoursDeletes, honoursWrites } from "../probe.js";
 import {
   GETS_MAX,
   type GetOptions,
@@ -25,7 +18,14 @@ import {
   type PutOptions,
   type PutOutcome,
   type Store,
-} from "./store.js";
+} from "../store.js";
+import { openClient } from "./client.js";
+import { DirectRequests } from "./direct.js";
+import { codeOf, isTransient, mayHaveExpired, refusal, s3Error, statusOf } from "./errors.js";
+import { ObjectReader } from "./get.js";
+import { headOf, unquoted, writeHeaders, writeInput } from "./headers.js";
+import { type ListedPage, Lister, type PageRequest } from "./list.js";
+import { Pace } from "./pace.js";
 
 type Sdk = typeof import("@aws-sdk/client-s3");
 

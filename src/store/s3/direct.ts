@@ -4,12 +4,12 @@
  * which knows it all.
  */
 import type { S3Client } from "@aws-sdk/client-s3";
-import type { S3Settings } from "../config/settings.js";
-import { HourpackError } from "../errors.js";
+import type { S3Settings } from "../../config/settings.js";
+import { HourpackError } from "../../errors.js";
+import { GETS_MAX } from "../store.js";
 import { Connections, type HttpAnswer, type HttpRequest } from "./connections.js";
-import { codeOfAnswer } from "./s3-errors.js";
-import { encodePath, encodeText, RequestSigner } from "./s3-sign.js";
-import { GETS_MAX } from "./store.js";
+import { codeOfAnswer } from "./errors.js";
+import { encodePath, encodeText, RequestSigner } from "./sign.js";
 
 export interface DirectRequest {
   /** For the message where the store is busy: `read`, `write`. */

@@ -1,12 +1,12 @@
 /** GETs of objects, the hot path of an hour of small ones. */
 import { hash } from "node:crypto";
 import type { S3Client } from "@aws-sdk/client-s3";
-import type { S3Settings } from "../config/settings.js";
-import { HourpackError } from "../errors.js";
-import type { DirectRequests } from "./s3-direct.js";
-import { codeOf, statusOf } from "./s3-errors.js";
-import { unquoted } from "./s3-headers.js";
-import type { GetOptions } from "./store.js";
+import type { S3Settings } from "../../config/settings.js";
+import { HourpackError } from "../../errors.js";
+import type { GetOptions } from "../store.js";
+import type { DirectRequests } from "./direct.js";
+import { codeOf, statusOf } from "./errors.js";
+import { unquoted } from "./headers.js";
 
 type Sdk = typeof import("@aws-sdk/client-s3");
 

@@ -1,5 +1,5 @@
 /** What went wrong at S3, in one sentence with the remedy. */
-import { HourpackError, isHourpackError } from "../errors.js";
+import { HourpackError, isHourpackError } from "../../errors.js";
 
 interface SdkError {
   name?: string;

@@ -4,9 +4,9 @@
  */
 import { buffer } from "node:stream/consumers";
 import type { ListObjectsV2CommandInput, ListObjectsV2CommandOutput, S3Client } from "@aws-sdk/client-s3";
-import type { DirectRequests } from "./s3-direct.js";
-import { unquoted } from "./s3-headers.js";
-import type { ObjectInfo } from "./store.js";
+import type { ObjectInfo } from "../store.js";
+import type { DirectRequests } from "./direct.js";
+import { unquoted } from "./headers.js";
 
 type Sdk = typeof import("@aws-sdk/client-s3");
 

@@ -1,7 +1,7 @@
 /** The official SDK's client, as all requests of a store that go through it share it. */
 import type { S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
-import type { S3Settings } from "../config/settings.js";
-import { require } from "../require.js";
+import type { S3Settings } from "../../config/settings.js";
+import { require } from "../../require.js";
 
 type Sdk = typeof import("@aws-sdk/client-s3");
 
