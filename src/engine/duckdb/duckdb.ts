@@ -64,7 +64,8 @@ class Duckdb implements Engine {
         sorted.push(...(await this.sort(piece, columns, sortBy, `${outPath}.sorted-${sorted.length}`)));
       return this.merge(sorted, columns, outPath, { metadata, sortBy: [] });
     }
-    const joined = await this.call(`join ${outPath}`, () => joinParquet(paths, outPath, metadata));
+    // Not one of the calls: it copies files, and hashing has both cores meanwhile.
+    const joined = await told(`join ${outPath}`, () => joinParquet(paths, outPath, metadata));
     if (joined) return { path: outPath, rows: joined.rows };
     await this.makeRoom(columns);
     return this.copy(partsSql(paths, columns), outPath, metadata);
@@ -158,20 +159,25 @@ class Duckdb implements Engine {
     await this.database.rows(`SET memory_limit = '${Math.ceil(neededBytes / (1 << 20))}MiB'`);
   }
 
-  /** Errors of disk and memory are `unavailable`; any other would be a statement or a line we should not have sent. */
-  private async call<T>(doing: string, task: () => Promise<T>): Promise<T> {
-    try {
-      return await this.calls.run(task);
-    } catch (error) {
-      const reason = reasonOf(error);
-      const isResource =
-        /out of memory|no space left|could not write|cannot open file|permission denied/i.test(reason);
-      throw new HourpackError(isResource ? "unavailable" : "internal", `${doing}: ${reason}`, {
-        stage: "convert",
-        cause: error,
-        hint: isResource ? "Give it more memory (--engine-memory) or disk (--spool-dir)." : undefined,
-      });
-    }
+  private call<T>(doing: string, task: () => Promise<T>): Promise<T> {
+    return told(doing, () => this.calls.run(task));
+  }
+}
+
+/** Errors of disk and memory are `unavailable`; any other would be a statement or a line we should not have sent. */
+async function told<T>(doing: string, task: () => Promise<T>): Promise<T> {
+  try {
+    return await task();
+  } catch (error) {
+    const reason = reasonOf(error);
+    const isResource = /out of memory|no space left|could not write|cannot open file|permission denied/i.test(
+      reason,
+    );
+    throw new HourpackError(isResource ? "unavailable" : "internal", `${doing}: ${reason}`, {
+      stage: "convert",
+      cause: error,
+      hint: isResource ? "Give it more memory (--engine-memory) or disk (--spool-dir)." : undefined,
+    });
   }
 }
 
