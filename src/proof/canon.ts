@@ -126,7 +126,8 @@ function quoted(key: string): string {
   let text = quotedKeys.get(key);
   if (text === undefined) {
     text = JSON.stringify(key);
-    if (quotedKeys.size < 10_000) quotedKeys.set(key, text);
+    // As a string of its own: the key may be a slice of a window's text, which it would hold on to.
+    if (quotedKeys.size < 10_000) quotedKeys.set(JSON.parse(text) as string, text);
   }
   return text;
 }

@@ -80,10 +80,17 @@ const ESCAPED: Record<string, string> = {
   t: "\t",
 };
 
+/** How a number's rest begins where the text ends inside of it. */
+const OPEN_NUMBER = /^(?:\.|[eE][+-]?)?$/;
+/** As long as `-Infinity`, the longest word. */
+const WORD_CHARS = 9;
+
 /**
  * Reads values out of bytes that were turned into text one char a byte (latin1), so that positions in the text
  * are offsets in the bytes; string literals are decoded as UTF-8 one by one. Takes trailing commas, NaN and
  * Infinity, as DuckDB's JSON reader does; nothing else that RFC 8259 forbids.
+ *
+ * Where more bytes may follow (`isOpen`) and the text ends inside of a value, it throws Damage with `at` at the end.
  */
 export class Reader {
   at: number;
@@ -96,10 +103,12 @@ export class Reader {
   /** Start and end of each element of an array, in pairs; kept where asked for. */
   readonly spans: WeakMap<Json[], number[]> | undefined;
 
+  readonly isOpen: boolean;
   private readonly maxDepth: number;
 
-  constructor(text: string, options: { keepSpans?: boolean; maxDepth?: number } = {}) {
+  constructor(text: string, options: { keepSpans?: boolean; maxDepth?: number; isOpen?: boolean } = {}) {
     this.text = text;
+    this.isOpen = options.isOpen ?? false;
     this.maxDepth = options.maxDepth ?? MAX_DEPTH;
     this.at = 0;
     this.end = text.length;
@@ -191,7 +200,7 @@ export class Reader {
     let escapes = false;
     let bits = 0;
     while (true) {
-      if (at >= this.end) throw new Damage("a string does not end");
+      if (at >= this.end) throw this.cut("a string does not end");
       const code = this.text.charCodeAt(at);
       if (code === 0x22) break;
       if (code < 0x20) throw new Damage("a control character in a string");
@@ -230,18 +239,31 @@ export class Reader {
       if (pattern.test(this.text) && pattern.lastIndex <= this.end) {
         this.at = pattern.lastIndex;
         if (pattern === NON_FINITE) this.nonFinites.push(start);
+        else if (this.isOpen && OPEN_NUMBER.test(this.text.slice(this.at, this.at + 3))) {
+          throw this.cut("a number may go on");
+        }
         return new Num(this.text.slice(start, this.at));
       }
     }
-    throw this.unexpected("a value");
+    throw this.noValue();
   }
 
   private word<T>(word: string, value: T): T {
-    if (!this.text.startsWith(word, this.at) || this.at + word.length > this.end) {
-      throw this.unexpected("a value");
-    }
+    if (!this.text.startsWith(word, this.at) || this.at + word.length > this.end) throw this.noValue();
     this.at += word.length;
     return value;
+  }
+
+  /** A word, or a number's beginning, may be cut off. */
+  private noValue(): Damage {
+    return this.isOpen && this.end - this.at < WORD_CHARS
+      ? this.cut("a value is cut")
+      : this.unexpected("a value");
+  }
+
+  cut(reason: string): Damage {
+    this.at = this.end;
+    return new Damage(reason);
   }
 
   private unexpected(wanted: string): Damage {

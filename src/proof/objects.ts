@@ -1,7 +1,9 @@
 /** The raw objects that a manifest names, against what is there now, and their bytes in order. */
+import { isHourpackError } from "../errors.js";
 import { isSkippedKey } from "../layout.js";
 import type { ManifestEntry } from "../manifest.js";
 import type { ObjectInfo, Store } from "../store/store.js";
+import { inMemory, type Stored } from "./source.js";
 
 export type Sighting =
   | { kind: "same" | "gone" | "overwritten"; entry: ManifestEntry }
@@ -41,41 +43,92 @@ function compareKeys(a: string, b: string): number {
   return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
-export type ReadObject = (entry: ManifestEntry, signal?: AbortSignal) => Promise<Buffer>;
+/** A range is from `start` up to and without `end`; all of the object where it is absent. */
+export type ReadObject = (
+  entry: ManifestEntry,
+  signal?: AbortSignal,
+  range?: { start: number; end: number },
+) => Promise<Buffer>;
 
 /** Reads the version that the manifest names, by If-Match on its ETag. */
 export function readFrom(store: Store): ReadObject {
-  return (entry, signal) => store.get(entry.key, { etag: entry.etag, signal });
+  return (entry, signal, range) => store.get(entry.key, { etag: entry.etag, range, signal });
 }
 
 const CONCURRENCY = 16;
 const AHEAD_BYTES = 48 * 2 ** 20;
+/** A larger object is read in ranges of this size. */
+const RANGE_BYTES = 8 * 2 ** 20;
 
-/** Objects with their bytes, in the given order, some of them read ahead within a limit of bytes. */
+export interface ReadAheadOptions {
+  signal?: AbortSignal;
+  /** Told of objects that are gone or overwritten, which are then passed over; without it they throw `conflict`. */
+  onGone?(entry: ManifestEntry): void;
+}
+
+/**
+ * Objects with their bytes, in the given order, some of them read ahead within a limit of bytes. One that changes while
+ * its ranges are read throws `conflict`.
+ */
 export async function* readAhead(
   entries: AsyncIterable<ManifestEntry>,
   read: ReadObject,
-  signal?: AbortSignal,
-): AsyncGenerator<{ entry: ManifestEntry; stored: Buffer }> {
-  const pending: { entry: ManifestEntry; stored: Promise<Buffer> }[] = [];
+  { signal, onGone }: ReadAheadOptions,
+): AsyncGenerator<{ entry: ManifestEntry; stored: Stored }> {
+  const pending: { entry: ManifestEntry; head: Promise<Buffer | undefined> }[] = [];
   let aheadBytes = 0;
-  const settle = async () => {
-    const first = pending.shift()!;
-    aheadBytes -= first.entry.sizeBytes;
-    return { entry: first.entry, stored: await first.stored };
+  const settle = async function* () {
+    const { entry, head } = pending.shift() as (typeof pending)[number];
+    aheadBytes -= headBytes(entry);
+    const bytes = await head;
+    if (bytes) yield { entry, stored: storedOf(entry, bytes, read, signal) };
   };
   for await (const entry of entries) {
     while (
       pending.length >= CONCURRENCY ||
-      (pending.length > 0 && aheadBytes + entry.sizeBytes > AHEAD_BYTES)
+      (pending.length > 0 && aheadBytes + headBytes(entry) > AHEAD_BYTES)
     ) {
-      yield await settle();
+      yield* settle();
     }
-    aheadBytes += entry.sizeBytes;
-    const stored = read(entry, signal);
+    aheadBytes += headBytes(entry);
+    const isLarge = entry.sizeBytes > RANGE_BYTES;
+    const head = read(entry, signal, isLarge ? { start: 0, end: RANGE_BYTES } : undefined).catch((error) => {
+      if (!onGone || !isHourpackError(error, "conflict")) throw error;
+      onGone(entry);
+      return undefined;
+    });
     // A failure is thrown when its turn comes; until then it must not count as unhandled.
-    stored.catch(() => undefined);
-    pending.push({ entry, stored });
+    head.catch(() => undefined);
+    pending.push({ entry, head });
   }
-  while (pending.length > 0) yield await settle();
+  while (pending.length > 0) yield* settle();
+}
+
+function headBytes({ sizeBytes }: ManifestEntry): number {
+  return Math.min(sizeBytes, RANGE_BYTES);
+}
+
+function storedOf(entry: ManifestEntry, head: Buffer, read: ReadObject, signal?: AbortSignal): Stored {
+  if (entry.sizeBytes <= RANGE_BYTES) return inMemory(head);
+  const rangeAt = (start: number) => {
+    const range = { start, end: Math.min(start + RANGE_BYTES, entry.sizeBytes) };
+    const bytes = start >= entry.sizeBytes ? undefined : read(entry, signal, range);
+    bytes?.catch(() => undefined);
+    return bytes;
+  };
+  return {
+    sizeBytes: entry.sizeBytes,
+    head,
+    /** The next range comes while one is looked at. */
+    async *pieces(from) {
+      if (from < head.length) yield head.subarray(from);
+      let start = Math.max(from, head.length);
+      for (let next = rangeAt(start); next; ) {
+        const bytes = await next;
+        start += bytes.length;
+        next = rangeAt(start);
+        yield bytes;
+      }
+    },
+  };
 }

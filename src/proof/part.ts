@@ -4,6 +4,7 @@ import type { AsyncBuffer, FileMetaData, SchemaElement } from "hyparquet";
 import { parquetMetadataAsync, parquetRead, parquetSchema } from "hyparquet";
 import { HourpackError, reasonOf } from "../errors.js";
 import { type Column, RESCUED_COLUMN, type Schema, type Type } from "../schema/types.js";
+import { collectGarbage } from "./garbage.js";
 import { Day, Instant, type Json, Num, Obj } from "./json.js";
 
 /** One row: the columns' values in the schema's order, and the text of `_rescued_data`. */
@@ -39,6 +40,10 @@ export async function openPart(path: string, schema: Schema): Promise<Part> {
   }
 }
 
+/** A row group that leaves so much behind is cleared away before the next. */
+const GARBAGE_BYTES = 16 * 2 ** 20;
+const GARBAGE_ROWS = 50_000;
+
 type FileHandle = Awaited<ReturnType<typeof open>>;
 
 async function asyncBuffer(file: FileHandle): Promise<AsyncBuffer> {
@@ -60,32 +65,40 @@ async function* readRows(
   location: string,
 ): AsyncGenerator<Row> {
   const present = new Set(parquetSchema(metadata).children.map((child) => child.element.name));
-  const readers = schema.columns.map((column) => valueReader(column.type));
+  const readers = schema.columns.map(({ name, type }) => ({ name, read: valueReader(type) }));
   let rowStart = 0;
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
     if (rowEnd === rowStart) continue;
-    const byName = await readGroup(file, metadata, present, rowStart, rowEnd).catch((cause) => {
+    const columns = await readGroup(file, metadata, present, rowStart, rowEnd).catch((cause) => {
       throw new HourpackError(
         "data",
         `read rows ${rowStart} to ${rowEnd} of ${location}: ${reasonOf(cause)}`,
-        {
-          cause,
-          location,
-        },
+        { cause, location },
       );
     });
-    const columns = schema.columns.map(({ name }) => (present.has(name) ? byName.get(name) : undefined));
-    const rescued = byName.get(RESCUED_COLUMN);
-    for (let row = 0; row < rowEnd - rowStart; row++) {
-      const values: Json[] = new Array(columns.length);
-      for (let i = 0; i < columns.length; i++) {
-        const value = columns[i]?.[row];
-        values[i] = value === null || value === undefined ? null : (readers[i]?.(value) ?? null);
-      }
-      yield { values, rescued: (rescued?.[row] as string | null | undefined) ?? null };
-    }
+    yield* rowsOf(columns, readers, rowEnd - rowStart);
     rowStart = rowEnd;
+    // Nothing holds on to the columns while the next row group's are decoded.
+    columns.clear();
+    if (Number(group.total_byte_size) > GARBAGE_BYTES || Number(group.num_rows) > GARBAGE_ROWS)
+      collectGarbage();
+  }
+}
+
+function* rowsOf(
+  byName: Map<string, ArrayLike<unknown>>,
+  readers: { name: string; read: (value: unknown) => Json }[],
+  rows: number,
+): Generator<Row> {
+  const columns = readers.map(({ name }) => byName.get(name));
+  const rescued = byName.get(RESCUED_COLUMN);
+  for (let row = 0; row < rows; row++) {
+    const values = readers.map(({ read }, i) => {
+      const value = columns[i]?.[row];
+      return value === null || value === undefined ? null : read(value);
+    });
+    yield { values, rescued: (rescued?.[row] as string | null | undefined) ?? null };
   }
 }
 

@@ -1,8 +1,9 @@
-/** Are the bytes in quarantine those that are no record? Judged by the bytes covered, not by how they are cut. */
+/** Are the bytes in quarantine those that are no record? Judged by the bytes, not by how they are cut into entries. */
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { HourpackError, reasonOf } from "../errors.js";
+import { collectGarbage } from "./garbage.js";
 
 /** What is kept of an entry of the quarantine file: where its bytes lie, and their hash. */
 export interface Quarantined {
@@ -12,23 +13,19 @@ export interface Quarantined {
   sha256: string;
 }
 
-export interface Span {
-  offset: number;
-  sizeBytes: number;
-}
-
-/** Reads a quarantine file (gzip of NDJSON), keyed by object. Throws `data` where the file itself is damaged. */
+/**
+ * Reads a quarantine file (gzip of NDJSON), keyed by object. An entry's bytes are held while they are hashed. Throws
+ * `data` where the file itself is damaged.
+ */
 export async function readQuarantine(gzip: Buffer, location: string): Promise<Map<string, Quarantined[]>> {
   const byObject = new Map<string, Quarantined[]>();
   try {
-    for await (const line of linesOf(Readable.from([gzip]).pipe(createGunzip()))) {
-      const entry = JSON.parse(line);
-      const bytes = Buffer.from(entry.text ?? entry.base64, entry.text === undefined ? "base64" : "utf8");
-      if (bytes.length !== entry.sizeBytes) throw new Error(`an entry of ${entry.key} has not its length`);
-      const { key, etag, offset, sizeBytes } = entry;
+    for await (const line of linesOf(Readable.from([gzip]).pipe(createGunzip({ chunkSize: CHUNK_BYTES })))) {
+      const { key, ...entry } = quarantined(line);
       const list = byObject.get(key) ?? [];
       byObject.set(key, list);
-      list.push({ etag, offset, sizeBytes, sha256: sha256(bytes) });
+      list.push(entry);
+      if (entry.sizeBytes > GARBAGE_BYTES) collectGarbage();
     }
   } catch (error) {
     throw new HourpackError(
@@ -44,70 +41,112 @@ export async function readQuarantine(gzip: Buffer, location: string): Promise<Ma
   return byObject;
 }
 
+const CHUNK_BYTES = 2 ** 18;
+/** An entry that leaves so much behind is cleared away before the next. */
+const GARBAGE_BYTES = 16 * 2 ** 20;
+
+function quarantined(line: string): Quarantined & { key: string } {
+  const { key, etag, offset, sizeBytes, text, base64 } = JSON.parse(line);
+  const bytes = text ?? Buffer.from(base64, "base64");
+  if (Buffer.byteLength(bytes) !== sizeBytes) throw new Error(`an entry of ${key} has not its length`);
+  return { key, etag, offset, sizeBytes, sha256: createHash("sha256").update(bytes).digest("binary") };
+}
+
 /** Lines end at line feeds only (node:readline would end them at U+2028 too, which JSON leaves in strings). */
 async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<string> {
   let pieces: Buffer[] = [];
+  const line = () => {
+    const bytes = Buffer.concat(pieces);
+    pieces = [];
+    return bytes.toString("utf8");
+  };
   for await (const chunk of stream) {
     let from = 0;
     for (let at = chunk.indexOf(0x0a); at !== -1; at = chunk.indexOf(0x0a, from)) {
       pieces.push(chunk.subarray(from, at));
-      yield Buffer.concat(pieces).toString("utf8");
-      pieces = [];
+      yield line();
       from = at + 1;
     }
     pieces.push(chunk.subarray(from));
   }
-  const rest = Buffer.concat(pieces).toString("utf8");
+  const rest = line();
   if (rest !== "") yield rest;
 }
 
-/** Where an object's quarantined bytes are not those of its raw bytes that are no record; undefined where they are. */
-export function quarantineFault(
-  bytes: Buffer,
-  entries: Quarantined[],
-  nonRecords: Span[],
-  etag: string,
-): { offset: number; detail: string } | undefined {
-  for (const entry of entries) {
-    const { offset, sizeBytes } = entry;
-    if (entry.etag !== etag) return { offset, detail: "the quarantine names another version of the object" };
-    if (sha256(bytes.subarray(offset, offset + sizeBytes)) !== entry.sha256) {
-      return { offset, detail: "the quarantined bytes are not those of the object" };
-    }
-  }
-  const wanted = coverage(bytes, nonRecords);
-  const found = coverage(bytes, entries);
-  for (let i = 0; i < Math.max(wanted.length, found.length); i++) {
-    const [a, b] = [wanted[i], found[i]];
-    if (a && b && a.offset === b.offset && a.sizeBytes === b.sizeBytes) continue;
-    const offset = Math.min(a?.offset ?? Number.POSITIVE_INFINITY, b?.offset ?? Number.POSITIVE_INFINITY);
-    const lost = a !== undefined && (b === undefined || a.offset < b.offset || a.sizeBytes > b.sizeBytes);
-    return {
-      offset,
-      detail: lost ? "bytes that are no record are not in quarantine" : "bytes in quarantine are a record",
-    };
-  }
-  return undefined;
+/** What is wrong with an object's quarantined bytes. */
+export interface QuarantineFault {
+  offset: number;
+  detail: string;
 }
 
-/** White space, commas and brackets between values are no data: spans end inside of them and join across them. */
-function coverage(bytes: Buffer, spans: Span[]): Span[] {
-  const joined: Span[] = [];
-  const sorted = [...spans].sort((a, b) => a.offset - b.offset);
-  for (const span of sorted) {
-    let start = span.offset;
-    let end = span.offset + span.sizeBytes;
-    while (start < end && isSeparator(bytes[start])) start++;
-    while (end > start && isSeparator(bytes[end - 1])) end--;
-    if (start === end) continue;
-    const previous = joined.at(-1);
-    const previousEnd = previous ? previous.offset + previous.sizeBytes : -1;
-    if (previous && bytes.subarray(previousEnd, start).every(isSeparator)) {
-      previous.sizeBytes = Math.max(end, previousEnd) - previous.offset;
-    } else joined.push({ offset: start, sizeBytes: end - start });
+/**
+ * Are an object's quarantined bytes those of its raw bytes that are no record? It is given all its bytes in order, and
+ * whether they belong to a record. White space, commas and brackets between values are no data: they may be in
+ * quarantine or not.
+ */
+export class QuarantineCheck {
+  private readonly entries: Quarantined[];
+  private index = 0;
+  private hash = createHash("sha256");
+  private found: QuarantineFault | undefined;
+
+  constructor(entries: Quarantined[], etag: string) {
+    this.entries = [...entries].sort((a, b) => a.offset - b.offset);
+    let end = 0;
+    for (const entry of this.entries) {
+      if (entry.etag !== etag) this.fault(entry.offset, "the quarantine names another version of the object");
+      if (entry.offset < end) this.fault(entry.offset, "bytes are in quarantine twice");
+      end = entry.offset + entry.sizeBytes;
+    }
   }
-  return joined;
+
+  /** `bytes` is asked only where it must be looked at. */
+  pass(offset: number, sizeBytes: number, isRecord: boolean, bytes: () => Buffer): void {
+    if (this.found || (isRecord && this.index === this.entries.length)) return;
+    const end = offset + sizeBytes;
+    for (let at = offset; at < end; ) {
+      const entry = this.entries[this.index];
+      const isInside = entry !== undefined && entry.offset <= at;
+      const next = isInside ? entry.offset + entry.sizeBytes : (entry?.offset ?? end);
+      const until = Math.min(next, end);
+      const stretch = () => bytes().subarray(at - offset, until - offset);
+      if (isInside) this.quarantined(entry, stretch(), at, isRecord);
+      else if (!isRecord) this.free(stretch(), at);
+      if (isInside && until === next) this.close(entry);
+      at = until;
+    }
+  }
+
+  /** After the last byte. */
+  result(): QuarantineFault | undefined {
+    const [beyond] = this.entries.slice(this.index);
+    if (beyond) this.fault(beyond.offset, NOT_THOSE);
+    return this.found;
+  }
+
+  private quarantined(entry: Quarantined, bytes: Buffer, at: number, isRecord: boolean): void {
+    if (at === entry.offset) this.hash = createHash("sha256");
+    this.hash.update(bytes);
+    const data = isRecord ? bytes.findIndex((byte) => !isSeparator(byte)) : -1;
+    if (data >= 0) this.fault(at + data, "bytes in quarantine are a record");
+  }
+
+  private free(bytes: Buffer, at: number): void {
+    const data = bytes.findIndex((byte) => !isSeparator(byte));
+    if (data >= 0) this.fault(at + data, "bytes that are no record are not in quarantine");
+  }
+
+  private close(entry: Quarantined): void {
+    this.index++;
+    if (this.hash.digest("binary") !== entry.sha256) this.fault(entry.offset, NOT_THOSE);
+  }
+
+  private fault(offset: number, detail: string): void {
+    this.found ??= { offset, detail };
+  }
 }
+
+const NOT_THOSE = "the quarantined bytes are not those of the object";
 
 function isSeparator(byte: number | undefined): boolean {
   return (
@@ -117,8 +156,4 @@ function isSeparator(byte: number | undefined): boolean {
     byte === 0x5b ||
     byte === 0x5d
   );
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("binary");
 }

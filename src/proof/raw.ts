@@ -1,183 +1,159 @@
 /** What an object's bytes hold, read anew: records, and bytes that are none. Shares nothing with the converter. */
-import { type Gunzip, gunzipSync } from "node:zlib";
-import { reasonOf } from "../errors.js";
+import { Cursor } from "./cursor.js";
+import { endOfLine, firstLineIsWhole, isMark, isOpener, MARK_BYTES } from "./first-line.js";
 import { Damage, type Json, Obj, Reader } from "./json.js";
+import { isSpace, Scanner } from "./scan.js";
+import type { GzipLimits, Source } from "./source.js";
 
-export interface RawLimits {
+export interface RawLimits extends GzipLimits {
   /** A longer value is no record. */
   recordBytes: number;
-  /** A gzip object that unpacks to more, or to more than `ratio` times its size, is damaged. */
-  objectBytes: number;
-  ratio: number;
 }
 
 /** What a run takes unless it is told otherwise. */
 export const RAW_LIMITS: RawLimits = { recordBytes: 64 * 2 ** 20, objectBytes: 512 * 2 ** 20, ratio: 200 };
-/** Up to this no ratio is looked at. */
-const SMALL_BYTES = 64 * 2 ** 20;
 
-export interface RawRecord {
+interface Place {
+  offset: number;
+  sizeBytes: number;
+}
+
+export interface RawRecord extends Place {
   kind: "record";
   value: Obj;
   /** The members outside the record path; absent for `$`. */
   envelope?: Obj;
-  offset: number;
-  sizeBytes: number;
   /** Holds NaN or Infinity, which only a double column takes. */
   hasNonFinite: boolean;
 }
 
-export interface NonRecord {
+/** Bytes that are no record. Long ones come in several pieces, the later of which `goesOn`. */
+export interface NonRecord extends Place {
   kind: "none";
-  offset: number;
-  sizeBytes: number;
   reason: string;
+  goesOn?: boolean;
 }
 
-export type RawItem = RawRecord | NonRecord;
-
-export interface RawObject {
-  /** What offsets count in: the decompressed bytes, or the stored ones where the gzip is damaged. */
-  bytes: Buffer;
-  items(): Generator<RawItem>;
+/** White space and marks between values, and what stands around the records under a record path. */
+export interface Gap extends Place {
+  kind: "gap";
 }
+
+/** In the order of the bytes, and every byte is in exactly one of them. */
+export type RawItem = RawRecord | NonRecord | Gap;
 
 /** Read in pieces of about this size, so that a text of a whole big object never exists beside its bytes. */
 const WINDOW_BYTES = 4 * 2 ** 20;
 /** V8 has no longer strings (2^29 - 24 chars on 64 bits). */
 const TEXT_BYTES = 2 ** 29 - 24;
-const LF = 0x0a;
-const CR = 0x0d;
 
-/**
- * Reads an object as the store holds it. `path` are the keys to the array of records; none for `$`.
- * Never throws on data.
- */
-export function readRaw(stored: Buffer, path: string[], limits: RawLimits = RAW_LIMITS): RawObject {
-  let bytes = stored;
-  if (stored[0] === 0x1f && stored[1] === 0x8b) {
-    try {
-      bytes = unpack(stored, limits);
-    } catch (error) {
-      const reason = `damaged gzip: ${reasonOf(error)}`;
-      return {
-        bytes: stored,
-        *items() {
-          yield { kind: "none", offset: 0, sizeBytes: stored.length, reason };
-        },
-      };
-    }
-  }
-  return { bytes, items: () => new RawReader(bytes, path, limits).items() };
+export interface RawOptions {
+  /** The keys to the array of records; none for `$`. */
+  path: string[];
+  limits: RawLimits;
+  windowBytes?: number;
 }
 
-/** Throws on damage. Zeros may follow the last member, as padding; zlib does not look at what follows those. */
-function unpack(stored: Buffer, limits: RawLimits): Buffer {
-  const maxOutputLength = Math.min(limits.objectBytes, Math.max(SMALL_BYTES, stored.length * limits.ratio));
-  const unpacked = gunzipSync(stored, { maxOutputLength, info: true } as object) as unknown;
-  const { buffer, engine } = unpacked as { buffer: Buffer; engine: Gunzip };
-  if (stored.subarray(engine.bytesWritten).some((byte) => byte !== 0))
-    throw new Error("bytes follow its end");
-  return buffer;
-}
-
-class RawReader {
-  private readonly bytes: Buffer;
+/** Reads an opened object. Never throws on data. */
+export class RawReader {
+  private readonly source: Source;
   private readonly path: string[];
-  private readonly limits: RawLimits;
-  /** Offset of the value or the mark that is being read. */
+  private readonly windowBytes: number;
+  private readonly recordBytes: number;
+  /** A longer value is not looked at: it is no record, and holds none under a record path. */
+  private readonly valueBytes: number;
+  private readonly cursor: Cursor;
+  /** The bytes that items are being read from, and their place in the object. */
+  private view: Buffer = Buffer.alloc(0);
+  private base = 0;
+  /** In the view: where the value or mark that is being read begins, and up to where there are items. */
   private at = 0;
+  private done = 0;
+  /** What ended the view before its end. */
+  private ended: { reason: string; isCut: boolean } | undefined;
   /** In a top-level array, whose elements come one by one. */
   private inArray = false;
   private isAfterElement = false;
   private isLines: boolean | undefined;
 
-  constructor(bytes: Buffer, path: string[], limits: RawLimits) {
-    this.bytes = bytes;
+  constructor(source: Source, { path, limits, windowBytes = WINDOW_BYTES }: RawOptions) {
+    this.source = source;
     this.path = path;
-    this.limits = limits;
+    this.windowBytes = windowBytes;
+    this.recordBytes = limits.recordBytes;
+    this.valueBytes = path.length === 0 ? limits.recordBytes : TEXT_BYTES;
+    this.cursor = new Cursor(source);
   }
 
-  *items(): Generator<RawItem> {
-    const { bytes } = this;
-    let windowBytes = WINDOW_BYTES;
-    while (this.at < bytes.length) {
-      const base = this.at;
-      const end = this.windowEnd(windowBytes);
-      const isLast = end === bytes.length || end - base >= TEXT_BYTES;
-      yield* this.window(bytes.toString("latin1", base, end), base, isLast);
-      // What was left at its end may go on behind the window.
-      windowBytes = Math.max(WINDOW_BYTES, 2 * (end - this.at));
+  /** Each batch is read to its end before the next. */
+  async *items(): AsyncGenerator<Iterable<RawItem>> {
+    const { cursor, windowBytes } = this;
+    try {
+      for (;;) {
+        await cursor.fill(windowBytes);
+        if (cursor.heldBytes === 0) return;
+        this.look(Math.min(windowBytes, cursor.heldBytes));
+        yield this.values(cursor.isEnd && cursor.heldBytes === this.view.length);
+        cursor.drop(this.done);
+        const left = this.view.length - this.done;
+        if (this.ended && !this.ended.isCut) yield* this.damage(this.ended.reason);
+        else if (left > windowBytes / 2) yield* this.longValue();
+      }
+    } finally {
+      await cursor.close();
     }
   }
 
-  /** The values of a window; the one that its end cuts off is left for the next, unless this is the last. */
-  private *window(text: string, base: number, isLast: boolean): Generator<RawItem> {
-    const end = base + text.length;
-    while (this.at < end) {
-      const reader = new Reader(text, { keepSpans: this.path.length > 0 });
-      reader.at = this.at - base;
+  /** An item's bytes, as long as its batch is read. */
+  bytesOf({ offset, sizeBytes }: RawItem): Buffer {
+    return this.view.subarray(offset - this.base, offset - this.base + sizeBytes);
+  }
+
+  private look(sizeBytes: number): void {
+    this.view = this.cursor.bytes(sizeBytes);
+    this.base = this.cursor.at;
+    this.at = 0;
+    this.done = 0;
+    this.ended = undefined;
+  }
+
+  /** The values of the view; one that its end cuts off is left, unless this is the last. */
+  private *values(isLast: boolean): Generator<RawItem> {
+    const text = this.view.toString("latin1");
+    while (this.at < text.length && !this.ended) {
+      const reader = new Reader(text, { keepSpans: this.path.length > 0, isOpen: !isLast });
+      reader.at = this.at;
       try {
-        yield* this.values(reader, base);
-        this.at = end;
+        yield* this.valuesOf(reader);
+        this.at = text.length;
       } catch (error) {
         if (!(error instanceof Damage)) throw error;
-        if (reader.at >= reader.end && !isLast) return;
-        yield this.damage(error.reason);
+        const isCut = !isLast && reader.at >= reader.end;
+        if (isCut || !this.isLines) this.ended = { reason: error.reason, isCut };
+        else yield* this.damagedLine(error.reason);
       }
     }
+    yield* this.gap();
   }
 
-  /** A window ends behind a newline, so that no number, word, string or mark is cut in two. */
-  private windowEnd(windowBytes: number): number {
-    const { bytes, at } = this;
-    const wanted = Math.min(at + windowBytes, bytes.length, at + TEXT_BYTES);
-    if (wanted === bytes.length) return wanted;
-    const last = bytes.lastIndexOf(LF, wanted - 1) + 1;
-    if (last > at) return last;
-    const next = bytes.indexOf(LF, wanted) + 1;
-    return Math.min(next === 0 ? bytes.length : next, at + TEXT_BYTES);
-  }
-
-  /** What fails goes up to its newline where the object is lines, else up to the end. */
-  private damage(reason: string): NonRecord {
-    const { bytes, at: start } = this;
-    this.isLines ??= this.firstLineIsWhole();
-    this.at = this.isLines ? this.endOfLine(start) : bytes.length;
-    this.inArray = false;
-    return none(start, this.at, reason);
-  }
-
-  /** The next LF or CR, or the end. */
-  private endOfLine(from: number): number {
-    const { bytes } = this;
-    let end = from;
-    while (end < bytes.length && bytes[end] !== LF && bytes[end] !== CR) end++;
-    return end;
-  }
-
-  /** Whether the first line with anything in it is values and nothing else. */
-  private firstLineIsWhole(): boolean {
-    const { bytes } = this;
-    let start = 0;
-    while (isSpace(bytes[start]) || isMark(bytes, start)) start += isSpace(bytes[start]) ? 1 : MARK_BYTES;
-    const end = this.endOfLine(start);
-    if (end - start > TEXT_BYTES) return false;
-    const reader = new Reader(bytes.toString("latin1", start, end));
-    try {
-      while (!Number.isNaN(reader.peek())) checkDelimited(reader, reader.value());
-      return true;
-    } catch (error) {
-      if (error instanceof Damage) return false;
-      throw error;
+  /** Among lines damage is passed over at once, where its newline is in the view. */
+  private *damagedLine(reason: string): Generator<RawItem> {
+    const end = endOfLine(this.view, this.at);
+    yield* this.gap();
+    if (end === this.view.length) this.ended = { reason, isCut: false };
+    else {
+      yield this.none(this.at, end, reason);
+      this.inArray = false;
+      this.at = end;
+      this.done = end;
     }
   }
 
   /** Values one after the other, up to the reader's end; byte order marks between them are passed over. */
-  private *values(reader: Reader, base: number): Generator<RawItem> {
+  private *valuesOf(reader: Reader): Generator<RawItem> {
     for (let code = reader.peek(); !Number.isNaN(code); code = reader.peek()) {
-      this.at = base + reader.at;
-      if (isMark(this.bytes, this.at)) reader.at += MARK_BYTES;
+      this.at = reader.at;
+      if (code === 0xef) this.skipMark(reader);
       else if (!this.inArray && code === 0x5b) {
         reader.at++;
         this.inArray = true;
@@ -188,68 +164,147 @@ class RawReader {
       } else if (this.inArray && code === 0x5d) {
         reader.at++;
         this.inArray = false;
-      } else yield* this.one(reader, base);
+      } else yield* this.one(reader);
     }
   }
 
+  private skipMark(reader: Reader): void {
+    if (isMark(this.view, this.at)) reader.at += MARK_BYTES;
+    else if (this.view.length - this.at < MARK_BYTES) throw reader.cut("a mark is cut");
+    else throw new Damage("no JSON value");
+  }
+
+  /** What lies before the value that is being read. */
+  private *gap(): Generator<RawItem> {
+    if (this.at > this.done) yield { kind: "gap", ...this.place(this.done, this.at) };
+    this.done = Math.max(this.at, this.done);
+  }
+
   /** The value at the reader's place. */
-  private *one(reader: Reader, base: number): Generator<RawItem> {
+  private *one(reader: Reader): Generator<RawItem> {
     const start = reader.at;
     const value = reader.value();
     if (!this.inArray) checkDelimited(reader, value);
     const end = reader.at;
-    yield* this.recordsOf(reader, value, start, end, base);
+    yield* this.gap();
+    for (const item of this.recordsOf(reader, value, start, end)) {
+      this.at = item.offset - this.base;
+      yield* this.gap();
+      yield item;
+      this.done = this.at + item.sizeBytes;
+    }
+    this.at = end;
     for (const met of [reader.badStrings, reader.loneSurrogates, reader.nonFinites]) met.length = 0;
     this.isAfterElement = true;
   }
 
-  private *recordsOf(
-    reader: Reader,
-    value: Json,
-    start: number,
-    end: number,
-    base: number,
-  ): Generator<RawItem> {
+  private *recordsOf(reader: Reader, value: Json, start: number, end: number): Generator<RawItem> {
     if (this.path.length === 0) {
-      yield this.record(reader, value, start, end, base, undefined);
+      yield this.record(reader, value, start, end, undefined);
       return;
     }
     const found = value instanceof Obj ? takePath(value, this.path) : undefined;
     const spans = found && reader.spans?.get(found.items);
     if (!found || !spans) {
-      yield none(base + start, base + end, `no array at the record path ${this.path.join(".")}`);
+      yield this.none(start, end, `no array at the record path ${this.path.join(".")}`);
       return;
     }
     const [first = end, last = end] = [spans[0], spans.at(-1)];
     const outside = (at: number) => at < first || at >= last;
     const met = [...reader.badStrings, ...reader.loneSurrogates, ...reader.nonFinites];
     if (met.some(outside)) {
-      yield none(base + start, base + end, "the envelope holds what no valid JSON can give back");
+      yield this.none(start, end, "the envelope holds what no valid JSON can give back");
       return;
     }
     for (const [i, item] of found.items.entries()) {
       const [itemStart = start, itemEnd = end] = [spans[2 * i], spans[2 * i + 1]];
-      yield this.record(reader, item, itemStart, itemEnd, base, found.envelope);
+      yield this.record(reader, item, itemStart, itemEnd, found.envelope);
     }
   }
 
-  private record(
-    reader: Reader,
-    value: Json,
-    start: number,
-    end: number,
-    base: number,
-    envelope?: Obj,
-  ): RawItem {
+  private record(reader: Reader, value: Json, start: number, end: number, envelope?: Obj): RawItem {
     const inside = (at: number) => at >= start && at < end;
-    if (reader.badStrings.some(inside)) return none(base + start, base + end, "not UTF-8");
-    if (!(value instanceof Obj)) return none(base + start, base + end, "no JSON object");
-    if (end - start > this.limits.recordBytes) {
-      return none(base + start, base + end, `longer than ${this.limits.recordBytes} bytes`);
-    }
-    if (reader.loneSurrogates.some(inside)) return none(base + start, base + end, "a lone surrogate");
+    if (reader.badStrings.some(inside)) return this.none(start, end, "not UTF-8");
+    if (!(value instanceof Obj)) return this.none(start, end, "no JSON object");
+    if (end - start > this.recordBytes) return this.none(start, end, this.tooLong());
+    if (reader.loneSurrogates.some(inside)) return this.none(start, end, "a lone surrogate");
     const hasNonFinite = reader.nonFinites.some(inside);
-    return { kind: "record", value, envelope, offset: base + start, sizeBytes: end - start, hasNonFinite };
+    return { kind: "record", value, envelope, ...this.place(start, end), hasNonFinite };
+  }
+
+  /** A value that is longer than a window: its end is looked for first. */
+  private async *longValue(): AsyncGenerator<Iterable<RawItem>> {
+    const { cursor } = this;
+    const found = await this.endOfValue();
+    if ("reason" in found) return yield* this.damage(found.reason);
+    if (found.sizeBytes > this.valueBytes) {
+      yield* this.nones(this.tooLong(), () => found.sizeBytes - (cursor.at - found.start));
+    } else {
+      await cursor.fill(found.sizeBytes);
+      this.look(found.sizeBytes);
+      yield this.values(true);
+      cursor.drop(this.done);
+      if (this.ended) yield* this.damage(this.ended.reason);
+    }
+    this.isAfterElement = true;
+  }
+
+  /** Holds the value's bytes where they are few enough to be looked at. */
+  private async endOfValue(): Promise<{ start: number; sizeBytes: number } | { reason: string }> {
+    const { cursor, inArray } = this;
+    const scanner = new Scanner();
+    const start = cursor.at;
+    let sizeBytes = 0;
+    let end = -1;
+    try {
+      for await (const piece of cursor.ahead(this.valueBytes)) {
+        end = scanner.scan(piece);
+        sizeBytes += end < 0 ? piece.length : end;
+        if (end < 0) continue;
+        if (scanner.isWhole && !inArray && !isDelimiter(piece[end])) return { reason: "no JSON value" };
+        break;
+      }
+    } catch (error) {
+      if (!(error instanceof Damage)) throw error;
+      return { reason: error.reason };
+    }
+    if (end < 0 && !scanner.isWhole) return { reason: "a value does not end" };
+    return { start, sizeBytes };
+  }
+
+  /** What fails goes up to its newline where the object is lines, else up to the end. */
+  private async *damage(reason: string): AsyncGenerator<Iterable<RawItem>> {
+    this.inArray = false;
+    this.isLines ??= await firstLineIsWhole(this.source);
+    if (this.isLines) yield* this.nones(reason, (bytes) => endOfLine(bytes));
+    else yield* this.nones(reason, () => Number.POSITIVE_INFINITY);
+  }
+
+  /** Bytes from the cursor on that are no record, as many of each piece as are told; fewer than a piece are the last. */
+  private async *nones(reason: string, take: (bytes: Buffer) => number): AsyncGenerator<Iterable<RawItem>> {
+    const { cursor } = this;
+    for (let goesOn = false; ; goesOn = true) {
+      await cursor.fill(1);
+      this.look(Math.min(cursor.heldBytes, this.windowBytes));
+      const sizeBytes = Math.min(take(this.view), this.view.length);
+      if (sizeBytes > 0) {
+        yield [{ kind: "none", ...this.place(0, sizeBytes), reason, ...(goesOn && { goesOn }) }];
+      }
+      cursor.drop(sizeBytes);
+      if (sizeBytes < this.view.length || this.view.length === 0) return;
+    }
+  }
+
+  private none(start: number, end: number, reason: string): NonRecord {
+    return { kind: "none", ...this.place(start, end), reason };
+  }
+
+  private place(start: number, end: number): Place {
+    return { offset: this.base + start, sizeBytes: end - start };
+  }
+
+  private tooLong(): string {
+    return `longer than ${this.recordBytes} bytes`;
   }
 }
 
@@ -271,28 +326,16 @@ function takePath(value: Obj, path: string[]): { items: Json[]; envelope: Obj } 
   return { items: inner.items, envelope };
 }
 
-function none(start: number, end: number, reason: string): NonRecord {
-  return { kind: "none", offset: start, sizeBytes: end - start, reason };
-}
-
 /** A number or a word runs up to white space, a bracket or a quote: `2022-07-26` is not the number 2022. */
 function checkDelimited(reader: Reader, value: Json): void {
   if (value instanceof Obj || Array.isArray(value) || typeof value === "string") return;
   const end = reader.at;
   const code = reader.peek();
-  if (reader.at === end && !Number.isNaN(code) && code !== 0x7b && code !== 0x5b && code !== 0x22) {
-    throw new Damage("no JSON value");
-  }
+  if (Number.isNaN(code) && reader.isOpen) throw reader.cut("a value may go on");
+  if (reader.at === end && !Number.isNaN(code) && !isOpener(code)) throw new Damage("no JSON value");
   reader.at = end;
 }
 
-/** A byte order mark, EF BB BF. */
-function isMark(bytes: Buffer, at: number): boolean {
-  return bytes[at] === 0xef && bytes[at + 1] === 0xbb && bytes[at + 2] === 0xbf;
-}
-
-const MARK_BYTES = 3;
-
-function isSpace(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x09 || byte === LF || byte === CR;
+function isDelimiter(byte: number | undefined): boolean {
+  return isSpace(byte) || isOpener(byte);
 }

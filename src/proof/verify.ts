@@ -6,7 +6,7 @@
 import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { HourpackError, isHourpackError } from "../errors.js";
+import { HourpackError } from "../errors.js";
 import type { ManifestEntry } from "../manifest.js";
 import type { Schema } from "../schema/types.js";
 import type { Store } from "../store/store.js";
@@ -15,9 +15,10 @@ import { type Difference, DifferenceFinder } from "./differences.js";
 import { Balance, fingerprint } from "./multiset.js";
 import { type ReadObject, readAhead, readFrom, sight } from "./objects.js";
 import { openPart, type Part } from "./part.js";
-import { type Quarantined, quarantineFault, readQuarantine, type Span } from "./quarantine.js";
-import { RAW_LIMITS, type RawLimits, type RawRecord, readRaw } from "./raw.js";
+import { QuarantineCheck, type Quarantined, readQuarantine } from "./quarantine.js";
+import { RAW_LIMITS, type RawLimits, RawReader, type RawRecord } from "./raw.js";
 import { Restorer } from "./row.js";
+import { opened, type Source, type Stored } from "./source.js";
 
 export interface DeepVerification {
   raw: Store;
@@ -158,17 +159,17 @@ class Verification {
     const quarantine = await this.loadQuarantine();
     for await (const { entry, stored } of this.objects()) {
       let rows = 0;
-      const nonRecords: Span[] = [];
-      const raw = this.readItems(stored, nonRecords, (text) => {
+      const entries = quarantine.get(entry.key) ?? [];
+      quarantine.delete(entry.key);
+      const check = new QuarantineCheck(entries, entry.etag);
+      await this.readItems(stored, check, (text) => {
         balance.add(fingerprint(text), "record");
         rows++;
       });
       result.objects++;
-      const entries = quarantine.get(entry.key) ?? [];
-      quarantine.delete(entry.key);
       result.records += rows + entries.length;
       result.quarantined += entries.length;
-      const fault = quarantineFault(raw, entries, nonRecords, entry.etag);
+      const fault = check.result();
       if (fault) this.report({ kind: "quarantine", object: entry.key, ...fault });
       if (entry.quarantined !== entries.length || entry.records - entry.quarantined !== rows) {
         const counted = `${entry.records - entry.quarantined} rows and ${entry.quarantined} quarantined`;
@@ -194,29 +195,20 @@ class Verification {
   }
 
   /** The manifest's objects that are still what they were; the others are counted. */
-  private async *objects(): AsyncGenerator<{ entry: ManifestEntry; stored: Buffer }> {
+  private objects(): AsyncGenerator<{ entry: ManifestEntry; stored: Stored }> {
     const { raw, rawPrefix, signal, readObject = readFrom(raw) } = this.options;
     const { late } = this.result;
-    const noteGone = (entry: ManifestEntry) => this.noteGone(entry);
+    const onGone = (entry: ManifestEntry) => this.noteGone(entry);
     const entries = this.options.entries();
     async function* present(): AsyncGenerator<ManifestEntry> {
       for await (const sighting of sight(entries, raw.list(rawPrefix, { signal }))) {
         if (sighting.kind === "same") yield sighting.entry;
         else if (sighting.kind === "late") note(late, sighting.object.key);
-        else noteGone(sighting.entry);
+        else onGone(sighting.entry);
       }
     }
-    const read: ReadObject = (entry) =>
-      readObject(entry, signal).catch((error) => {
-        // It went between the listing and now.
-        if (!isHourpackError(error, "conflict")) throw error;
-        noteGone(entry);
-        return GONE;
-      });
-    for await (const object of readAhead(present(), read, signal)) {
-      this.checkSignal();
-      if (object.stored !== GONE) yield object;
-    }
+    // One may go between the listing and now.
+    return readAhead(present(), readObject, { signal, onGone });
   }
 
   private noteGone(entry: ManifestEntry): void {
@@ -225,19 +217,25 @@ class Verification {
     this.goneKeys.add(entry.key);
   }
 
-  /** Canonical texts of an object's records; what is none is added to `nonRecords`. Returns the bytes offsets count in. */
-  private readItems(
-    stored: Buffer,
-    nonRecords: Span[],
-    onRecord: (text: string, item: RawRecord, bytes: Buffer) => void,
-  ): Buffer {
-    const { bytes, items } = readRaw(stored, this.options.records.keys, this.options.limits ?? RAW_LIMITS);
-    for (const item of items()) {
-      const text = item.kind === "record" ? this.canon.text(item.value, item.envelope) : undefined;
-      if (item.kind === "record" && text !== undefined) onRecord(text, item, bytes);
-      else nonRecords.push({ offset: item.offset, sizeBytes: item.sizeBytes });
+  /** Canonical texts of an object's records; all of its bytes are passed to the check. */
+  private async readItems(
+    stored: Stored,
+    check: QuarantineCheck | undefined,
+    onRecord: (text: string, item: RawRecord, bytes: () => Buffer) => void,
+  ): Promise<void> {
+    const { records, limits = RAW_LIMITS } = this.options;
+    const { source, damage } = await opened(stored, limits);
+    if (damage !== undefined) return passDamaged(source, check);
+    const reader = new RawReader(source, { path: records.keys, limits });
+    for await (const items of reader.items()) {
+      this.checkSignal();
+      for (const item of items) {
+        const bytes = () => reader.bytesOf(item);
+        const text = item.kind === "record" ? this.canon.text(item.value, item.envelope) : undefined;
+        if (item.kind === "record" && text !== undefined) onRecord(text, item, bytes);
+        check?.pass(item.offset, item.sizeBytes, item.kind === "gap" || text !== undefined, bytes);
+      }
     }
-    return bytes;
   }
 
   private async readRows(balance: Balance): Promise<void> {
@@ -256,9 +254,8 @@ class Verification {
     const [marked, loose] = [this.canonOf("marked"), this.canonOf("loose")];
     const entries = this.presentEntries();
     const read = options.readObject ?? readFrom(options.raw);
-    for await (const { entry, stored } of readAhead(entries, read, options.signal)) {
-      this.checkSignal();
-      this.readItems(stored, [], (canonical, item, bytes) => {
+    for await (const { entry, stored } of readAhead(entries, read, options)) {
+      await this.readItems(stored, undefined, (canonical, item, bytes) => {
         const print = fingerprint(canonical);
         if (!finder.isWanted(print)) return;
         finder.addRecord(print, entry.key, item.offset, () => {
@@ -267,7 +264,7 @@ class Verification {
             canonical,
             loose: fingerprint(loose.text(item.value, item.envelope) ?? ""),
             marked: markedText.includes("\x01") ? markedText : undefined,
-            text: recordText(bytes, item),
+            text: recordText(bytes()),
           };
         });
       });
@@ -315,8 +312,6 @@ class Verification {
   }
 }
 
-/** Stands for the bytes of an object that is gone. */
-const GONE = Buffer.alloc(0);
 const NAMED_KEYS = 20;
 
 function note(named: Named, key: string): void {
@@ -324,7 +319,17 @@ function note(named: Named, key: string): void {
   if (named.keys.length < NAMED_KEYS) named.keys.push(key);
 }
 
-function recordText(bytes: Buffer, { offset, sizeBytes }: RawRecord): string {
-  const text = bytes.toString("utf8", offset, offset + Math.min(sizeBytes, RECORD_CHARS));
-  return sizeBytes > RECORD_CHARS ? `${text}…` : text;
+/** A damaged gzip is in quarantine as it lies. */
+async function passDamaged(source: Source, check: QuarantineCheck | undefined): Promise<void> {
+  let offset = 0;
+  if (!check) return;
+  for await (const piece of source.pieces(0)) {
+    check.pass(offset, piece.length, false, () => piece);
+    offset += piece.length;
+  }
+}
+
+function recordText(bytes: Buffer): string {
+  const text = bytes.toString("utf8", 0, RECORD_CHARS);
+  return bytes.length > RECORD_CHARS ? `${text}…` : text;
 }

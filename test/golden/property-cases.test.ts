@@ -10,12 +10,12 @@ import type { Hour } from "../../src/hour.js";
 import { rawPrefix } from "../../src/layout.js";
 import { Canon } from "../../src/proof/canon.js";
 import { MAX_DEPTH, type Obj, Reader } from "../../src/proof/json.js";
-import { readRaw } from "../../src/proof/raw.js";
 import { openRestoration, schemaOf } from "../../src/restore.js";
 import { listHour } from "../../src/stages/list.js";
 import { verifyHour } from "../../src/verification.js";
 import { caseNames, readCase } from "../support/golden.js";
 import { packCase } from "../support/pack.js";
+import { rawItems } from "../support/raw-items.js";
 
 let workRoot: string;
 
@@ -65,7 +65,7 @@ async function bothWays(components: Components, dataset: Dataset, hour: Hour) {
     const store = await components.raw(dataset);
     for (const { key } of await listHour(store, rawPrefix(dataset.raw, hour), hour, {})) {
       const stored = await store.get(key);
-      for (const item of readRaw(stored, dataset.records.keys).items()) {
+      for (const item of await rawItems(stored, dataset.records.keys)) {
         const text = item.kind === "record" ? canon.text(item.value, item.envelope) : undefined;
         if (text !== undefined) raw.push(text);
       }

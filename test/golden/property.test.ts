@@ -20,7 +20,6 @@ import type { Dataset } from "../../src/config/settings.js";
 import { addHours } from "../../src/hour.js";
 import { Canon } from "../../src/proof/canon.js";
 import { MAX_DEPTH, type Obj, Reader } from "../../src/proof/json.js";
-import { readRaw } from "../../src/proof/raw.js";
 import { quarantinedBytes } from "../../src/quarantine.js";
 import { compileSchema } from "../../src/record/convert.js";
 import { frameObject } from "../../src/record/frame.js";
@@ -44,6 +43,7 @@ import {
   type Style,
   write,
 } from "../support/random-records.js";
+import { rawItems } from "../support/raw-items.js";
 
 const RUNS = Number(process.env["HOURPACK_PROPERTY_RUNS"] ?? 1000);
 /** An hour packs several objects of several records, each of them a case. */
@@ -489,7 +489,10 @@ function parse(json: string): Obj {
 }
 
 /** The same without a store and an engine: quick, so that it sees many more. */
-function convertAndRestore({ options, waves }: Case): { wanted: Found; found: Found; proved: Found } {
+async function convertAndRestore({
+  options,
+  waves,
+}: Case): Promise<{ wanted: Found; found: Found; proved: Found }> {
   const objects = waves.flat().map((object) => ({ ...object, wrap: "plain" as const }));
   const records = parseRecordPath(options.records);
   const limits = { maxRecordBytes: 1 << 26 };
@@ -502,19 +505,19 @@ function convertAndRestore({ options, waves }: Case): { wanted: Found; found: Fo
   const compiled = compileSchema(schema, options.zone);
   const converted = new Gathered();
   const proved = new Gathered();
-  objects.forEach((object, i) => {
+  for (const [i, object] of objects.entries()) {
     const { bytes } = storedBytes(object);
     for (const item of framed[i] ?? []) {
       const row = item.kind === "record" ? compiled.convert(item.value, item.envelope) : undefined;
       if (!row || "reason" in row) converted.piece(object.key, item.offset, bytes, item.sizeBytes);
       else converted.record(canon.text(parse(restoreRecord(schema, row.values, row.rescued))));
     }
-    for (const item of readRaw(bytes, records.keys).items()) {
+    for (const item of await rawItems(bytes, records.keys)) {
       const text = item.kind === "record" ? canon.text(item.value, item.envelope) : undefined;
       if (text === undefined) proved.piece(object.key, item.offset, bytes, item.sizeBytes);
       else proved.record(text);
     }
-  });
+  }
   return { wanted: wantedOf(objects, canon), found: converted.found(), proved: proved.found() };
 }
 
@@ -541,12 +544,12 @@ const parameters = (numRuns: number) => ({ numRuns, ...(SEED ? { seed: Number(SE
 test(
   "bytes to values and back, and the proof's own reading of the same bytes",
   () => {
-    const property = fc.property(cases, (random) => {
-      const { wanted, found, proved } = convertAndRestore(random);
+    const property = fc.asyncProperty(cases, async (random) => {
+      const { wanted, found, proved } = await convertAndRestore(random);
       expect(found).toEqual(wanted);
       expect(proved).toEqual(wanted);
     });
-    fc.assert(property, parameters(3 * RUNS));
+    return fc.assert(property, parameters(3 * RUNS));
   },
   60_000 + RUNS * 500,
 );

@@ -1,17 +1,14 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { writeJson } from "../../src/proof/json.js";
-import { readRaw } from "../../src/proof/raw.js";
+import { type Reading, rawItems } from "../support/raw-items.js";
 
 /** Records as compact JSON, what is none as `!bytes@offset`. */
-function read(stored: string | Buffer, path: string[] = []): string[] {
-  const { bytes, items } = readRaw(Buffer.from(stored), path);
-  return [...items()].map((item) => {
-    if (item.kind === "record") {
-      const text = writeJson(item.value);
-      return item.envelope ? `${text} in ${writeJson(item.envelope)}` : text;
-    }
-    return `!${bytes.toString("latin1", item.offset, item.offset + item.sizeBytes)}@${item.offset}`;
+async function read(stored: string | Buffer, path: string[] = [], reading: Reading = {}): Promise<string[]> {
+  return (await rawItems(Buffer.from(stored), path, reading)).map((item) => {
+    if (item.kind === "none") return `!${item.bytes.toString("latin1")}@${item.offset}`;
+    const text = writeJson(item.value);
+    return item.envelope ? `${text} in ${writeJson(item.envelope)}` : text;
   });
 }
 
@@ -33,41 +30,41 @@ describe("every shape of bytes", () => {
     ["pretty-printed", '{\n  "a": 1\n}\n{\n  "b": 2\n}\n'],
     ["trailing commas", '{"a":1,}\n[{"b":2},]'],
     ["an array that does not end", '[{"a":1},{"b":2}'],
-  ])("%s", (_, text) => {
-    expect(read(text)).toEqual(AB);
-    expect(read(gzipSync(text))).toEqual(AB);
+  ])("%s", async (_, text) => {
+    expect(await read(text)).toEqual(AB);
+    expect(await read(gzipSync(text))).toEqual(AB);
   });
 
-  it("gzip of several members, with zeros as padding", () => {
+  it("gzip of several members, with zeros as padding", async () => {
     const members = [gzipSync('{"a":1}\n{"b'), gzipSync('":2}\n'), Buffer.alloc(9)];
-    expect(read(Buffer.concat(members))).toEqual(AB);
+    expect(await read(Buffer.concat(members))).toEqual(AB);
   });
 
-  it.each(["", " \n\r\n", "\uFEFF", "[]", gzipSync("")])("nothing in %j", (text) => {
-    expect(read(text)).toEqual([]);
+  it.each(["", " \n\r\n", "\uFEFF", "[]", gzipSync("")])("nothing in %j", async (text) => {
+    expect(await read(text)).toEqual([]);
   });
 
-  it("keeps numbers, repeated keys and order as they are written", () => {
+  it("keeps numbers, repeated keys and order as they are written", async () => {
     const text = '{"z":1.50,"a":1E5,"z":-0,"A":123456789.123456789012345,"n":[1e400]}';
-    expect(read(text)).toEqual([text]);
+    expect(await read(text)).toEqual([text]);
   });
 
-  it("strings: escapes, unicode, NUL", () => {
-    expect(read('{"\\u0041\\ud83d\\ude00é😀":"\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000"}')).toEqual([
+  it("strings: escapes, unicode, NUL", async () => {
+    expect(await read('{"\\u0041\\ud83d\\ude00é😀":"\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000"}')).toEqual([
       '{"A😀é😀":"\\"\\\\/\\b\\f\\n\\r\\t\\u0000"}',
     ]);
   });
 
-  it("100 deep, and not without end", () => {
+  it("100 deep, and not without end", async () => {
     const deep = `${'{"a":['.repeat(100)}1${"]}".repeat(100)}`;
-    expect(read(deep)).toEqual([deep]);
-    expect(read("[".repeat(1_000_000))).toEqual([`!${"[".repeat(999_999)}@1`]);
+    expect(await read(deep)).toEqual([deep]);
+    expect(await read("[".repeat(1_000_000))).toEqual([`!${"[".repeat(999_999)}@1`]);
   });
 
-  it("a big object in windows: every line once", () => {
+  it("a big object in windows: every line once", async () => {
     const line = (i: number) => `{"i":${i},"text":"${"x".repeat(i % 3_000)}"}`;
     const lines = Array.from({ length: 9_000 }, (_, i) => line(i));
-    expect(read(lines.join("\n"))).toEqual(lines);
+    expect(await read(lines.join("\n"))).toEqual(lines);
   });
 });
 
@@ -108,68 +105,68 @@ describe("bytes that are no record", () => {
       [AB[0], '!{"s":"\\ud800"}@7', AB[1]],
     ],
     ["a lone surrogate in a key", '{"\\udc00":1}', ['!{"\\udc00":1}@0']],
-  ] as [string, string, string[]][])("%s", (_, text, expected) => {
-    expect(read(text)).toEqual(expected);
+  ] as [string, string, string[]][])("%s", async (_, text, expected) => {
+    expect(await read(text)).toEqual(expected);
   });
 
-  it("invalid UTF-8, by line", () => {
+  it("invalid UTF-8, by line", async () => {
     const text = Buffer.concat([
       Buffer.from('{"a":1}\n{"s":"'),
       Buffer.from([0xc3]),
       Buffer.from('"}\n{"b":2}\n'),
     ]);
-    expect(read(text)).toEqual([AB[0], '!{"s":"\xc3"}@8', AB[1]]);
+    expect(await read(text)).toEqual([AB[0], '!{"s":"\xc3"}@8', AB[1]]);
   });
 
   it.each([
     ["truncated", (gzip: Buffer) => gzip.subarray(0, -5)],
     ["a wrong checksum", (gzip: Buffer) => Buffer.from(gzip).fill(0, gzip.length - 8, gzip.length - 4)],
     ["garbage behind it", (gzip: Buffer) => Buffer.concat([gzip, Buffer.from("xyz")])],
-  ])("a damaged gzip as it lies: %s", (_, damage) => {
+  ])("a damaged gzip as it lies: %s", async (_, damage) => {
     const stored = damage(gzipSync('{"a":1}\n'));
-    const { bytes, items } = readRaw(stored, []);
-    expect(bytes).toBe(stored);
-    expect([...items()]).toMatchObject([{ kind: "none", offset: 0, sizeBytes: stored.length }]);
+    for (const pieceBytes of [undefined, 7]) {
+      const items = await rawItems(stored, [], { pieceBytes });
+      expect(items).toMatchObject([{ kind: "none", offset: 0, bytes: stored }]);
+    }
   });
 
-  it("a gzip that unpacks to more than the limit", () => {
+  it("a gzip that unpacks to more than the limit", async () => {
     const limits = { recordBytes: 100, objectBytes: 1_000, ratio: 10_000 };
-    const reading = readRaw(gzipSync(" ".repeat(1_001)), [], limits);
-    expect([...reading.items()]).toMatchObject([{ kind: "none", offset: 0 }]);
+    const items = await rawItems(gzipSync(" ".repeat(1_001)), [], { limits });
+    expect(items).toMatchObject([{ kind: "none", offset: 0 }]);
   });
 
-  it("a record longer than the limit", () => {
+  it("a record longer than the limit", async () => {
     const limits = { recordBytes: 10, objectBytes: 1_000, ratio: 10 };
     const text = '{"a":1}\n{"b":"xxxxx"}\n{"c":3}';
-    const kinds = [...readRaw(Buffer.from(text), [], limits).items()].map((item) => item.kind);
+    const kinds = (await rawItems(Buffer.from(text), [], { limits })).map((item) => item.kind);
     expect(kinds).toEqual(["record", "none", "record"]);
   });
 
-  it("random bytes are read to the end, and nothing of them is lost", () => {
+  it("random bytes are read to the end, and nothing of them is lost", async () => {
     const bytes = Buffer.alloc(200_000);
     for (let at = 0, seed = 42; at < bytes.length; at++) {
       seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
       bytes[at] = seed >> 16;
     }
-    const { items } = readRaw(bytes, []);
-    const covered = [...items()].reduce((sum, item) => sum + item.sizeBytes, 0);
+    const covered = (await rawItems(bytes, [])).reduce((sum, item) => sum + item.sizeBytes, 0);
     expect(covered).toBeGreaterThan(199_000);
   });
 });
 
 describe("a record path", () => {
-  it("takes the elements and keeps the rest as their envelope", () => {
-    expect(read('{"owner":"x","Records":[{"a":1},{"b":2}],"n":1.0}', ["Records"])).toEqual([
+  it("takes the elements and keeps the rest as their envelope", async () => {
+    expect(await read('{"owner":"x","Records":[{"a":1},{"b":2}],"n":1.0}', ["Records"])).toEqual([
       '{"a":1} in {"owner":"x","n":1.0}',
       '{"b":2} in {"owner":"x","n":1.0}',
     ]);
-    expect(read('{"d":{"Records":[{"a":1}],"y":2},"x":1}', ["d", "Records"])).toEqual([
+    expect(await read('{"d":{"Records":[{"a":1}],"y":2},"x":1}', ["d", "Records"])).toEqual([
       '{"a":1} in {"x":1,"d":{"y":2}}',
     ]);
-    expect(read('{"d":{"Records":[{"a":1}]}}{"d":{"Records":[]}}', ["d", "Records"])).toEqual([
+    expect(await read('{"d":{"Records":[{"a":1}]}}{"d":{"Records":[]}}', ["d", "Records"])).toEqual([
       '{"a":1} in {}',
     ]);
-    expect(read('[{"Records":[{"a":1}]},\n{"Records":[{"b":2}]}]', ["Records"])).toEqual([
+    expect(await read('[{"Records":[{"a":1}]},\n{"Records":[{"b":2}]}]', ["Records"])).toEqual([
       '{"a":1} in {}',
       '{"b":2} in {}',
     ]);
@@ -177,13 +174,13 @@ describe("a record path", () => {
 
   it.each(['{"x":1}', '{"Records":{"a":1}}', '{"Records":null}', "5", '{"Records":[{"a":1}],"Records":[]}'])(
     "%s has none",
-    (value) => {
-      expect(read(`{"Records":[]}\n${value}`, ["Records"])).toEqual([`!${value}@15`]);
+    async (value) => {
+      expect(await read(`{"Records":[]}\n${value}`, ["Records"])).toEqual([`!${value}@15`]);
     },
   );
 
-  it("elements that are no object, or cannot be given back", () => {
-    expect(read('{"Records":[5,{"a":1},{"s":"\\ud800"},[{}]]}', ["Records"])).toEqual([
+  it("elements that are no object, or cannot be given back", async () => {
+    expect(await read('{"Records":[5,{"a":1},{"s":"\\ud800"},[{}]]}', ["Records"])).toEqual([
       "!5@12",
       '{"a":1} in {}',
       '!{"s":"\\ud800"}@22',
@@ -191,8 +188,8 @@ describe("a record path", () => {
     ]);
   });
 
-  it("an envelope that cannot be given back takes its records along", () => {
+  it("an envelope that cannot be given back takes its records along", async () => {
     const value = '{"Records":[{"a":1}],"s":"\\ud800"}';
-    expect(read(value, ["Records"])).toEqual([`!${value}@0`]);
+    expect(await read(value, ["Records"])).toEqual([`!${value}@0`]);
   });
 });

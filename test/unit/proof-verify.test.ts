@@ -490,6 +490,36 @@ describe("quarantine and counts", () => {
     expect(result.differences.map((difference) => difference.kind)).toContain("quarantine");
   });
 
+  describe("bytes that are no record, in entries that follow each other", () => {
+    const damaged = gzipSync(`{"id":9,"s":"${"x".repeat(500)}"}`).subarray(0, 30);
+    const cut = (...places: [number, number][]) =>
+      verify({
+        ...setting,
+        raw: { "a.json": '{"id":1}\n{"id":2}', "b.json.gz": damaged },
+        counts: { "b.json.gz": [0, places.length] },
+        quarantine: places.map(([from, to]) => ({
+          key: "b.json.gz",
+          offset: from,
+          bytes: damaged.subarray(from, to),
+        })),
+      });
+
+    it("are those bytes, in any order of the entries", async () => {
+      expect(await cut([0, 10], [10, 11], [11, 30])).toMatchObject({ ok: true, quarantined: 3 });
+      expect(await cut([11, 30], [0, 10], [10, 11])).toMatchObject({ ok: true });
+    });
+
+    it.each([
+      ["a byte is missing between two", [0, 10], [11, 30], "bytes that are no record are not in quarantine"],
+      ["a byte is there twice", [0, 11], [10, 30], "bytes are in quarantine twice"],
+      ["the last byte is missing", [0, 10], [10, 29], "bytes that are no record are not in quarantine"],
+    ] as const)("%s", async (_, first, second, detail) => {
+      const { ok, differences } = await cut([...first], [...second]);
+      expect(ok).toBe(false);
+      expect(differences).toMatchObject([{ kind: "quarantine", object: "raw/b.json.gz", detail }]);
+    });
+  });
+
   it("a manifest that counts otherwise", async () => {
     const quarantine = [{ key: "a.json", offset: 9, bytes: "oops" }];
     const result = await verify({ ...setting, counts: { "a.json": [3, 1] }, quarantine });

@@ -1,0 +1,52 @@
+/** What the proof finds in an object, as it finds it in a store: piece by piece. */
+import { RAW_LIMITS, type RawItem, type RawLimits, RawReader } from "../../src/proof/raw.js";
+import { inMemory, opened, type Stored } from "../../src/proof/source.js";
+
+export interface Reading {
+  limits?: RawLimits;
+  windowBytes?: number;
+  /** The store gives so many bytes at a time; all of them unless given. */
+  pieceBytes?: number;
+}
+
+type DataItem = Exclude<RawItem, { kind: "gap" }> & { bytes: Buffer };
+
+/** Its records, and what is none as one item each. Throws where a byte is in no item, or in two. */
+export async function rawItems(stored: Buffer, path: string[], reading: Reading = {}): Promise<DataItem[]> {
+  const { limits = RAW_LIMITS, windowBytes, pieceBytes } = reading;
+  const { source, damage } = await opened(inPieces(stored, pieceBytes), limits);
+  if (damage !== undefined)
+    return [{ kind: "none", offset: 0, sizeBytes: stored.length, reason: damage, bytes: stored }];
+  const found: DataItem[] = [];
+  const reader = new RawReader(source, { path, limits, windowBytes });
+  let end = 0;
+  for await (const items of reader.items()) {
+    for (const item of items) {
+      if (item.offset !== end)
+        throw new Error(`an item begins at ${item.offset}, the one before ends at ${end}`);
+      end += item.sizeBytes;
+      const bytes = Buffer.from(reader.bytesOf(item));
+      if (bytes.length !== item.sizeBytes) throw new Error(`the item at ${item.offset} has not its bytes`);
+      const last = found.at(-1);
+      if (item.kind === "none" && item.goesOn && last) {
+        last.bytes = Buffer.concat([last.bytes, bytes]);
+        last.sizeBytes += item.sizeBytes;
+      } else if (item.kind !== "gap") found.push({ ...item, bytes });
+    }
+  }
+  let sizeBytes = 0;
+  for await (const piece of source.pieces(0)) sizeBytes += piece.length;
+  if (sizeBytes !== end) throw new Error(`the items end at ${end} of ${sizeBytes} bytes`);
+  return found;
+}
+
+export function inPieces(bytes: Buffer, pieceBytes = bytes.length): Stored {
+  if (pieceBytes >= bytes.length) return inMemory(bytes);
+  return {
+    sizeBytes: bytes.length,
+    head: bytes.subarray(0, pieceBytes),
+    async *pieces(from) {
+      for (let at = from; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
+    },
+  };
+}
