@@ -19,6 +19,7 @@ import { type Plan, planHour } from "./plan.js";
 import { recipeOf } from "./recipe.js";
 import { readsAlike } from "./record/restore.js";
 import { Sifter } from "./record/sift.js";
+import { derivedSince } from "./schema/evolution.js";
 import { Shape } from "./schema/inference.js";
 import type { Schema } from "./schema/types.js";
 import { type Batch, Spool } from "./spool.js";
@@ -170,8 +171,12 @@ async function pack(
       plan.action === "merge" && plan.published
         ? { published: plan.published, manifest: await readManifest(task, plan.published) }
         : undefined;
-    if (base && !(await readsAsBefore(task, base.published, converted.schema)))
+    const standing = base && (await standingOf(task, base.published, converted.schema));
+    if (standing === "otherwise")
       return { lost: "published rows would say something else under today's columns", noMerge: true };
+    // Where some of the objects are gone the rows are kept as they are.
+    if (standing === "unfilled" && plan.changes.gone === 0 && !task.request.keepOld)
+      return { lost: "published rows lack a derived column of today", noMerge: true };
     const part = await watch.time("merge", () =>
       assemble(task, { attempt, fetched: plan.fetch, listing, converted, base, spool, engine, tier1 }),
     );
@@ -216,13 +221,19 @@ async function takeSpoolBytes({ spoolBytes }: Components, fetched: Listing): Pro
   return () => give();
 }
 
-/** Whether rows of the published part say the same under this schema. */
-async function readsAsBefore(task: HourTask, { schemaVersion }: Published, schema: Schema): Promise<boolean> {
-  if (schemaVersion === schema.version) return true;
+/** What rows of the published part say under this schema: the same, something else, or the same with holes. */
+async function standingOf(
+  task: HourTask,
+  { schemaVersion }: Published,
+  schema: Schema,
+): Promise<"same" | "otherwise" | "unfilled"> {
+  if (schemaVersion === schema.version) return "same";
   const { dataset, components, signal } = task;
   const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
   const older = pinned?.pinned.versions.find(({ version }) => version === schemaVersion);
-  return older === undefined || readsAlike(older, schema);
+  if (older === undefined) return "same";
+  if (!readsAlike(older, schema)) return "otherwise";
+  return derivedSince(older, schema).length > 0 ? "unfilled" : "same";
 }
 
 /** Stage 4, against the version pinned at its start; with `unknown: add` the schema then grows by what was met. */

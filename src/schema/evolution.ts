@@ -44,6 +44,12 @@ export function knownMembers(schema: Schema): Set<string> {
   return new Set([ENVELOPE_KEY, ...schema.columns.map((column) => fold(column.path[0] ?? ""))]);
 }
 
+/** Derived columns that rows of the older version lack: there they are NULL, whatever the record has. */
+export function derivedSince(older: Schema, newer: Schema): Column[] {
+  const names = new Set(older.columns.map((column) => column.name));
+  return newer.columns.filter((column) => column.derived && !names.has(column.name));
+}
+
 function describe(column: Column): string {
   const from = column.derived ? ` from ${column.path.join(".")}` : "";
   const { type } = column;
