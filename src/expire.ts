@@ -6,6 +6,7 @@ import { ulid } from "ulid";
 import { readManifest } from "./compact.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs, type Hour } from "./hour.js";
+import { journalLines } from "./journal.js";
 import { EXPIRE_AFTER_MIN_MS, journalPrefix, partKey, rawPrefix, uriOf } from "./layout.js";
 import { compareUtf8, type Listing } from "./listing.js";
 import type { ManifestEntry, Published } from "./manifest.js";
@@ -118,15 +119,10 @@ async function writeJournal(
   const spool = await Spool.open(components.settings.run.spoolDir, id);
   try {
     const path = spool.path("journal.ndjson.gz");
-    const lines = async function* () {
-      const { attempt, etag, rows } = published;
-      const at = new Date(components.nowMs()).toISOString();
-      yield `${JSON.stringify({ format: 1, dataset: dataset.name, hour, at, part: { attempt, etag, rows } })}\n`;
-      for await (const { key, etag: version, sizeBytes } of doomed) {
-        yield `${JSON.stringify({ key, etag: version, sizeBytes })}\n`;
-      }
-    };
-    await pipeline(lines(), createGzip(), createWriteStream(path));
+    const { attempt, etag, rows } = published;
+    const at = new Date(components.nowMs()).toISOString();
+    const header = { format: 1, dataset: dataset.name, hour, at, part: { attempt, etag, rows } } as const;
+    await pipeline(journalLines(header, doomed), createGzip(), createWriteStream(path));
     const tier1 = await components.tier1(dataset);
     const key = `${journalPrefix(dataset.tier1.prefix, hour)}${id}.ndjson.gz`;
     await tier1.put(key, { path }, { condition: { absent: true }, contentType: "application/gzip", signal });

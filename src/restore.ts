@@ -55,7 +55,7 @@ export async function openRestoration(
     const path = await download(tier1, published, join(dir, "part.parquet"), signal);
     return {
       published,
-      records: () => recordsOf(path, schema),
+      records: () => recordsOf(path, schema, tier1.uri + key),
       async *quarantined() {
         if (published.quarantined === 0) return;
         const entries = quarantineKey(dataset.tier1.prefix, hour, published.attempt);
@@ -94,8 +94,8 @@ export async function schemaOf(
   );
 }
 
-async function* recordsOf(path: string, schema: Schema): AsyncGenerator<string> {
-  const part = await openPart(path, schema);
+async function* recordsOf(path: string, schema: Schema, location: string): AsyncGenerator<string> {
+  const part = await openPart(path, schema, location);
   try {
     for await (const { values, rescued } of part.read()) {
       yield restoreRecord(

@@ -3,6 +3,7 @@ import { type FileMetaData, parquetMetadataAsync } from "hyparquet";
 import { readManifest } from "./compact.js";
 import { HourpackError, reasonOf } from "./errors.js";
 import type { Hour } from "./hour.js";
+import { type Journals, readJournals } from "./journal.js";
 import { partKey, quarantineKey, rawPrefix } from "./layout.js";
 import { fromMetadata, type Published } from "./manifest.js";
 import { RAW_LIMITS } from "./proof/raw.js";
@@ -17,8 +18,11 @@ import { counted } from "./words.js";
 export interface HourVerification {
   dataset: string;
   hour: Hour;
-  /** `unpublished`: there is no part. `sound`: nothing is wrong. */
-  state: "unpublished" | "sound" | "wrong";
+  /**
+   * `unpublished`: there is no part. `sound`: nothing is wrong. `expired`: neither, but raw objects were deleted by
+   * `expire`, so that a deep look finds no records any more to compare their rows with.
+   */
+  state: "unpublished" | "sound" | "expired" | "wrong";
   rows: number;
   quarantined: number;
   objects: number;
@@ -28,6 +32,8 @@ export interface HourVerification {
   etag?: string;
   /** Of `--deep`. */
   deep?: DeepResult;
+  /** When `expire` last deleted objects of it. */
+  expiredAt?: string;
 }
 
 /**
@@ -57,26 +63,57 @@ export async function verifyHour(
     found.rows = published.rows;
     found.quarantined = published.quarantined;
     found.objects = published.objects;
-    found.problems.push(...(await footerProblems(tier1, published, signal)));
+    found.problems.push(...(await footerProblems(tier1, published, hour, signal)));
     found.problems.push(...(await manifestProblems(task, published)));
-    if (options.deep) {
-      found.deep = await deepVerification(task, tier1, published);
-      found.problems.push(...deepProblems(found.deep, options.goneIsFine ?? false));
-      if (found.deep.differences.length > 0 && published.recipe !== recipeOf(dataset)) {
-        found.problems.push(
-          "it was packed under another recipe (records, columns or zone): verify it with that one, or pack it again with --rebuild",
-        );
-      }
-    }
+    if (options.deep) await lookDeep(task, tier1, published, found, options.goneIsFine ?? false);
   } catch (error) {
     if (!(error instanceof HourpackError) || error.kind !== "data") throw error;
-    found.problems.push(error.message);
+    found.problems.push(`${error.message}. ${error.hint ?? rebuild(hour)}`);
   }
-  found.state = found.problems.length === 0 ? "sound" : "wrong";
+  if (found.problems.length > 0) found.state = "wrong";
+  else found.state = found.expiredAt === undefined ? "sound" : "expired";
   return found;
 }
 
-async function footerProblems(tier1: Store, published: Published, signal?: AbortSignal): Promise<string[]> {
+function rebuild(hour: Hour): string {
+  return `\`hourpack run --hour ${hour} --rebuild\` makes the part anew while its raw objects are there; where they are not, bring back an older version of it.`;
+}
+
+async function lookDeep(
+  task: HourTask,
+  tier1: Store,
+  published: Published,
+  found: HourVerification,
+  goneIsFine: boolean,
+): Promise<void> {
+  const { dataset, hour, signal } = task;
+  const journals = await readJournals(tier1, dataset.tier1.prefix, hour, signal);
+  const deep = await deepVerification(task, tier1, published, journals);
+  found.deep = deep;
+  found.problems.push(...deepProblems(deep, hour, goneIsFine));
+  if (deep.differences.length > 0 && published.recipe !== recipeOf(dataset)) {
+    found.problems.push(
+      "it was packed under another recipe (records, columns or zone): verify it with that one, or pack it again with --rebuild",
+    );
+  }
+  if (deep.expired.count === 0) return;
+  found.expiredAt = journals.headers.at(-1)?.at;
+  for (const { part, at } of journals.headers) {
+    // A later part has these rows and those of objects that came since.
+    const isOther = part.attempt !== published.attempt;
+    if (part.rows === published.rows || (isOther && part.rows < published.rows)) continue;
+    found.problems.push(
+      `the part has ${counted(published.rows, "row")}; when raw objects were deleted on ${at}, ${part.rows} had been proved`,
+    );
+  }
+}
+
+async function footerProblems(
+  tier1: Store,
+  published: Published,
+  hour: Hour,
+  signal?: AbortSignal,
+): Promise<string[]> {
   const { key, etag, sizeBytes } = published;
   const slice = async (start: number, end = sizeBytes) =>
     new Uint8Array(await tier1.get(key, { etag, range: { start, end }, signal })).buffer;
@@ -85,7 +122,7 @@ async function footerProblems(tier1: Store, published: Published, signal?: Abort
     footer = await parquetMetadataAsync({ byteLength: sizeBytes, slice });
   } catch (error) {
     if (error instanceof HourpackError) throw error;
-    return [`the part ${tier1.uri}${key} is no whole Parquet file: ${reasonOf(error)}`];
+    return [`the part ${tier1.uri}${key} is no whole Parquet file: ${reasonOf(error)}. ${rebuild(hour)}`];
   }
   const metadata = (footer.key_value_metadata ?? []).map(({ key: name, value }) => [name, value ?? ""]);
   const facts = fromMetadata(Object.fromEntries(metadata));
@@ -128,7 +165,12 @@ async function manifestProblems(task: HourTask, published: Published): Promise<s
   return problems;
 }
 
-async function deepVerification(task: HourTask, tier1: Store, published: Published): Promise<DeepResult> {
+async function deepVerification(
+  task: HourTask,
+  tier1: Store,
+  published: Published,
+  journals: Journals,
+): Promise<DeepResult> {
   const { dataset, hour, components, signal } = task;
   const manifest = await readManifest(task, published);
   return verifyDeep({
@@ -143,12 +185,13 @@ async function deepVerification(task: HourTask, tier1: Store, published: Publish
     schema: await schemaOf(components, dataset, published, signal),
     records: dataset.records,
     zone: dataset.zone,
+    isExpired: (entry) => journals.names(entry),
     limits: { ...RAW_LIMITS, recordBytes: components.settings.run.maxRecordBytes },
     signal,
   });
 }
 
-function deepProblems(deep: DeepResult, goneIsFine: boolean): string[] {
+function deepProblems(deep: DeepResult, hour: Hour, goneIsFine: boolean): string[] {
   const problems: string[] = [];
   if (deep.gone.count > 0 && !goneIsFine) {
     problems.push(
@@ -160,6 +203,13 @@ function deepProblems(deep: DeepResult, goneIsFine: boolean): string[] {
       ? `${deep.differences.length} or more differences`
       : counted(deep.differences.length, "difference");
     problems.push(`${found} between the raw records and the rows`);
+  }
+  // Where raw is not complete there is no remedy, and nothing is lost.
+  if (deep.gone.count + deep.expired.count > 0) return problems;
+  for (const { column, rows } of deep.unfilled) {
+    problems.push(
+      `the column ${column} is NULL in ${counted(rows, "row")} whose record has a value for it. Nothing is lost: \`hourpack run --hour ${hour} --rebuild\` fills it`,
+    );
   }
   return problems;
 }

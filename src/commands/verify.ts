@@ -1,8 +1,11 @@
 /** hourpack verify: whether published hours are what they say. */
 
-import { EXIT } from "../errors.js";
+import type { Components } from "../components.js";
+import type { Dataset } from "../config/settings.js";
+import { EXIT, HourpackError } from "../errors.js";
 import { hoursToLookAt } from "../published.js";
 import { datasetsOf } from "../run.js";
+import { readPinned } from "../stages/pin.js";
 import { type HourVerification, verifyHour } from "../verification.js";
 import type { Command } from "./command.js";
 import { count, counted } from "./figures.js";
@@ -18,7 +21,7 @@ export const command: Command = {
     ...settingsOptions,
   },
   examples: [
-    ["$0 verify", "the newest day that is published"],
+    ["$0 verify", "footers, manifests and counts of the newest day that is published"],
     ["$0 verify --hour 2022-07-26T00 --deep", "every record of one hour"],
   ],
   async handler(args, { output, signal }) {
@@ -26,12 +29,14 @@ export const command: Command = {
     const deep = args["deep"] === true;
     return withComponents(await settingsOf(args), async (components) => {
       const verified: HourVerification[] = [];
+      const empty: Dataset[] = [];
+      const datasets = datasetsOf(components.settings, args["dataset"] as string[] | undefined);
       const unpublished = range && new Unpublished("verify", range);
-      for (const dataset of datasetsOf(components.settings, args["dataset"] as string[] | undefined)) {
+      for (const dataset of datasets) {
         const tier1 = await components.tier1(dataset);
         const hours = await hoursToLookAt(tier1, dataset, range, signal);
         unpublished?.add(dataset, hours);
-        if (!range && hours.length === 0) output.line(`no published hour in ${dataset.name}`);
+        if (!range && hours.length === 0) empty.push(dataset);
         for (const hour of hours) {
           const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
           const result = await verifyHour(task, { deep });
@@ -40,32 +45,65 @@ export const command: Command = {
           tell(result, deep, output);
         }
       }
+      if (verified.length === 0) await requireTables(components, datasets, signal);
+      for (const { name } of empty) output.line(`no published hour in ${name}`);
       unpublished?.tell(output);
       return conclude(verified, deep, output);
     });
   },
 };
 
+/** Nothing was found: throws `invalid` where tier 1 has nothing of a table at all, as where one of them is mistyped. */
+async function requireTables(
+  components: Components,
+  datasets: Dataset[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for (const dataset of datasets) {
+    const { table, tier1, name } = dataset;
+    const store = await components.tier1(dataset);
+    const pinned = await readPinned(store, tier1.prefix, signal);
+    if (pinned?.pinned.table === table) continue;
+    const what = pinned ? `it holds the table ${pinned.pinned.table}` : "hourpack has not written there";
+    throw new HourpackError(
+      "invalid",
+      `verify ${name}: ${store.uri}${tier1.prefix} has nothing of the table ${table}: ${what}`,
+      {
+        location: store.uri + tier1.prefix,
+        hint: "Check tier1 and table of the dataset (`--tier1`, `--table`); before the first `hourpack run` there is nothing to verify.",
+      },
+    );
+  }
+}
+
 function conclude(verified: HourVerification[], deep: boolean, output: Output): number {
-  const wrong = verified.filter(({ state }) => state === "wrong").length;
+  const inState = (wanted: HourVerification["state"]) =>
+    verified.filter(({ state }) => state === wanted).length;
+  const [wrong, expired] = [inState("wrong"), inState("expired")];
   const rows = verified.reduce((sum, result) => sum + result.rows, 0);
   const { green, red } = output.colors;
-  const proved = deep ? ", every record compared" : "";
-  if (wrong > 0) output.line(red(`${count(wrong)} of ${counted(verified.length, "hour")} wrong`));
-  else if (verified.length > 0)
-    output.line(green(`${counted(verified.length, "hour")} sound: ${counted(rows, "row")}${proved}`));
-  else output.note("nothing to verify: `hourpack plan --from … --to …` shows what there is to pack");
-  output.result({ hours: verified.length, wrong, rows, deep });
+  const hours = counted(verified.length, "hour");
+  if (wrong > 0) output.line(red(`${count(wrong)} of ${hours} wrong`));
+  else if (verified.length === 0) {
+    output.note("nothing to verify: `hourpack plan --from … --to …` shows what there is to pack");
+  } else if (!deep) {
+    output.line(green(`${hours}: footer, manifest and counts agree (${counted(rows, "row")})`));
+    output.note("no row was read: `--deep` reads raw and rows again and compares every record");
+  } else {
+    output.line(green(`${hours} ${proofOf(verified, rows)}`));
+  }
+  output.result({ hours: verified.length, wrong, expired, rows, deep });
   return wrong > 0 ? EXIT.data : EXIT.done;
 }
 
 function tell(result: HourVerification, deep: boolean, output: Output): void {
   output.record({ type: "verified", ...result });
   const { green, red, dim } = output.colors;
-  const mark = result.state === "sound" ? green("sound") : red("wrong");
+  const mark = result.state === "wrong" ? red("wrong") : green(deep ? result.state : "agrees");
   const figures = [counted(result.objects, "object"), counted(result.rows, "row")];
   if (result.quarantined > 0) figures.push(`${count(result.quarantined)} quarantined`);
   output.line(`${result.dataset} ${result.hour}  ${mark}  ${figures.join(", ")}`);
+  if (result.state === "expired") output.line(`  ${expiryOf(result)}`);
   for (const problem of result.problems) output.line(`  ${problem}`);
   for (const { kind, detail, object, offset, row, record } of result.deep?.differences ?? []) {
     const place = [object, offset !== undefined && `byte ${offset}`, row !== undefined && `row ${row}`];
@@ -75,4 +113,19 @@ function tell(result: HourVerification, deep: boolean, output: Output): void {
   }
   const late = result.deep?.late.count ?? 0;
   if (deep && late > 0) output.line(`  ${counted(late, "late object")}: the next run takes them`);
+}
+
+function proofOf(verified: HourVerification[], rows: number): string {
+  const expired = verified.reduce((sum, { deep }) => sum + (deep?.expired.rows ?? 0), 0);
+  if (expired === 0) return `sound: ${counted(rows, "row")}, every record compared`;
+  return `agree: ${counted(rows, "row")}, of which ${count(expired)} were proved before their raw objects expired`;
+}
+
+/** What could be looked at where raw objects were deleted. */
+function expiryOf({ deep, expiredAt, objects }: HourVerification): string {
+  const { count: expired, rows } = deep?.expired ?? { count: 0, rows: 0 };
+  const isAll = expired === objects;
+  const what = isAll ? "raw" : `raw of ${counted(expired, "object")}`;
+  const rest = isAll ? "" : "; the other objects' records were compared";
+  return `${what} was proved and deleted on ${expiredAt}; part and manifest agree on its ${counted(rows, "row")}${rest}`;
 }

@@ -20,22 +20,25 @@ export interface Part {
   close(): Promise<void>;
 }
 
-/** Opens a local Parquet file. Throws `data` where its columns are not those of the schema. */
-export async function openPart(path: string, schema: Schema): Promise<Part> {
+/**
+ * Opens a local Parquet file, which errors name by its `location` in the store. Throws `data` where it is damaged, or its
+ * columns are not those of the schema.
+ */
+export async function openPart(path: string, schema: Schema, location: string): Promise<Part> {
   const file = await open(path, "r");
   try {
     const buffer = await asyncBuffer(file);
     const metadata = await parquetMetadataAsync(buffer);
-    checkColumns(metadata, schema, path);
+    checkColumns(metadata, schema, location);
     const rows = Number(metadata.num_rows);
     showPhysical(metadata.schema);
-    return { rows, read: () => readRows(buffer, metadata, schema, path), close: () => file.close() };
+    return { rows, read: () => readRows(buffer, metadata, schema, location), close: () => file.close() };
   } catch (error) {
     await file.close();
     if (error instanceof HourpackError) throw error;
-    throw new HourpackError("data", `read the part ${path}: ${reasonOf(error)}`, {
+    throw new HourpackError("data", `read the part ${location}: ${reasonOf(error)}`, {
       cause: error,
-      location: path,
+      location,
     });
   }
 }
@@ -73,7 +76,7 @@ async function* readRows(
     const columns = await readGroup(file, metadata, present, rowStart, rowEnd).catch((cause) => {
       throw new HourpackError(
         "data",
-        `read rows ${rowStart} to ${rowEnd} of ${location}: ${reasonOf(cause)}`,
+        `read rows ${rowStart} to ${rowEnd} of the part ${location}: ${reasonOf(cause)}`,
         { cause, location },
       );
     });

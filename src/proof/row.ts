@@ -9,6 +9,8 @@ export interface RestoredRow {
   record: Obj;
   /** What is wrong with the row by itself, such as a column that shows another value than its rescued member. */
   faults: string[];
+  /** Derived columns that are NULL though the record has a value that they would show. Nothing is lost by it. */
+  empty: string[];
 }
 
 export class Restorer {
@@ -30,9 +32,9 @@ export class Restorer {
   }
 
   restore(row: Row): RestoredRow {
-    const faults: string[] = [];
+    const [faults, empty]: [string[], string[]] = [[], []];
     const rescued = row.rescued === null ? new Obj() : parseRescued(row.rescued);
-    if (!rescued) return { record: new Obj(), faults: ["_rescued_data is no valid JSON object"] };
+    if (!rescued) return { record: new Obj(), faults: ["_rescued_data is no valid JSON object"], empty };
     const rescuedKeys = new Set(rescued.keys.map(fold));
     const record = new Obj();
     const envelope = new Obj();
@@ -48,13 +50,26 @@ export class Restorer {
     for (const [i, key] of rescued.keys.entries()) record.set(key, rescued.values[i] ?? null);
     if (envelope.keys.length > 0) addEnvelope(record, rescuedEnvelope, envelope);
     if (row.rescued !== null || this.columns.some(({ column }) => column.derived)) {
-      this.findContradictions(row, record, rescuedKeys, faults);
+      this.findContradictions(row, record, rescuedKeys, faults, empty);
     }
-    return { record, faults };
+    return { record, faults, empty };
+  }
+
+  /** Of lists and objects a column may show a part, or nothing where they are very large: those are not judged. */
+  private wouldShow({ jsonString, type }: Column, original: Json, hold: Hold): boolean {
+    if (jsonString || ["array", "map", "struct"].includes(type.kind)) return false;
+    if (!isComparable(original, type)) return false;
+    return hold(original) !== undefined || contradicts(null, original, type, this.zone, hold);
   }
 
   /** The equation would not see a column that shows something else than the member which overrides it. */
-  private findContradictions(row: Row, record: Obj, rescuedKeys: Set<string>, faults: string[]): void {
+  private findContradictions(
+    row: Row,
+    record: Obj,
+    rescuedKeys: Set<string>,
+    faults: string[],
+    empty: string[],
+  ): void {
     for (const [i, { column, root, hold }] of this.columns.entries()) {
       const shown = row.values[i] ?? null;
       const isRescued = rescuedKeys.has(column.envelope ? ENVELOPE_KEY : root);
@@ -64,6 +79,8 @@ export class Restorer {
       const original = valueAt(isNamesake ? withoutEnvelope(record) : record, column.derived ? path : [root]);
       if (original === undefined) {
         if (shown !== null) faults.push(`the column ${column.name} shows a value that the record lacks`);
+      } else if (column.derived && shown === null) {
+        if (this.wouldShow(column, original, hold)) empty.push(column.name);
       } else if (isRescued || isComparable(original, column.type)) {
         const meant = column.jsonString ? innerOf(original) : original;
         if (contradicts(shown, meant, column.type, this.zone, column.jsonString ? undefined : hold)) {

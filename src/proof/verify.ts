@@ -38,6 +38,8 @@ export interface DeepVerification {
   records: { keys: string[] };
   zone: string;
   signal?: AbortSignal;
+  /** Whether an object that is gone was deleted by `expire`; asked in key order. None was unless given. */
+  isExpired?(entry: ManifestEntry): Promise<boolean>;
   /** How to get an object's stored bytes; `raw.get` under If-Match unless given. */
   readObject?: ReadObject;
   limits?: RawLimits;
@@ -65,6 +67,10 @@ export interface DeepResult {
   late: Named;
   /** In the manifest, and not there any more or overwritten; what they held cannot be proved again. */
   gone: Named & { rows: number };
+  /** Deleted by `expire`, after what they held had been found in the part. */
+  expired: { count: number; rows: number };
+  /** Derived columns that are NULL in so many rows whose records have a value for them. */
+  unfilled: { column: string; rows: number }[];
   differences: Difference[];
   /** There are more differences than named. */
   hasMore: boolean;
@@ -82,7 +88,7 @@ export async function verifyDeep(options: DeepVerification): Promise<DeepResult>
   try {
     const path = join(directory, "part.parquet");
     await copyPart(options, path);
-    part = await openPart(path, options.schema);
+    part = await openPart(path, options.schema, options.tier1.uri + options.partKey);
     return await new Verification(options, part).run();
   } finally {
     await part?.close();
@@ -119,6 +125,8 @@ class Verification {
   private readonly result: DeepResult;
   private readonly maxDifferences: number;
   private readonly goneKeys = new Set<string>();
+  /** What the quarantine file has of objects that were not met yet. */
+  private quarantine = new Map<string, Quarantined[]>();
 
   constructor(options: DeepVerification, part: Part) {
     this.options = options;
@@ -134,6 +142,8 @@ class Verification {
       quarantined: 0,
       late: { count: 0, keys: [] },
       gone: { count: 0, keys: [], rows: 0 },
+      expired: { count: 0, rows: 0 },
+      unfilled: [],
       differences: [],
       hasMore: false,
     };
@@ -144,23 +154,34 @@ class Verification {
     const balance = new Balance();
     await this.readRecords(balance);
     await this.readRows(balance);
-    const { buckets, isAll } = balance.differing(SECOND_PASS_TEXTS);
-    if (buckets.size > 0) {
-      await this.nameDifferences(buckets);
-      if (!isAll) result.hasMore = true;
-    }
+    // Where no object is left there are no records to find in the rows; they are as many as they were, or not.
+    if (result.objects === 0) this.compareCounts();
+    else await this.compareRecords(balance);
     result.ok = result.differences.length === 0 && !result.hasMore && result.gone.count === 0;
     return result;
+  }
+
+  private async compareRecords(balance: Balance): Promise<void> {
+    const { buckets, isAll } = balance.differing(SECOND_PASS_TEXTS);
+    if (buckets.size === 0) return;
+    await this.nameDifferences(buckets);
+    if (!isAll) this.result.hasMore = true;
+  }
+
+  private compareCounts(): void {
+    const { rows, gone, expired } = this.result;
+    const counted = gone.rows + expired.rows;
+    if (rows === counted) return;
+    this.report({ kind: "count", detail: `the part has ${rows} rows where the manifest counts ${counted}` });
   }
 
   /** First pass over raw: what is there, what each object holds, and whether quarantine has what is no record. */
   private async readRecords(balance: Balance): Promise<void> {
     const { result } = this;
-    const quarantine = await this.loadQuarantine();
+    this.quarantine = await this.loadQuarantine();
     for await (const { entry, stored } of this.objects()) {
       let rows = 0;
-      const entries = quarantine.get(entry.key) ?? [];
-      quarantine.delete(entry.key);
+      const entries = this.takeQuarantined(entry);
       const check = new QuarantineCheck(entries, entry.etag);
       await this.readItems(stored, check, (text) => {
         balance.add(fingerprint(text), "record");
@@ -171,21 +192,25 @@ class Verification {
       result.quarantined += entries.length;
       const fault = check.result();
       if (fault) this.report({ kind: "quarantine", object: entry.key, ...fault });
-      if (entry.quarantined !== entries.length || entry.records - entry.quarantined !== rows) {
-        const counted = `${entry.records - entry.quarantined} rows and ${entry.quarantined} quarantined`;
-        const detail = `the manifest counts ${counted}, where there are ${rows} and ${entries.length}`;
-        this.report({ kind: "count", object: entry.key, detail });
-      }
+      this.compareObject(entry, rows, entries.length);
     }
-    for (const key of quarantine.keys()) {
-      if (!this.goneKeys.has(key)) {
-        this.report({
-          kind: "quarantine",
-          object: key,
-          detail: "quarantine names an object that the manifest does not",
-        });
-      }
+    for (const object of this.quarantine.keys()) {
+      const detail = "quarantine names an object that the manifest does not";
+      this.report({ kind: "quarantine", object, detail });
     }
+  }
+
+  private takeQuarantined({ key }: ManifestEntry): Quarantined[] {
+    const entries = this.quarantine.get(key) ?? [];
+    this.quarantine.delete(key);
+    return entries;
+  }
+
+  private compareObject(entry: ManifestEntry, rows: number, quarantined: number): void {
+    if (entry.quarantined === quarantined && rowsOf(entry) === rows) return;
+    const counted = `${rowsOf(entry)} rows and ${entry.quarantined} quarantined`;
+    const detail = `the manifest counts ${counted}, where there are ${rows} and ${quarantined}`;
+    this.report({ kind: "count", object: entry.key, detail });
   }
 
   private async loadQuarantine(): Promise<Map<string, Quarantined[]>> {
@@ -196,25 +221,31 @@ class Verification {
 
   /** The manifest's objects that are still what they were; the others are counted. */
   private objects(): AsyncGenerator<{ entry: ManifestEntry; stored: Stored }> {
-    const { raw, rawPrefix, signal, readObject = readFrom(raw) } = this.options;
+    const { raw, rawPrefix, signal, readObject = readFrom(raw), isExpired } = this.options;
     const { late } = this.result;
-    const onGone = (entry: ManifestEntry) => this.noteGone(entry);
+    const onGone = (entry: ManifestEntry) => this.noteGone(entry, false);
+    const onMissing = async (entry: ManifestEntry) =>
+      this.noteGone(entry, (await isExpired?.(entry)) ?? false);
     const entries = this.options.entries();
     async function* present(): AsyncGenerator<ManifestEntry> {
       for await (const sighting of sight(entries, raw.list(rawPrefix, { signal }))) {
         if (sighting.kind === "same") yield sighting.entry;
         else if (sighting.kind === "late") note(late, sighting.object.key);
-        else onGone(sighting.entry);
+        else await onMissing(sighting.entry);
       }
     }
     // One may go between the listing and now.
     return readAhead(present(), readObject, { signal, onGone });
   }
 
-  private noteGone(entry: ManifestEntry): void {
-    note(this.result.gone, entry.key);
-    this.result.gone.rows += entry.records - entry.quarantined;
+  /** Of what it held there is left to see whether as much of it is in quarantine as the manifest says. */
+  private noteGone(entry: ManifestEntry, isExpired: boolean): void {
+    const { gone, expired } = this.result;
+    if (isExpired) expired.count++;
+    else note(gone, entry.key);
+    (isExpired ? expired : gone).rows += rowsOf(entry);
     this.goneKeys.add(entry.key);
+    this.compareObject(entry, rowsOf(entry), this.takeQuarantined(entry).length);
   }
 
   /** Canonical texts of an object's records; all of its bytes are passed to the check. */
@@ -239,12 +270,15 @@ class Verification {
   }
 
   private async readRows(balance: Balance): Promise<void> {
+    const unfilled = new Map<string, number>();
     for await (const row of this.part.read()) {
-      const { record, faults } = this.restorer.restore(row);
+      const { record, faults, empty } = this.restorer.restore(row);
+      for (const column of empty) unfilled.set(column, (unfilled.get(column) ?? 0) + 1);
       balance.add(fingerprint(this.canon.text(record) ?? ""), "row");
       for (const detail of faults) this.report({ kind: "contradicted", row: this.result.rows, detail });
       if (++this.result.rows % 10_000 === 0) this.checkSignal();
     }
+    this.result.unfilled = [...unfilled].map(([column, rows]) => ({ column, rows }));
   }
 
   /** Second pass, over the buckets that differ only. */
@@ -287,9 +321,10 @@ class Verification {
 
   /** Rows of objects that are gone are nobody's now; only more of them than the manifest counts are a difference. */
   private reportFound(differences: Difference[]): void {
+    const { gone, expired } = this.result;
     const extra = differences.filter((difference) => difference.kind === "extra").length;
     for (const difference of differences) {
-      if (difference.kind !== "extra" || extra > this.result.gone.rows) this.report(difference);
+      if (difference.kind !== "extra" || extra > gone.rows + expired.rows) this.report(difference);
     }
   }
 
@@ -310,6 +345,10 @@ class Verification {
       });
     }
   }
+}
+
+function rowsOf({ records, quarantined }: ManifestEntry): number {
+  return records - quarantined;
 }
 
 const NAMED_KEYS = 20;

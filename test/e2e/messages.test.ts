@@ -76,10 +76,48 @@ describe("hours that are not published", () => {
     expect(records.find(({ type }) => type === "unpublished")).toMatchObject({ dataset: "events" });
   });
 
-  it("verify says so where nothing is published at all", async () => {
-    const { code, stdout, stderr } = await here("verify", "--tier1", "./nothing-here/");
-    expect([code, stdout]).toEqual([0, "no published hour in events\n"]);
-    expect(stderr).toMatch(/^nothing to verify: `hourpack plan/);
+  it.each([[[]], [["--from", HOUR, "--to", "2022-07-27"]]])(
+    "verify refuses where tier 1 has nothing of the table %j",
+    async (range) => {
+      const elsewhere = await here("verify", "--tier1", "./nothing-here/", ...range);
+      expect([elsewhere.code, elsewhere.stdout]).toEqual([2, ""]);
+      expect(elsewhere.stderr).toMatch(
+        /verify events: .*nothing-here\/ has nothing of the table events: hourpack has not written there/,
+      );
+      const misspelt = await here("verify", "--table", "event", ...range);
+      expect(misspelt.code).toBe(2);
+      expect(misspelt.stderr).toMatch(/has nothing of the table event: it holds the table events$/m);
+      expect(misspelt.stderr).toMatch(/→ Check tier1 and table of the dataset/);
+    },
+  );
+
+  it("verify says what it looked at, and what --deep would", async () => {
+    const { stdout, stderr } = await here("verify");
+    expect(stdout).toBe(
+      `events ${HOUR}  agrees  1 object, 2 rows\n1 hour: footer, manifest and counts agree (2 rows)\n`,
+    );
+    expect(stderr).toBe("no row was read: `--deep` reads raw and rows again and compares every record\n");
+    const deep = await here("verify", "--deep");
+    expect(deep.stdout).toContain("1 hour sound: 2 rows, every record compared");
+    expect(deep.stderr).toBe("");
+  });
+
+  it("verify --deep tells of raw objects that expire deleted", async () => {
+    put("old/2022/07/26/00/a.json", '{"id":1}\n{"id":2}\n');
+    put("old/2022/07/26/01/a.json", '{"id":3}\n');
+    const flags = ["--raw", "./old/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./old-lake/"];
+    const catalog = ["--catalog", "none"];
+    await here("run", ...flags, ...catalog, "--from", HOUR, "--to", "2022-07-26T02");
+    const expired = await here("expire", ...flags, "--older-than", "1d", "--yes");
+    expect(expired.code, expired.stderr).toBe(0);
+    const { code, stdout } = await here("verify", ...flags, ...catalog, "--deep");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(
+      /^events 2022-07-26T00 {2}expired {2}1 object, 2 rows\n {2}raw was proved and deleted on \S+Z; part and manifest agree on its 2 rows$/m,
+    );
+    expect(stdout).toMatch(
+      /^2 hours agree: 3 rows, of which 3 were proved before their raw objects expired$/m,
+    );
   });
 
   it("status says where the newest one is", async () => {

@@ -36,6 +36,7 @@ async function valuesOf(type: Type, values: string): Promise<string[]> {
   const part = await openPart(
     await written(`SELECT v, NULL::VARCHAR AS _rescued_data FROM (VALUES ${values}) t(v)`),
     schemaOf(type),
+    LOCATION,
   );
   const texts: string[] = [];
   for await (const row of part.read()) texts.push(writeJson(row.values[0] as Json));
@@ -43,6 +44,7 @@ async function valuesOf(type: Type, values: string): Promise<string[]> {
   return texts;
 }
 
+const LOCATION = "s3://lake/part.parquet";
 const string: Type = { kind: "string" };
 const bigint: Type = { kind: "bigint" };
 
@@ -170,7 +172,7 @@ describe("a part is read with every digit", () => {
 
   it("many row groups, dictionaries and all, in the order of the file", async () => {
     const path = await written("SELECT i AS v, 'r' || (i % 7) AS _rescued_data FROM range(10000) t(i)");
-    const part = await openPart(path, schemaOf(bigint));
+    const part = await openPart(path, schemaOf(bigint), LOCATION);
     expect(part.rows).toBe(10_000);
     let at = 0;
     for await (const { values, rescued } of part.read()) {
@@ -202,11 +204,11 @@ describe("a part of another schema is refused", () => {
     ],
     ["a text for an array", { kind: "array", element: string }, "SELECT 'x' AS v", "is no array"],
   ] as [string, Type, string, string][])("%s", async (_, type, select, message) => {
-    await expect(openPart(await written(select), schemaOf(type))).rejects.toThrow(message);
+    await expect(openPart(await written(select), schemaOf(type), LOCATION)).rejects.toThrow(message);
   });
 
   it("but a column that the file lacks reads as NULL", async () => {
-    const part = await openPart(await written("SELECT 'x' AS _rescued_data"), schemaOf(bigint));
+    const part = await openPart(await written("SELECT 'x' AS _rescued_data"), schemaOf(bigint), LOCATION);
     const rows = [];
     for await (const row of part.read()) rows.push(row);
     expect(rows).toEqual([{ values: [null], rescued: "x" }]);

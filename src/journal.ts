@@ -1,0 +1,102 @@
+/** What `expire` deleted: a line of what it had proved, and a line an object, written before the first of them goes. */
+import { Readable } from "node:stream";
+import { createGunzip } from "node:zlib";
+import { HourpackError, reasonOf } from "./errors.js";
+import type { Hour } from "./hour.js";
+import { journalPrefix } from "./layout.js";
+import { linesOf } from "./lines.js";
+import { compareUtf8 } from "./listing.js";
+import type { ManifestEntry } from "./manifest.js";
+import type { Store } from "./store/store.js";
+
+export interface JournalHeader {
+  format: 1;
+  dataset: string;
+  hour: Hour;
+  at: string;
+  /** The part that the objects' records had been found in. */
+  part: { attempt: string; etag: string; rows: number };
+}
+
+export type JournalEntry = Pick<ManifestEntry, "key" | "etag" | "sizeBytes">;
+
+/** In key order, as the manifest has them. */
+export async function* journalLines(
+  header: JournalHeader,
+  entries: AsyncIterable<JournalEntry>,
+): AsyncGenerator<string> {
+  yield `${JSON.stringify(header)}\n`;
+  for await (const { key, etag, sizeBytes } of entries) yield `${JSON.stringify({ key, etag, sizeBytes })}\n`;
+}
+
+/** The journals of an hour, oldest first. Throws `data` where one is damaged. */
+export async function readJournals(
+  store: Store,
+  tier1Prefix: string,
+  hour: Hour,
+  signal?: AbortSignal,
+): Promise<Journals> {
+  const keys: string[] = [];
+  for await (const page of store.list(journalPrefix(tier1Prefix, hour), { signal })) {
+    keys.push(...page.map(({ key }) => key));
+  }
+  const read = (key: string) => linesOfJournal(store, key, signal);
+  const headers: JournalHeader[] = [];
+  for (const key of keys) {
+    for await (const line of read(key)) {
+      headers.push(line as JournalHeader);
+      break;
+    }
+  }
+  return new Journals(
+    headers,
+    keys.map((key) => read(key) as AsyncGenerator<JournalEntry>),
+  );
+}
+
+export class Journals {
+  readonly headers: JournalHeader[];
+  private readonly streams: AsyncGenerator<JournalEntry>[];
+  private next: (JournalEntry | undefined)[] | undefined;
+
+  constructor(headers: JournalHeader[], streams: AsyncGenerator<JournalEntry>[]) {
+    this.headers = headers;
+    this.streams = streams;
+  }
+
+  /** Whether this version of the object is named. To be asked in key order: the journals are read along with it. */
+  async names({ key, etag }: JournalEntry): Promise<boolean> {
+    // Before its entries each has its header.
+    this.next ??= await Promise.all(this.streams.map((stream) => after(stream).then(() => after(stream))));
+    let isNamed = false;
+    for (const [i, stream] of this.streams.entries()) {
+      for (let entry = this.next[i]; entry && compareUtf8(entry.key, key) <= 0; entry = this.next[i]) {
+        isNamed ||= entry.key === key && entry.etag === etag;
+        this.next[i] = await after(stream);
+      }
+    }
+    return isNamed;
+  }
+}
+
+async function after(stream: AsyncGenerator<JournalEntry>): Promise<JournalEntry | undefined> {
+  const { value, done } = await stream.next();
+  return done ? undefined : value;
+}
+
+async function* linesOfJournal(store: Store, key: string, signal?: AbortSignal): AsyncGenerator<unknown> {
+  const bytes = await store.get(key, { signal });
+  try {
+    for await (const line of linesOf(Readable.from([bytes]).pipe(createGunzip()))) yield JSON.parse(line);
+  } catch (error) {
+    throw new HourpackError(
+      "data",
+      `read the journal ${store.uri}${key}: it is damaged (${reasonOf(error)})`,
+      {
+        location: store.uri + key,
+        cause: error,
+        hint: "It names raw objects that expire deleted; bring it back from an older version of the object.",
+      },
+    );
+  }
+}
