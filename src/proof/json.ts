@@ -100,6 +100,8 @@ export class Reader {
   readonly badStrings: number[] = [];
   readonly loneSurrogates: number[] = [];
   readonly nonFinites: number[] = [];
+  /** Whether a comma was met with nothing behind it, which only a lenient reader takes. */
+  hasSpareComma = false;
   /** Start and end of each element of an array, in pairs; kept where asked for. */
   readonly spans: WeakMap<Json[], number[]> | undefined;
 
@@ -160,15 +162,19 @@ export class Reader {
     this.at++;
     while (true) {
       const code = this.peek();
-      if (code === 0x7d && this.at++) return object;
+      if (code === 0x7d && this.at++) {
+        this.hasSpareComma ||= object.keys.length > 0;
+        return object;
+      }
       if (code !== 0x22) throw this.unexpected("a key or `}`");
       const key = this.string();
       if (this.peek() !== 0x3a) throw this.unexpected("`:`");
       this.at++;
       object.set(key, this.value(depth));
       const next = this.peek();
-      if (next === 0x2c) this.at++;
-      else if (next !== 0x7d) throw this.unexpected("`,` or `}`");
+      if (next !== 0x2c && next !== 0x7d) throw this.unexpected("`,` or `}`");
+      this.at++;
+      if (next === 0x7d) return object;
     }
   }
 
@@ -177,13 +183,17 @@ export class Reader {
     const spans: number[] = [];
     this.at++;
     while (true) {
-      if (this.peek() === 0x5d && this.at++) break;
+      if (this.peek() === 0x5d && this.at++) {
+        this.hasSpareComma ||= items.length > 0;
+        break;
+      }
       const start = this.at;
       items.push(this.value(depth));
       if (this.spans) spans.push(start, this.at);
       const next = this.peek();
-      if (next === 0x2c) this.at++;
-      else if (next !== 0x5d) throw this.unexpected("`,` or `]`");
+      if (next !== 0x2c && next !== 0x5d) throw this.unexpected("`,` or `]`");
+      this.at++;
+      if (next === 0x5d) break;
     }
     this.spans?.set(items, spans);
     return items;
@@ -271,17 +281,25 @@ export class Reader {
   }
 }
 
-/** A whole text as one value; undefined where it is none. Lone surrogates, NaN and Infinity are refused. */
-export function parseJson(text: string, maxDepth = MAX_DEPTH): Json | undefined {
-  const reader = new Reader(Buffer.from(text, "utf8").toString("latin1"), { maxDepth });
+/**
+ * A whole text as one value; undefined where it is none. Lone surrogates, NaN and Infinity are refused, and where it is
+ * to be strictly RFC 8259 spare commas are, too.
+ */
+export function parseJson(text: string, { maxDepth = MAX_DEPTH, isStrict = false } = {}): Json | undefined {
+  const reader = new Reader(bytesAsText(text), { maxDepth });
   try {
     const value = reader.value();
-    const isWhole = Number.isNaN(reader.peek());
+    const isWhole = Number.isNaN(reader.peek()) && !(isStrict && reader.hasSpareComma);
     return isWhole && reader.loneSurrogates.length + reader.nonFinites.length === 0 ? value : undefined;
   } catch (error) {
     if (error instanceof Damage) return undefined;
     throw error;
   }
+}
+
+/** One char a byte of its UTF-8. */
+function bytesAsText(text: string): string {
+  return /[^\x00-\x7f]/.test(text) ? Buffer.from(text, "utf8").toString("latin1") : text;
 }
 
 /** Compact JSON text, numbers as they were written, members in their order. */

@@ -98,15 +98,9 @@ function goesBefore(other: Column, j: number, column: Column, i: number): boolea
   return i !== j && isNear && leadsTo && Boolean(other.envelope) === Boolean(column.envelope);
 }
 
-/** Strictly RFC 8259, as other readers will read it. */
+/** Strictly RFC 8259, as other readers will read it. The envelope lies a level deeper here than in its object. */
 function parseRescued(text: string): Obj | undefined {
-  try {
-    JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  // The envelope lies a level deeper here than in its object.
-  const value = parseJson(text, MAX_DEPTH + 1);
+  const value = parseJson(text, { maxDepth: MAX_DEPTH + 1, isStrict: true });
   return value instanceof Obj ? value : undefined;
 }
 

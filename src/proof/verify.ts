@@ -12,6 +12,7 @@ import type { Schema } from "../schema/types.js";
 import type { Store } from "../store/store.js";
 import { Canon } from "./canon.js";
 import { type Difference, DifferenceFinder } from "./differences.js";
+import { collectGarbage } from "./garbage.js";
 import { Balance, fingerprint } from "./multiset.js";
 import { type ReadObject, readAhead, readFrom, sight } from "./objects.js";
 import { openPart, type Part } from "./part.js";
@@ -80,6 +81,8 @@ export interface DeepResult {
 const SECOND_PASS_TEXTS = 500_000;
 const RECORD_CHARS = 500;
 const RANGE_BYTES = 16 * 2 ** 20;
+/** A record that leaves twenty times so much behind is cleared away before the next. */
+const GARBAGE_BYTES = 4 * 2 ** 20;
 
 /** Throws `conflict` where the part changes meanwhile, `data` where a file is damaged, `interrupted` on the signal. */
 export async function verifyDeep(options: DeepVerification): Promise<DeepResult> {
@@ -260,12 +263,15 @@ class Verification {
     const reader = new RawReader(source, { path: records.keys, limits });
     for await (const items of reader.items()) {
       this.checkSignal();
+      let isLarge = false;
       for (const item of items) {
         const bytes = () => reader.bytesOf(item);
         const text = item.kind === "record" ? this.canon.text(item.value, item.envelope) : undefined;
         if (item.kind === "record" && text !== undefined) onRecord(text, item, bytes);
         check?.pass(item.offset, item.sizeBytes, item.kind === "gap" || text !== undefined, bytes);
+        isLarge ||= item.kind === "record" && item.sizeBytes > GARBAGE_BYTES;
       }
+      if (isLarge) collectGarbage();
     }
   }
 
