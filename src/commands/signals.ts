@@ -11,20 +11,27 @@ export function listenForSignals(output: Output): { signal: AbortSignal; release
   setMaxListeners(0, controller.signal);
   let timer: NodeJS.Timeout | undefined;
   const onSignal = () => {
-    if (controller.signal.aborted) process.exit(EXIT.interrupted);
+    if (controller.signal.aborted) endNow();
     output.note("stopping … (once more to stop at once)");
-    timer = setTimeout(() => process.exit(EXIT.interrupted), GRACE_MS);
+    timer = setTimeout(endNow, GRACE_MS);
     timer.unref();
     controller.abort();
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
-  return {
-    signal: controller.signal,
-    release: () => {
-      clearTimeout(timer);
-      process.off("SIGINT", onSignal);
-      process.off("SIGTERM", onSignal);
-    },
+  const release = () => {
+    clearTimeout(timer);
+    process.off("SIGINT", onSignal);
+    process.off("SIGTERM", onSignal);
   };
+  /**
+   * Exiting waits for every thread, and DuckDB hears no interrupt while it plans or is inside of one function; a signal
+   * that nobody listens to ends them all. To a shell that is the code 130, too.
+   */
+  const endNow = (): never => {
+    release();
+    process.once("exit", () => process.kill(process.pid, "SIGINT"));
+    process.exit(EXIT.interrupted);
+  };
+  return { signal: controller.signal, release };
 }

@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { HOURPACK, hourpack } from "../support/cli.js";
@@ -205,6 +206,18 @@ describe("Ctrl-C", () => {
       setTimeout(() => process.exit(7), 500);`;
     const ended = await verdictOf(process.execPath, ["--input-type=module", "-e", program]);
     expect(ended).toEqual({ exitCode: 7, output: "" });
+  });
+
+  it("pressed twice ends it while DuckDB is where it hears no interrupt", async () => {
+    const shell = await open(80);
+    // Worked out while it is planned: for days.
+    const endless = "levenshtein(repeat('a', 9000000), repeat('b', 9000000))";
+    shell.type(`hourpack query "select ${endless}"`);
+    await setTimeout(2_000);
+    shell.press("C-c");
+    await shell.waitFor((lines) => lines.some((line) => line.includes("stopping …")));
+    shell.press("C-c");
+    expect((await shell.end()).exitCode).toBe(130);
   });
 });
 
