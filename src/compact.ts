@@ -167,6 +167,8 @@ async function pack(
     const converted = await watch.time("convert", () =>
       convertHour(task, batches, plan.fetch, engine, attempt),
     );
+    // A small hour keeps it to its end: the next one takes it over.
+    if (converted.batches.length > 1) leave();
     const base =
       plan.action === "merge" && plan.published
         ? { published: plan.published, manifest: await readManifest(task, plan.published) }

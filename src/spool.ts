@@ -135,11 +135,14 @@ export class BatchMemory {
     this.left = count;
   }
 
-  /** An hour more is at work, and may have a batch of its own that fills. Returns what ends that. */
+  /** An hour more is at work, and may have a batch of its own that fills. Returns what ends that, once. */
   enter(): () => void {
     this.put();
     this.atWork++;
+    let isAtWork = true;
     return () => {
+      if (!isAtWork) return;
+      isAtWork = false;
       this.left--;
       // The next hour's, if one comes soon: new memory of this size for each makes the collector run each time.
       if (--this.atWork === 0) setTimeout(() => this.rest(), KEPT_MS).unref();

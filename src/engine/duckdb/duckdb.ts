@@ -23,6 +23,8 @@ export async function openDuckdb(settings: DuckdbSettings): Promise<Engine> {
     temp_directory: settings.tempDir,
     preserve_insertion_order: "false",
     threads: "1",
+    // Batches and parts are read once: kept, they would fill the memory up to its limit in a large hour.
+    enable_external_file_cache: "false",
   });
   return new Duckdb(database, new Limiter(settings.concurrency), settings.memoryBytes);
 }
