@@ -167,8 +167,8 @@ async function pack(
     const converted = await watch.time("convert", () =>
       convertHour(task, batches, plan.fetch, engine, attempt),
     );
-    // A small hour keeps it to its end: the next one takes it over.
-    if (converted.batches.length > 1) leave();
+    // A large hour has done with it, and needs memory for what follows; of a small one the next takes it over.
+    if (converted.batches.length > 1) leave(false);
     const base =
       plan.action === "merge" && plan.published
         ? { published: plan.published, manifest: await readManifest(task, plan.published) }
@@ -211,7 +211,7 @@ async function pack(
     };
   } finally {
     await spool.close();
-    leave();
+    leave(true);
     giveSpoolBytes();
   }
 }

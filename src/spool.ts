@@ -135,17 +135,21 @@ export class BatchMemory {
     this.left = count;
   }
 
-  /** An hour more is at work, and may have a batch of its own that fills. Returns what ends that, once. */
-  enter(): () => void {
+  /**
+   * An hour more is at work, and may have a batch of its own that fills. Returns what ends that, once. `isForNext`: the
+   * memory stays for an hour that comes soon, since new memory of this size for each makes the collector run each time.
+   */
+  enter(): (isForNext: boolean) => void {
     this.put();
     this.atWork++;
     let isAtWork = true;
-    return () => {
+    return (isForNext) => {
       if (!isAtWork) return;
       isAtWork = false;
       this.left--;
-      // The next hour's, if one comes soon: new memory of this size for each makes the collector run each time.
-      if (--this.atWork === 0) setTimeout(() => this.rest(), KEPT_MS).unref();
+      this.atWork--;
+      if (isForNext) setTimeout(() => this.rest(), KEPT_MS).unref();
+      else this.rest();
     };
   }
 
@@ -164,6 +168,7 @@ export class BatchMemory {
     return { bytes, giveBack };
   }
 
+  /** Where no hour is at work. */
   private rest(): void {
     if (this.atWork === 0) this.free.length = 0;
   }

@@ -12,7 +12,7 @@ describe("the memory of batches", () => {
       const leave = memory.enter();
       const { bytes, giveBack } = await memory.take(1);
       giveBack();
-      leave();
+      leave(true);
       return bytes;
     };
     const first = await takenByAnHour();
@@ -21,6 +21,36 @@ describe("the memory of batches", () => {
     vi.advanceTimersByTime(10_000);
     expect(await takenByAnHour()).not.toBe(first);
     vi.useRealTimers();
+  });
+
+  it("goes at once where an hour says so, and no other is at work", async () => {
+    const memory = new BatchMemory(CAPACITY, 1);
+    const [leave, leaveOther] = [memory.enter(), memory.enter()];
+    const { bytes: first, giveBack } = await memory.take(1);
+    giveBack();
+    leave(false);
+    const second = await memory.take(1);
+    expect(second.bytes).toBe(first);
+    second.giveBack();
+    leaveOther(false);
+    expect((await memory.take(1)).bytes).not.toBe(first);
+  });
+
+  it("ends an hour's share once, however often that is said", async () => {
+    const memory = new BatchMemory(CAPACITY, 1);
+    const leave = memory.enter();
+    leave(true);
+    leave(true);
+    const first = await memory.take(1);
+    let isSecondThere = false;
+    const second = memory.take(1).then((lent) => {
+      isSecondThere = true;
+      return lent;
+    });
+    await Promise.resolve();
+    expect(isSecondThere).toBe(false);
+    first.giveBack();
+    expect((await second).bytes).toBe(first.bytes);
   });
 
   it("is lent as often as there is some, and waited for then", async () => {
@@ -37,7 +67,7 @@ describe("the memory of batches", () => {
     one?.giveBack();
     expect((await three).bytes).toBe(one?.bytes);
     two?.giveBack();
-    leave();
+    leave(true);
   });
 
   it("keeps nothing of what was larger than a batch", async () => {
