@@ -61,6 +61,27 @@ describe("from MinIO to MinIO, registered in Glue", () => {
     await Promise.all([minio?.stop(), moto?.stop()]);
   });
 
+  it("goes to the endpoint of a profile, and nowhere else", async () => {
+    const config = join(dir, "aws-config");
+    writeFileSync(
+      config,
+      [
+        "[profile lake]",
+        "region = us-east-1",
+        `endpoint_url = ${minio.endpoint}`,
+        `aws_access_key_id = ${minio.accessKeyId}`,
+        `aws_secret_access_key = ${minio.secretAccessKey}`,
+      ].join("\n"),
+    );
+    const plan = args.map((arg) => (arg === "run" ? "plan" : arg));
+    plan.splice(plan.indexOf("--s3-endpoint"), 2);
+    const { code, stdout, stderr } = await hourpack(plan, {
+      env: { AWS_CONFIG_FILE: config, AWS_PROFILE: "lake", AWS_EC2_METADATA_DISABLED: "true" },
+    });
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain('"objects":200');
+  });
+
   it("packs 200 objects into one part with the sums of the raw events", async () => {
     const { code, result, stderr } = await hourpack(args, { env });
     expect(stderr).toBe("");

@@ -78,13 +78,15 @@ export class DirectRequests {
   /** The SDK's own rules say where the bucket is and how it is signed for; undefined where that is not plain SigV4. */
   private async open(): Promise<Opened | undefined> {
     const { config } = this.client;
+    // A profile may have one, too, which the SDK asks for with each request.
+    const custom = this.settings.endpoint ?? (await config.serviceConfiguredEndpoint?.());
     const endpoint = config.endpointProvider({
       Bucket: this.bucket,
       Region: await config.region(),
       UseFIPS: await config.useFipsEndpoint(),
       UseDualStack: await config.useDualstackEndpoint(),
       ForcePathStyle: this.settings.forcePathStyle ?? false,
-      ...(this.settings.endpoint ? { Endpoint: this.settings.endpoint } : {}),
+      ...(custom ? { Endpoint: custom } : {}),
     });
     const scheme = endpoint.properties?.["authSchemes"] as
       | { name: string; signingName: string; signingRegion: string }[]
