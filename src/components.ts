@@ -1,5 +1,5 @@
 /** Settings to live parts: the only file that picks implementations. Closes them in reverse. */
-import { availableParallelism } from "node:os";
+import { BATCHES_SHARED } from "./capacity.js";
 import type { Catalog } from "./catalog/catalog.js";
 import type { Dataset, Settings } from "./config/settings.js";
 import type { Engine } from "./engine/engine.js";
@@ -69,12 +69,8 @@ export function openComponents(settings: Settings, options: ComponentOptions = {
     tier1: (dataset) => storeOf(dataset.tier1),
     engine: once(async () => {
       const { openDuckdb } = await import("./engine/duckdb/duckdb.js");
-      const { engineMemoryBytes, spoolDir } = settings.run;
-      return openDuckdb({
-        memoryBytes: engineMemoryBytes,
-        concurrency: Math.min(2, availableParallelism()),
-        tempDir: spoolDir,
-      });
+      const { engineMemoryBytes, conversions, spoolDir } = settings.run;
+      return openDuckdb({ memoryBytes: engineMemoryBytes, concurrency: conversions, tempDir: spoolDir });
     }),
     catalog: once(async () =>
       (await import("./catalog/open.js")).openCatalog(settings.catalog, async (uri) => {
@@ -82,9 +78,9 @@ export function openComponents(settings: Settings, options: ComponentOptions = {
         return { store: await storeOf(location), prefix: location.prefix };
       }),
     ),
-    getBytes: new Limiter(GET_BYTES_IN_FLIGHT),
-    plainBytes: new Limiter(PLAIN_BYTES_IN_FLIGHT),
-    batchMemory: new BatchMemory(settings.run.batchBytes, BATCHES_IN_MEMORY),
+    getBytes: new Limiter(settings.run.getBytes),
+    plainBytes: new Limiter(settings.run.plainBytes),
+    batchMemory: new BatchMemory(settings.run.batchBytes, BATCHES_SHARED),
     spoolBytes: new Limiter(settings.run.spoolBytesMax),
     nowMs: options.nowMs ?? Date.now,
     requireConditions: async (dataset) => {
@@ -107,12 +103,3 @@ export function openComponents(settings: Settings, options: ComponentOptions = {
   };
   return components;
 }
-
-/** One waits and one is sifted; besides, each hour at work may have one that fills. */
-const BATCHES_IN_MEMORY = 2;
-
-/** Bytes of bodies in flight: 32 objects of 2 MB, or one of 64. */
-const GET_BYTES_IN_FLIGHT = 64 << 20;
-
-/** One large object, or many small ones. */
-const PLAIN_BYTES_IN_FLIGHT = 64 << 20;

@@ -1,5 +1,7 @@
 /** hourpack run: packs what is due or named, and tells the catalog. */
+import { capacityFigures, capacityText, machineOf } from "../capacity.js";
 import type { Components } from "../components.js";
+import type { Settings } from "../config/settings.js";
 import { newestRawPrefix } from "../discovery.js";
 import { causeOf, EXIT, isHourpackError } from "../errors.js";
 import { errorFields } from "../log.js";
@@ -12,7 +14,7 @@ import type { Output } from "./output.js";
 import { showPlan } from "./plan.js";
 import { openProgress } from "./progress.js";
 import { requestOf, requestOptions } from "./request.js";
-import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { settingsOf, settingsOptions, tellCapacity, withComponents } from "./settings.js";
 
 export const command: Command = {
   options: {
@@ -34,6 +36,7 @@ export const command: Command = {
     const request = requestOf(args, context.signal);
     const settings = await settingsOf(args);
     if (args["dry-run"]) return showPlan(settings, request, context);
+    tellCapacity(settings, context);
     return withComponents(settings, async (components) => {
       const isLogging = args["log-level"] !== undefined || Boolean(process.env["HOURPACK_LOG_LEVEL"]);
       const progress = await openProgress(context.output, context.log, {
@@ -52,7 +55,7 @@ export const command: Command = {
         progress.stop();
         for (const problem of await telling.finish()) context.output.note(problem);
       }
-      if (args["profile"]) await showProfile(result, context.output);
+      if (args["profile"]) await showProfile(result, settings, context.output);
       const code = tell(result, context);
       if (request.hours === undefined) await pointAtOlder(result, components, context);
       return code;
@@ -108,8 +111,8 @@ async function pointAtOlder(
 
 const STAGES = ["list", "convert", "merge", "verify", "publish"] as const;
 
-/** Seconds by stage. Reading goes on beside converting, so `convert` has both. */
-async function showProfile(result: RunResult, output: Output): Promise<void> {
+/** Seconds by stage, and what the figures of a run were. Reading goes on beside converting, so `convert` has both. */
+async function showProfile(result: RunResult, { run }: Settings, output: Output): Promise<void> {
   const { showTable } = await import("./table.js");
   const packed = result.hours.filter(({ action }) => action === "packed");
   const seconds = (value: number | undefined) => (value ?? 0).toFixed(3);
@@ -124,7 +127,10 @@ async function showProfile(result: RunResult, output: Output): Promise<void> {
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
   const cpuSeconds = (userCPUTime + systemCPUTime) / 1e6;
   output.line(`CPU ${duration(cpuSeconds)}, peak memory ${size(maxRSS * 1024)}`);
-  output.record({ type: "profile", cpuSeconds, maxRssBytes: maxRSS * 1024 });
+  const machine = machineOf();
+  output.line(capacityText(machine, run));
+  const capacity = capacityFigures(machine, run);
+  output.record({ type: "profile", cpuSeconds, maxRssBytes: maxRSS * 1024, capacity });
 }
 
 function totalsOf(result: RunResult) {

@@ -1,9 +1,10 @@
 /** The flags that every command which reads the configuration has, and what they come to. */
+import { capacityFigures, lackOf, machineOf } from "../capacity.js";
 import { type Components, openComponents } from "../components.js";
 import { FIELD_FLAGS, type FieldFlag } from "../config/flags.js";
 import { loadSettings } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
-import type { Args, Option, Options } from "./command.js";
+import type { Args, CommandContext, Option, Options } from "./command.js";
 
 const GROUPS: Record<FieldFlag["group"], string> = {
   dataset: "Dataset (one that needs no file: --raw, --tier1 and --table together):",
@@ -50,6 +51,16 @@ export function settingsOf(args: Args, options: { withoutDatasets?: boolean } = 
     datasets: args["dataset"] as string[] | undefined,
     ...options,
   });
+}
+
+/** How much is done at a time, for the log; and a note where that may be more than the machine has. */
+export function tellCapacity({ run }: Settings, { output, log }: CommandContext): void {
+  const machine = machineOf();
+  log.debug("capacity", { ...capacityFigures(machine, run) });
+  const lack = lackOf(machine, run);
+  if (!lack) return;
+  output.note(`${lack.message}\n  → ${lack.remedy}`);
+  log.warn(lack.message, { hint: lack.remedy });
 }
 
 /** Opens what the settings name, and closes it again however the task ends. */

@@ -10,7 +10,7 @@ import { datasetsOf } from "../run.js";
 import type { Command, CommandContext } from "./command.js";
 import { openProgress, type Progress } from "./progress.js";
 import { summaryOf } from "./run.js";
-import { settingsOf, settingsOptions } from "./settings.js";
+import { settingsOf, settingsOptions, tellCapacity } from "./settings.js";
 
 export const command: Command = {
   options: settingsOptions,
@@ -26,6 +26,7 @@ export const command: Command = {
     const { output, log, signal } = context;
     const settings = await settingsOf(args);
     const names = args["dataset"] as string[] | undefined;
+    tellCapacity(settings, context);
     const metrics = await Metrics.open(datasetsOf(settings, names), { withProcess: true });
     const readiness = new Readiness();
     const hook = settings.hooks.url === undefined ? undefined : new Hook(settings.hooks.url, log);

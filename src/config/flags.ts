@@ -8,6 +8,7 @@ import { z } from "zod";
 import { HourpackError } from "../errors.js";
 import {
   catalogSchema,
+  DERIVED,
   datasetSchema,
   hooksSchema,
   metricsSchema,
@@ -66,6 +67,7 @@ function catalogFields(): FieldFlag[] {
 
 function fieldFlag(group: FieldFlag["group"], path: string[], field: z.ZodType): FieldFlag {
   const bare = unwrap(field);
+  const derived = DERIVED.get(field);
   const flag = kebab(path.filter((segment, i) => !(i === 0 && UNNAMED.has(segment))).join("-")).replace(
     /-type$/,
     "",
@@ -78,6 +80,7 @@ function fieldFlag(group: FieldFlag["group"], path: string[], field: z.ZodType):
     kind: kindOf(bare, path.at(-1) ?? ""),
     ...(bare instanceof z.ZodEnum ? { choices: bare.options.map(String) } : {}),
     ...(field instanceof z.ZodDefault ? { default: String(field.def.defaultValue) } : {}),
+    ...(derived ? { default: `derived from the ${derived.from}` } : {}),
     description: field.description ?? bare.description ?? "",
   };
 }

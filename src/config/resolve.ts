@@ -1,6 +1,7 @@
 /** A valid configuration to Settings: defaults filled in, variables substituted, and the checks that no single field can make. */
 import { tmpdir, userInfo } from "node:os";
 import { join, parse, resolve } from "node:path";
+import { capacityOf, machineOf } from "../capacity.js";
 import { HourpackError } from "../errors.js";
 import { HOUR_MS } from "../hour.js";
 import { parseLocation, parseRawTemplate } from "../layout.js";
@@ -92,22 +93,24 @@ function resolveRun(run: Config["run"], context: ResolveContext): RunSettings {
       hint: "Write it like 6h or 2d; it is at least 1h.",
     });
   }
-  const { ahead, projection, hoursInFlight, maxQuarantine, singleWriter } = run;
+  const { ahead, projection, hoursInFlight, batch, engineMemory, maxQuarantine, singleWriter } = run;
   return {
+    ...capacityOf(machineOf(), {
+      hoursInFlight,
+      batchBytes: batch === undefined ? undefined : parseSizeBytes(batch),
+      engineMemoryBytes: engineMemory === undefined ? undefined : parseSizeBytes(engineMemory),
+    }),
     lookBackHours: lookBackMs / HOUR_MS,
     settleMs: parseDurationMs(run.settle),
     lateSettleMs: parseDurationMs(run.lateSettle),
     ahead,
     projection,
-    hoursInFlight,
     spoolDir:
       run.spoolDir === undefined
         ? defaultSpoolDir()
         : resolve(context.baseOf(["run", "spoolDir"]), run.spoolDir),
-    batchBytes: parseSizeBytes(run.batch),
     spoolBytesMax: parseSizeBytes(run.spoolMax),
     claimTtlMs: parseDurationMs(run.claimTtl),
-    engineMemoryBytes: parseSizeBytes(run.engineMemory),
     maxQuarantine,
     singleWriter,
     maxRecordBytes: parseSizeBytes(run.maxRecord),

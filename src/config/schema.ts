@@ -6,6 +6,9 @@
 import { z } from "zod";
 import { DURATION, DURATION_HINT, LISTEN, LISTEN_HINT, SIZE, SIZE_HINT } from "./units.js";
 
+/** Fields that are derived from the machine where absent (capacity.ts). */
+export const DERIVED = z.registry<{ from: string }>();
+
 const duration = () => z.string().regex(DURATION, { error: `is not a duration\n${DURATION_HINT}` });
 const size = () => z.string().regex(SIZE, { error: `is not a size\n${SIZE_HINT}` });
 const accountId = () =>
@@ -169,16 +172,28 @@ const runSchema = z
       .boolean()
       .default(false)
       .describe("Partition projection on the tables, in place of registration"),
-    hoursInFlight: z.int().min(1).max(64).default(2).describe("Hours worked on at a time"),
+    hoursInFlight: z
+      .int()
+      .min(1)
+      .max(64)
+      .optional()
+      .describe("Hours worked on at a time: 2, or 1 with less than 512 MiB of memory")
+      .register(DERIVED, { from: "memory" }),
     spoolDir: z
       .string()
       .min(1)
       .optional()
       .describe("Where batches are kept meanwhile; the system's temporary folder where absent"),
-    batch: size().default("16MB").describe("Size of a batch; 64MB is better above some GB an hour"),
+    batch: size()
+      .optional()
+      .describe("Size of a batch: 16MB, or as much less as the memory is below 512 MiB")
+      .register(DERIVED, { from: "memory" }),
     engineMemory: size()
-      .default("256MB")
-      .describe("DuckDB's memory_limit; more for wide tables and long records"),
+      .optional()
+      .describe(
+        "DuckDB's memory_limit: 256MB, or as much less as the memory is below 512 MiB; more for wide tables and long records",
+      )
+      .register(DERIVED, { from: "memory" }),
     spoolMax: size()
       .default("10GB")
       .describe("Raw bytes that hours in flight may have on the spool's disk together"),

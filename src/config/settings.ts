@@ -1,4 +1,5 @@
 /** What a configuration comes to once it is read, validated and filled in: the types the rest of the house uses. */
+import type { Capacity } from "../capacity.js";
 import type { Location, RawTemplate } from "../layout.js";
 import type { RecordPath } from "../record/path.js";
 import type { Column } from "../schema/types.js";
@@ -69,7 +70,7 @@ export type CatalogSettings =
       timeoutMs: number;
     };
 
-export interface RunSettings {
+export interface RunSettings extends Capacity {
   /** Hours before the newest closed one that are looked at again. */
   lookBackHours: number;
   /** How long after its end an hour counts as closed, milliseconds. */
@@ -79,17 +80,12 @@ export interface RunSettings {
   /** Register the hour before and the hour after, too. */
   ahead: boolean;
   projection: boolean;
-  /** Hours worked on at a time. */
-  hoursInFlight: number;
   /** Where batches are kept while an hour is worked on. */
   spoolDir: string;
-  batchBytes: number;
   /** Raw bytes that the hours in flight may have on the spool's disk together. */
   spoolBytesMax: number;
   /** How long a claim to an hour stands when it is not renewed, milliseconds; 0: no claims are made. */
   claimTtlMs: number;
-  /** DuckDB's memory_limit, bytes. */
-  engineMemoryBytes: number;
   /** Above this the hour stops before publishing: a count, or a share of the records in (0, 1). */
   maxQuarantine?: number;
   /** The user vouches that nothing else writes tier 1, for stores that ignore conditional writes. */

@@ -8,7 +8,7 @@ import { buffer } from "node:stream/consumers";
 import { CreateDatabaseCommand, CreateTableCommand, GlueClient } from "@aws-sdk/client-glue";
 import { PutObjectCommand } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { RunSettings } from "../../src/config/settings.js";
+import { capacityOf } from "../../src/capacity.js";
 import { judgeSkew } from "../../src/operations/doctor/clock.js";
 import { checkMemory, checkNode } from "../../src/operations/doctor/machine.js";
 import { credentialsWith, type PolicyStatement } from "../support/assume-role.js";
@@ -385,9 +385,13 @@ describe("judgements", () => {
     expect(checkNode(version).status).toBe(status);
   });
 
-  it("a container with half a gibibyte is enough for the defaults, and one with 384 MiB is not", () => {
-    const run = { engineMemoryBytes: 256e6, hoursInFlight: 2, batchBytes: 16e6 } as RunSettings;
-    expect(checkMemory(run, { bytes: 512 * 2 ** 20, of: "container" }).status).toBe("ok");
-    expect(checkMemory(run, { bytes: 384 * 2 ** 20, of: "container" }).status).toBe("failed");
+  it.each([
+    [512, {}, "ok"],
+    [256, {}, "ok"],
+    [255, {}, "warning"],
+    [384, { engineMemoryBytes: 256e6, hoursInFlight: 2, batchBytes: 16e6 }, "failed"],
+  ])("a container of %i MiB in which %j is set: %s", (mib, set, status) => {
+    const machine = { cores: 2, memoryBytes: mib * 2 ** 20, of: "container" } as const;
+    expect(checkMemory(capacityOf(machine, set), machine).status).toBe(status);
   });
 });

@@ -1,4 +1,5 @@
 /** The doctor: looks at everything that a run rests on, and says what is wrong and what to do. Leaves nothing behind. */
+import { machineOf } from "../../capacity.js";
 import { lookAtCatalog } from "../../catalog/look.js";
 import { type ComponentOptions, openComponents } from "../../components.js";
 import type { Dataset, Settings } from "../../config/settings.js";
@@ -7,7 +8,7 @@ import { datasetsOf } from "../../run.js";
 import { tablesOf } from "../../tables.js";
 import { type Check, Checks, type Verdict } from "./check.js";
 import { checkClock } from "./clock.js";
-import { checkDisk, checkMemory, checkNode, memoryLimitBytes } from "./machine.js";
+import { checkDisk, checkMemory, checkNode } from "./machine.js";
 import {
   checkConditions,
   checkCredentials,
@@ -31,7 +32,7 @@ export async function diagnose(settings: Settings, options: DoctorOptions = {}):
   const checks = new Checks(tell);
   await checks.make("configuration", undefined, async () => configurationOf(settings, datasets));
   await checks.make("node", undefined, async () => checkNode(process.versions.node));
-  await checks.make("memory", undefined, async () => checkMemory(settings.run, memoryLimitBytes()));
+  await checks.make("memory", undefined, async () => checkMemory(settings.run, machineOf()));
   const components = openComponents(withShortLimits(settings), { nowMs });
   try {
     const hourBytes = await checkStores({ components, checks, signal }, datasets, nowMs);

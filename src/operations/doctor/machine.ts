@@ -1,8 +1,8 @@
 /** What hourpack needs of the machine or container that it runs in. */
 import { randomUUID } from "node:crypto";
 import { mkdir, rm, statfs, writeFile } from "node:fs/promises";
-import { totalmem } from "node:os";
 import { join } from "node:path";
+import { type Capacity, capacityText, lackOf, type Machine, mib, neededBytes } from "../../capacity.js";
 import type { RunSettings } from "../../config/settings.js";
 import { EXIT, reasonOf } from "../../errors.js";
 import type { Verdict } from "./check.js";
@@ -22,30 +22,12 @@ export function checkNode(version: string): Verdict {
   };
 }
 
-/** The container's limit where there is one, else the machine's memory. */
-export function memoryLimitBytes(): { bytes: number; of: "container" | "machine" } {
-  const limit = process.constrainedMemory();
-  const machine = totalmem();
-  // Without a limit a control group tells an absurdly large one.
-  return limit > 0 && limit < machine ? { bytes: limit, of: "container" } : { bytes: machine, of: "machine" };
-}
-
-/** Node.js with its libraries, and a batch that is read, one that is converted and one to spare for each hour. */
-const BASE_BYTES = 160 << 20;
-const BATCHES_AN_HOUR = 3;
-
-export function checkMemory(run: RunSettings, limit: ReturnType<typeof memoryLimitBytes>): Verdict {
-  const neededBytes =
-    BASE_BYTES + run.engineMemoryBytes + BATCHES_AN_HOUR * run.hoursInFlight * run.batchBytes;
-  const has = `${mib(limit.bytes)} (${limit.of})`;
-  if (limit.bytes >= neededBytes)
-    return { status: "ok", message: `${has}; a run needs about ${mib(neededBytes)}` };
-  return {
-    status: "failed",
-    message: `${has} is less than the ${mib(neededBytes)} that a run needs`,
-    remedy: `Give it ${mib(neededBytes)}, or lower run.engineMemory, run.batch or run.hoursInFlight.`,
-    exitCode: EXIT.invalid,
-  };
+export function checkMemory(run: Capacity, machine: Machine): Verdict {
+  const lack = lackOf(machine, run);
+  const message = capacityText(machine, run);
+  if (!lack) return { status: "ok", message: `${message}; a run needs about ${mib(neededBytes(run))}` };
+  if (!lack.isSet) return { status: "warning", message: lack.message, remedy: lack.remedy };
+  return { status: "failed", message: lack.message, remedy: lack.remedy, exitCode: EXIT.invalid };
 }
 
 const DISK_LOW_BYTES = 2 ** 30;
@@ -77,8 +59,4 @@ export async function checkDisk(run: RunSettings, hourBytes: number): Promise<Ve
   const remedy = `Free at least ${mib(wantedBytes)} there, or name a larger disk with run.spoolDir.`;
   if (freeBytes < neededBytes) return { status: "failed", message, remedy, exitCode: EXIT.invalid };
   return freeBytes < wantedBytes ? { status: "warning", message, remedy } : { status: "ok", message };
-}
-
-function mib(bytes: number): string {
-  return bytes >= 10 * 2 ** 30 ? `${Math.round(bytes / 2 ** 30)} GiB` : `${Math.round(bytes / 2 ** 20)} MiB`;
 }

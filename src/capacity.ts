@@ -1,0 +1,121 @@
+/** How much is done at a time: derived from the cores and the memory, unless it is set. */
+import { availableParallelism, totalmem } from "node:os";
+import { counted } from "./words.js";
+
+export interface Machine {
+  cores: number;
+  memoryBytes: number;
+  /** Whose memory that is. */
+  of: "container" | "machine";
+}
+
+export interface Capacity {
+  /** Hours worked on at a time. */
+  hoursInFlight: number;
+  batchBytes: number;
+  /** DuckDB's memory_limit, bytes. */
+  engineMemoryBytes: number;
+  /** Statements of DuckDB at a time, of one thread each. */
+  conversions: number;
+  /** Bodies that are being fetched, over all hours: as many GETs as the objects' sizes allow, or one larger one. */
+  getBytes: number;
+  /** The same for what is being gunzipped. */
+  plainBytes: number;
+}
+
+/** What a user can set. */
+export type SetCapacity = Partial<Pick<Capacity, "hoursInFlight" | "batchBytes" | "engineMemoryBytes">>;
+
+/** The figures below were measured to fit in it; more memory buys nothing, and makes no process fatter. */
+const USUAL_MEMORY_BYTES = 512 << 20;
+
+/** No hour was seen to be packed in less. */
+export const LEAST_MEMORY_BYTES = 256 << 20;
+
+const USUAL: Capacity = {
+  hoursInFlight: 2,
+  batchBytes: 16_000_000,
+  engineMemoryBytes: 256_000_000,
+  conversions: 2,
+  getBytes: 32 << 20,
+  plainBytes: 64 << 20,
+};
+
+/** With less memory than usual one thing is done at a time, in pieces as much smaller as the memory is. */
+export function capacityOf({ cores, memoryBytes }: Machine, set: SetCapacity = {}): Capacity {
+  const share = Math.min(1, Math.max(memoryBytes, LEAST_MEMORY_BYTES) / USUAL_MEMORY_BYTES);
+  const isUsual = share === 1;
+  const shareOf = (bytes: number) => Math.floor(bytes * share);
+  return {
+    hoursInFlight: set.hoursInFlight ?? (isUsual ? USUAL.hoursInFlight : 1),
+    batchBytes: set.batchBytes ?? shareOf(USUAL.batchBytes),
+    engineMemoryBytes: set.engineMemoryBytes ?? shareOf(USUAL.engineMemoryBytes),
+    conversions: isUsual ? Math.min(USUAL.conversions, cores) : 1,
+    getBytes: shareOf(USUAL.getBytes),
+    plainBytes: shareOf(USUAL.plainBytes),
+  };
+}
+
+/** Node.js with its libraries, as far as it cannot be read again from the disk. */
+const BASE_BYTES = 100 << 20;
+/** For all hours: one batch waits and one is sifted. Besides, each hour has one that fills. */
+export const BATCHES_SHARED = 2;
+
+/** About as much as a run takes of memory that it cannot do without. */
+export function neededBytes({ hoursInFlight, batchBytes, engineMemoryBytes }: Capacity): number {
+  return BASE_BYTES + engineMemoryBytes + (BATCHES_SHARED + hoursInFlight) * batchBytes;
+}
+
+/** Why this may be too little memory, and what to do; undefined where it is enough. */
+export function lackOf(
+  { memoryBytes, of }: Machine,
+  capacity: Capacity,
+): { message: string; remedy: string; isSet: boolean } | undefined {
+  const has = `${mib(memoryBytes)} of memory (${of})`;
+  if (memoryBytes < LEAST_MEMORY_BYTES)
+    return {
+      message: `${has}: less than ${mib(LEAST_MEMORY_BYTES)} was never seen to be enough`,
+      remedy: `Give it ${mib(LEAST_MEMORY_BYTES)}: a run may be ended by the system.`,
+      isSet: false,
+    };
+  const needed = mib(neededBytes(capacity));
+  if (memoryBytes >= neededBytes(capacity)) return undefined;
+  return {
+    message: `${has} is less than the ${needed} that a run needs`,
+    remedy: `Give it ${needed}, or lower run.engineMemory, run.batch or run.hoursInFlight.`,
+    isSet: true,
+  };
+}
+
+/** All figures, for a log. */
+export function capacityFigures(machine: Machine, capacity: Capacity): Machine & Capacity {
+  const { hoursInFlight, batchBytes, engineMemoryBytes, conversions, getBytes, plainBytes } = capacity;
+  return { ...machine, hoursInFlight, batchBytes, engineMemoryBytes, conversions, getBytes, plainBytes };
+}
+
+/** `2 cores and 512 MiB (container): 2 hours at a time in batches of 15 MiB, 244 MiB for 2 statements of DuckDB` */
+export function capacityText({ cores, memoryBytes, of }: Machine, capacity: Capacity): string {
+  const { hoursInFlight, batchBytes, engineMemoryBytes, conversions, getBytes } = capacity;
+  return (
+    `${counted(cores, "core")} and ${mib(memoryBytes)} (${of}): ${counted(hoursInFlight, "hour")} at a time in batches of ` +
+    `${mib(batchBytes)}, ${mib(engineMemoryBytes)} for ${counted(conversions, "statement")} of DuckDB at a time, ` +
+    `${mib(getBytes)} of GETs in flight`
+  );
+}
+
+export function mib(bytes: number): string {
+  return bytes >= 10 * 2 ** 30 ? `${Math.round(bytes / 2 ** 30)} GiB` : `${Math.round(bytes / 2 ** 20)} MiB`;
+}
+
+/** The container's limit where there is one, else the machine's memory. */
+export function machineOf(): Machine {
+  const limit = process.constrainedMemory();
+  const memory = totalmem();
+  // Without a limit a control group tells an absurdly large one.
+  const isLimited = limit > 0 && limit < memory;
+  return {
+    cores: availableParallelism(),
+    memoryBytes: isLimited ? limit : memory,
+    of: isLimited ? "container" : "machine",
+  };
+}
