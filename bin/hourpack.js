@@ -7,7 +7,9 @@ const { join } = require("node:path");
 
 // DuckDB keeps memory for each thread that ever ran a statement: with libuv's four an hour takes 80 MB more and is no faster on
 // two cores.
-if (availableParallelism() <= 2) process.env.UV_THREADPOOL_SIZE ??= "2";
+const limitBytes = process.constrainedMemory();
+const isSmall = limitBytes > 0 && limitBytes < 512 * 2 ** 20;
+if (isSmall || availableParallelism() <= 2) process.env.UV_THREADPOOL_SIZE ??= "2";
 
 // From Node 22.1 on compiled code is kept between runs, which halves the time to the first line.
 enableCompileCache?.();

@@ -21,6 +21,7 @@ import {
   syncFolder,
   writeWhole,
 } from "./local-files.js";
+import { packed } from "./names.js";
 import { Pace } from "./s3/pace.js";
 import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
 
@@ -247,7 +248,7 @@ export class LocalStore implements Store {
   }
 
   /** In UTF-8 order; folders with a slash. Read a few at a time: a million entries at once take hundreds of megabytes. */
-  private async namesOf(folder: string, prefix: string): Promise<string[]> {
+  private async namesOf(folder: string, prefix: string): Promise<Iterable<string>> {
     const path = await this.pathOf(folder);
     const names: string[] = [];
     try {
@@ -262,7 +263,7 @@ export class LocalStore implements Store {
       if (isMissing(error)) return [];
       throw this.failed(error, `list ${path}`);
     }
-    return names.sort(compareUtf8);
+    return packed(names.sort(compareUtf8));
   }
 
   private async entriesOf(folder: string): Promise<Dirent[]> {

@@ -50,8 +50,12 @@ async function descents(path: string): Promise<number> {
   return Number(row?.["n"]);
 }
 
-async function withEngine<T>(memoryBytes: number, task: (engine: Engine) => Promise<T>): Promise<T> {
-  const engine = await openDuckdb({ memoryBytes, concurrency: 2, tempDir: join(dir, "temp") });
+async function withEngine<T>(
+  memoryBytes: number,
+  task: (engine: Engine) => Promise<T>,
+  concurrency = 2,
+): Promise<T> {
+  const engine = await openDuckdb({ memoryBytes, concurrency, tempDir: join(dir, "temp") });
   try {
     return await task(engine);
   } finally {
@@ -73,7 +77,11 @@ it.each([
   await withEngine(memoryBytes, async (engine) => {
     const merged = await engine.merge(sources, COLUMNS, out, { metadata: { k: "v" }, sortBy: ["user"] });
     expect(merged.rows).toBe(450_000);
-    expect(await engine.digest([out], COLUMNS)).toEqual(await engine.digest(sources, COLUMNS));
+    const digest = await engine.digest([out], COLUMNS);
+    expect(await engine.digest(sources, COLUMNS)).toEqual(digest);
+    // Not in halves, where one statement is at work at a time.
+    const whole = await withEngine(memoryBytes, (alone) => alone.digest([out], COLUMNS), 1);
+    expect(whole).toEqual(digest);
   });
   expect(piecesButOne).toContain(await descents(out));
   expect(

@@ -116,7 +116,9 @@ class Duckdb implements Engine {
   private async shares(paths: string[], columns: Column[]): Promise<string[]> {
     const [path] = paths;
     const isMany = paths.length > 1;
-    if (path === undefined || (!isMany && (await stat(path)).size < WORTH_HALVING_BYTES))
+    // Each statement reads the footer of a file for itself: that of a large hour's part is 75 MB in DuckDB's memory.
+    const isAlone = this.calls.capacity === 1;
+    if (path === undefined || (!isMany && (isAlone || (await stat(path)).size < WORTH_HALVING_BYTES)))
       return [partsSql(paths, columns)];
     if (isMany || columns.some(({ name }) => name === ROW_NUMBER)) {
       const share = Math.min(FILES_OPEN_MAX, Math.ceil(paths.length / 2));
