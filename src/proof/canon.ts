@@ -7,16 +7,22 @@
  * sorted; null members are dropped at every depth; numbers count by exact value.
  */
 import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/types.js";
-import { isInRange, parseDate, parseTimestamp } from "./instant.js";
-import { Day, fold, Inner, Instant, type Json, Num, Obj, parseJson, writeJson } from "./json.js";
+import { epochMs, parseDate, parseTimestamp } from "./instant.js";
+import { Joined } from "./joined.js";
 import {
-  canonicalNumber,
-  holdDecimal,
-  holdDouble,
-  holdInteger,
-  isJsonNumber,
-  parseDecimal,
-} from "./number.js";
+  Day,
+  elementsOf,
+  fold,
+  Inner,
+  Instant,
+  type Json,
+  Num,
+  Obj,
+  objectOf,
+  parseJson,
+  writeJson,
+} from "./json.js";
+import { canonicalNumber, holdDecimal, holdDouble, holdInteger, isJsonNumber } from "./number.js";
 
 /**
  * How a number, an object or an array under a string column is written. `exact`: as its JSON text, compact,
@@ -63,7 +69,7 @@ export class Canon {
   /** One line a member. Undefined where NaN or Infinity stands outside of a double column: that is no record. */
   text(record: Obj, envelope?: Obj): string | undefined {
     try {
-      const lines: string[] = [];
+      const lines = new Joined("\n");
       const envelopes: Json[] = [];
       for (const run of runsOf(record)) {
         if (this.path.length > 0 && run[0]?.folded === ENVELOPE_KEY)
@@ -72,7 +78,7 @@ export class Canon {
       }
       if (envelope && (envelope.keys.length > 0 || envelopes.length > 0)) envelopes.push(envelope);
       this.writeEnvelopes(envelopes, lines);
-      return lines.join("\n");
+      return lines.text();
     } catch (error) {
       if (error instanceof NonFinite) return undefined;
       throw error;
@@ -80,7 +86,7 @@ export class Canon {
   }
 
   /** Members whose keys fold to one: more than one collide, and then all stand as they are. */
-  private writeRun(run: Member[], lines: string[]): void {
+  private writeRun(run: Member[], lines: Joined): void {
     const [first] = run;
     if (run.length > 1 || !first) {
       for (const { key, value } of run) lines.push(`${quoted(key)}:${plainText(value)}`);
@@ -100,10 +106,10 @@ export class Canon {
    * The last one is the envelope; it is compared member by member, since derived columns may hold some of it. Those
    * before it are members of that name which the record itself has, compared as plain JSON.
    */
-  private writeEnvelopes(envelopes: Json[], lines: string[]): void {
+  private writeEnvelopes(envelopes: Json[], lines: Joined): void {
     const last = envelopes.at(-1);
     const own = last instanceof Obj ? envelopes.slice(0, -1) : envelopes;
-    lines.push(...own.map((value) => `^${plainText(value)}`));
+    for (const value of own) lines.push(`^${plainText(value)}`);
     for (const run of last instanceof Obj ? runsOf(last) : []) {
       const [first] = run;
       if (run.length > 1 || !first) {
@@ -133,7 +139,7 @@ function quoted(key: string): string {
 }
 
 /** The members that are not null, sorted by folded key, colliding ones together and in their order. */
-function runsOf(object: Obj): Member[][] {
+function* runsOf(object: Obj): Generator<Member[]> {
   const members: Member[] = [];
   for (let i = 0; i < object.keys.length; i++) {
     const value = object.values[i] ?? null;
@@ -141,17 +147,21 @@ function runsOf(object: Obj): Member[][] {
     if (value !== null) members.push({ folded: fold(key), key, value });
   }
   members.sort((a, b) => (a.folded < b.folded ? -1 : a.folded > b.folded ? 1 : 0));
-  const runs: Member[][] = [];
+  let run: Member[] = [];
   for (const member of members) {
-    const run = runs.at(-1);
-    if (run && run[0]?.folded === member.folded) run.push(member);
-    else runs.push([member]);
+    if (run.length > 0 && run[0]?.folded !== member.folded) {
+      yield run;
+      run = [];
+    }
+    run.push(member);
   }
-  return runs;
+  if (run.length > 0) yield run;
 }
 
-/** The one member each that keys fold to; undefined where two collide. */
-export function foldedMembers(object: Obj): Map<string, Json> | undefined {
+/** The one member each that keys fold to; undefined where two collide, and where the value is no object. */
+function foldedMembers(value: Json): Map<string, Json> | undefined {
+  const object = objectOf(value);
+  if (!object) return undefined;
   const members = new Map<string, Json>();
   for (const run of runsOf(object)) {
     if (run.length > 1 || !run[0]) return undefined;
@@ -179,7 +189,7 @@ function plant(root: Derived, path: string[], hold: Hold): void {
  */
 function holdDerived(value: Json, node: Derived): string | undefined {
   if (node.own) return node.own(value);
-  const members = value instanceof Obj ? foldedMembers(value) : undefined;
+  const members = foldedMembers(value);
   if (!members || members.size === 0) return undefined;
   const texts: string[] = [];
   for (const [key, member] of members) {
@@ -276,39 +286,27 @@ function holdTimestamp(value: Json, epoch: "s" | "ms" | undefined, zone: string)
   return ms?.exact ? `T${ms.ms}` : undefined;
 }
 
-/** Milliseconds since 1970, floored; undefined for what is no number or beyond the years of a timestamp. */
-export function epochMs(value: Json, epoch: "s" | "ms"): { ms: number; exact: boolean } | undefined {
-  const text = value instanceof Num && value.isFinite ? value.text : value;
-  if (typeof text !== "string" || !isJsonNumber(text)) return undefined;
-  const { negative, digits, exponent } = parseDecimal(text);
-  const places = digits.length + exponent + (epoch === "s" ? 3 : 0);
-  // The year 9999 has 15 digits.
-  if (digits !== "" && places > 15) return undefined;
-  const whole = Number(digits.slice(0, Math.max(places, 0)).padEnd(places, "0"));
-  const exact = digits.length <= Math.max(places, 0);
-  const ms = negative ? -whole - (exact ? 0 : 1) : whole;
-  return isInRange(ms) ? { ms: ms || 0, exact } : undefined;
-}
-
 function holdArray(hold: Hold): Hold {
   return (value) => {
-    if (!Array.isArray(value)) return undefined;
-    const texts: string[] = [];
-    for (const item of value) {
+    const elements = elementsOf(value);
+    if (!elements) return undefined;
+    const texts = new Joined(",");
+    for (const item of elements) {
       const held = item === null ? "null" : hold(item);
       if (held === undefined) return undefined;
       texts.push(held);
     }
-    return `[${texts.join(",")}]`;
+    return `[${texts.text()}]`;
   };
 }
 
 /** A map's keys are data: they are not folded, and a repeated one is held by no map. */
 function holdMap(hold: Hold): Hold {
   return (value) => {
-    if (!(value instanceof Obj)) return undefined;
+    const object = objectOf(value);
+    if (!object) return undefined;
     const texts = new Map<string, string>();
-    for (const [key, member] of sortedMembers(value)) {
+    for (const [key, member] of sortedMembers(object)) {
       const held = hold(member);
       if (held === undefined || texts.has(key)) return undefined;
       texts.set(key, `${quoted(key)}:${held}`);
@@ -319,7 +317,7 @@ function holdMap(hold: Hold): Hold {
 
 function holdStruct(fields: Map<string, Hold>): Hold {
   return (value) => {
-    const members = value instanceof Obj ? foldedMembers(value) : undefined;
+    const members = foldedMembers(value);
     if (!members) return undefined;
     const texts: string[] = [];
     for (const [key, member] of members) {
@@ -339,14 +337,20 @@ export function plainText(value: Json): string {
     if (!value.isFinite) throw new NonFinite();
     return canonicalNumber(value.text);
   }
-  if (Array.isArray(value)) return `[${value.map(plainText).join(",")}]`;
-  if (value instanceof Obj) {
-    return `{${sortedMembers(value)
-      .map(([key, member]) => `${quoted(key)}:${plainText(member)}`)
-      .join(",")}}`;
+  const elements = elementsOf(value);
+  if (elements) {
+    const texts = new Joined(",");
+    for (const element of elements) texts.push(plainText(element));
+    return `[${texts.text()}]`;
+  }
+  const object = objectOf(value);
+  if (object) {
+    const members = new Joined(",");
+    for (const [key, member] of sortedMembers(object)) members.push(`${quoted(key)}:${plainText(member)}`);
+    return `{${members.text()}}`;
   }
   if (value instanceof Inner) return JSON.stringify(writeJson(value.value));
-  return value instanceof Instant ? `T${value.ms}` : `D${value.days}`;
+  return value instanceof Instant ? `T${value.ms}` : `D${(value as Day).days}`;
 }
 
 function sortedMembers(object: Obj): [string, Json][] {

@@ -1,4 +1,6 @@
 /** Timestamps and dates, read by the grammar of the design's section 4. */
+import { isJsonNumber, parseDecimal } from "./number.js";
+import { type Json, Num } from "./values.js";
 
 export interface Timestamp {
   /** Milliseconds since 1970, floored. */
@@ -30,7 +32,7 @@ export function parseTimestamp(text: string, zone: string): Timestamp | undefine
 }
 
 /** Years 0001 to 9999, UTC. */
-export function isInRange(ms: number): boolean {
+function isInRange(ms: number): boolean {
   return ms >= -62_135_596_800_000 && ms < 253_402_300_800_000;
 }
 
@@ -97,4 +99,18 @@ function offsetMsAt(zone: string, instantMs: number): number {
   const { year = 1970, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = parts;
   const days = daysOf(year, month, day) ?? 0;
   return days * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1_000 - Math.floor(ms / 1_000) * 1_000;
+}
+
+/** Milliseconds since 1970, floored; undefined for what is no number or beyond the years of a timestamp. */
+export function epochMs(value: Json, epoch: "s" | "ms"): { ms: number; exact: boolean } | undefined {
+  const text = value instanceof Num && value.isFinite ? value.text : value;
+  if (typeof text !== "string" || !isJsonNumber(text)) return undefined;
+  const { negative, digits, exponent } = parseDecimal(text);
+  const places = digits.length + exponent + (epoch === "s" ? 3 : 0);
+  // The year 9999 has 15 digits.
+  if (digits !== "" && places > 15) return undefined;
+  const whole = Number(digits.slice(0, Math.max(places, 0)).padEnd(places, "0"));
+  const exact = digits.length <= Math.max(places, 0);
+  const ms = negative ? -whole - (exact ? 0 : 1) : whole;
+  return isInRange(ms) ? { ms: ms || 0, exact } : undefined;
 }

@@ -3,56 +3,76 @@
  * numbers, repeated keys, the order of members and where a value lies.
  */
 import { isUtf8 } from "node:buffer";
+import { Day, Inner, type Json, Num, Obj } from "./values.js";
 
-/** A number by its text; also `NaN`, `Infinity` and `-Infinity`, which some producers write. */
-export class Num {
-  readonly text: string;
-  constructor(text: string) {
+export { Day, fold, Inner, Instant, type Json, Num, Obj } from "./values.js";
+
+/**
+ * A large object or array that was checked and not kept: it is read again, a level at a time, as a tree of it would take
+ * ten times its text.
+ */
+export class Unread {
+  private readonly text: string;
+  private readonly start: number;
+  private readonly end: number;
+
+  constructor(text: string, start: number, end: number) {
     this.text = text;
+    this.start = start;
+    this.end = end;
   }
-  get isFinite(): boolean {
-    const last = this.text.charCodeAt(this.text.length - 1);
-    return last >= 0x30 && last <= 0x39;
+
+  get isArray(): boolean {
+    return this.text[this.start] === "[";
   }
-}
 
-/** An object as it stands: members in order, repeated keys and all. */
-export class Obj {
-  readonly keys: string[] = [];
-  readonly values: Json[] = [];
-
-  set(key: string, value: Json): this {
-    this.keys.push(key);
-    this.values.push(value);
-    return this;
+  /** All of it. */
+  whole(): Json {
+    return this.reader({}).value();
   }
-}
 
-/** A timestamp out of a column: its text is not known, its instant is. */
-export class Instant {
-  readonly ms: number;
-  constructor(ms: number) {
-    this.ms = ms;
+  /** An object, whose large members are unread. */
+  members(): Obj {
+    return this.reader({ unreadChars: UNREAD_CHARS }).value() as Obj;
   }
-}
 
-/** A date out of a column, in days since 1970. */
-export class Day {
-  readonly days: number;
-  constructor(days: number) {
-    this.days = days;
+  /** Of an array, one after the other. */
+  *elements(): Generator<Json> {
+    const reader = this.reader({ unreadChars: UNREAD_CHARS });
+    reader.at++;
+    while (reader.peek() !== 0x5d) {
+      yield reader.value(1);
+      if (reader.peek() === 0x2c) reader.at++;
+    }
   }
-}
 
-/** A value out of a `json: string` column: stands for the string that is its compact JSON text. */
-export class Inner {
-  readonly value: Json;
-  constructor(value: Json) {
-    this.value = value;
+  private reader(options: ReaderOptions): Reader {
+    const reader = new Reader(this.text, { maxDepth: MAX_DEPTH + 1, ...options });
+    reader.at = this.start;
+    reader.end = this.end;
+    return reader;
   }
 }
 
-export type Json = null | boolean | string | Num | Obj | Json[] | Instant | Day | Inner;
+/** The value itself, with all that is in it. */
+export function whole(value: Json): Exclude<Json, Unread> {
+  return value instanceof Unread ? (value.whole() as Exclude<Json, Unread>) : value;
+}
+
+/** The members of an object; undefined where the value is none. */
+export function objectOf(value: Json): Obj | undefined {
+  if (value instanceof Unread) return value.isArray ? undefined : value.members();
+  return value instanceof Obj ? value : undefined;
+}
+
+/** The elements of an array; undefined where the value is none. */
+export function elementsOf(value: Json): Iterable<Json> | undefined {
+  if (value instanceof Unread) return value.isArray ? value.elements() : undefined;
+  return Array.isArray(value) ? value : undefined;
+}
+
+/** An object or an array of so many chars is left unread, where that is asked for. */
+export const UNREAD_CHARS = 2 ** 16;
 
 /** Bytes that are no JSON value; `reason` says why. Thrown by the reader and caught by its callers only. */
 export class Damage {
@@ -85,6 +105,15 @@ const OPEN_NUMBER = /^(?:\.|[eE][+-]?)?$/;
 /** As long as `-Infinity`, the longest word. */
 const WORD_CHARS = 9;
 
+export interface ReaderOptions {
+  keepSpans?: boolean;
+  maxDepth?: number;
+  /** More bytes may follow. */
+  isOpen?: boolean;
+  /** Objects and arrays of so many chars inside of the value come as `Unread`. */
+  unreadChars?: number;
+}
+
 /**
  * Reads values out of bytes that were turned into text one char a byte (latin1), so that positions in the text
  * are offsets in the bytes; string literals are decoded as UTF-8 one by one. Takes trailing commas, NaN and
@@ -107,9 +136,11 @@ export class Reader {
 
   readonly isOpen: boolean;
   private readonly maxDepth: number;
+  private unreadChars: number;
 
-  constructor(text: string, options: { keepSpans?: boolean; maxDepth?: number; isOpen?: boolean } = {}) {
+  constructor(text: string, options: ReaderOptions = {}) {
     this.text = text;
+    this.unreadChars = options.unreadChars ?? Number.POSITIVE_INFINITY;
     this.isOpen = options.isOpen ?? false;
     this.maxDepth = options.maxDepth ?? MAX_DEPTH;
     this.at = 0;
@@ -134,6 +165,9 @@ export class Reader {
   /** The value at `at`, white space before it skipped. Throws Damage. */
   value(depth = 0): Json {
     const code = this.peek();
+    if (depth > 0 && this.unreadChars < this.end && (code === 0x7b || code === 0x5b)) {
+      return this.unreadOrWhole(depth);
+    }
     switch (code) {
       case 0x7b:
         return this.object(this.deeper(depth));
@@ -152,6 +186,53 @@ export class Reader {
     }
   }
 
+  private unreadOrWhole(depth: number): Json {
+    const { unreadChars } = this;
+    const start = this.at;
+    this.pass(depth);
+    if (this.at - start >= unreadChars) return new Unread(this.text, start, this.at);
+    this.at = start;
+    this.unreadChars = Number.POSITIVE_INFINITY;
+    const value = this.value(depth);
+    this.unreadChars = unreadChars;
+    return value;
+  }
+
+  /** Reads a value and makes nothing of it. Throws what `value` throws. */
+  private pass(depth: number): void {
+    const open = this.peek();
+    if (open !== 0x7b && open !== 0x5b) {
+      this.value(depth);
+      return;
+    }
+    const inner = this.deeper(depth);
+    const close = open === 0x7b ? 0x7d : 0x5d;
+    this.at++;
+    for (let isFirst = true; ; isFirst = false) {
+      const code = this.peek();
+      if (code === close) {
+        this.hasSpareComma ||= !isFirst;
+        break;
+      }
+      if (open === 0x7b) this.key(code);
+      this.pass(inner);
+      const next = this.peek();
+      if (next !== 0x2c && next !== close) throw this.unexpected("`,` or the end");
+      if (next === close) break;
+      this.at++;
+    }
+    this.at++;
+  }
+
+  /** A key and its colon. */
+  private key(code: number): string {
+    if (code !== 0x22) throw this.unexpected("a key or `}`");
+    const key = this.string();
+    if (this.peek() !== 0x3a) throw this.unexpected("`:`");
+    this.at++;
+    return key;
+  }
+
   private deeper(depth: number): number {
     if (depth >= this.maxDepth) throw new Damage(`nested deeper than ${this.maxDepth}`);
     return depth + 1;
@@ -166,10 +247,7 @@ export class Reader {
         this.hasSpareComma ||= object.keys.length > 0;
         return object;
       }
-      if (code !== 0x22) throw this.unexpected("a key or `}`");
-      const key = this.string();
-      if (this.peek() !== 0x3a) throw this.unexpected("`:`");
-      this.at++;
+      const key = this.key(code);
       object.set(key, this.value(depth));
       const next = this.peek();
       if (next !== 0x2c && next !== 0x7d) throw this.unexpected("`,` or `}`");
@@ -285,8 +363,11 @@ export class Reader {
  * A whole text as one value; undefined where it is none. Lone surrogates, NaN and Infinity are refused, and where it is
  * to be strictly RFC 8259 spare commas are, too.
  */
-export function parseJson(text: string, { maxDepth = MAX_DEPTH, isStrict = false } = {}): Json | undefined {
-  const reader = new Reader(bytesAsText(text), { maxDepth });
+export function parseJson(
+  text: string,
+  { isStrict = false, ...options }: ReaderOptions & { isStrict?: boolean } = {},
+): Json | undefined {
+  const reader = new Reader(bytesAsText(text), options);
   try {
     const value = reader.value();
     const isWhole = Number.isNaN(reader.peek()) && !(isStrict && reader.hasSpareComma);
@@ -312,10 +393,6 @@ export function writeJson(value: Json): string {
     return `{${value.keys.map((key, i) => `${JSON.stringify(key)}:${writeJson(value.values[i] ?? null)}`).join(",")}}`;
   }
   if (value instanceof Inner) return JSON.stringify(writeJson(value.value));
+  if (value instanceof Unread) return writeJson(value.whole());
   return JSON.stringify(new Date(value instanceof Day ? value.days * 86_400_000 : value.ms).toISOString());
-}
-
-/** Folds ASCII letters only, as keys are matched with columns. */
-export function fold(key: string): string {
-  return /[A-Z]/.test(key) ? key.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()) : key;
 }

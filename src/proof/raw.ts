@@ -1,7 +1,7 @@
 /** What an object's bytes hold, read anew: records, and bytes that are none. Shares nothing with the converter. */
 import { Cursor } from "./cursor.js";
 import { endOfLine, firstLineIsWhole, isMark, isOpener, MARK_BYTES } from "./first-line.js";
-import { Damage, type Json, Obj, Reader } from "./json.js";
+import { Damage, type Json, Obj, Reader, UNREAD_CHARS } from "./json.js";
 import { isSpace, Scanner } from "./scan.js";
 import type { GzipLimits, Source } from "./source.js";
 
@@ -118,10 +118,12 @@ export class RawReader {
   }
 
   /** The values of the view; one that its end cuts off is left, unless this is the last. */
-  private *values(isLast: boolean): Generator<RawItem> {
+  private *values(isLast: boolean, isLong = false): Generator<RawItem> {
     const text = this.view.toString("latin1");
+    const isAtPath = this.path.length > 0;
+    const unreadChars = isLong && !isAtPath ? UNREAD_CHARS : undefined;
     while (this.at < text.length && !this.ended) {
-      const reader = new Reader(text, { keepSpans: this.path.length > 0, isOpen: !isLast });
+      const reader = new Reader(text, { keepSpans: isAtPath, isOpen: !isLast, unreadChars });
       reader.at = this.at;
       try {
         yield* this.valuesOf(reader);
@@ -242,7 +244,7 @@ export class RawReader {
     } else {
       await cursor.fill(found.sizeBytes);
       this.look(found.sizeBytes);
-      yield this.values(true);
+      yield this.values(true, true);
       cursor.drop(this.done);
       if (this.ended) yield* this.damage(this.ended.reason);
     }

@@ -1,8 +1,21 @@
 /** What a row gives back: its columns, overridden by `_rescued_data`; and whether its columns show what they may. */
 import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/types.js";
-import { epochMs, type Hold, holdOf, holdOfColumn } from "./canon.js";
-import { parseTimestamp } from "./instant.js";
-import { Day, fold, Inner, Instant, type Json, MAX_DEPTH, Num, Obj, parseJson } from "./json.js";
+import { type Hold, holdOf, holdOfColumn } from "./canon.js";
+import { epochMs, parseTimestamp } from "./instant.js";
+import {
+  Day,
+  fold,
+  Inner,
+  Instant,
+  type Json,
+  MAX_DEPTH,
+  Num,
+  Obj,
+  parseJson,
+  UNREAD_CHARS,
+  Unread,
+  whole,
+} from "./json.js";
 import type { Row } from "./part.js";
 
 export interface RestoredRow {
@@ -12,6 +25,9 @@ export interface RestoredRow {
   /** Derived columns that are NULL though the record has a value that they would show. Nothing is lost by it. */
   empty: string[];
 }
+
+/** Of larger rescued data no tree is made. */
+const LARGE_CHARS = 2 ** 21;
 
 export class Restorer {
   private readonly columns: { column: Column; root: string; isHolder: boolean; hold: Hold }[];
@@ -33,7 +49,7 @@ export class Restorer {
 
   restore(row: Row): RestoredRow {
     const [faults, empty]: [string[], string[]] = [[], []];
-    const rescued = row.rescued === null ? new Obj() : parseRescued(row.rescued);
+    const rescued = row.rescued === null ? new Obj() : parseRescued(row.rescued, this.hasEnvelopes);
     if (!rescued) return { record: new Obj(), faults: ["_rescued_data is no valid JSON object"], empty };
     const rescuedKeys = new Set(rescued.keys.map(fold));
     const record = new Obj();
@@ -99,8 +115,9 @@ function goesBefore(other: Column, j: number, column: Column, i: number): boolea
 }
 
 /** Strictly RFC 8259, as other readers will read it. The envelope lies a level deeper here than in its object. */
-function parseRescued(text: string): Obj | undefined {
-  const value = parseJson(text, { maxDepth: MAX_DEPTH + 1, isStrict: true });
+function parseRescued(text: string, hasEnvelopes: boolean): Obj | undefined {
+  const unreadChars = text.length > LARGE_CHARS && !hasEnvelopes ? UNREAD_CHARS : undefined;
+  const value = parseJson(text, { maxDepth: MAX_DEPTH + 1, isStrict: true, unreadChars });
   return value instanceof Obj ? value : undefined;
 }
 
@@ -150,7 +167,7 @@ function withoutEnvelope(record: Obj): Obj {
 function valueAt(record: Obj, path: string[]): Json | undefined {
   let value: Json | undefined = record;
   for (const key of path) {
-    const inside: Json = value instanceof Obj ? value : innerOf(value ?? null);
+    const inside: Json = value instanceof Obj ? value : innerOf(whole(value ?? null));
     value = inside instanceof Obj ? last(inside, fold(key)) : undefined;
     if (value === undefined) return undefined;
   }
@@ -184,6 +201,7 @@ export function contradicts(
 ): boolean {
   if (type.kind === "timestamp") return contradictsTimestamp(shown, original, type, zone);
   if (shown === null) return false;
+  if (original instanceof Unread) return contradicts(shown, whole(original), type, zone, hold);
   switch (type.kind) {
     case "struct":
       if (!(shown instanceof Obj) || !(original instanceof Obj)) return true;

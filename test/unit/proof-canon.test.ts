@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Canon, spellsTheSame } from "../../src/proof/canon.js";
-import { Obj, parseJson, Reader } from "../../src/proof/json.js";
+import { Damage, Obj, parseJson, Reader, Unread, writeJson } from "../../src/proof/json.js";
 import type { Column, Schema, Type } from "../../src/schema/types.js";
 
 const bigint: Type = { kind: "bigint" };
@@ -33,6 +33,58 @@ function canon(type: Type, value: string, zone = "UTC"): string | undefined {
 }
 
 const decimal = (precision: number, scale: number): Type => ({ kind: "decimal", precision, scale });
+
+describe("a large value of which no tree is made", () => {
+  const item = (i: number) =>
+    `{"n":${i}.50,"s":"a \\u00e9 ${i}","l":[${i},null,[{}]],"N${i % 3}":{"b":1e${i % 9},"a":"x"}}`;
+  const items = Array.from({ length: 3000 }, (_, i) => item(i));
+  const list = `[${items.join(" ,\n")}]`;
+  const object = (keys: (i: number) => string) =>
+    `{${items.map((text, i) => `"${keys(i)}":${i % 1500 === 7 ? list : text}`).join(",")}}`;
+  const element = struct({ n: { kind: "double" }, s: { kind: "string" } });
+
+  it.each([
+    ["a list", list, undefined],
+    ["members, in any order", object((i) => `k${(i * 7919) % 3000}`), undefined],
+    ["members that collide", object((i) => `k${i % 2900}`), undefined],
+    ["a list in a list", `[1,${list},${list}]`, undefined],
+    [
+      "a list under an array",
+      `[${items.map((_, i) => `${i}.0`).join(",")},null]`,
+      { kind: "array", element: { kind: "bigint" } },
+    ],
+    ["a list that an array does not hold", list, { kind: "array", element }],
+    ["members under a map", object((i) => `k${i}`), { kind: "map", value: { kind: "string" } }],
+    ["members that a struct does not hold", object((i) => `k${i}`), element],
+    ["a list under a string", list, { kind: "string" }],
+  ] as [string, string, Type | undefined][])("%s: its text is that of the tree", (_, json, type) => {
+    const schema = type ? schemaOf(plain("v", type)) : schemaOf(plain("other", { kind: "string" }));
+    const read = (options: object) => new Reader(`{"v":${json},"w":${list}}`, options).value() as Obj;
+    const canon = new Canon(schema, { zone: "UTC", path: [] });
+    const unread = read({ unreadChars: 2 ** 16 });
+    expect(unread.values.map((value) => value instanceof Unread)).toEqual([json.length > 2 ** 16, true]);
+    expect(canon.text(unread)).toBe(canon.text(read({})));
+    expect(writeJson(unread)).toBe(writeJson(read({})));
+  });
+
+  it.each(["[1,2", '[{"a":1},{"b" 2}]', '["\\x"]', '["\t"]', "[01]", "[}", `${"[".repeat(1001)}`])(
+    "damage in it is found: %s",
+    (end) => {
+      const text = `{"v":[${list},${end}`;
+      const read = (options: object) => () => new Reader(text, options).value();
+      expect(read({ unreadChars: 100 })).toThrow(Damage);
+      expect(read({})).toThrow(Damage);
+    },
+  );
+
+  it("what a strict reader refuses is found", () => {
+    for (const spare of [",", ""]) {
+      const text = `{"v":[${list}${spare}]}`;
+      expect(parseJson(text, { isStrict: true, unreadChars: 100 }) === undefined).toBe(spare === ",");
+      expect(parseJson(text, { isStrict: true }) === undefined).toBe(spare === ",");
+    }
+  });
+});
 
 describe("equal under a type", () => {
   it.each([
