@@ -9,20 +9,9 @@
 import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/types.js";
 import { epochMs, parseDate, parseTimestamp } from "./instant.js";
 import { Joined } from "./joined.js";
-import {
-  Day,
-  elementsOf,
-  fold,
-  Inner,
-  Instant,
-  type Json,
-  Num,
-  Obj,
-  objectOf,
-  parseJson,
-  writeJson,
-} from "./json.js";
+import { Day, elementsOf, fold, Inner, Instant, type Json, Num, Obj, objectOf } from "./json.js";
 import { canonicalNumber, holdDecimal, holdDouble, holdInteger, isJsonNumber } from "./number.js";
+import { parseJson, writeJson } from "./text.js";
 
 /**
  * How a number, an object or an array under a string column is written. `exact`: as its JSON text, compact,

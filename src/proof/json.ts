@@ -3,7 +3,7 @@
  * numbers, repeated keys, the order of members and where a value lies.
  */
 import { isUtf8 } from "node:buffer";
-import { Day, Inner, type Json, Num, Obj } from "./values.js";
+import { type Json, Num, Obj } from "./values.js";
 
 export { Day, fold, Inner, Instant, type Json, Num, Obj } from "./values.js";
 
@@ -13,13 +13,16 @@ export { Day, fold, Inner, Instant, type Json, Num, Obj } from "./values.js";
  */
 export class Unread {
   private readonly text: string;
-  private readonly start: number;
-  private readonly end: number;
+  /** Where it stands in the text that the reader was given. */
+  readonly start: number;
+  readonly end: number;
+  private readonly spans: WeakMap<Json[], number[]> | undefined;
 
-  constructor(text: string, start: number, end: number) {
+  constructor(text: string, start: number, end: number, spans?: WeakMap<Json[], number[]>) {
     this.text = text;
     this.start = start;
     this.end = end;
+    this.spans = spans;
   }
 
   get isArray(): boolean {
@@ -37,17 +40,24 @@ export class Unread {
   }
 
   /** Of an array, one after the other. */
-  *elements(): Generator<Json> {
+  *elements(): Generator<Json, void> {
+    for (const { value } of this.places()) yield value;
+  }
+
+  /** The same with their places in the text. */
+  *places(): Generator<{ value: Json; start: number; end: number }, void> {
     const reader = this.reader({ unreadChars: UNREAD_CHARS });
     reader.at++;
     while (reader.peek() !== 0x5d) {
-      yield reader.value(1);
+      const start = reader.at;
+      const value = reader.value(1);
+      yield { value, start, end: reader.at };
       if (reader.peek() === 0x2c) reader.at++;
     }
   }
 
   private reader(options: ReaderOptions): Reader {
-    const reader = new Reader(this.text, { maxDepth: MAX_DEPTH + 1, ...options });
+    const reader = new Reader(this.text, { maxDepth: MAX_DEPTH + 1, spans: this.spans, ...options });
     reader.at = this.start;
     reader.end = this.end;
     return reader;
@@ -106,7 +116,8 @@ const OPEN_NUMBER = /^(?:\.|[eE][+-]?)?$/;
 const WORD_CHARS = 9;
 
 export interface ReaderOptions {
-  keepSpans?: boolean;
+  /** Start and end of each element of an array are kept here, in pairs. */
+  spans?: WeakMap<Json[], number[]>;
   maxDepth?: number;
   /** More bytes may follow. */
   isOpen?: boolean;
@@ -131,8 +142,7 @@ export class Reader {
   readonly nonFinites: number[] = [];
   /** Whether a comma was met with nothing behind it, which only a lenient reader takes. */
   hasSpareComma = false;
-  /** Start and end of each element of an array, in pairs; kept where asked for. */
-  readonly spans: WeakMap<Json[], number[]> | undefined;
+  private readonly spans: WeakMap<Json[], number[]> | undefined;
 
   readonly isOpen: boolean;
   private readonly maxDepth: number;
@@ -145,7 +155,7 @@ export class Reader {
     this.maxDepth = options.maxDepth ?? MAX_DEPTH;
     this.at = 0;
     this.end = text.length;
-    this.spans = options.keepSpans ? new WeakMap() : undefined;
+    this.spans = options.spans;
   }
 
   /** The next char that is no white space, or NaN at the end. */
@@ -190,7 +200,7 @@ export class Reader {
     const { unreadChars } = this;
     const start = this.at;
     this.pass(depth);
-    if (this.at - start >= unreadChars) return new Unread(this.text, start, this.at);
+    if (this.at - start >= unreadChars) return new Unread(this.text, start, this.at, this.spans);
     this.at = start;
     this.unreadChars = Number.POSITIVE_INFINITY;
     const value = this.value(depth);
@@ -357,42 +367,4 @@ export class Reader {
   private unexpected(wanted: string): Damage {
     return new Damage(this.at >= this.end ? `ends where ${wanted} should be` : `${wanted} is missing`);
   }
-}
-
-/**
- * A whole text as one value; undefined where it is none. Lone surrogates, NaN and Infinity are refused, and where it is
- * to be strictly RFC 8259 spare commas are, too.
- */
-export function parseJson(
-  text: string,
-  { isStrict = false, ...options }: ReaderOptions & { isStrict?: boolean } = {},
-): Json | undefined {
-  const reader = new Reader(bytesAsText(text), options);
-  try {
-    const value = reader.value();
-    const isWhole = Number.isNaN(reader.peek()) && !(isStrict && reader.hasSpareComma);
-    return isWhole && reader.loneSurrogates.length + reader.nonFinites.length === 0 ? value : undefined;
-  } catch (error) {
-    if (error instanceof Damage) return undefined;
-    throw error;
-  }
-}
-
-/** One char a byte of its UTF-8. */
-function bytesAsText(text: string): string {
-  return /[^\x00-\x7f]/.test(text) ? Buffer.from(text, "utf8").toString("latin1") : text;
-}
-
-/** Compact JSON text, numbers as they were written, members in their order. */
-export function writeJson(value: Json): string {
-  if (value === null || typeof value === "boolean") return String(value);
-  if (typeof value === "string") return JSON.stringify(value);
-  if (value instanceof Num) return value.text;
-  if (Array.isArray(value)) return `[${value.map(writeJson).join(",")}]`;
-  if (value instanceof Obj) {
-    return `{${value.keys.map((key, i) => `${JSON.stringify(key)}:${writeJson(value.values[i] ?? null)}`).join(",")}}`;
-  }
-  if (value instanceof Inner) return JSON.stringify(writeJson(value.value));
-  if (value instanceof Unread) return writeJson(value.whole());
-  return JSON.stringify(new Date(value instanceof Day ? value.days * 86_400_000 : value.ms).toISOString());
 }

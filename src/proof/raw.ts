@@ -1,7 +1,7 @@
 /** What an object's bytes hold, read anew: records, and bytes that are none. Shares nothing with the converter. */
 import { Cursor } from "./cursor.js";
 import { endOfLine, firstLineIsWhole, isMark, isOpener, MARK_BYTES } from "./first-line.js";
-import { Damage, type Json, Obj, Reader, UNREAD_CHARS } from "./json.js";
+import { Damage, type Json, Obj, objectOf, Reader, UNREAD_CHARS, Unread } from "./json.js";
 import { isSpace, Scanner } from "./scan.js";
 import type { GzipLimits, Source } from "./source.js";
 
@@ -71,6 +71,8 @@ export class RawReader {
   private done = 0;
   /** What ended the view before its end. */
   private ended: { reason: string; isCut: boolean } | undefined;
+  /** Of the arrays in the view, under a record path. */
+  private spans: WeakMap<Json[], number[]> | undefined;
   /** In a top-level array, whose elements come one by one. */
   private inArray = false;
   private isAfterElement = false;
@@ -120,10 +122,11 @@ export class RawReader {
   /** The values of the view; one that its end cuts off is left, unless this is the last. */
   private *values(isLast: boolean, isLong = false): Generator<RawItem> {
     const text = this.view.toString("latin1");
-    const isAtPath = this.path.length > 0;
-    const unreadChars = isLong && !isAtPath ? UNREAD_CHARS : undefined;
+    this.spans = this.path.length > 0 ? new WeakMap() : undefined;
+    const { spans } = this;
+    const unreadChars = isLong ? Math.min(UNREAD_CHARS, this.windowBytes / 2) : undefined;
     while (this.at < text.length && !this.ended) {
-      const reader = new Reader(text, { keepSpans: isAtPath, isOpen: !isLast, unreadChars });
+      const reader = new Reader(text, { spans, isOpen: !isLast, unreadChars });
       reader.at = this.at;
       try {
         yield* this.valuesOf(reader);
@@ -205,22 +208,23 @@ export class RawReader {
       yield this.record(reader, value, start, end, undefined);
       return;
     }
-    const found = value instanceof Obj ? takePath(value, this.path) : undefined;
-    const spans = found && reader.spans?.get(found.items);
-    if (!found || !spans) {
+    const found = takePath(value, this.path);
+    if (!found) {
       yield this.none(start, end, `no array at the record path ${this.path.join(".")}`);
       return;
     }
-    const [first = end, last = end] = [spans[0], spans.at(-1)];
+    const { items, envelope } = found;
+    const spans = (items instanceof Unread ? undefined : this.spans?.get(items)) ?? [];
+    const [first, last] =
+      items instanceof Unread ? [items.start, items.end] : [spans[0] ?? end, spans.at(-1) ?? end];
     const outside = (at: number) => at < first || at >= last;
     const met = [...reader.badStrings, ...reader.loneSurrogates, ...reader.nonFinites];
     if (met.some(outside)) {
       yield this.none(start, end, "the envelope holds what no valid JSON can give back");
       return;
     }
-    for (const [i, item] of found.items.entries()) {
-      const [itemStart = start, itemEnd = end] = [spans[2 * i], spans[2 * i + 1]];
-      yield this.record(reader, item, itemStart, itemEnd, found.envelope);
+    for (const place of items instanceof Unread ? items.places() : placesOf(items, spans)) {
+      yield this.record(reader, objectOf(place.value) ?? place.value, place.start, place.end, envelope);
     }
   }
 
@@ -311,21 +315,36 @@ export class RawReader {
 }
 
 /** Walks to the array; the envelope is what is left of the value beside it. A repeated key on the way is no path. */
-function takePath(value: Obj, path: string[]): { items: Json[]; envelope: Obj } | undefined {
+function takePath(value: Json, path: string[]): { items: Json[] | Unread; envelope: Obj } | undefined {
+  const object = objectOf(value);
+  if (!object) return undefined;
   const [key, ...rest] = path;
   const envelope = new Obj();
   let found: Json | undefined;
-  for (const [i, name] of value.keys.entries()) {
-    const member = value.values[i] ?? null;
+  for (const [i, name] of object.keys.entries()) {
+    const member = object.values[i] ?? null;
     if (name !== key) envelope.set(name, member);
     else if (found !== undefined) return undefined;
     else found = member;
   }
-  if (rest.length === 0) return Array.isArray(found) ? { items: found, envelope } : undefined;
-  const inner = found instanceof Obj ? takePath(found, rest) : undefined;
-  if (!inner || key === undefined) return undefined;
+  if (found === undefined || key === undefined) return undefined;
+  if (rest.length === 0) {
+    const isArray = Array.isArray(found) || (found instanceof Unread && found.isArray);
+    return isArray ? { items: found as Json[] | Unread, envelope } : undefined;
+  }
+  const inner = takePath(found, rest);
+  if (!inner) return undefined;
   if (inner.envelope.keys.length > 0) envelope.set(key, inner.envelope);
   return { items: inner.items, envelope };
+}
+
+function* placesOf(
+  items: Json[],
+  spans: number[],
+): Generator<{ value: Json; start: number; end: number }, void> {
+  for (const [i, value] of items.entries()) {
+    yield { value, start: spans[2 * i] as number, end: spans[2 * i + 1] as number };
+  }
 }
 
 /** A number or a word runs up to white space, a bracket or a quote: `2022-07-26` is not the number 2022. */

@@ -11,12 +11,12 @@ import {
   MAX_DEPTH,
   Num,
   Obj,
-  parseJson,
   UNREAD_CHARS,
   Unread,
   whole,
 } from "./json.js";
 import type { Row } from "./part.js";
+import { parseJson } from "./text.js";
 
 export interface RestoredRow {
   record: Obj;

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Canon, spellsTheSame } from "../../src/proof/canon.js";
-import { Damage, Obj, parseJson, Reader, Unread, writeJson } from "../../src/proof/json.js";
+import { Damage, Obj, Reader, Unread } from "../../src/proof/json.js";
+import { parseJson, writeJson } from "../../src/proof/text.js";
 import type { Column, Schema, Type } from "../../src/schema/types.js";
 
 const bigint: Type = { kind: "bigint" };

@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Json, writeJson } from "../../src/proof/json.js";
+import type { Json } from "../../src/proof/json.js";
 import { openPart } from "../../src/proof/part.js";
+import { writeJson } from "../../src/proof/text.js";
 import type { Schema, Type } from "../../src/schema/types.js";
 
 let directory: string;

@@ -1,6 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { writeJson } from "../../src/proof/json.js";
+import { writeJson } from "../../src/proof/text.js";
 import { type Reading, rawItems } from "../support/raw-items.js";
 
 /** Records as compact JSON, what is none as `!bytes@offset`. */
@@ -178,6 +178,25 @@ describe("a record path", () => {
       expect(await read(`{"Records":[]}\n${value}`, ["Records"])).toEqual([`!${value}@15`]);
     },
   );
+
+  it("finds the same where no tree is made of the value, wherever in it the records are", async () => {
+    const pad = JSON.stringify(Array.from({ length: 40 }, (_, i) => ({ i })));
+    const records = `[{"a":1,"l":${pad}},5,{"b":{"s":"\\ud800","l":${pad}}},{"c":"é"}]`;
+    for (const inner of [
+      `"pad":${pad},"Records":${records}`,
+      `"Records":${records},"pad":${pad}`,
+      '"Records":[{"a":1}]',
+    ]) {
+      const text = `{"x":${pad},"d":{${inner}},"n":1.50}`;
+      const whole = await read(text, ["d", "Records"]);
+      expect(whole.length).toBeGreaterThan(0);
+      expect(await read(text, ["d", "Records"], { windowBytes: 64, pieceBytes: 50 })).toEqual(whole);
+    }
+    const bad = `{"x":[${pad},"\\ud800"],"d":{"Records":${records}}}`;
+    expect(await read(bad, ["d", "Records"], { windowBytes: 64 })).toEqual([
+      `!${Buffer.from(bad).toString("latin1")}@0`,
+    ]);
+  });
 
   it("elements that are no object, or cannot be given back", async () => {
     expect(await read('{"Records":[5,{"a":1},{"s":"\\ud800"},[{}]]}', ["Records"])).toEqual([
