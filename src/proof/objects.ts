@@ -45,14 +45,14 @@ function compareKeys(a: string, b: string): number {
 
 /** A range is from `start` up to and without `end`; all of the object where it is absent. */
 export type ReadObject = (
-  entry: ManifestEntry,
+  object: ObjectInfo,
   signal?: AbortSignal,
   range?: { start: number; end: number },
 ) => Promise<Buffer>;
 
 /** Reads the version that the manifest names, by If-Match on its ETag. */
 export function readFrom(store: Store): ReadObject {
-  return (entry, signal, range) => store.get(entry.key, { etag: entry.etag, range, signal });
+  return ({ key, etag }, signal, range) => store.get(key, { etag, range, signal });
 }
 
 const CONCURRENCY = 16;
@@ -91,8 +91,7 @@ export async function* readAhead(
       yield* settle();
     }
     aheadBytes += headBytes(entry);
-    const isLarge = entry.sizeBytes > RANGE_BYTES;
-    const head = read(entry, signal, isLarge ? { start: 0, end: RANGE_BYTES } : undefined).catch((error) => {
+    const head = read(entry, signal, headRange(entry)).catch((error) => {
       if (!onGone || !isHourpackError(error, "conflict")) throw error;
       onGone(entry);
       return undefined;
@@ -108,16 +107,27 @@ function headBytes({ sizeBytes }: ManifestEntry): number {
   return Math.min(sizeBytes, RANGE_BYTES);
 }
 
-function storedOf(entry: ManifestEntry, head: Buffer, read: ReadObject, signal?: AbortSignal): Stored {
-  if (entry.sizeBytes <= RANGE_BYTES) return inMemory(head);
+/** An object of tier 1, in ranges of one version. */
+export async function storedIn(store: Store, object: ObjectInfo, signal?: AbortSignal): Promise<Stored> {
+  const read = readFrom(store);
+  return storedOf(object, await read(object, signal, headRange(object)), read, signal);
+}
+
+function headRange({ sizeBytes }: ObjectInfo): { start: number; end: number } | undefined {
+  return sizeBytes > RANGE_BYTES ? { start: 0, end: RANGE_BYTES } : undefined;
+}
+
+function storedOf(object: ObjectInfo, head: Buffer, read: ReadObject, signal?: AbortSignal): Stored {
+  const { sizeBytes } = object;
+  if (sizeBytes <= RANGE_BYTES) return inMemory(head);
   const rangeAt = (start: number) => {
-    const range = { start, end: Math.min(start + RANGE_BYTES, entry.sizeBytes) };
-    const bytes = start >= entry.sizeBytes ? undefined : read(entry, signal, range);
+    const range = { start, end: Math.min(start + RANGE_BYTES, sizeBytes) };
+    const bytes = start >= sizeBytes ? undefined : read(object, signal, range);
     bytes?.catch(() => undefined);
     return bytes;
   };
   return {
-    sizeBytes: entry.sizeBytes,
+    sizeBytes,
     head,
     /** The next range comes while one is looked at. */
     async *pieces(from) {

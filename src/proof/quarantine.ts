@@ -1,9 +1,8 @@
 /** Are the bytes in quarantine those that are no record? Judged by the bytes, not by how they are cut into entries. */
 import { createHash } from "node:crypto";
-import { Readable } from "node:stream";
-import { createGunzip } from "node:zlib";
-import { HourpackError, reasonOf } from "../errors.js";
+import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import { collectGarbage } from "./garbage.js";
+import { gunzipped, type Stored } from "./source.js";
 
 /** What is kept of an entry of the quarantine file: where its bytes lie, and their hash. */
 export interface Quarantined {
@@ -17,10 +16,10 @@ export interface Quarantined {
  * Reads a quarantine file (gzip of NDJSON), keyed by object. An entry's bytes are held while they are hashed. Throws
  * `data` where the file itself is damaged.
  */
-export async function readQuarantine(gzip: Buffer, location: string): Promise<Map<string, Quarantined[]>> {
+export async function readQuarantine(gzip: Stored, location: string): Promise<Map<string, Quarantined[]>> {
   const byObject = new Map<string, Quarantined[]>();
   try {
-    for await (const line of linesOf(Readable.from([gzip]).pipe(createGunzip({ chunkSize: CHUNK_BYTES })))) {
+    for await (const line of linesOf(gunzipped(gzip, 0))) {
       const { key, ...entry } = quarantined(line);
       const list = byObject.get(key) ?? [];
       byObject.set(key, list);
@@ -28,6 +27,7 @@ export async function readQuarantine(gzip: Buffer, location: string): Promise<Ma
       if (entry.sizeBytes > GARBAGE_BYTES) collectGarbage();
     }
   } catch (error) {
+    if (isHourpackError(error)) throw error;
     throw new HourpackError(
       "data",
       `read the quarantine file ${location}: it is damaged (${reasonOf(error)})`,
@@ -41,7 +41,6 @@ export async function readQuarantine(gzip: Buffer, location: string): Promise<Ma
   return byObject;
 }
 
-const CHUNK_BYTES = 2 ** 18;
 /** An entry that leaves so much behind is cleared away before the next. */
 const GARBAGE_BYTES = 16 * 2 ** 20;
 

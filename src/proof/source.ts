@@ -90,7 +90,8 @@ function checkPadding(bytes: Buffer): void {
   if (bytes.some((byte) => byte !== 0)) throw new Error("bytes follow its end");
 }
 
-async function* gunzipped(stored: Stored, from: number): AsyncGenerator<Buffer> {
+/** A gzip, opened. Throws where it is damaged, which may be known at its end only. */
+export async function* gunzipped(stored: Stored, from: number): AsyncGenerator<Buffer> {
   let offset = 0;
   for await (const piece of unpacked(stored, createGunzip({ chunkSize: CHUNK_BYTES }))) {
     const skipped = Math.max(0, from - offset);

@@ -14,7 +14,7 @@ import { Canon } from "./canon.js";
 import { type Difference, DifferenceFinder } from "./differences.js";
 import { collectGarbage } from "./garbage.js";
 import { Balance, fingerprint } from "./multiset.js";
-import { type ReadObject, readAhead, readFrom, sight } from "./objects.js";
+import { type ReadObject, readAhead, readFrom, sight, storedIn } from "./objects.js";
 import { openPart, type Part } from "./part.js";
 import { QuarantineCheck, type Quarantined, readQuarantine } from "./quarantine.js";
 import { RAW_LIMITS, type RawLimits, RawReader, type RawRecord } from "./raw.js";
@@ -218,8 +218,10 @@ class Verification {
 
   private async loadQuarantine(): Promise<Map<string, Quarantined[]>> {
     const { tier1, quarantineKey, signal } = this.options;
-    if (quarantineKey === undefined) return new Map();
-    return readQuarantine(await tier1.get(quarantineKey, { signal }), tier1.uri + quarantineKey);
+    const head = quarantineKey === undefined ? undefined : await tier1.head(quarantineKey, { signal });
+    // Where it is missing, what should be in it is found to be.
+    if (!head) return new Map();
+    return readQuarantine(await storedIn(tier1, head, signal), tier1.uri + head.key);
   }
 
   /** The manifest's objects that are still what they were; the others are counted. */

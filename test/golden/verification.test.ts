@@ -128,6 +128,19 @@ describe("raw objects that expire deleted", () => {
   });
 });
 
+it("a quarantine file that is missing is named, and so is what should be in it", async () => {
+  const lake = new Lake().put("a.json", '{"id":1}\nno json\n');
+  await lake.pack();
+  rmSync(join(lake.root, "lake/_hourpack/quarantine"), { recursive: true });
+  const { state, problems, deep } = await lake.verify();
+  expect(state).toBe("wrong");
+  expect(problems[0]).toMatch(/^the quarantine file .*ndjson\.gz is missing$/);
+  expect(deep?.differences.map(({ kind, offset }) => [kind, offset])).toEqual([
+    ["quarantine", 9],
+    ["count", undefined],
+  ]);
+});
+
 describe("a damaged part", () => {
   it("is named by where it lies, with the remedy", async () => {
     const lake = new Lake().put("a.json", `{"id":1,"s":"${"xyz".repeat(100)}"}\n`);
