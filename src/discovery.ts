@@ -1,7 +1,7 @@
 /** What lies under a raw prefix: how its hours are laid out, and what its newest records look like. Reads only. */
 import { HourpackError } from "./errors.js";
 import { type Hour, hourOfMs } from "./hour.js";
-import { isSkippedKey, ownPrefix, type RawTemplate, rawBasePrefix } from "./layout.js";
+import { isSkippedKey, ownPrefix, type RawTemplate } from "./layout.js";
 import { frameObject } from "./record/frame.js";
 import { gunzipWithin } from "./record/gunzip.js";
 import { asArray, asObject, type JsonObject } from "./record/json.js";
@@ -166,10 +166,7 @@ async function foldersUnder(
 /** The hour that a prefix of the template is of; undefined where it is none. */
 export function hourOfRawPrefix(template: string, prefix: string): Hour | undefined {
   const seen = new Set<string>();
-  const pattern = template.replace(/\{(\w+)\}|[\\^$.*+?()[\]{}|]/g, (found, name?: string) => {
-    if (name === undefined) return `\\${found}`;
-    const part = HOUR_PARTS.find((known) => known === name);
-    if (!part) return "[^/]*";
+  const pattern = patternOf(template, (part) => {
     const digits = `\\d{${part.length}}`;
     if (seen.has(part)) return digits;
     seen.add(part);
@@ -183,77 +180,127 @@ export function hourOfRawPrefix(template: string, prefix: string): Hour | undefi
 /** The newest hour that has a folder of the template; undefined where there is none. */
 export async function newestRawPrefix(
   store: Store,
-  raw: RawTemplate,
+  raw: Pick<RawTemplate, "template">,
   signal?: AbortSignal,
 ): Promise<string | undefined> {
-  const base = rawBasePrefix(raw);
-  const levels = raw.template.slice(base.length).split("/").slice(0, -1);
-  return newestMatching(store, base, levels, signal);
+  return (await spreadPrefixes(store, raw, 1, signal))[0];
 }
 
-async function newestMatching(
+/** At most so many hours, spread over all that have a folder of the template, newest first: no look at each of them. */
+export async function spreadPrefixes(
+  store: Store,
+  { template }: Pick<RawTemplate, "template">,
+  most: number,
+  signal?: AbortSignal,
+): Promise<string[]> {
+  const base = template.slice(0, template.lastIndexOf("/", template.indexOf("{")) + 1);
+  const levels = template.slice(base.length).split("/").slice(0, -1);
+  return spreadUnder(store, base, levels, { most, at: 0 }, signal);
+}
+
+/** `at`: where a single one is taken from, 0 the newest and on to 1: else all would be of the same hour of the day. */
+async function spreadUnder(
   store: Store,
   prefix: string,
   levels: string[],
+  { most, at }: { most: number; at: number },
   signal: AbortSignal | undefined,
-): Promise<string | undefined> {
+): Promise<string[]> {
   const [level, ...deeper] = levels;
-  if (level === undefined) return prefix;
-  const literal = level.replace(/\{[^}]*\}/g, (name) => "0".repeat(name.length - 2));
-  for (const name of (await foldersUnder(store, prefix, signal)).reverse()) {
-    if (name.slice(prefix.length, -1).replace(/\d/g, "0") !== literal.replace(/\d/g, "0")) continue;
-    const newest = await newestMatching(store, name, deeper, signal);
-    if (newest !== undefined) return newest;
+  if (level === undefined) return [prefix];
+  const pattern = new RegExp(`^${patternOf(level, (part) => `\\d{${part.length}}`)}$`);
+  const names = (await foldersUnder(store, prefix, signal))
+    .filter((name) => pattern.test(name.slice(prefix.length, -1)))
+    .reverse();
+  const first = Math.floor(at * names.length);
+  // For one that is asked for, all are tried until one has it.
+  const chosen = most === 1 ? [...names.slice(first), ...names.slice(0, first)] : evenly(names, most);
+  const found: string[] = [];
+  for (const [i, name] of chosen.entries()) {
+    if (found.length >= most) break;
+    const share = {
+      most: Math.ceil((most - found.length) / (chosen.length - i)),
+      at: most === 1 ? at : i / chosen.length,
+    };
+    found.push(...(await spreadUnder(store, name, deeper, share, signal)));
   }
-  return undefined;
+  return found;
+}
+
+/** A template as a regular expression: hour parts as they are said to be, any other variable as one name. */
+function patternOf(template: string, patternOfPart: (part: HourPart) => string): string {
+  return template.replace(/\{(\w+)\}|[\\^$.*+?()[\]{}|]/g, (found, name?: string) => {
+    if (name === undefined) return `\\${found}`;
+    const part = HOUR_PARTS.find((known) => known === name);
+    return part ? patternOfPart(part) : "[^/]*";
+  });
 }
 
 export interface Sample {
   records: RecordPath;
   columns: Column[];
+  /** Prefixes of those that had objects, as they were given. */
+  hours: string[];
   objects: number;
-  objectsInHour: number;
   recordCount: number;
   /** Bytes that were no record. */
   damaged: number;
 }
 
+/** In all, whatever the number of hours. */
 const SAMPLE_OBJECTS = 64;
 const SAMPLE_BYTES = 32 << 20;
 const LIMITS = { maxRecordBytes: 64 << 20 };
 const GUNZIP = { maxRatio: 200, maxBytes: 64 << 20 };
 
-/** Columns as they would be inferred from some objects of an hour, taken evenly from its first page of keys. */
-export async function sampleHour(
+/** Columns as they would be inferred from some objects of each hour, taken evenly from its first page of keys. */
+export async function sampleHours(
   store: Store,
-  prefix: string,
+  prefixes: string[],
   records: RecordPath | undefined,
   signal?: AbortSignal,
 ): Promise<Sample> {
+  const [newest = ""] = prefixes;
+  const hours: string[] = [];
+  const bodies: Buffer[] = [];
+  for (const prefix of prefixes) {
+    const found = await sampleHour(store, prefix, prefixes.length, signal);
+    if (found.length > 0) hours.push(prefix);
+    bodies.push(...found);
+  }
+  if (bodies.length === 0) {
+    throw new HourpackError("invalid", `look at ${store.uri}${newest}: there are no objects`, {
+      location: store.uri + newest,
+      hint: "Name a prefix that has some.",
+    });
+  }
+  const path = records ?? likelyPath(bodies);
+  const seen = look(bodies, path);
+  if (seen.recordCount === 0) throw noRecords(store.uri + newest, bodies, path);
+  return { records: path, hours, objects: bodies.length, ...seen };
+}
+
+/** The bytes of some objects of one hour: its share of what is looked at. */
+async function sampleHour(
+  store: Store,
+  prefix: string,
+  hours: number,
+  signal: AbortSignal | undefined,
+): Promise<Buffer[]> {
   const objects: ObjectInfo[] = [];
   for await (const page of store.list(prefix, { signal })) {
     objects.push(...page.filter(({ key, sizeBytes }) => !isSkippedKey(key) && sizeBytes > 0));
     if (objects.length > 0) break;
   }
-  if (objects.length === 0) {
-    throw new HourpackError("invalid", `look at ${store.uri}${prefix}: there are no objects`, {
-      location: store.uri + prefix,
-      hint: "Name a prefix that has some.",
-    });
-  }
-  const chosen = evenly(objects, SAMPLE_OBJECTS);
   const bodies: Buffer[] = [];
   let bytes = 0;
-  for (const object of chosen) {
-    if (bytes > SAMPLE_BYTES) break;
+  for (const object of evenly(objects, Math.ceil(SAMPLE_OBJECTS / hours))) {
+    if (bytes > SAMPLE_BYTES / hours) break;
     const body = await plainBytes(await store.get(object.key, { etag: object.etag, signal }));
     bytes += body.length;
     bodies.push(body);
   }
-  const path = records ?? likelyPath(bodies);
-  const seen = look(bodies, path);
-  if (seen.recordCount === 0) throw noRecords(store.uri + prefix, bodies, path);
-  return { records: path, objects: bodies.length, objectsInHour: objects.length, ...seen };
+  return bodies;
 }
 
 /** Columns of nothing would be a configuration that packs nothing. */

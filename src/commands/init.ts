@@ -11,7 +11,8 @@ import {
   newestRawPrefix,
   type RawLayout,
   type Sample,
-  sampleHour,
+  sampleHours,
+  spreadPrefixes,
 } from "../discovery.js";
 import { EXIT, HourpackError, reasonOf } from "../errors.js";
 import { addHours } from "../hour.js";
@@ -66,19 +67,22 @@ export const command: Command = {
       const store = await components.raw({ raw: { location } } as Dataset);
       const layout = await layoutOf(store, raw, location, signal);
       const records = typeof args["records"] === "string" ? parseRecordPath(args["records"]) : undefined;
-      const sample = await sampleHour(store, layout.newestPrefix, records, signal);
+      const spread = await spreadPrefixes(store, layout, HOURS_LOOKED_AT, signal);
+      const hours = [...new Set([layout.newestPrefix, ...spread])].slice(0, HOURS_LOOKED_AT);
+      const sample = await sampleHours(store, hours, records, signal);
+      const seen = seenOf(sample, layout);
       const text = draftConfig({
         ...namesOf(layout, location, args, out),
         variable: layout.variable,
         records: sample.records.text,
         columns: sample.columns,
-        seen: `${seenOf(sample)}, ${placeOf(location, layout.newestPrefix, out)}`,
+        seen,
         s3: s3Of(location, settings),
         catalogPath: location.scheme === "file" ? "./catalog.duckdb" : undefined,
       });
       if (isDry) output.line(text.trimEnd());
       else await write(out, text);
-      const found = `${counted(sample.columns.length, "column")} from ${seenOf(sample)}`;
+      const found = `${counted(sample.columns.length, "column")} from ${seen}`;
       const odd = sample.damaged > 0 ? `; ${counted(sample.damaged, "piece")} of bytes without a record` : "";
       output.note(`${isDry ? "would write" : "wrote"} ${out}: ${found}${odd}`);
       if (!isDry) output.note(nextSteps(layout, settings, components.nowMs()));
@@ -88,6 +92,7 @@ export const command: Command = {
         template: layout.template,
         records: sample.records.text,
         columns: columns.length,
+        hours: sample.hours.length,
         objects,
         recordCount,
         damaged,
@@ -146,9 +151,17 @@ function namesOf(layout: RawLayout, location: Location, args: Args, out: string)
   };
 }
 
-/** `320 records in 64 objects of the newest hour` */
-function seenOf({ recordCount, objects }: Sample): string {
-  return `${counted(recordCount, "record")} in ${counted(objects, "object")} of the newest hour`;
+/** Enough to see what only some have, and quickly looked at where there are thousands. */
+const HOURS_LOOKED_AT = 8;
+
+/** `320 records in 64 objects of 8 hours from 2022-07-01T05 to 2022-07-26T00` */
+function seenOf({ recordCount, objects, hours }: Sample, { template }: RawLayout): string {
+  const names = [...new Set(hours.map((prefix) => hourOfRawPrefix(template, prefix) ?? prefix))].sort();
+  const which =
+    names.length === 1
+      ? `the hour ${names[0]}`
+      : `${counted(names.length, "hour")} from ${names[0]} to ${names.at(-1)}`;
+  return `${counted(recordCount, "record")} in ${counted(objects, "object")} of ${which}`;
 }
 
 /** An older hour is not due by itself, and `run` alone would find nothing to do. */

@@ -59,6 +59,7 @@ function datasetLines({ dataset, raw, tier1, table, variable, records, columns, 
     "    # Members without a column: rescue keeps them in _rescued_data, add makes columns of them.",
     "    unknown: rescue",
     `    # Inferred from ${seen}.`,
+    "    # Members that none of these has go the way of unknown: add columns for those that matter.",
     "    # Types are Hive's. Without columns the first whole hour's are inferred and pinned.",
     ...(columns.length === 0
       ? ["    # columns:"]

@@ -43,7 +43,7 @@ describe("hourpack init", () => {
     putHour("raw/events", RECENT);
     const made = await init("raw/events");
     expect(made.code, made.stderr).toBe(0);
-    expect(made.stderr).toContain("6 records in 3 objects of the newest hour");
+    expect(made.stderr).toContain("6 records in 3 objects of the hour ");
     expect(made.stderr).toContain("`hourpack run`");
     const ran = await hourpack(["run", "--json"], { cwd: root });
     expect(ran.code, ran.stderr).toBe(0);
@@ -64,11 +64,30 @@ describe("hourpack init", () => {
     putHour("raw/events", "2015-01-01T01" as Hour);
     const { stderr } = await init("./raw/events/");
     expect(written()).not.toContain(root);
-    expect(written()).toContain(
-      "# Inferred from 6 records in 3 objects of the newest hour, ./raw/events/year=2015/month=01/day=01/hour=01/.",
-    );
+    expect(written()).toContain("# Inferred from 6 records in 3 objects of the hour 2015-01-01T01.\n");
     expect(stderr).toContain("`hourpack run --hour 2015-01-01T01`");
     expect((await hourpack(["run", "--hour", "2015-01-01T01"], { cwd: root })).code).toBe(0);
+  });
+
+  it("sees the columns of hours all over the range, and says which it looked at", async () => {
+    for (let month = 1; month <= 12; month++) {
+      const MM = String(month).padStart(2, "0");
+      for (const platform of ["android", "ios"]) {
+        const only = `"${platform}_${Math.ceil(month / 4)}":1`;
+        put(`raw/${platform}/2022/${MM}/10/05/a.json`, `{"id":1,${only}}\n`);
+      }
+    }
+    const made = await init("raw", "--json");
+    expect(made.code, made.stderr).toBe(0);
+    expect(made.result).toMatchObject({ template: "{part}/{yyyy}/{MM}/{dd}/{HH}/", hours: 8, objects: 8 });
+    const text = String(made.result["text"]);
+    for (const third of [1, 2, 3]) {
+      expect(text).toContain(`      android_${third}: bigint`);
+      expect(text).toContain(`      ios_${third}: bigint`);
+    }
+    expect(text).toMatch(
+      /# Inferred from 8 records in 8 objects of 4 hours from 2022-0\d-10T05 to 2022-12-10T05\./,
+    );
   });
 
   it("passes over what is packed already, ours and that of others", async () => {
