@@ -4,6 +4,7 @@ import type { Dataset } from "./config/settings.js";
 import type { HourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import type { Changes, PlanRequest } from "./plan.js";
+import type { Column } from "./schema/types.js";
 
 export interface HourTask {
   dataset: Dataset;
@@ -60,6 +61,8 @@ export type RunEvent =
       bytes: number;
       bytesTotal: number;
     }
+  /** Nothing was pinned before, nor configured: these are what the hour was inferred to have. `location` of the schema. */
+  | { type: "pinned"; dataset: string; hour: Hour; location: string; columns: Column[] }
   /** Another worker is at it; it is looked at again when the others are done. */
   | { type: "hour-claimed"; dataset: string; hour: Hour }
   | { type: "hour-finished"; result: HourResult }

@@ -5,6 +5,7 @@ import { type Hour, hoursText } from "../hour.js";
 import { errorFields, type Fields, type Log } from "../log.js";
 import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
 import { hourName, openBars, stageWords } from "./bars.js";
+import { described } from "./columns.js";
 import { count, counted, duration, size } from "./figures.js";
 import type { Output } from "./output.js";
 
@@ -68,6 +69,8 @@ function logLine(event: RunEvent): ["debug" | "info" | "warn" | "error", string,
     }
     case "notice":
       return ["warn", event.text, { dataset: event.dataset, hour: event.hour }];
+    case "pinned":
+      return ["info", event.type, { ...event, type: undefined, columns: event.columns.map(described) }];
     case "progress":
     case "listed":
       return ["debug", event.type, { ...event, type: undefined }];
@@ -86,6 +89,8 @@ function jsonProgress(output: Output): Progress {
     } else if (event.type === "hour-failed") {
       const { dataset, hour, error } = event.failure;
       output.record({ type: event.type, dataset, hour, error: errorFields(error) });
+    } else if (event.type === "pinned") {
+      output.record({ ...event, columns: event.columns.map(described) });
     } else output.record(event);
   };
   return { observe, stop: () => {} };
@@ -150,6 +155,10 @@ class Lines {
       }
       case "hour-failed":
         return this.failed(event.failure);
+      case "pinned": {
+        const columns = counted(event.columns.length, "column");
+        return `${event.dataset} ${event.hour}  ${columns} inferred, and pinned in ${event.location}`;
+      }
       case "notice":
         return [event.dataset, event.hour, event.text].filter(Boolean).join(" ");
       default:

@@ -7,7 +7,7 @@ import { causeOf, EXIT, isHourpackError } from "../errors.js";
 import { errorFields } from "../log.js";
 import { openTelling } from "../operations/once.js";
 import { exitCodeOfRun, type RunResult, run } from "../run.js";
-import type { Observer } from "../task.js";
+import type { Observer, RunEvent } from "../task.js";
 import type { Command, CommandContext } from "./command.js";
 import { count, counted, duration, size } from "./figures.js";
 import type { Output } from "./output.js";
@@ -44,7 +44,9 @@ export const command: Command = {
         tellsFailures: true,
       });
       const telling = await openTelling(settings, request, context.log);
+      const pinned: Pinned[] = [];
       const observe: Observer = (event) => {
+        if (event.type === "pinned") pinned.push(event);
         progress.observe(event);
         telling.observe(event);
       };
@@ -55,6 +57,7 @@ export const command: Command = {
         progress.stop();
         for (const problem of await telling.finish()) context.output.note(problem);
       }
+      await showPinned(pinned, context.output);
       if (args["profile"]) await showProfile(result, settings, context.output);
       const code = tell(result, context);
       if (request.hours === undefined) await pointAtOlder(result, components, context);
@@ -108,6 +111,21 @@ async function pointAtOlder(
     if (newest !== undefined) output.note("  → Name older hours with --from and --to.");
   }
 }
+
+type Pinned = Extract<RunEvent, { type: "pinned" }>;
+
+/** A first run's columns never change their types any more: now is the time to look at them. */
+async function showPinned(pinned: Pinned[], output: Output): Promise<void> {
+  for (const { dataset, columns } of output.json ? [] : pinned) {
+    const { showColumns } = await import("./columns.js");
+    output.line(`columns of ${dataset}, from now on:`);
+    showColumns(columns.slice(0, COLUMNS_SHOWN), output);
+    const rest = columns.length - COLUMNS_SHOWN;
+    if (rest > 0) output.line(`and ${count(rest)} more: \`hourpack schema\` shows all`);
+  }
+}
+
+const COLUMNS_SHOWN = 20;
 
 const STAGES = ["list", "convert", "merge", "verify", "publish"] as const;
 

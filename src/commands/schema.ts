@@ -2,14 +2,11 @@
 
 import { EXIT } from "../errors.js";
 import { datasetsOf } from "../run.js";
-import { hiveType } from "../schema/hive.js";
-import type { Column } from "../schema/types.js";
 import { readPinned } from "../stages/pin.js";
+import { described, showColumns } from "./columns.js";
 import type { Command } from "./command.js";
 import { counted } from "./figures.js";
-import type { Output } from "./output.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
-import { showTable } from "./table.js";
 
 export const command: Command = {
   options: settingsOptions,
@@ -31,7 +28,7 @@ export const command: Command = {
         output.line(output.colors.bold(dataset.name));
         const newest = versions.at(-1);
         if (!newest) output.line("  nothing is pinned yet: the first packed hour pins its columns");
-        else tellColumns(newest.columns, output);
+        else showColumns(newest.columns, output);
         let before = 0;
         for (const { version, createdAt, fingerprint, columns } of versions) {
           const added = columns.slice(before).map(({ name }) => name);
@@ -45,18 +42,3 @@ export const command: Command = {
     });
   },
 };
-
-function described(column: Column) {
-  const { name, type, path, derived, jsonString, envelope } = column;
-  return { name, type: hiveType(type), path, derived, jsonString, envelope };
-}
-
-function tellColumns(columns: Column[], output: Output): void {
-  if (output.json) return;
-  const rows = columns.map((column) => [
-    column.name,
-    hiveType(column.type),
-    `${column.envelope ? "^." : ""}${column.path.join(".")}${column.jsonString ? " (JSON in a string)" : ""}`,
-  ]);
-  showTable([{ name: "column" }, { name: "type" }, { name: "from" }], rows, output);
-}

@@ -59,7 +59,10 @@ export async function pinSchema(
   }
   const inferred = shape.columns();
   // An hour without a single record tells nothing about the columns: the next one is asked.
-  const schema = inferred.length > 0 ? await pin(inferred) : { version: 0, columns: [] };
+  if (inferred.length === 0) return { schema: { version: 0, columns: [] }, batches: gathered };
+  const schema = await pin(inferred);
+  const location = store.uri + schemaKey(dataset.tier1.prefix);
+  task.observe({ type: "pinned", dataset: dataset.name, hour: task.hour, location, columns: schema.columns });
   return { schema, batches: gathered };
 }
 

@@ -204,6 +204,54 @@ describe("what failed many hours", () => {
   });
 });
 
+describe("a first run", () => {
+  const first = (table: string, ...more: string[]) =>
+    here(
+      ...["run", "--raw", "./first/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", `./${table}/`, "--table", table],
+      ...["--hour", HOUR, "--catalog", "none", ...more],
+    );
+
+  it("shows the columns that it pinned, and where; a later one has none to show", async () => {
+    put("first/2022/07/26/00/a.json", '{"Id":1,"at":"2022-07-26T00:00:00Z","tags":["a"]}\n');
+    const { stdout, stderr } = await first("one");
+    expect(stderr).toContain(
+      `one ${HOUR}  3 columns inferred, and pinned in ${join(root, "one/_hourpack/schema.json")}\n`,
+    );
+    expect(stdout.split("\n").slice(0, 7)).toEqual([
+      "columns of one, from now on:",
+      "┌────────┬───────────────┬──────┐",
+      "│ column │ type          │ from │",
+      "├────────┼───────────────┼──────┤",
+      "│ id     │ bigint        │ Id   │",
+      "│ at     │ timestamp     │ at   │",
+      "│ tags   │ array<string> │ tags │",
+    ]);
+    expect((await first("one", "--rebuild")).stdout).toMatch(/^1 hour packed/);
+  });
+
+  it("shows so many of them, and all as JSON", async () => {
+    const members = Object.fromEntries(Array.from({ length: 25 }, (_, i) => [`k${i}`, i]));
+    put("first/2022/07/26/00/a.json", JSON.stringify(members));
+    const { stdout } = await first("two");
+    expect(stdout).toContain("│ k19    │");
+    expect(stdout).toContain("\nand 5 more: `hourpack schema` shows all\n");
+    const { records } = await first("three", "--json");
+    const pinned = records.find(({ type }) => type === "pinned");
+    expect(pinned).toMatchObject({
+      dataset: "three",
+      hour: HOUR,
+      location: expect.stringContaining("schema.json"),
+    });
+    expect(pinned?.["columns"]).toHaveLength(25);
+    expect(pinned?.["columns"]).toContainEqual({
+      name: "k24",
+      type: "bigint",
+      path: ["k24"],
+      derived: false,
+    });
+  });
+});
+
 it("a variable that nobody reads is noted, and the command goes on", async () => {
   const env = { HOURPACK_LOK_BACK: "6h", HOURPACK_PORT: "tcp://10.0.0.1:9464" };
   const { code, stderr } = await hourpack(["schema"], { cwd: root, env });
