@@ -99,7 +99,7 @@ function operandOf(words: string[], entry: Entry): Args {
   }
   if (operand === undefined) return {};
   if (words.length === 0) {
-    const hint = `Write \`hourpack ${usageOf(entry)}\`.`;
+    const hint = `Write \`hourpack ${usageOf(entry)}\`; \`hourpack ${entry.name} --help\` has examples.`;
     throw new HourpackError("invalid", `${entry.name} needs <${operand}>`, { hint });
   }
   return { [operand]: words[0] };

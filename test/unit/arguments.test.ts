@@ -65,7 +65,7 @@ describe("arguments", () => {
     expect(sql("--", "--json")).toBe("--json");
     expect(refusal(() => sql())).toMatchObject({
       message: "query needs <sql>",
-      hint: "Write `hourpack query <sql>`.",
+      hint: "Write `hourpack query <sql>`; `hourpack query --help` has examples.",
     });
     expect(refusal(() => sql("a", "b")).message).toBe('unknown argument "b"');
     expect(refusal(() => read("false")).message).toBe('unknown argument "false"');
