@@ -95,9 +95,11 @@ export function beginsWithLines(bytes: Buffer): boolean {
 function parsedAt(text: string, position: number, isDelimited: boolean): Parsed | string {
   try {
     const parsed = parseJson(text, position);
-    return isDelimited && !endsThere(text, parsed) ? "no JSON value" : parsed;
+    return isDelimited && !endsThere(text, parsed)
+      ? "no JSON: text that begins like a number or a word"
+      : parsed;
   } catch (error) {
-    if (error instanceof JsonDamage) return error.message;
+    if (error instanceof JsonDamage) return `no JSON: ${error.message}`;
     throw error;
   }
 }
@@ -205,7 +207,7 @@ function element(
   const decoded = text.decoded(span, parsed);
   if (decoded === undefined) return quarantine(NO_UTF8);
   const value = asObject(decoded);
-  if (!value) return quarantine("no JSON object");
+  if (!value) return quarantine(`no JSON object, but ${kindOf(decoded)}`);
   if (!whole.isWellFormed && !isWellFormed(value)) return quarantine(LONE);
   if (sizeBytes > limits.maxRecordBytes) {
     return quarantine(`a record of ${sizeBytes} bytes, more than the limit of ${limits.maxRecordBytes}`);
@@ -278,6 +280,13 @@ function isBlank(unit: number): boolean {
   return unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09;
 }
 
+function kindOf(value: JsonValue): string {
+  if (asArray(value)) return "an array";
+  if (value instanceof JsonNumber) return "a number";
+  return typeof value === "string" ? "a string" : String(value);
+}
+
+/** Reasons are the same for all that is wrong in one way, so that they can be counted. */
 const LONE = "a lone surrogate";
 const NO_UTF8 = "invalid UTF-8";
 const NON_FINITE = "NaN or Infinity outside of the records";
