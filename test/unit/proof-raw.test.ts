@@ -198,6 +198,15 @@ describe("a record path", () => {
     ]);
   });
 
+  it("a value of more than 64 MiB is not looked into, and harms none after it", async () => {
+    const long = `{"Records":[{"a":1}],"x":"${"y".repeat(64 << 20)}"}`;
+    const items = await rawItems(Buffer.from(`${long}\n{"Records":[{"b":2}]}`), ["Records"]);
+    expect(items.map(({ kind, sizeBytes }) => [kind, sizeBytes])).toEqual([
+      ["none", long.length],
+      ["record", 7],
+    ]);
+  });
+
   it("elements that are no object, or cannot be given back", async () => {
     expect(await read('{"Records":[5,{"a":1},{"s":"\\ud800"},[{}]]}', ["Records"])).toEqual([
       "!5@12",
