@@ -192,6 +192,7 @@ async function pack(
       quarantineKey: quarantineKey(dataset.tier1.prefix, hour, attempt),
       replaces: plan.published,
     };
+    await task.beforePublish?.();
     const published = await watch.time("publish", () =>
       publish(tier1, publication, { nowMs: components.nowMs, signal }),
     );

@@ -1,14 +1,15 @@
 /** Which hours a run is about: those named, or those that are due (invariant 10). */
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
+import { hoursWithFolders } from "./folders.js";
 import { addHours, type Hour, hoursBetween } from "./hour.js";
-import { newestClosedHour, type RawTemplate, rawPrefix } from "./layout.js";
+import { newestClosedHour } from "./layout.js";
+import { owedHours } from "./owed.js";
 import { newestPublishedHour } from "./published.js";
-import type { Store } from "./store/store.js";
 
 /**
- * The look-back hours, and every closed hour after the newest published one; oldest first. Of the latter those whose
- * folders are not there are left out: after a year without data, 8,760 empty hours would each cost a look.
+ * The look-back hours, every closed hour after the newest published one, and those that were left behind it; oldest
+ * first. Of the second those whose folders are not there are left out: after a year without data, 8,760 empty hours would each cost a look.
  */
 export async function dueHours(
   components: Components,
@@ -19,46 +20,17 @@ export async function dueHours(
   const end = addHours(newestClosedHour(components.nowMs(), settleMs), 1);
   const lookBackFrom = addHours(end, -lookBackHours);
   const lookBack = hoursBetween(lookBackFrom, end);
-  const published = await newestPublishedHour(await components.tier1(dataset), dataset, signal);
-  if (!published) return lookBack;
+  const tier1 = await components.tier1(dataset);
+  const [published, owed] = await Promise.all([
+    newestPublishedHour(tier1, dataset, signal),
+    owedHours(tier1, dataset, signal),
+  ]);
+  if (!published) return sorted([...owed, ...lookBack]);
   const missed = hoursBetween(addHours(published, 1), lookBackFrom);
   const raw = await components.raw(dataset);
-  return [...(await hoursWithFolders(raw, dataset.raw, missed, signal)), ...lookBack];
+  return sorted([...owed, ...(await hoursWithFolders(raw, dataset.raw, missed, signal)), ...lookBack]);
 }
 
-/** The hours that may have objects: all but those whose year, month, day or hour has no folder. A listing a folder. */
-export async function hoursWithFolders(
-  store: Store,
-  { location, template }: RawTemplate,
-  hours: Hour[],
-  signal?: AbortSignal,
-): Promise<Hour[]> {
-  const levels = template.split("/");
-  const folderOf = (hour: Hour, depth: number) =>
-    depth === 0 ? "" : `${rawPrefix({ location, template: levels.slice(0, depth).join("/") }, hour)}/`;
-  /** Of hours that have their first `depth` folders in common. */
-  const within = async (alike: Hour[], depth: number): Promise<Hour[]> => {
-    const [first] = alike;
-    // What comes after the last slash is the beginning of a name, and no folder.
-    if (first === undefined || depth === levels.length - 1) return alike;
-    if (!levels[depth]?.includes("{")) return within(alike, depth + 1);
-    const there = new Set(await store.listPrefixes(folderOf(first, depth), { signal }));
-    const found: Hour[] = [];
-    for (const [folder, group] of groupBy(alike, (hour) => folderOf(hour, depth + 1))) {
-      if (there.has(folder)) found.push(...(await within(group, depth + 1)));
-    }
-    return found;
-  };
-  return (await within(hours, 0)).sort();
-}
-
-function groupBy(hours: Hour[], nameOf: (hour: Hour) => string): Map<string, Hour[]> {
-  const groups = new Map<string, Hour[]>();
-  for (const hour of hours) {
-    const name = nameOf(hour);
-    const group = groups.get(name);
-    if (group) group.push(hour);
-    else groups.set(name, [hour]);
-  }
-  return groups;
+function sorted(hours: Hour[]): Hour[] {
+  return [...new Set(hours)].sort();
 }

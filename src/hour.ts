@@ -28,6 +28,11 @@ export function parseHour(text: string): Hour {
   });
 }
 
+export function isHour(text: string): text is Hour {
+  const ms = Date.parse(`${text}:00:00Z`);
+  return Number.isFinite(ms) && hourOfMs(ms) === text;
+}
+
 /** Reads an hour or a day (`2022-07-26` is its first hour). */
 export function parseHourOrDay(text: string): Hour {
   return parseHour(/^\d{4}-\d{2}-\d{2}$/.test(text.trim()) ? `${text.trim()}T00` : text);

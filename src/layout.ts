@@ -116,6 +116,11 @@ export function claimKey(tier1Prefix: string, hour: Hour): string {
   return `${claimsPrefix(tier1Prefix)}${hourPath(hour).slice(0, -1)}.json`;
 }
 
+/** Hours that runs may have left behind. */
+export function owedKey(tier1Prefix: string): string {
+  return `${tier1Prefix}_hourpack/owed.json`;
+}
+
 export function schemaKey(tier1Prefix: string): string {
   return `${tier1Prefix}_hourpack/schema.json`;
 }

@@ -9,6 +9,7 @@ import { dueHours } from "./due.js";
 import { EXIT, exitCodeOf, HourpackError, reasonOf } from "./errors.js";
 import { type Hour, hoursBetween } from "./hour.js";
 import { Limiter } from "./limiter.js";
+import { Owing } from "./owed.js";
 import type { Plan, PlanRequest } from "./plan.js";
 import { currentSchema, readPinned } from "./stages/pin.js";
 import { registerHours } from "./stages/register.js";
@@ -84,6 +85,7 @@ async function runDataset(
 ): Promise<void> {
   const { signal } = request;
   const hours = await hoursOf(components, dataset, request);
+  const owing = new Owing(components, dataset, hours, signal);
   observe({ type: "dataset-started", dataset: dataset.name, hours: hours.length });
   const task = (hour: Hour): HourTask => ({
     dataset,
@@ -93,14 +95,26 @@ async function runDataset(
     components,
     observe,
     signal,
+    beforePublish: () => owing.passing(hour),
   });
-  const done = await packHours(hours.map(task), result);
+  const done = await packHours(hours.map(task), owing, result);
+  await settleQuietly(owing, dataset, observe);
   await registerDataset(components, dataset, done, result, observe, signal);
   const packedMidnight = result.hours.some(
     ({ dataset: name, hour, action }) => name === dataset.name && action === "packed" && hour.endsWith("T00"),
   );
   // Once a day is enough, and this tells when without any state.
   if (packedMidnight && !signal?.aborted) await sweepQuietly(components, dataset, observe, signal);
+}
+
+/** What is done is looked at once more in the next run, otherwise. */
+async function settleQuietly(owing: Owing, dataset: Dataset, observe: Observer): Promise<void> {
+  try {
+    await owing.settle();
+  } catch (error) {
+    const text = `hours that are done stay noted as owed: ${reasonOf(error)}`;
+    observe({ type: "notice", dataset: dataset.name, text });
+  }
 }
 
 /** What is not cleared now is cleared tomorrow. */
@@ -187,7 +201,7 @@ async function hoursOf(components: Components, dataset: Dataset, request: RunReq
 }
 
 /** The first hours one by one until a schema is pinned, then several at a time. Returns the hours that have a part. */
-async function packHours(tasks: HourTask[], result: RunResult): Promise<Hour[]> {
+async function packHours(tasks: HourTask[], owing: Owing, result: RunResult): Promise<Hour[]> {
   const published: Hour[] = [];
   const [first] = tasks;
   if (!first) return published;
@@ -203,6 +217,7 @@ async function packHours(tasks: HourTask[], result: RunResult): Promise<Hour[]> 
         return false;
       }
       result.hours.push(done);
+      owing.finish(hour);
       if (done.part) published.push(hour);
       observe({ type: "hour-finished", result: done });
     } catch (error) {

@@ -15,6 +15,8 @@ export interface HourTask {
   components: Components;
   observe: Observer;
   signal?: AbortSignal;
+  /** Waited for before the hour is published. */
+  beforePublish?: () => Promise<void>;
 }
 
 /** What became of an hour. */

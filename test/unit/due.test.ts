@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { hoursWithFolders } from "../../src/due.js";
+import { hoursWithFolders } from "../../src/folders.js";
 import { hoursBetween, parseHour, parseHourOrDay } from "../../src/hour.js";
 import { parseLocation, rawPrefix } from "../../src/layout.js";
 import { LocalStore } from "../../src/store/local.js";

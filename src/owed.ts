@@ -1,0 +1,147 @@
+/**
+ * Hours that a run may leave behind the newest published one: where several are in flight a later one may be published
+ * first, and an hour that fails is passed by. They are written down before that, and stay due until they are seen done.
+ */
+import type { Components } from "./components.js";
+import type { Dataset } from "./config/settings.js";
+import { HourpackError, isHourpackError } from "./errors.js";
+import { hoursWithFolders } from "./folders.js";
+import { addHours, type Hour, hoursBetween, isHour } from "./hour.js";
+import { owedKey, uriOf } from "./layout.js";
+import { newestPublishedHour } from "./published.js";
+import type { Store } from "./store/store.js";
+
+/** One run's hours of one dataset, as far as they are not done. */
+export class Owing {
+  private readonly components: Components;
+  private readonly dataset: Dataset;
+  private readonly unfinished: Set<Hour>;
+  private readonly done = new Set<Hour>();
+  private readonly signal: AbortSignal | undefined;
+  private newest: Promise<Hour | undefined> | undefined;
+  /** Hours are looked at one after the other. */
+  private turn: Promise<unknown> = Promise.resolve();
+  private isNoted = false;
+
+  constructor(components: Components, dataset: Dataset, hours: Hour[], signal: AbortSignal | undefined) {
+    this.components = components;
+    this.dataset = dataset;
+    this.unfinished = new Set(hours);
+    this.signal = signal;
+  }
+
+  /** To be waited for before an hour is published: what it may pass by is written down by then. */
+  async passing(hour: Hour): Promise<void> {
+    // As it was before this run published anything.
+    this.newest ??= this.newestPublished();
+    const newest = await this.newest;
+    if (newest !== undefined && hour <= newest) return;
+    const noted = this.turn.then(() => (this.isNoted ? undefined : this.note(newest, hour)));
+    this.turn = noted.catch(() => {});
+    await noted;
+  }
+
+  finish(hour: Hour): void {
+    this.unfinished.delete(hour);
+    this.done.add(hour);
+  }
+
+  /** At the end: what was seen done is owed no more. */
+  async settle(): Promise<void> {
+    const { done } = this;
+    if (done.size === 0) return;
+    await changeOwed(await this.tier1(), this.dataset, (hours) => hours.filter((hour) => !done.has(hour)));
+  }
+
+  /** Nothing is written where the hour has none before it: then it is the only one that can be left behind, and is due. */
+  private async note(newest: Hour | undefined, hour: Hour): Promise<void> {
+    const ours = [...this.unfinished].filter((other) => newest === undefined || other > newest);
+    const between = newest === undefined ? [] : await this.between(newest, hour);
+    if (![...ours, ...between].some((other) => other < hour)) return;
+    await changeOwed(await this.tier1(), this.dataset, (hours) => [...hours, ...ours, ...between]);
+    this.isNoted = true;
+  }
+
+  /** Hours that were due until now, and that this run is not about: it was told which to pack. */
+  private async between(newest: Hour, hour: Hour): Promise<Hour[]> {
+    const { components, dataset, unfinished, done, signal } = this;
+    const others = hoursBetween(addHours(newest, 1), hour).filter(
+      (other) => !unfinished.has(other) && !done.has(other),
+    );
+    return hoursWithFolders(await components.raw(dataset), dataset.raw, others, signal);
+  }
+
+  private async newestPublished(): Promise<Hour | undefined> {
+    return newestPublishedHour(await this.tier1(), this.dataset, this.signal);
+  }
+
+  private tier1(): Promise<Store> {
+    return this.components.tier1(this.dataset);
+  }
+}
+
+/** Oldest first. Throws `data` where the file is damaged. */
+export async function owedHours(store: Store, dataset: Dataset, signal?: AbortSignal): Promise<Hour[]> {
+  return (await readOwed(store, dataset, signal))?.hours ?? [];
+}
+
+async function readOwed(
+  store: Store,
+  { tier1 }: Pick<Dataset, "tier1">,
+  signal?: AbortSignal,
+): Promise<{ hours: Hour[]; etag: string } | undefined> {
+  const key = owedKey(tier1.prefix);
+  const head = await store.head(key, { signal });
+  if (!head) return undefined;
+  const bytes = await store.get(key, { etag: head.etag, signal }).catch((error) => {
+    if (!isHourpackError(error, "conflict")) throw error;
+  });
+  // Replaced between the two requests.
+  if (!bytes) return readOwed(store, { tier1 }, signal);
+  const hours = parseOwed(bytes.toString("utf8"));
+  if (hours) return { hours, etag: head.etag };
+  throw new HourpackError("data", `read ${store.uri}${key}: it is no list of hours`, {
+    location: store.uri + key,
+    hint: "It names hours that are still to be packed: bring it back from an older version, or delete it and run the hours that `hourpack status` shows as passed over.",
+  });
+}
+
+function parseOwed(text: string): Hour[] | undefined {
+  try {
+    const { hours } = JSON.parse(text) as { hours?: unknown };
+    return Array.isArray(hours) && hours.every((hour) => typeof hour === "string" && isHour(hour))
+      ? (hours as Hour[])
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Nothing is written where nothing changes, or where there is no file and none is owed. */
+async function changeOwed(
+  store: Store,
+  dataset: Dataset,
+  change: (hours: Hour[]) => Hour[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const key = owedKey(dataset.tier1.prefix);
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    const current = await readOwed(store, dataset, signal);
+    const before = current?.hours ?? [];
+    const hours = [...new Set(change(before))].sort();
+    if (hours.join() === before.join()) return;
+    const put = await store.put(key, Buffer.from(`${JSON.stringify({ format: 1, hours })}\n`), {
+      condition: current ? { etag: current.etag } : { absent: true },
+      contentType: "application/json",
+      signal,
+    });
+    if (put.outcome === "written") return;
+  }
+  throw new HourpackError(
+    "conflict",
+    `note the hours that are owed in ${uriOf(dataset.tier1)}: they changed ${ATTEMPTS_MAX} times under us`,
+    { location: store.uri + key, hint: "Many workers are at one backlog; run again." },
+  );
+}
+
+const ATTEMPTS_MAX = 20;
