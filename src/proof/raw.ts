@@ -44,8 +44,8 @@ export type RawItem = RawRecord | NonRecord | Gap;
 
 /** Read in pieces of about this size, so that a text of a whole big object never exists beside its bytes. */
 const WINDOW_BYTES = 4 * 2 ** 20;
-/** A value is looked at up to this length at least, as under a record path it may hold many records, and at most. */
-const VALUE_BYTES = { min: 64 * 2 ** 20, max: 500_000_000 };
+/** No longer value is looked at; under a record path one may hold many records. V8 has no texts of over 2^29 chars. */
+const VALUE_BYTES_MAX = 500_000_000;
 
 export interface RawOptions {
   /** The keys to the array of records; none for `$`. */
@@ -83,7 +83,7 @@ export class RawReader {
     this.path = path;
     this.windowBytes = windowBytes;
     this.recordBytes = limits.recordBytes;
-    this.valueBytes = Math.min(Math.max(limits.recordBytes, VALUE_BYTES.min), VALUE_BYTES.max);
+    this.valueBytes = path.length > 0 ? VALUE_BYTES_MAX : Math.min(limits.recordBytes, VALUE_BYTES_MAX);
     this.cursor = new Cursor(source);
   }
 

@@ -1,5 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
+import { RAW_LIMITS } from "../../src/proof/raw.js";
 import { writeJson } from "../../src/proof/text.js";
 import { type Reading, rawItems } from "../support/raw-items.js";
 
@@ -198,11 +199,15 @@ describe("a record path", () => {
     ]);
   });
 
-  it("a value of more than 64 MiB is not looked into, and harms none after it", async () => {
-    const long = `{"Records":[{"a":1}],"x":"${"y".repeat(64 << 20)}"}`;
-    const items = await rawItems(Buffer.from(`${long}\n{"Records":[{"b":2}]}`), ["Records"]);
+  it("looks into a value that is longer than a record may be", async () => {
+    const long = `{"Records":[{"a":1}],"x":"${"y".repeat(100)}"}`;
+    const limits = { ...RAW_LIMITS, recordBytes: 20 };
+    const items = await rawItems(Buffer.from(`${long}\n{"Records":[{"b":2}]}`), ["Records"], {
+      limits,
+      windowBytes: 64,
+    });
     expect(items.map(({ kind, sizeBytes }) => [kind, sizeBytes])).toEqual([
-      ["none", long.length],
+      ["record", 7],
       ["record", 7],
     ]);
   });
