@@ -1,7 +1,8 @@
 /** What lies where in a batch. In columns of numbers: an hour of tiny objects has a million segments. */
+import type { Within } from "./record/frame.js";
 
-/** One object's decompressed bytes (or a run of them) in a batch. */
-export interface Segment {
+/** One object's decompressed bytes (or a piece of them) in a batch. */
+export interface Segment extends Within {
   /** Position of the object among those fetched. */
   index: number;
   /** Offset of the segment's first byte in the object's decompressed bytes. */
@@ -9,14 +10,12 @@ export interface Segment {
   /** Where it lies in the batch file. */
   offset: number;
   sizeBytes: number;
-  /** Set where this is a stretch of a larger object that is lines. */
-  areLines?: boolean;
-  /** Set where the object as a whole is no data, such as a damaged gzip: then these are its stored bytes. */
+  /** Set where these bytes are no record: why. Of a damaged gzip they are the stored ones. */
   damage?: string;
 }
 
 /** What few segments have. */
-export type SegmentDetails = Partial<Pick<Segment, "sourceOffset" | "areLines" | "damage">>;
+export type SegmentDetails = Partial<Pick<Segment, "sourceOffset" | "areLines" | "inArray" | "damage">>;
 
 /** What became of a segment. */
 export interface SegmentCounts {
@@ -39,8 +38,9 @@ export class Segments implements Iterable<Segment> {
     this.index[this.count] = index;
     this.offset[this.count] = offset;
     this.sizeBytes[this.count] = sizeBytes;
-    const { sourceOffset = 0, areLines, damage } = details;
-    if (sourceOffset > 0 || areLines || damage !== undefined) this.details.set(this.count, details);
+    const { sourceOffset = 0, areLines, inArray, damage } = details;
+    if (sourceOffset > 0 || areLines || inArray || damage !== undefined)
+      this.details.set(this.count, details);
     this.count++;
   }
 

@@ -1,5 +1,5 @@
 /** The spool: local copies of an hour's objects, in batches, in a folder of one attempt. */
-import { mkdir, open, readdir, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { HourpackError } from "./errors.js";
 import { type FileLock, takeFileLock, tryFileLock } from "./lock.js";
@@ -82,10 +82,63 @@ export class Spool {
     return join(this.dir, name);
   }
 
+  openFile(name: string): Promise<SpoolFile> {
+    return SpoolFile.open(this.path(name));
+  }
+
   async close(): Promise<void> {
     await removeFolder(this.dir);
     await this.lock.release();
     ours.delete(this.dir);
+  }
+}
+
+/** Bytes that are too many for memory, to be read in any order. */
+export class SpoolFile {
+  sizeBytes = 0;
+  private readonly path: string;
+  private readonly file: FileHandle;
+
+  private constructor(path: string, file: FileHandle) {
+    this.path = path;
+    this.file = file;
+  }
+
+  static async open(path: string): Promise<SpoolFile> {
+    try {
+      return new SpoolFile(path, await open(path, "wx+"));
+    } catch (error) {
+      throw spoolError(error, `make the spool file ${path}`, path);
+    }
+  }
+
+  /** Writes all chunks; returns what their generator does. */
+  async fill<T>(chunks: AsyncGenerator<Buffer, T>): Promise<T> {
+    for (;;) {
+      const next = await chunks.next();
+      if (next.done) return next.value;
+      try {
+        await this.file.appendFile(next.value);
+      } catch (error) {
+        await chunks.return(undefined as T);
+        throw spoolError(error, `write the spool file ${this.path}`, this.path);
+      }
+      this.sizeBytes += next.value.length;
+    }
+  }
+
+  async read(start: number, into: Buffer): Promise<void> {
+    try {
+      const { bytesRead } = await this.file.read(into, 0, into.length, start);
+      if (bytesRead !== into.length) throw new Error(`${bytesRead} of ${into.length} bytes are there`);
+    } catch (error) {
+      throw spoolError(error, `read the spool file ${this.path}`, this.path);
+    }
+  }
+
+  async remove(): Promise<void> {
+    await this.file.close();
+    await rm(this.path, { force: true });
   }
 }
 

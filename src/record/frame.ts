@@ -24,6 +24,14 @@ export interface FrameLimits {
   maxRecordBytes: number;
 }
 
+/** Where the bytes are a piece of a larger object (`cut.ts`): what is known of that. */
+export interface Within {
+  /** Whether it is lines, so that damage ends at its newline. */
+  areLines?: boolean;
+  /** Set where the piece begins with an element of a top-level array. */
+  inArray?: boolean;
+}
+
 interface Place {
   /** In the bytes given. */
   offset: number;
@@ -36,19 +44,22 @@ export type Framed =
 
 /**
  * In the order of the bytes. Never throws, whatever the bytes are. Returns whether they end inside a top-level array:
- * then what follows them is an element of it. `areLines` is given for a stretch of an object that is known to be lines.
+ * then what follows them is an element of it.
  */
 export function* frameObject(
   bytes: Buffer,
   records: RecordPath,
   limits: FrameLimits,
-  areLines?: boolean,
+  within: Within = {},
 ): Generator<Framed, boolean> {
   const object = new ObjectText(bytes);
   const { text } = object;
+  let { areLines } = within;
   let position = 0;
   /** Within a top-level array, whose elements come one by one: one that is cut off keeps what came before. */
-  let array: "outside" | "before an element" | "after an element" = "outside";
+  let array: "outside" | "before an element" | "after an element" = within.inArray
+    ? "before an element"
+    : "outside";
   for (;;) {
     position = object.skip(position);
     if (position >= text.length) return array !== "outside";
@@ -74,21 +85,6 @@ export function* frameObject(
     }
     position++;
   }
-}
-
-const BLANK_BYTES_MAX = 1 << 20;
-
-/** Tab, newline, carriage return and space. */
-const BLANKS: ReadonlySet<number> = new Set([0x09, 0x0a, 0x0d, 0x20]);
-
-/** Whether the object that begins with these bytes is lines, so that it can be cut at any of its newlines. */
-export function beginsWithLines(bytes: Buffer): boolean {
-  let start = 0;
-  while (start < BLANK_BYTES_MAX && BLANKS.has(bytes[start] ?? 0)) start++;
-  const newline = bytes.indexOf(0x0a, start);
-  if (newline < 0) return false;
-  const object = new ObjectText(bytes.subarray(0, newline + 1));
-  return lineEnd(object.text, object.skip(0)) >= 0 && firstLineIsWhole(object);
 }
 
 /** The value that begins here, or why there is none. */

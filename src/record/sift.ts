@@ -8,7 +8,7 @@ import { knownMembers } from "../schema/evolution.js";
 import type { Shape } from "../schema/inference.js";
 import type { Schema } from "../schema/types.js";
 import { type CompiledSchema, compileSchema } from "./convert.js";
-import { type Framed, type FrameLimits, frameObject } from "./frame.js";
+import { type Framed, type FrameLimits, frameObject, type Within } from "./frame.js";
 import { fold, Grammar } from "./grammar.js";
 import { JsonObject, parseRescued } from "./json.js";
 import type { RecordPath } from "./path.js";
@@ -64,17 +64,16 @@ export class Sifter {
   }
 
   /** The same in chunks of a bounded number of exact rows, so that a large object does not hold up all else. */
-  *chunks(bytes: Buffer, areLines?: boolean): Generator<Sifted> {
-    const isTried = this.grammar && (areLines || bytes.length <= UNCUT_BYTES_MAX) && isUtf8(bytes);
+  *chunks(bytes: Buffer, within?: Within): Generator<Sifted> {
+    const isTried = this.grammar && !within?.inArray && isUtf8(bytes);
     const lines = isTried && this.grammar ? this.siftLines(bytes, this.grammar) : undefined;
     if (lines) yield lines;
-    else yield* this.exactChunks(bytes, areLines);
+    else yield* this.exactChunks(bytes, within);
   }
 
-  /** `areLines`: the bytes are a stretch of an object that is known to be lines. */
-  *exactChunks(bytes: Buffer, areLines?: boolean): Generator<Sifted> {
+  *exactChunks(bytes: Buffer, within?: Within): Generator<Sifted> {
     let sifted = nothing();
-    for (const framed of frameObject(bytes, this.records, this.limits, areLines)) {
+    for (const framed of frameObject(bytes, this.records, this.limits, within)) {
       this.convert(framed, 0, sifted, false);
       if (sifted.exact.length < EXACT_CHUNK_ROWS) continue;
       yield sifted;
@@ -99,6 +98,8 @@ export class Sifter {
       }
       const newline = text.indexOf("\n", position);
       const lineEnd = newline < 0 ? text.length : newline + 1;
+      // An array, say, or records without a newline: what comes of them is not to be held all at once.
+      if (position === 0 && lineEnd > LINE_BYTES_MAX) return undefined;
       if (!this.convertLine(bytes.subarray(position, lineEnd), position, sifted)) return undefined;
       position = lineEnd;
     }
@@ -153,8 +154,6 @@ export class Sifter {
 const LINE_BYTES_MAX = 1 << 20;
 
 const EXACT_CHUNK_ROWS = 1000;
-/** A larger piece that is not known to be lines has been found to be something else (stages/spool.ts). */
-const UNCUT_BYTES_MAX = 64 << 20;
 
 function joined(chunks: Iterable<Sifted>): Sifted {
   const all = nothing();

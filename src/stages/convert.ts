@@ -6,6 +6,7 @@ import { HourpackError } from "../errors.js";
 import { Limiter } from "../limiter.js";
 import type { Listing } from "../listing.js";
 import { quarantineEntry } from "../quarantine.js";
+import type { Within } from "../record/frame.js";
 import { extend, type Sifted, type Sifter, type Stretch } from "../record/sift.js";
 import type { Schema } from "../schema/types.js";
 import type { Segment } from "../segments.js";
@@ -129,19 +130,19 @@ export async function convertBatch(
   const { sifter } = conversion;
   let converted: Converted;
   try {
-    converted = await attempt(batch, conversion, engine, (bytes, areLines) => sifter.chunks(bytes, areLines));
+    converted = await attempt(batch, conversion, engine, (bytes, within) => sifter.chunks(bytes, within));
   } catch (error) {
     // The engine refused lines that the grammar accepted, or counted other rows: the exact way needs no such trust.
     if (!(error instanceof HourpackError) || error.kind !== "internal") throw error;
-    converted = await attempt(batch, conversion, engine, (bytes, areLines) =>
-      sifter.exactChunks(bytes, areLines),
+    converted = await attempt(batch, conversion, engine, (bytes, within) =>
+      sifter.exactChunks(bytes, within),
     );
   }
   if (!options.keepBatch) await rm(batch.path, { force: true });
   return converted;
 }
 
-type Sift = (bytes: Buffer, areLines: boolean | undefined) => Iterable<Sifted>;
+type Sift = (bytes: Buffer, within: Within) => Iterable<Sifted>;
 
 async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sift: Sift): Promise<Converted> {
   const rows = await RowsWriter.open(batch, conversion.fetched);
@@ -234,7 +235,7 @@ class RowsWriter {
     }
     let segmentRows = 0;
     let segmentQuarantined = 0;
-    for (const sifted of sift(bytes, segment.areLines)) {
+    for (const sifted of sift(bytes, segment)) {
       for (const { start, end } of sifted.accepted) {
         extend(this.stretches, segment.offset + start, segment.offset + end);
       }

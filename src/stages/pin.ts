@@ -102,7 +102,7 @@ async function observeBatch(
   for (const segment of batch.segments) {
     if (segment.damage !== undefined) continue;
     const piece = bytes.subarray(segment.offset, segment.offset + segment.sizeBytes);
-    for (const framed of frameObject(piece, records, limits, segment.areLines)) {
+    for (const framed of frameObject(piece, records, limits, segment)) {
       if (framed.kind === "record") shape.observe(framed.value);
     }
     if (performance.now() - turnStartedMs < TURN_MS) continue;

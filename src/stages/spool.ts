@@ -1,8 +1,8 @@
 /** Stage 3: fetch the planned objects with bounded concurrency and gather their bytes in batches. */
-import { HourpackError } from "../errors.js";
 import type { Limiter } from "../limiter.js";
-import { beginsWithLines } from "../record/frame.js";
-import { gunzipWithin } from "../record/gunzip.js";
+import { type CutLimits, cutObject, damagedPieces, type Piece } from "../record/cut.js";
+import { type GunzipLimits, gunzipAtOnce, gunzipStream } from "../record/gunzip.js";
+import { inMemory, type Source, stretchesOf } from "../record/window.js";
 import type { SegmentDetails } from "../segments.js";
 import { type Batch, type BatchMemory, BatchWriter, type Spool } from "../spool.js";
 import type { ObjectInfo, Store } from "../store/store.js";
@@ -14,13 +14,12 @@ export interface SpoolOptions {
   plainBytes: Limiter;
   /** Shared, too: a batch waits for memory until the reader has released an earlier one. */
   memory: BatchMemory;
-  gunzip: { maxRatio: number; maxBytes: number };
+  gunzip: GunzipLimits;
+  /** An object that is larger than a range is cut. */
+  cut: CutLimits;
   signal?: AbortSignal;
   onObject?: (object: ObjectInfo) => void;
 }
-
-/** A larger object of lines is read in ranges of this size: a segment each. */
-export const RANGE_BYTES = 64 << 20;
 
 /**
  * Yields batches as they fill up. An object that changed since it was listed, or went away, ends it with
@@ -57,7 +56,8 @@ async function fetchAll(
   let failure: { error: unknown } | undefined;
   let index = 0;
   for await (const object of objects) {
-    const give = await getBytes.take(Math.min(object.sizeBytes, RANGE_BYTES));
+    // Of one that is cut two ranges are held at most, unless a record is longer.
+    const give = await getBytes.take(Math.min(object.sizeBytes, 2 * options.cut.rangeBytes));
     await store.ready();
     if (failure || queue.stopped || signal?.aborted) {
       give();
@@ -110,114 +110,124 @@ async function fetchOne(
   options: SpoolOptions,
 ): Promise<void> {
   const { signal } = options;
-  if (object.sizeBytes > RANGE_BYTES) return fetchLarge(store, object, index, queue, options);
   const { key, etag, sizeBytes } = object;
-  const stored = await store.get(key, { etag, sizeBytes, allocate, signal });
+  if (sizeBytes > options.cut.rangeBytes) {
+    await addStored(index, rangesOf(store, object, signal), queue, options);
+  } else {
+    const stored = await store.get(key, { etag, sizeBytes, allocate, signal });
+    if (isGzip(stored)) await addGzip(index, stored, queue, options);
+    else await queue.add(index, stored);
+  }
   options.onObject?.(object);
-  return addWhole(index, stored, queue, options);
 }
 
-async function addWhole(
+/** What opens to no more than a range is opened in memory. */
+async function addGzip(
   index: number,
   stored: Buffer,
   queue: BatchQueue,
   options: SpoolOptions,
 ): Promise<void> {
-  if (!isGzip(stored)) return queue.add(index, stored);
+  const { rangeBytes } = options.cut;
   const add = async () => {
-    const plain = await gunzipWithin(stored, options.gunzip);
-    if ("damage" in plain) return queue.add(index, stored, { damage: plain.damage });
-    return queue.add(index, plain.bytes);
+    const plain = await gunzipAtOnce(stored, rangeBytes);
+    if (plain && "damage" in plain) await queue.add(index, stored, { damage: plain.damage });
+    else if (plain) await queue.add(index, plain.bytes);
+    return plain !== undefined;
   };
   // What was gunzipped waits for room in a batch: the objects in flight may be small, and all of them large when opened.
-  return options.plainBytes.run(add, plainSizeOf(stored));
+  const isAdded =
+    toldSizeOf(stored) <= rangeBytes && (await options.plainBytes.run(add, plainSizeOf(stored)));
+  if (!isAdded) await addOpened(index, inMemory(stored), queue, options);
 }
 
 /**
  * RFC 1952: a member ends with its size modulo 2^32. Several members (Firehose, log shippers) tell only of the last
- * one, and a damaged file tells anything, so that it is taken for at least what JSON mostly comes to.
+ * one, and a damaged file tells anything.
  */
+function toldSizeOf(stored: Buffer): number {
+  return stored.length >= 4 ? stored.readUInt32LE(stored.length - 4) : 0;
+}
+
+/** At least what JSON mostly comes to. */
 function plainSizeOf(stored: Buffer): number {
-  const told = stored.length >= 4 ? stored.readUInt32LE(stored.length - 4) : 0;
-  return Math.max(told, stored.length * USUAL_RATIO);
+  return Math.max(toldSizeOf(stored), stored.length * USUAL_RATIO);
 }
 
 const USUAL_RATIO = 10;
 
-/** A large object: lines range by range, cut at newlines; anything else as a whole, since it can be cut nowhere else. */
-async function fetchLarge(
-  store: Store,
-  object: ObjectInfo,
+/** A large object is never held, only some pieces of it. */
+async function addStored(
   index: number,
+  stored: Source,
   queue: BatchQueue,
   options: SpoolOptions,
 ): Promise<void> {
-  const get = (start: number, end: number) =>
-    store.get(object.key, {
-      etag: object.etag,
-      range: { start, end },
-      sizeBytes: end - start,
-      signal: options.signal,
-    });
-  const first = await get(0, RANGE_BYTES);
-  if (!isGzip(first) && beginsWithLines(first)) {
-    await fetchLines(object, index, first, get, queue);
-  } else {
-    if (object.sizeBytes > WHOLE_BYTES_MAX) throw tooLarge(store, object);
-    const { etag, key, sizeBytes } = object;
-    const stored = await store.get(key, { etag, sizeBytes, signal: options.signal });
-    await addWhole(index, stored, queue, options);
-  }
-  options.onObject?.(object);
+  const first = Buffer.alloc(Math.min(stored.sizeBytes, GZIP_MAGIC.length));
+  await stored.read(0, first);
+  if (isGzip(first)) await addOpened(index, stored, queue, options);
+  else await addPieces(index, cutObject(stored, options.cut), queue);
 }
 
-/** All ranges are of one version; each is cut at its last newline, and what is left goes before the next. */
-async function fetchLines(
-  object: ObjectInfo,
+/** A large gzip is opened to a file: only at its end is known whether it is whole, and what is not is quarantined as it lies. */
+async function addOpened(
   index: number,
-  first: Buffer,
-  get: (start: number, end: number) => Promise<Buffer>,
+  stored: Source,
   queue: BatchQueue,
+  options: SpoolOptions,
 ): Promise<void> {
-  let rest: Buffer = Buffer.alloc(0);
-  let sourceOffset = 0;
-  for (let start = 0; start < object.sizeBytes; start += RANGE_BYTES) {
-    const end = Math.min(start + RANGE_BYTES, object.sizeBytes);
-    const range = start === 0 ? first : await get(start, end);
-    const bytes = rest.length > 0 ? Buffer.concat([rest, range]) : range;
-    const cut = end === object.sizeBytes ? bytes.length : bytes.lastIndexOf(0x0a) + 1;
-    if (cut > 0) {
-      await queue.add(index, bytes.subarray(0, cut), { sourceOffset, areLines: true });
-      sourceOffset += cut;
+  const { cut, plainBytes, gunzip } = options;
+  const give = await plainBytes.take(plainBytes.capacity);
+  try {
+    const opened = await queue.spool.openFile(`object-${index}.plain`);
+    try {
+      const chunks = gunzipStream(stretchesOf(stored, cut.rangeBytes), stored.sizeBytes, gunzip);
+      const damage = await opened.fill(chunks);
+      const whole = { start: 0, end: stored.sizeBytes };
+      const pieces =
+        damage === undefined ? cutObject(opened, cut) : damagedPieces(stored, whole, damage, cut);
+      await addPieces(index, pieces, queue);
+    } finally {
+      await opened.remove();
     }
-    rest = Buffer.from(bytes.subarray(cut));
+  } finally {
+    give();
   }
 }
 
-/** V8's texts end at 512 MiB. */
-const WHOLE_BYTES_MAX = 500_000_000;
+async function addPieces(index: number, pieces: AsyncIterable<Piece>, queue: BatchQueue): Promise<void> {
+  for await (const { bytes, offset: sourceOffset, areLines, inArray, damage } of pieces) {
+    await queue.add(index, bytes, { sourceOffset, areLines, inArray, damage });
+    if (queue.stopped) return;
+  }
+}
 
-function tooLarge(store: Store, { key, sizeBytes }: ObjectInfo): HourpackError {
-  return new HourpackError(
-    "data",
-    `read ${store.uri}${key}: ${sizeBytes} bytes that are not one record a line, more than the limit of ${WHOLE_BYTES_MAX}`,
-    {
-      stage: "spool",
-      location: store.uri + key,
-      hint: "Objects of one record a line may be of any size; split this one, or move it out of the hour's prefix.",
+/** All of one version. */
+function rangesOf(
+  store: Store,
+  { key, etag, sizeBytes }: ObjectInfo,
+  signal: AbortSignal | undefined,
+): Source {
+  return {
+    sizeBytes,
+    async read(start, into) {
+      const range = { start, end: start + into.length };
+      await store.get(key, { etag, range, sizeBytes: into.length, allocate: () => into, signal });
     },
-  );
+  };
 }
 
 /** RFC 1952: a gzip member begins with 1f 8b. Names say nothing. */
+const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
+
 function isGzip(bytes: Buffer): boolean {
-  return bytes.length >= 2 && bytes[0] === 0x1f && bytes[1] === 0x8b;
+  return GZIP_MAGIC.equals(bytes.subarray(0, GZIP_MAGIC.length));
 }
 
 /** Finished batches on their way from the fetchers to the one reader. What holds the fetchers back is the memory. */
 class BatchQueue {
   stopped = false;
-  private readonly spool: Spool;
+  readonly spool: Spool;
   private readonly options: SpoolOptions;
   private writer: BatchWriter | undefined;
   /** At work while the writer has no room and another one is made. */

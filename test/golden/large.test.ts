@@ -1,15 +1,17 @@
-/** Objects that are read in ranges, and those that cannot be. */
+/** Objects that are read in ranges and cut into pieces, whatever their shape. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import { addHours, parseHour } from "../../src/hour.js";
 import { run } from "../../src/run.js";
-import { RANGE_BYTES } from "../../src/stages/spool.js";
+
 import { verifyHour } from "../../src/verification.js";
 
+const RANGE_BYTES = 64 << 20;
 const HOUR = parseHour("2022-07-26T00");
 let dir: string;
 beforeAll(() => {
@@ -28,12 +30,15 @@ interface HourOfObjects {
   isProved: boolean;
   /** Empty: they are inferred. */
   columns?: string;
+  /** Smaller batches are read in smaller ranges. */
+  batch?: string;
+  records?: string;
 }
 
 /** Packs so many objects of the same bytes. */
 async function packedHour(
   name: string,
-  { objects, bytes, isProved, columns = "n:bigint,s:string" }: HourOfObjects,
+  { objects, bytes, isProved, columns = "n:bigint,s:string", batch = "16MB", records = "$" }: HourOfObjects,
 ) {
   const root = join(dir, name);
   const folder = join(root, "raw/2022/07/26/00");
@@ -43,6 +48,8 @@ async function packedHour(
     raw: "./raw/{yyyy}/{MM}/{dd}/{HH}/",
     tier1: "./lake/",
     table: "t",
+    batch,
+    records,
     ...(columns !== "" && { columns }),
   };
   const components = openComponents(await loadSettings({ flags, cwd: root, env: {} }));
@@ -95,8 +102,61 @@ it("a line beyond the limit is quarantined, its neighbours are not", async () =>
   const line = `{"n":1,"s":"${"x".repeat(65 << 20)}"}`;
   expect(await packed("record", Buffer.from(`{"n":0}\n${line}\n{"n":2}\n`))).toEqual({
     rows: 2,
-    quarantined: 1,
+    quarantined: Math.ceil(line.length / 4_000_000),
   });
+});
+
+describe("an object of nine ranges and some pieces, each of them framed as it would be in the whole", () => {
+  const values = Array.from({ length: 900 }, (_, n) => JSON.stringify({ n, s: PAD }));
+  const pretty = values.map((_, n) => JSON.stringify({ n, s: PAD }, null, 2));
+  const array = Buffer.from(`[${values.join(",")}]`);
+  const broken = Buffer.from(`[${values.with(700, '{"n":}').join(",")}]\n \n`);
+  const cut = gzipSync(array, { level: 1 }).subarray(0, -1);
+  it.each<[string, Buffer, rows: number, quarantined: number, records?: string]>([
+    ["an array on one line", array, 900, 0],
+    ["an array that is damaged", broken, 700, 1],
+    ["an array that does not end", array.subarray(0, -5_000), 899, 1],
+    ["lines after an array", Buffer.from(`${array}\n${values.join("\n")}\noops\n`), 1800, 1],
+    [
+      "lines, and an array over lines",
+      Buffer.from(`${values.join("\n")}\n[\n${pretty.join(",\n")}]`),
+      1800,
+      0,
+    ],
+    ["one after the other, without a newline", Buffer.from(values.join("")), 900, 0],
+    ["pretty-printed", Buffer.from(pretty.join("\n")), 900, 0],
+    ["lines that end in CR", Buffer.from(`${values.with(7, "oops").join("\r")}`), 899, 1],
+    [
+      "lines, every ninth damaged",
+      Buffer.from(values.map((v, i) => (i % 9 < 8 ? v : "{")).join("\n")),
+      800,
+      100,
+    ],
+    ["an array in a gzip", gzipSync(array, { level: 1 }), 900, 0],
+    ["a gzip of two members", Buffer.concat([array, array].map((bytes) => gzipSync(bytes))), 1800, 0],
+    ["a gzip that is cut", cut, 0, 1],
+    ["under a record path", Buffer.from(`{"Records":${array},"id":1}`), 900, 0, "Records[*]"],
+  ])("%s", async (name, bytes, rows, quarantined, records) => {
+    const hour = { objects: 1, bytes, isProved: true, batch: "1MB", records };
+    expect(await packedHour(name, hour)).toEqual({ rows, quarantined });
+  });
+});
+
+it("under a record path a value beyond the limit is quarantined, its neighbours are not", async () => {
+  const value = (s: string) => `{"Records":[{"n":1,"s":"${s}"},{"n":2}]}`;
+  const long = value("x".repeat(64 << 20));
+  const bytes = Buffer.from([value(""), long, value("")].join("\n"));
+  const hour = { objects: 1, bytes, isProved: true, records: "Records[*]" };
+  expect(await packedHour("path", hour)).toEqual({
+    rows: 4,
+    quarantined: Math.ceil(long.length / 4_000_000),
+  });
+});
+
+it("damage beyond the record limit is several pieces of quarantine, one after the other", async () => {
+  const bytes = Buffer.from(`[{"n":1,"s":"before"},{"n":oops ${"é".repeat(34 << 20)}`);
+  const pieces = Math.ceil((bytes.length - 22) / 4_000_000);
+  expect(await packed("damage", bytes)).toEqual({ rows: 1, quarantined: pieces });
 });
 
 describe("what is legal and strange is packed with what a run has by default", { timeout: 120_000 }, () => {

@@ -1,7 +1,7 @@
 /**
  * Bytes that nobody meant: pieces of JSON in any order. Two readers that share no code (the converter's framing and
  * the proof's) find the same records at the same places, every byte that is data is in one of them or in quarantine,
- * and reading line by line finds what reading the whole finds.
+ * and reading line by line, or in pieces of a few bytes, finds what reading the whole finds.
  *
  * HOURPACK_PROPERTY_RUNS: how many objects, in thousands of the ordinary run's (1,000 means 20,000 objects);
  * HOURPACK_PROPERTY_SEED: repeats a run that failed.
@@ -16,6 +16,7 @@ import { frameObject } from "../../src/record/frame.js";
 import { parseRecordPath } from "../../src/record/path.js";
 import { Sifter } from "../../src/record/sift.js";
 import type { Schema } from "../../src/schema/types.js";
+import { frameInPieces, joined } from "../support/pieces.js";
 import { BAD_BYTE, bytesOf } from "../support/random-records.js";
 import { rawItems } from "../support/raw-items.js";
 
@@ -90,6 +91,16 @@ const soup: Arbitrary<Buffer> = fc.oneof(
   { weight: 1, arbitrary: fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)) },
 );
 
+/** Lines, nearly all of them whole, and what goes over several of them. */
+const line = fc.oneof(
+  { weight: 8, arbitrary: fc.constantFrom(...RECORDS) },
+  { weight: 1, arbitrary: fc.constantFrom("[", "]", ",", '{"a":', '{"a":[', "}", "]}", "7", "[{}", "{},") },
+  { weight: 1, arbitrary: piece },
+);
+const lineSoup: Arbitrary<Buffer> = fc
+  .tuple(fc.array(line, { minLength: 4, maxLength: 24 }), fc.constantFrom("\n", "\n", "\r\n", "\r"))
+  .map(([lines, end]) => bytesOf(["{}", ...lines].join(end)));
+
 const LIMITS = { maxRecordBytes: 1 << 26 };
 
 describe.each(["$", "Records[*]"])("under %s", (path) => {
@@ -145,6 +156,23 @@ test(
       expect(spanned(await rawItems(bytes, keys, reading))).toEqual(spanned(whole));
     });
     return fc.assert(property, parameters(10 * RUNS));
+  },
+  60_000 + RUNS * 60,
+);
+
+test(
+  "in pieces or as a whole: the same records, and the same bytes quarantined",
+  async () => {
+    const objects = fc.oneof(soup, lineSoup);
+    const sizes = fc.tuple(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 60 }));
+    const property = fc.asyncProperty(objects, sizes, async (bytes, [rangeBytes, pieceBytes]) => {
+      const heldBytes = 3 * pieceBytes;
+      const limits = { rangeBytes, pieceBytes, heldBytes, maxRecordBytes: heldBytes };
+      const records = parseRecordPath("$");
+      const whole = joined([...frameObject(bytes, records, limits)]);
+      expect(joined(await frameInPieces(bytes, records, limits))).toEqual(whole);
+    });
+    await fc.assert(property, parameters(20 * RUNS));
   },
   60_000 + RUNS * 60,
 );

@@ -1,0 +1,46 @@
+/** An object cut into pieces as it would be if it were large, and each of them framed by itself. */
+import { type CutLimits, cutObject, type Piece } from "../../src/record/cut.js";
+import { type Framed, type FrameLimits, frameObject } from "../../src/record/frame.js";
+import type { RecordPath } from "../../src/record/path.js";
+import { inMemory } from "../../src/record/window.js";
+
+/** With copies of the bytes, which a piece lends only. */
+export async function piecesOf(bytes: Buffer, limits: CutLimits): Promise<Piece[]> {
+  const pieces: Piece[] = [];
+  for await (const piece of cutObject(inMemory(bytes), limits)) {
+    pieces.push({ ...piece, bytes: Buffer.from(piece.bytes) });
+  }
+  return pieces;
+}
+
+export async function frameInPieces(
+  bytes: Buffer,
+  records: RecordPath,
+  limits: FrameLimits & CutLimits,
+): Promise<Framed[]> {
+  const framed: Framed[] = [];
+  for (const piece of await piecesOf(bytes, limits)) {
+    const { offset, damage } = piece;
+    if (damage !== undefined) {
+      framed.push({ kind: "quarantine", reason: damage, offset, sizeBytes: piece.bytes.length });
+      continue;
+    }
+    for (const item of frameObject(piece.bytes, records, limits, piece)) {
+      framed.push({ ...item, offset: offset + item.offset });
+    }
+  }
+  return framed;
+}
+
+/** Without the reasons, and with one item for quarantine that goes on without a gap. */
+export function joined(items: Framed[]): object[] {
+  const all: (Omit<Framed, "kind"> & { kind: string })[] = [];
+  for (const item of items) {
+    const last = all.at(-1);
+    if (item.kind === "record") all.push(item);
+    else if (last?.kind === "quarantine" && last.offset + last.sizeBytes === item.offset) {
+      last.sizeBytes += item.sizeBytes;
+    } else all.push({ kind: item.kind, offset: item.offset, sizeBytes: item.sizeBytes });
+  }
+  return all;
+}
