@@ -313,7 +313,10 @@ function spoolOptions(task: HourTask, fetched: Listing): SpoolOptions {
     cut: {
       rangeBytes: Math.min(Math.max(run.batchBytes, RANGE_BYTES.min), RANGE_BYTES.max) - 1,
       pieceBytes: PIECE_BYTES,
-      heldBytes: Math.min(Math.max(run.maxRecordBytes, HELD_BYTES.min), HELD_BYTES.max),
+      heldBytes:
+        dataset.records.keys.length > 0
+          ? HELD_BYTES.max
+          : Math.min(Math.max(run.maxRecordBytes, HELD_BYTES.min), HELD_BYTES.max),
     },
     signal,
     onObject: (object) => {
@@ -332,7 +335,10 @@ const GUNZIP_BYTES_MAX = 512 << 20;
 const RANGE_BYTES = { min: 1_000_000, max: 16_000_000 };
 /** What is no line goes the exact way, by a text of the whole piece: 16 MB at a time took 100 MB more than 4. */
 const PIECE_BYTES = 4_000_000;
-/** What of a large object is held at most: a record, as long as one may be, but not longer than V8's texts. */
+/**
+ * What of a large object is held at most: a record, as long as one may be, but not longer than V8's texts; under a record
+ * path that long, since a value there holds many records.
+ */
 const HELD_BYTES = { min: 64 << 20, max: 500_000_000 };
 
 function resultOf(task: HourTask, plan: Plan, listing: Listing, watch: Stopwatch): HourResult {
