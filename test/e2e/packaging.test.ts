@@ -29,9 +29,16 @@ function hourpack(...args: string[]): Promise<Verdict> {
 describe("the tarball", () => {
   it("has the built code, its types and what a reader needs, and no development file", () => {
     const isWanted =
-      /^(?:dist\/[\w./-]+\.(?:js|d\.ts)|bin\/hourpack\.js|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/;
+      /^(?:dist\/[\w./-]+\.(?:js|d\.ts)|bin\/(?:hourpack\.js|package\.json)|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/;
     expect(files.filter((path) => !isWanted.test(path))).toEqual([]);
-    for (const path of ["bin/hourpack.js", "dist/index.js", "dist/index.d.ts", "LICENSE", "README.md"]) {
+    for (const path of [
+      "bin/hourpack.js",
+      "bin/package.json",
+      "dist/index.js",
+      "dist/index.d.ts",
+      "LICENSE",
+      "README.md",
+    ]) {
       expect(files).toContain(path);
     }
     // Every built file comes with its types.
