@@ -351,6 +351,7 @@ function resultOf(task: HourTask, plan: Plan, listing: Listing, watch: Stopwatch
     reason: plan.reason,
     objects: listing.count,
     bytesIn: listing.sizeBytes,
+    skipped: listing.skipped,
     // A new hour was planned by its first page.
     changes: changes && !published ? { ...changes, added: listing.count } : changes,
     part: published && { key: published.key, rows: published.rows, sizeBytes: published.sizeBytes },

@@ -44,6 +44,8 @@ export interface PlannedHour {
   reason: string;
   objects: number;
   bytesIn: number;
+  /** Passed over: their names say that they are no data. */
+  skipped: number;
   objectsToRead: number;
   bytesToRead: number;
 }
@@ -175,6 +177,7 @@ async function planOne(
     reason: plan.reason,
     objects: listing.count,
     bytesIn: listing.sizeBytes,
+    skipped: listing.skipped,
     objectsToRead: "fetch" in plan ? plan.fetch.count : 0,
     bytesToRead: "fetch" in plan ? plan.fetch.sizeBytes : 0,
   };

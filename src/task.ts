@@ -29,6 +29,8 @@ export interface HourResult {
   /** In the listing. */
   objects: number;
   bytesIn: number;
+  /** Passed over: their names say that they are no data. */
+  skipped: number;
   changes?: Changes;
   /** Of the published part; absent for `empty`. */
   part?: { key: string; rows: number; sizeBytes: number };

@@ -16,6 +16,11 @@ export function size(bytes: number): string {
   return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(value >= 9.995 ? 1 : 2)} ${units[unit]}`;
 }
 
+/** `3 objects passed over (names that begin with _ or ., or end in /)` */
+export function passedOver(skipped: number): string {
+  return `${counted(skipped, "object")} passed over (names that begin with _ or ., or end in /)`;
+}
+
 /** `0.3 s`, `16 s`, `3 min 20 s`, `2 h 5 min` */
 export function duration(seconds: number): string {
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;

@@ -3,7 +3,7 @@ import type { Settings } from "../config/settings.js";
 import { EXIT } from "../errors.js";
 import { type PlannedHour, planRun, type RunRequest } from "../run.js";
 import type { Command, CommandContext } from "./command.js";
-import { count, counted, size } from "./figures.js";
+import { count, counted, passedOver, size } from "./figures.js";
 import { looksOf } from "./progress.js";
 import { requestOf, requestOptions } from "./request.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
@@ -31,6 +31,7 @@ export function showPlan(
     const work = hours.filter(({ action }) => action === "scratch" || action === "merge");
     const objects = work.reduce((sum, hour) => sum + hour.objectsToRead, 0);
     const bytes = work.reduce((sum, hour) => sum + hour.bytesToRead, 0);
+    const skipped = hours.reduce((sum, hour) => sum + hour.skipped, 0);
     // Of a range, hours where nothing is to do are left to the last line.
     const shown = hours.length > 1 ? hours.filter(({ action }) => !IDLE.has(action)) : hours;
     if (shown.length > 0 && !output.json) {
@@ -51,11 +52,13 @@ export function showPlan(
         ? `${idleText(hours)}: nothing to do`
         : `${count(work.length)} of ${counted(hours.length, "hour")} to pack: ${counted(objects, "object")}, ${size(bytes)} to read; \`hourpack run\` with the same arguments does it`,
     );
+    if (skipped > 0) output.note(passedOver(skipped));
     output.result({
       hours: hours.length,
       hoursToPack: work.length,
       objectsToRead: objects,
       bytesToRead: bytes,
+      skipped,
     });
     return EXIT.done;
   });

@@ -9,7 +9,7 @@ import { openTelling } from "../operations/once.js";
 import { exitCodeOfRun, type RunResult, run } from "../run.js";
 import type { Observer, RunEvent } from "../task.js";
 import type { Command, CommandContext } from "./command.js";
-import { count, counted, duration, size } from "./figures.js";
+import { count, counted, duration, passedOver, size } from "./figures.js";
 import type { Output } from "./output.js";
 import { showPlan } from "./plan.js";
 import { openProgress } from "./progress.js";
@@ -164,6 +164,8 @@ function totalsOf(result: RunResult) {
     failed: failed.filter(({ hour }) => hour !== undefined).length,
     datasetsFailed: failed.filter(({ hour }) => hour === undefined).length,
     objects: sum((hour) => hour.objects),
+    // Of all hours: one whose objects are all passed over is empty.
+    skipped: result.hours.reduce((total, hour) => total + hour.skipped, 0),
     bytesIn: sum((hour) => hour.bytesIn),
     files: packed.filter(({ part }) => part).length,
     bytesOut: sum((hour) => hour.part?.sizeBytes),
@@ -190,6 +192,7 @@ export function summaryOf(result: RunResult): string {
   if (totals.datasetsFailed > 0) words.push(`${counted(totals.datasetsFailed, "dataset")} failed`);
   if (result.failures.some(({ error }) => isHourpackError(error, "interrupted"))) words.push("interrupted");
   if (words.length === 0) return "no hours are due";
+  if (totals.skipped > 0) words.push(passedOver(totals.skipped));
   const named = words.join(", ");
   if (totals.packed === 0) return `${named}, ${duration(totals.seconds)}`;
   const figures = [

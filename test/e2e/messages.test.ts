@@ -355,3 +355,19 @@ describe("completion", () => {
     expect(offered("hourpack run --raw ./")).toEqual([]);
   });
 });
+
+it("tells how many objects are passed over for their names, also where an hour has no others", async () => {
+  put("names/2022/07/26/00/a.json", '{"id":1}\n');
+  put("names/2022/07/26/00/_b.json", '{"id":2}\n');
+  put("names/2022/07/26/01/.c.json", '{"id":3}\n');
+  const flags = ["--raw", "./names/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./names-lake/", "--catalog", "none"];
+  const range = [...flags, "--from", HOUR, "--to", "2022-07-26T02"];
+  const passedOver = "passed over (names that begin with _ or ., or end in /)";
+  expect((await here("plan", ...range)).stderr).toContain(`2 objects ${passedOver}\n`);
+  const { records, result } = await here("plan", "--json", ...range);
+  expect([records.map(({ skipped }) => skipped), result["skipped"]]).toEqual([[1, 1, 2], 2]);
+  const ran = await here("run", ...range);
+  expect(ran.stderr).toMatch(/T00 {2}packed: new hour, .*, 1 object passed over \(names/);
+  expect(ran.stdout).toContain(`1 hour packed, 1 empty, 2 objects ${passedOver}: 1 object → 1 file`);
+  expect((await here("run", "--json", ...range)).result).toMatchObject({ upToDate: 1, empty: 1, skipped: 2 });
+});

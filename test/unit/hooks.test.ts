@@ -24,6 +24,7 @@ const done = (hour: Hour, more: Partial<HourResult> = {}): HourResult => ({
   reason: "new hour",
   objects: 1,
   bytesIn: 1,
+  skipped: 0,
   part: { key: "k", rows: 98, sizeBytes: 1 },
   quarantined: 2,
   seconds: { total: 1 },

@@ -49,6 +49,7 @@ function result(more: Partial<HourResult> = {}): HourResult {
     reason: "new hour",
     objects: 10,
     bytesIn: 1000,
+    skipped: 0,
     changes: { added: 10, overwritten: 0, gone: 0 },
     part: { key: "k", rows: 97, sizeBytes: 400 },
     rescued: 2,
