@@ -359,6 +359,33 @@ describe("over HTTP", () => {
     expect((await get("/readyz")).status).toBe(200);
   });
 
+  it("is not ready where raw lets no hour of any dataset be read, until a round ends well", async () => {
+    const finish = (...datasets: DatasetRound[]) => {
+      readiness.observe({ type: "round-started", round: "r" });
+      readiness.observe({ type: "dataset-started", dataset: DATASET, hours: 2 });
+      readiness.observe({ type: "round-finished", round: "r", datasets, seconds: 1 });
+      return get("/readyz");
+    };
+    const failed = (...failures: HourFailure[]) => ({
+      dataset: DATASET,
+      hours: [],
+      failures,
+      finishedMs: nowMs,
+    });
+    const away = failed(failure(HOUR), failure(addHours(HOUR, 1)));
+    const damaged = { dataset: DATASET, hour: HOUR, error: new HourpackError("data", "no") };
+    const idle = failed();
+    expect(await finish(away, away)).toMatchObject({ status: 503, text: "unavailable: no\n" });
+    readiness.observe({ type: "round-started", round: "r" });
+    readiness.observe({ type: "dataset-started", dataset: DATASET, hours: 2 });
+    expect((await get("/readyz")).status).toBe(503);
+    for (const sound of [{ ...away, hours: [result()] }, failed(failure(HOUR), damaged), idle]) {
+      expect((await finish(away)).status).toBe(503);
+      expect((await finish(away, sound)).status).toBe(200);
+    }
+    expect((await finish(failed(failure(HOUR, "interrupted")))).status).toBe(200);
+  });
+
   it("is not ready where no dataset's store lets it in", async () => {
     const error = new HourpackError("invalid", "list s3://raw/: refused");
     const refused = {
