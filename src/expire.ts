@@ -14,6 +14,7 @@ import { Spool } from "./spool.js";
 import { headPart, listHour } from "./stages/list.js";
 import type { HourTask } from "./task.js";
 import { type HourVerification, verifyHour } from "./verification.js";
+import { counted } from "./words.js";
 
 export interface ExpireOptions {
   dryRun: boolean;
@@ -27,6 +28,10 @@ export interface ExpiredHour {
   /** Deleted; with `dryRun`, what would be. */
   objects: number;
   bytes: number;
+  /** Listed, and not what the part was made of: late, or overwritten. They stay. */
+  newer: number;
+  /** Of a dry run: the store ignores If-Match on a delete, so that nothing goes without `rawIsImmutable`. */
+  needsRawIsImmutable?: true;
   /** Why nothing was deleted, where something stood against it. */
   refused?: string;
 }
@@ -45,7 +50,7 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   }
   const tier1 = await components.tier1(dataset);
   const raw = await components.raw(dataset);
-  const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, bytes: 0 };
+  const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, bytes: 0, newer: 0 };
   const listing = await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal });
   const published = await headPart(tier1, partKey(dataset.tier1.prefix, dataset.table, hour), signal);
   if (!published || listing.count === 0) return result;
@@ -59,7 +64,16 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     result.objects++;
     result.bytes += entry.sizeBytes;
   }
-  if (options.dryRun || result.objects === 0) return result;
+  result.newer = listing.count - result.objects;
+  if (result.objects === 0) {
+    const why = `what is listed of it (${counted(listing.count, "object")}) is newer than the part: late, or overwritten`;
+    return { ...result, refused: `${why}; \`hourpack run --hour ${hour}\` looks at it` };
+  }
+  if (options.dryRun) {
+    // Where it cannot be tried, --yes says why.
+    const isSafe = options.rawIsImmutable || (await deletesAreConditional(task).catch(() => true));
+    return isSafe ? result : { ...result, needsRawIsImmutable: true };
+  }
   if (!options.rawIsImmutable) await requireConditionalDeletes(task);
   await writeJournal(task, published, doomed());
   for (const spared of await deleteAll(task, doomed())) {
@@ -90,14 +104,19 @@ async function* stillListed(
   }
 }
 
-async function requireConditionalDeletes({ dataset, components }: HourTask): Promise<void> {
+async function deletesAreConditional({ dataset, components }: HourTask): Promise<boolean> {
   const raw = await components.raw(dataset);
   const tier1 = await components.tier1(dataset);
   // Nothing is ever written to raw, so the probe is made beside tier 1, by the same service.
-  const isSafe =
+  return (
     raw.kind === "local" ||
-    (tier1.kind === raw.kind && (await tier1.honoursConditionalDeletes(dataset.tier1.prefix)));
-  if (isSafe) return;
+    (tier1.kind === raw.kind && (await tier1.honoursConditionalDeletes(dataset.tier1.prefix)))
+  );
+}
+
+async function requireConditionalDeletes(task: HourTask): Promise<void> {
+  if (await deletesAreConditional(task)) return;
+  const { dataset } = task;
   throw new HourpackError(
     "invalid",
     `expire ${dataset.name}: the store deletes an object whatever its ETag, so one that is overwritten meanwhile would be lost`,

@@ -69,9 +69,10 @@ function tell(result: ExpiredHour, dryRun: boolean, output: Output): void {
   output.record({ type: "expired", dryRun, ...result });
   const { yellow } = output.colors;
   const what = dryRun ? "would delete" : "deleted";
+  const newer = result.newer > 0 ? `, kept ${counted(result.newer, "object")} newer than the part` : "";
   output.line(
     result.refused === undefined
-      ? `${result.dataset} ${result.hour}  ${what} ${counted(result.objects, "object")} (${size(result.bytes)})`
+      ? `${result.dataset} ${result.hour}  ${what} ${counted(result.objects, "object")} (${size(result.bytes)})${newer}`
       : yellow(`${result.dataset} ${result.hour}  kept: ${result.refused}`),
   );
 }
@@ -82,7 +83,13 @@ function summarise(expired: ExpiredHour[], dryRun: boolean, output: Output): num
   const bytes = expired.reduce((sum, hour) => sum + hour.bytes, 0);
   const what = dryRun ? "would be deleted" : "deleted";
   output.line(`${counted(objects, "raw object")} (${size(bytes)}) ${what}, ${counted(refused, "hour")} kept`);
+  const needsRawIsImmutable = expired.some((hour) => hour.needsRawIsImmutable);
   if (dryRun && objects > 0) output.note("Nothing was deleted: say --yes to do it.");
-  output.result({ dryRun, hours: expired.length - refused, refused, objects, bytes });
+  if (needsRawIsImmutable) {
+    output.note(
+      "  → It takes --raw-is-immutable, too: this store deletes an object whatever its ETag, so one that is overwritten meanwhile would be lost.",
+    );
+  }
+  output.result({ dryRun, hours: expired.length - refused, refused, objects, bytes, needsRawIsImmutable });
   return refused > 0 ? EXIT.data : EXIT.done;
 }

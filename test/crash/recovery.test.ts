@@ -170,6 +170,8 @@ describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
       const dry = await expireHour(task, { dryRun: true, rawIsImmutable: true });
       expect(dry).toMatchObject({ objects: 2 });
       expect(await left()).toHaveLength(2);
+      const { needsRawIsImmutable = false } = await expireHour(task, { dryRun: true, rawIsImmutable: false });
+      expect(needsRawIsImmutable).toBe(kind === "MinIO");
       // A late object is not in the part: it stays.
       await raw.put(rawKey(raw, "late.json"), Buffer.from('{"a":3}'));
       if (kind === "MinIO") {
@@ -179,7 +181,7 @@ describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
         expect(await left()).toHaveLength(3);
       }
       const done = await expireHour(task, { dryRun: false, rawIsImmutable: kind === "MinIO" });
-      expect(done).toMatchObject({ objects: 2 });
+      expect(done).toMatchObject({ objects: 2, newer: 1 });
       expect(await left()).toEqual([rawKey(raw, "late.json")]);
       expect(await keysOf(tier1, journalPrefix(prefix, HOUR))).toHaveLength(1);
       // The rows stay, the late object joins them, and a second expiry finds the rest.

@@ -120,6 +120,21 @@ describe("hours that are not published", () => {
     );
   });
 
+  it("expire names an hour whose objects are all newer than its part", async () => {
+    put("newer/2022/07/26/00/a.json", '{"id":1}\n');
+    put("newer/2022/07/26/01/a.json", '{"id":2}\n');
+    put("newer/2022/07/26/01/b.json", '{"id":3}\n');
+    const flags = ["--raw", "./newer/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./newer-lake/"];
+    await here("run", ...flags, "--catalog", "none", "--from", HOUR, "--to", "2022-07-26T02");
+    put("newer/2022/07/26/00/a.json", '{"id":11}\n');
+    put("newer/2022/07/26/01/b.json", '{"id":33}\n');
+    const { code, stdout } = await here("expire", ...flags, "--older-than", "1d");
+    expect(code).toBe(12);
+    expect(stdout).toMatch(/T00 {2}kept: what is listed of it \(1 object\) is newer than the part: late, or/);
+    expect(stdout).toMatch(/T01 {2}would delete 1 object \(9 B\), kept 1 object newer than the part$/m);
+    expect(stdout).toMatch(/^1 raw object \(9 B\) would be deleted, 1 hour kept$/m);
+  });
+
   it("status says where the newest one is", async () => {
     const { code, stderr } = await here("status");
     expect(code).toBe(0);

@@ -103,6 +103,19 @@ describe("raw objects that expire deleted", () => {
     expect(await lake.verify()).toMatchObject({ state: "expired", deep: { expired: { count: 2, rows: 3 } } });
   });
 
+  it("what is newer than the part is kept, and an hour that has nothing else is refused with the reason", async () => {
+    const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
+    await lake.pack();
+    lake.put("b.json", '{"id":22}\n');
+    const first = await lake.expire();
+    expect(first).toMatchObject({ objects: 1, newer: 1 });
+    expect(first.refused).toBeUndefined();
+    expect(await lake.expire()).toMatchObject({
+      ...{ objects: 0, newer: 1 },
+      refused: `what is listed of it (1 object) is newer than the part: late, or overwritten; \`hourpack run --hour ${HOUR}\` looks at it`,
+    });
+  });
+
   it("what is missing and in no journal is a finding", async () => {
     const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
     await lake.pack();
