@@ -177,7 +177,7 @@ const runSchema = z
       .min(1)
       .max(64)
       .optional()
-      .describe("Hours worked on at a time: 2, or 1 with less than 512 MiB of memory")
+      .describe("Hours worked on at a time: 4, or 1 with less than 512 MiB of memory")
       .register(DERIVED, { from: "memory" }),
     spoolDir: z
       .string()

@@ -14,7 +14,7 @@ const machine = (mib: number, cores = 2): Machine => ({ cores, memoryBytes: mib 
 describe("how much is done at a time", () => {
   it("is what was measured, with 512 MiB and two cores", () => {
     expect(capacityOf(machine(512))).toEqual({
-      hoursInFlight: 2,
+      hoursInFlight: 4,
       batchBytes: 16_000_000,
       engineMemoryBytes: 256_000_000,
       conversions: 2,

@@ -53,7 +53,9 @@ export async function checkDisk(run: RunSettings, hourBytes: number): Promise<Ve
   const { bavail, bsize } = await statfs(spoolDir);
   const freeBytes = bavail * bsize;
   // Batches are plain text where objects may be compressed, and the Parquet files lie beside them.
-  const neededBytes = Math.max(DISK_MIN_BYTES, 2 * hourBytes * run.hoursInFlight);
+  // Hours in flight wait for each other where they come to more than the spool may have; one alone may have more.
+  const rawBytes = Math.max(hourBytes, Math.min(hourBytes * run.hoursInFlight, run.spoolBytesMax));
+  const neededBytes = Math.max(DISK_MIN_BYTES, 2 * rawBytes);
   const wantedBytes = Math.max(DISK_LOW_BYTES, 2 * neededBytes);
   const message = `${mib(freeBytes)} free at ${spoolDir}`;
   const remedy = `Free at least ${mib(wantedBytes)} there, or name a larger disk with run.spoolDir.`;
