@@ -4,9 +4,10 @@ import type { Components } from "../components.js";
 import type { Settings } from "../config/settings.js";
 import { newestRawPrefix } from "../discovery.js";
 import { causeOf, EXIT, isHourpackError } from "../errors.js";
+import { endMs, hoursBetween, hoursText } from "../hour.js";
 import { errorFields } from "../log.js";
 import { openTelling } from "../operations/once.js";
-import { exitCodeOfRun, type RunResult, run } from "../run.js";
+import { exitCodeOfRun, type RunRequest, type RunResult, run } from "../run.js";
 import type { Observer, RunEvent } from "../task.js";
 import type { Command, CommandContext } from "./command.js";
 import { count, counted, duration, passedOver, size } from "./figures.js";
@@ -50,6 +51,7 @@ export const command: Command = {
         progress.observe(event);
         telling.observe(event);
       };
+      tellOpenHours(request.hours, components.nowMs(), observe);
       let result: RunResult;
       try {
         result = await run(components, { ...request, runId: context.runId }, observe);
@@ -65,6 +67,15 @@ export const command: Command = {
     });
   },
 };
+
+/** They are packed as they are, since somebody named them; what is due waits for its end. */
+function tellOpenHours(range: RunRequest["hours"], nowMs: number, observe: Observer): void {
+  if (range === undefined) return;
+  const open = hoursBetween(range.from, range.to).filter((hour) => endMs(hour) > nowMs);
+  if (open.length === 0) return;
+  const text = `${hoursText(open)} ${open.length === 1 ? "is" : "are"} not over: objects that come later are merged by the next run`;
+  observe({ type: "notice", text });
+}
 
 function tell(result: RunResult, { output, signal }: CommandContext): number {
   const code = signal.aborted ? EXIT.interrupted : exitCodeOfRun(result);

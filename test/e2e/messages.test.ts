@@ -161,6 +161,19 @@ it("status names an hour that is not packed between others that are", async () =
   expect(result["datasets"]).toMatchObject([{ states: { packed: 2, missing: 1, "passed over": 1 } }]);
 });
 
+it("an hour that is not over is packed as it is, and told", async () => {
+  const hour = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString().slice(0, 13);
+  const flags = ["--tier1", "./open-lake/", "--catalog", "none"];
+  const later = "not over: objects that come later are merged by the next run";
+  const next = await here("run", ...flags, "--hour", hour(2));
+  expect(next.stderr).toContain(`${hour(2)} is ${later}\n`);
+  const range = await here("run", "--json", ...flags, "--from", hour(-2), "--to", hour(4));
+  expect(range.records.find(({ type }) => type === "notice")).toMatchObject({
+    text: expect.stringMatching(new RegExp(`^[45] hours from \\S+ to ${hour(3)} are ${later}$`)),
+  });
+  expect((await here("run", ...flags, "--hour", HOUR)).stderr).not.toContain("not over");
+});
+
 it("a day in place of an hour is told as a range", async () => {
   const { code, stderr } = await here("plan", "--hour", "2022-07-31");
   expect(code).toBe(2);
