@@ -191,8 +191,9 @@ export function datasetsOf(settings: Settings, names: string[] | undefined): Dat
       (dataset) => dataset.name === name || dataset.name.startsWith(`${name}/`),
     );
     if (found.length > 0) return found;
+    const known = settings.datasets.map((dataset) => dataset.name).join(", ");
     throw new HourpackError("invalid", `there is no dataset "${name}"`, {
-      hint: `Datasets are: ${settings.datasets.map((dataset) => dataset.name).join(", ")}.`,
+      hint: known === "" ? "None is configured." : `Datasets are: ${known}.`,
     });
   });
 }

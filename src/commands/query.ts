@@ -23,7 +23,11 @@ export const command: Command = {
     ['$0 query "show tables"', "what there is"],
   ],
   async handler(args, { output, signal }) {
-    const { catalog } = await settingsOf(args, { withoutDatasets: true });
+    const settings = await settingsOf(args, { withoutDatasets: true });
+    const datasets = args["dataset"] as string[] | undefined;
+    // The tables of all can be asked of; a name that is none is a mistake all the same.
+    if (datasets) (await import("../run.js")).datasetsOf(settings, datasets);
+    const { catalog } = settings;
     if (catalog.type !== "local") {
       throw new HourpackError(
         "invalid",
@@ -146,7 +150,20 @@ async function hintFor(
   }
   if (/read-only mode|^Catalog Error: .* is not an table/.test(reason))
     return "query only reads; `hourpack run` and `hourpack register` write the catalog.";
-  return /^Parser Error/.test(reason) ? "Statements are in DuckDB's SQL." : undefined;
+  if (!/^Parser Error/.test(reason)) return undefined;
+  const word = await keywordColumn(sql, database);
+  const quoted =
+    word === undefined ? "" : ` A column whose name is a word of SQL stands in double quotes: "${word}".`;
+  return `Statements are in DuckDB's SQL.${quoted}`;
+}
+
+/** A word of the statement that is a column of the catalog and a keyword of SQL, and is not quoted. */
+async function keywordColumn(sql: string, database: Database): Promise<string | undefined> {
+  const rows = await database.rows(
+    "SELECT DISTINCT column_name AS c FROM duckdb_columns() JOIN duckdb_keywords() ON keyword_name = column_name WHERE NOT internal AND keyword_category <> 'unreserved'",
+  );
+  const words = new Set(sql.toLowerCase().match(/(?<!["\w])\w+(?!["\w])/g));
+  return rows.map(({ c }) => String(c)).find((column) => words.has(column));
 }
 
 /** A hint is a line or two. */

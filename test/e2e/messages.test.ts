@@ -316,6 +316,29 @@ describe("query", () => {
     expect(await hintOf("select cast('a' as int)")).toBe("");
   });
 
+  it("says that a column with a name of SQL's is quoted, and refuses an unknown dataset", async () => {
+    put("words/2022/07/26/00/a.json", '{"at":1,"id":2}\n');
+    const flags = ["--raw", "./words/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./words-lake/", "--table", "words"];
+    const catalog = ["--catalog-path", "./words.duckdb"];
+    await here("run", ...flags, ...catalog, "--columns", "at:bigint,id:bigint", "--hour", HOUR);
+    const query = (...args: string[]) => here("query", ...catalog, ...args);
+    expect((await query("select at, id from words")).stderr).toMatch(
+      / {2}→ Statements are in DuckDB's SQL\. A column whose name is a word of SQL stands in double quotes: "at"\.\n/,
+    );
+    expect((await query('select "at", id from words wher id > 1')).stderr).toMatch(/DuckDB's SQL\.\n/);
+    expect((await query('select "at" from words')).code).toBe(0);
+    const other = await query("--dataset", "nope", 'select "at" from words');
+    expect([other.code, other.stdout]).toEqual([2, ""]);
+    expect(other.stderr).toContain('there is no dataset "nope"\n  → Datasets are: events.\n');
+    const bare = await hourpack(
+      ["query", "--catalog-path", join(root, "words.duckdb"), "--dataset", "x", "from words"],
+      {
+        cwd: tmpdir(),
+      },
+    );
+    expect(bare.stderr).toContain('there is no dataset "x"\n  → None is configured.\n');
+  });
+
   it("answers one statement, and refuses several rather than lose the answers of some", async () => {
     for (const [sql, statements] of [
       ["select 1; select 2", "2 statements"],
