@@ -204,7 +204,7 @@ const runSchema = z
       .number()
       .min(0)
       .optional()
-      .describe("Stop an hour above this: a count, or a share of the records where below 1"),
+      .describe("Stop an hour above this: a count, or a share of the records where below 1 (0.05 for 5 %)"),
     maxRecord: size().default("64MiB").describe("Larger records are quarantined"),
     singleWriter: z.boolean().default(false).describe("You vouch that only one worker ever writes tier 1"),
   })
@@ -254,7 +254,7 @@ const hooksSchema = z
       .min(0)
       .optional()
       .describe(
-        "The webhook is told of an hour with more in quarantine: a count, or a share of the records where below 1",
+        "The webhook is told of an hour with more in quarantine: a count, or a share of the records where below 1 (0.05 for 5 %)",
       ),
   })
   .prefault({})

@@ -360,6 +360,13 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /GETs/,
   ],
   [
+    "a share in per cent",
+    `${EVENTS}run: { maxQuarantine: 5% }\n`,
+    6,
+    /must be a number, not "5%"/,
+    /0\.05 for 5 %/,
+  ],
+  [
     "an account id without quotes",
     `${EVENTS}s3: { expectedBucketOwner: 123456789012 }\n`,
     6,
