@@ -1,4 +1,4 @@
-/** hourpack demo: three hours of made-up events in a directory, packed, and what came of them. */
+/** hourpack demo: three hours of made-up events of two datasets in a directory, packed, and what came of them. */
 import { hash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";

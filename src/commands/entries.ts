@@ -69,7 +69,7 @@ export const ENTRIES: readonly Entry[] = [
   },
   {
     name: "demo",
-    describe: "Pack three hours of made-up events in a directory",
+    describe: "Pack three hours of made-up events of two datasets in a directory",
     load: () => import("./demo.js"),
   },
   {
