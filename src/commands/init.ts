@@ -123,10 +123,20 @@ async function layoutOf(
       hint: "Name the folder above the years.",
     });
   }
-  throw new HourpackError("invalid", `look at ${raw}: there are no folders of hours`, {
+  const found = raw.includes("{") ? "" : await foldersIn(store, location.prefix, signal);
+  const but = found === "" ? "" : `, but ${found}`;
+  throw new HourpackError("invalid", `look at ${raw}: there are no folders of hours${but}`, {
     location: raw,
-    hint: "Name the folder above the years (folders of Parquet are passed over), or the whole template: s3://bucket/events/year={yyyy}/month={MM}/day={dd}/hour={HH}/.",
+    hint: "Name the folder above the years (folders of Parquet are passed over; those of an hour have two digits for month, day and hour), or the whole template: s3://bucket/events/year={yyyy}/month={MM}/day={dd}/hour={HH}/.",
   });
+}
+
+/** What is there instead: the last folder, and the last in it, so many deep as an hour's are. */
+async function foldersIn(store: Store, prefix: string, signal: AbortSignal): Promise<string> {
+  let folder = prefix;
+  for (let depth = 0; depth < 4; depth++)
+    folder = (await store.listPrefixes(folder, { signal })).at(-1) ?? folder;
+  return folder.slice(prefix.length);
 }
 
 /** URIs, or paths relative to the file that is written; and names after the folder above the hours. */

@@ -106,6 +106,18 @@ describe("hourpack init", () => {
     }
   });
 
+  it.each([["days/2022-07-26/"], ["unpadded/2022/7/26/0/"]])(
+    "says what there is instead of hours: %s",
+    async (path) => {
+      put(`${path}a.json`, '{"id":1}\n');
+      const [folder = "", ...rest] = path.split("/");
+      const { code, stderr } = await init(folder);
+      expect(code).toBe(2);
+      expect(stderr).toContain(`no folders of hours, but ${rest.join("/")}\n`);
+      expect(stderr).toContain("two digits for month, day and hour");
+    },
+  );
+
   it("puts the Parquet beside the folder that it stands in", async () => {
     putHour("events", RECENT);
     const made = await hourpack(["init", "."], { cwd: join(root, "events") });
