@@ -8,7 +8,7 @@ import { datasetsOf } from "../run.js";
 import { readPinned } from "../stages/pin.js";
 import { type HourVerification, verifyHour } from "../verification.js";
 import type { Command } from "./command.js";
-import { count, counted } from "./figures.js";
+import { count, counted, passedOver } from "./figures.js";
 import type { Output } from "./output.js";
 import { hourOptions, hoursOf } from "./request.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
@@ -113,6 +113,8 @@ function tell(result: HourVerification, deep: boolean, output: Output): void {
   }
   const late = result.deep?.late.count ?? 0;
   if (deep && late > 0) output.line(`  ${counted(late, "late object")}: the next run takes them`);
+  const skipped = result.deep?.skipped ?? 0;
+  if (skipped > 0) output.line(`  ${passedOver(skipped)}`);
 }
 
 function proofOf(verified: HourVerification[], rows: number): string {

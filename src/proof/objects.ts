@@ -10,12 +10,13 @@ export type Sighting =
   /** Listed, and not in the manifest. */
   | { kind: "late"; object: ObjectInfo };
 
-/** Merges the manifest with the listing; both are in UTF-8 order of the key. */
+/** Merges the manifest with the listing; both are in UTF-8 order of the key. What is no data by its name is told apart. */
 export async function* sight(
   entries: AsyncIterable<ManifestEntry>,
   pages: AsyncIterable<ObjectInfo[]>,
+  onSkipped: () => void = () => {},
 ): AsyncGenerator<Sighting> {
-  const listed = flatten(pages)[Symbol.asyncIterator]();
+  const listed = flatten(pages, onSkipped)[Symbol.asyncIterator]();
   try {
     let next = await listed.next();
     for await (const entry of entries) {
@@ -35,8 +36,16 @@ export async function* sight(
   }
 }
 
-async function* flatten(pages: AsyncIterable<ObjectInfo[]>): AsyncGenerator<ObjectInfo> {
-  for await (const page of pages) for (const object of page) if (!isSkippedKey(object.key)) yield object;
+async function* flatten(
+  pages: AsyncIterable<ObjectInfo[]>,
+  onSkipped: () => void,
+): AsyncGenerator<ObjectInfo> {
+  for await (const page of pages) {
+    for (const object of page) {
+      if (isSkippedKey(object.key)) onSkipped();
+      else yield object;
+    }
+  }
 }
 
 function compareKeys(a: string, b: string): number {

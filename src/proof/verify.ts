@@ -66,6 +66,8 @@ export interface DeepResult {
   quarantined: number;
   /** Listed now, and not in the manifest: the next run takes them. */
   late: Named;
+  /** Listed objects that are no data by their names. */
+  skipped: number;
   /** In the manifest, and not there any more or overwritten; what they held cannot be proved again. */
   gone: Named & { rows: number };
   /** Deleted by `expire`, after what they held had been found in the part. */
@@ -144,6 +146,7 @@ class Verification {
       rows: 0,
       quarantined: 0,
       late: { count: 0, keys: [] },
+      skipped: 0,
       gone: { count: 0, keys: [], rows: 0 },
       expired: { count: 0, rows: 0 },
       unfilled: [],
@@ -227,15 +230,18 @@ class Verification {
   /** The manifest's objects that are still what they were; the others are counted. */
   private objects(): AsyncGenerator<{ entry: ManifestEntry; stored: Stored }> {
     const { raw, rawPrefix, signal, readObject = readFrom(raw), isExpired } = this.options;
-    const { late } = this.result;
+    const { result } = this;
+    const onSkipped = () => {
+      result.skipped++;
+    };
     const onGone = (entry: ManifestEntry) => this.noteGone(entry, false);
     const onMissing = async (entry: ManifestEntry) =>
       this.noteGone(entry, (await isExpired?.(entry)) ?? false);
     const entries = this.options.entries();
     async function* present(): AsyncGenerator<ManifestEntry> {
-      for await (const sighting of sight(entries, raw.list(rawPrefix, { signal }))) {
+      for await (const sighting of sight(entries, raw.list(rawPrefix, { signal }), onSkipped)) {
         if (sighting.kind === "same") yield sighting.entry;
-        else if (sighting.kind === "late") note(late, sighting.object.key);
+        else if (sighting.kind === "late") note(result.late, sighting.object.key);
         else await onMissing(sighting.entry);
       }
     }

@@ -212,7 +212,9 @@ function rangesOf(
     sizeBytes,
     async read(start, into) {
       const range = { start, end: start + into.length };
-      await store.get(key, { etag, range, sizeBytes: into.length, allocate: () => into, signal });
+      const got = await store.get(key, { etag, range, sizeBytes: into.length, allocate: () => into, signal });
+      if (got.buffer !== into.buffer || got.length !== into.length)
+        throw new Error(`a range of ${key} came elsewhere than where it was to go`);
     },
   };
 }

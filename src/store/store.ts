@@ -31,7 +31,7 @@ export interface GetOptions {
   range?: { start: number; end: number };
   /** As it was listed: a body of another size is never returned. */
   sizeBytes?: number;
-  /** Where the bytes go: a buffer of at least this size, overwritten. A new one where absent. */
+  /** Where the bytes go, however they come: a buffer of at least this size, overwritten. A new one where absent. */
   allocate?: (sizeBytes: number) => Buffer;
   signal?: AbortSignal;
 }

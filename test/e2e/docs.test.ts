@@ -152,7 +152,10 @@ const hasFlag = (help: string, flag: string) => new RegExp(`${flag}(?![a-z0-9-])
 const commandNames = () => [...helpOf("").matchAll(/^ {2}hourpack (\w+)/gm)].map(([, name = ""]) => name);
 
 /** Flags of other programs that stand alone in the prose. */
-const OTHER_FLAGS = new Map([["--platform", "docs/deploy/ecs-fargate.md"]]);
+const OTHER_FLAGS = new Map([
+  ["--platform", "docs/deploy/ecs-fargate.md"],
+  ["--heap-growing-percent", "docs/performance.md"],
+]);
 
 describe("the pages name", () => {
   it("commands and flags that hourpack has", { timeout: 120_000 }, () => {

@@ -421,4 +421,6 @@ it("tells how many objects are passed over for their names, also where an hour h
   expect(ran.stderr).toMatch(/T00 {2}packed: new hour, .*, 1 object passed over \(names/);
   expect(ran.stdout).toContain(`1 hour packed, 1 empty, 2 objects ${passedOver}: 1 object → 1 file`);
   expect((await here("run", "--json", ...range)).result).toMatchObject({ upToDate: 1, empty: 1, skipped: 2 });
+  const deep = await here("verify", "--deep", ...flags);
+  expect(deep.stdout).toContain(`T00  sound  1 object, 1 row\n  1 object ${passedOver}\n`);
 });

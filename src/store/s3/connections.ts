@@ -250,6 +250,7 @@ class Connection {
     }
     const allocate = (isObject && pending.allocate) || Buffer.allocUnsafeSlow;
     const buffer = allocate(sizeBytes);
+    if (buffer.length < sizeBytes) throw new Error("more bytes came than were asked for");
     this.answer = { status, headers, bytes: buffer.subarray(0, sizeBytes) };
     this.received = 0;
     this.isLast = !isHttp11 || /\bclose\b/i.test(headers["connection"] ?? "");

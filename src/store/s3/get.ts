@@ -15,8 +15,8 @@ interface Answer {
   status: number;
   etag: string;
   encryption: string;
-  /** All of the object's bytes, and not a range of them. */
-  isWhole: boolean;
+  /** Of the object's bytes; undefined where these are all. */
+  contentRange: string | undefined;
   bytes: Buffer;
 }
 
@@ -55,6 +55,7 @@ export class ObjectReader {
     if (answer.status === 412 || (etag !== undefined && answer.etag !== etag && answer.status < 300))
       throw this.changed(key, "ETag changed since it was listed");
     if (answer.status === 404) throw this.changed(key, "it is gone");
+    if (range) this.checkRange(key, range, answer);
     const announced = range ? range.end - range.start : (sizeBytes ?? answer.bytes.length);
     if (answer.bytes.length !== announced) {
       throw new HourpackError(
@@ -63,8 +64,23 @@ export class ObjectReader {
         { location: this.uri + key },
       );
     }
-    if (answer.isWhole && answer.encryption === "") this.checkMd5(key, answer);
+    if (isWhole(answer.contentRange) && answer.encryption === "") this.checkMd5(key, answer);
     return answer.bytes;
+  }
+
+  /** Whoever knows no ranges answers with all of it, which is as good only where that was asked for. */
+  private checkRange(key: string, range: { start: number; end: number }, answer: Answer): void {
+    const [, start = "0", end = answer.bytes.length - 1] =
+      answer.contentRange === undefined ? [] : (RANGE.exec(answer.contentRange) ?? [undefined, "none"]);
+    if (Number(start) === range.start && Number(end) + 1 === range.end) return;
+    throw new HourpackError(
+      "unavailable",
+      `read ${this.uri}${key}: bytes ${range.start} to ${range.end - 1} were asked for, and ${answer.contentRange ?? "the whole object"} came`,
+      {
+        location: this.uri + key,
+        hint: "Does a proxy or cache before the store drop the Range header? Large objects are read in ranges.",
+      },
+    );
   }
 
   /**
@@ -95,7 +111,7 @@ export class ObjectReader {
     return new HourpackError("conflict", `read ${this.uri}${key}: ${why}`, { location: this.uri + key });
   }
 
-  private async send(key: string, { etag, range, signal }: GetOptions): Promise<Answer> {
+  private async send(key: string, { etag, range, allocate, signal }: GetOptions): Promise<Answer> {
     const input = {
       Bucket: this.bucket,
       ExpectedBucketOwner: this.settings.expectedBucketOwner,
@@ -105,13 +121,14 @@ export class ObjectReader {
     };
     try {
       const got = await this.client.send(new this.sdk.GetObjectCommand(input), { abortSignal: signal });
-      const bytes = (await got.Body?.transformToByteArray()) ?? new Uint8Array();
+      const body = (await got.Body?.transformToByteArray()) ?? new Uint8Array();
+      const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
       return {
         status: 200,
         etag: unquoted(got.ETag),
-        isWhole: isWhole(got.ContentRange),
+        contentRange: got.ContentRange,
         encryption: encryptionOf(got.ServerSideEncryption, got.SSECustomerAlgorithm),
-        bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+        bytes: allocate ? copied(bytes, allocate) : bytes,
       };
     } catch (error) {
       const status = statusOf(error);
@@ -121,7 +138,7 @@ export class ObjectReader {
         status: isGone ? 404 : 412,
         etag: "",
         encryption: "",
-        isWhole: false,
+        contentRange: undefined,
         bytes: Buffer.alloc(0),
       };
     }
@@ -147,7 +164,7 @@ export class ObjectReader {
     return {
       status,
       etag: unquoted(headers["etag"]),
-      isWhole: isWhole(headers["content-range"]),
+      contentRange: headers["content-range"],
       encryption: encryptionOf(
         headers["x-amz-server-side-encryption"],
         headers["x-amz-server-side-encryption-customer-algorithm"],
@@ -157,10 +174,20 @@ export class ObjectReader {
   }
 }
 
+/** To where the caller wants them; as they are where they do not fit there, which is told by their length. */
+function copied(bytes: Buffer, allocate: (sizeBytes: number) => Buffer): Buffer {
+  const into = allocate(bytes.length);
+  if (into.length < bytes.length) return bytes;
+  bytes.copy(into);
+  return into.subarray(0, bytes.length);
+}
+
+const RANGE = /^bytes (\d+)-(\d+)\/(\d+|\*)$/;
+
 /** `bytes 0-719/720` is all of it, too. */
 function isWhole(contentRange: string | undefined): boolean {
   if (!contentRange) return true;
-  const [, start, end, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(contentRange) ?? [];
+  const [, start, end, total] = RANGE.exec(contentRange) ?? [];
   return start === "0" && Number(end) + 1 === Number(total);
 }
 
