@@ -2,7 +2,7 @@
  * Cutting: an object that is too large to be held is read range by range, and cut into pieces that are framed by
  * themselves (`frame.ts`) to what framing the whole would find: the same records, and the same bytes in quarantine.
  */
-import type { Within } from "./frame.js";
+import { UNDELIMITED, type Within } from "./frame.js";
 import { isBlank, ValueScan } from "./scan.js";
 import { FirstLine, type Source, Window } from "./window.js";
 
@@ -132,7 +132,7 @@ class Cutter {
         if (!window.isLast) return "more";
         scan.finish();
       }
-      if (this.array === "outside" && !window.isDelimited(scan, this.at)) scan.damage = "no JSON value";
+      if (this.array === "outside" && !window.isDelimited(scan, this.at)) scan.damage = UNDELIMITED;
       if (scan.damage !== undefined) return "damage";
       if (this.at - this.value > limits.heldBytes) return "a value too long";
       const isFull = this.add(this.value, this.at);
@@ -200,7 +200,7 @@ class Cutter {
   /** Damage ends at its newline where the object is lines; else with the object, and false is returned. */
   private async *damaged(): AsyncGenerator<Piece, boolean> {
     const { value: start = 0, source, limits, window } = this;
-    const reason = this.scan.damage as string;
+    const reason = `no JSON: ${this.scan.damage}`;
     this.areLines ??= await this.firstLineIsWhole();
     const isInWindow = start >= window.start && window.lineEnd(start) !== undefined;
     if (!isInWindow) yield* this.flush();

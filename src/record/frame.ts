@@ -91,9 +91,7 @@ export function* frameObject(
 function parsedAt(text: string, position: number, isDelimited: boolean): Parsed | string {
   try {
     const parsed = parseJson(text, position);
-    return isDelimited && !endsThere(text, parsed)
-      ? "no JSON: text that begins like a number or a word"
-      : parsed;
+    return isDelimited && !endsThere(text, parsed) ? `no JSON: ${UNDELIMITED}` : parsed;
   } catch (error) {
     if (error instanceof JsonDamage) return `no JSON: ${error.message}`;
     throw error;
@@ -283,6 +281,8 @@ function kindOf(value: JsonValue): string {
 }
 
 /** Reasons are the same for all that is wrong in one way, so that they can be counted. */
+/** Such as a log line. */
+export const UNDELIMITED = "text that begins like a number or a word";
 const LONE = "a lone surrogate";
 const NO_UTF8 = "invalid UTF-8";
 const NON_FINITE = "NaN or Infinity outside of the records";
