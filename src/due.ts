@@ -21,10 +21,9 @@ export async function dueHours(
   const lookBackFrom = addHours(end, -lookBackHours);
   const lookBack = hoursBetween(lookBackFrom, end);
   const tier1 = await components.tier1(dataset);
-  const [published, owed] = await Promise.all([
-    newestPublishedHour(tier1, dataset, signal),
-    owedHours(tier1, dataset, signal),
-  ]);
+  // One after the other: of a store that does not answer one thing is said, and always the same.
+  const published = await newestPublishedHour(tier1, dataset, signal);
+  const owed = await owedHours(tier1, dataset, signal);
   if (!published) return sorted([...owed, ...lookBack]);
   const missed = hoursBetween(addHours(published, 1), lookBackFrom);
   const raw = await components.raw(dataset);
