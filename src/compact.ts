@@ -13,6 +13,7 @@ import {
   quarantineKey,
   rawPrefix,
 } from "./layout.js";
+import { cutLimitsOf, GZIP_LIMITS } from "./limits.js";
 import { type Listing, PAGE_OBJECTS } from "./listing.js";
 import { type Manifest, openManifest, type PartFacts, type Published } from "./manifest.js";
 import { type Plan, planHour } from "./plan.js";
@@ -303,21 +304,13 @@ export async function readManifest(task: HourTask, published: Published): Promis
 
 function spoolOptions(task: HourTask, fetched: Listing): SpoolOptions {
   const { components, dataset, hour, observe, signal } = task;
-  const { run } = components.settings;
   const progress = { objects: 0, bytes: 0 };
   return {
     getBytes: components.getBytes,
     plainBytes: components.plainBytes,
     memory: components.batchMemory,
-    gunzip: { maxRatio: GUNZIP_RATIO_MAX, maxBytes: GUNZIP_BYTES_MAX },
-    cut: {
-      rangeBytes: Math.min(Math.max(run.batchBytes, RANGE_BYTES.min), RANGE_BYTES.max) - 1,
-      pieceBytes: PIECE_BYTES,
-      heldBytes:
-        dataset.records.keys.length > 0
-          ? HELD_BYTES.max
-          : Math.min(Math.max(run.maxRecordBytes, HELD_BYTES.min), HELD_BYTES.max),
-    },
+    gunzip: GZIP_LIMITS,
+    cut: cutLimitsOf(components.settings.run, dataset.records.keys.length > 0),
     signal,
     onObject: (object) => {
       progress.objects++;
@@ -327,19 +320,6 @@ function spoolOptions(task: HourTask, fetched: Listing): SpoolOptions {
     },
   };
 }
-
-/** A gzip that grows more than this, or beyond this, is taken for a bomb and quarantined as it lies. */
-const GUNZIP_RATIO_MAX = 200;
-const GUNZIP_BYTES_MAX = 512 << 20;
-/** What is read of a large object at a time. It fits into a batch, with the newline that ends it there. */
-const RANGE_BYTES = { min: 1_000_000, max: 16_000_000 };
-/** What is no line goes the exact way, by a text of the whole piece: 16 MB at a time took 100 MB more than 4. */
-const PIECE_BYTES = 4_000_000;
-/**
- * What of a large object is held at most: a record, as long as one may be, but not longer than V8's texts; under a record
- * path that long, since a value there holds many records.
- */
-const HELD_BYTES = { min: 64 << 20, max: 500_000_000 };
 
 function resultOf(task: HourTask, plan: Plan, listing: Listing, watch: Stopwatch): HourResult {
   const published: (PartFacts & Published) | undefined = "published" in plan ? plan.published : undefined;

@@ -2,6 +2,7 @@
 import { HourpackError } from "./errors.js";
 import { type Hour, hourOfMs } from "./hour.js";
 import { isSkippedKey, ownPrefix, type RawTemplate } from "./layout.js";
+import { RECORD_BYTES } from "./limits.js";
 import { frameObject } from "./record/frame.js";
 import { gunzipWithin } from "./record/gunzip.js";
 import { asArray, asObject, type JsonObject } from "./record/json.js";
@@ -250,7 +251,7 @@ export interface Sample {
 /** In all, whatever the number of hours. */
 const SAMPLE_OBJECTS = 64;
 const SAMPLE_BYTES = 32 << 20;
-const LIMITS = { maxRecordBytes: 64 << 20 };
+const LIMITS = { maxRecordBytes: RECORD_BYTES };
 const GUNZIP = { maxRatio: 200, maxBytes: 64 << 20 };
 
 /** Columns as they would be inferred from some objects of each hour, taken evenly from its first page of keys. */

@@ -46,7 +46,7 @@ export class Owing {
     this.done.add(hour);
   }
 
-  /** At the end: what was seen done is owed no more. */
+  /** At the end, an interrupted one too: what was seen done is owed no more. */
   async settle(): Promise<void> {
     const { done } = this;
     if (done.size === 0) return;
@@ -58,7 +58,8 @@ export class Owing {
     const ours = [...this.unfinished].filter((other) => newest === undefined || other > newest);
     const between = newest === undefined ? [] : await this.between(newest, hour);
     if (![...ours, ...between].some((other) => other < hour)) return;
-    await changeOwed(await this.tier1(), this.dataset, (hours) => [...hours, ...ours, ...between]);
+    const { dataset, signal } = this;
+    await changeOwed(await this.tier1(), dataset, (hours) => [...hours, ...ours, ...between], signal);
     this.isNoted = true;
   }
 

@@ -1,4 +1,5 @@
 /** What an object's bytes hold, read anew: records, and bytes that are none. Shares nothing with the converter. */
+import { GZIP_LIMITS, RECORD_BYTES, VALUE_BYTES_MAX } from "../limits.js";
 import { Cursor } from "./cursor.js";
 import { endOfLine, firstLineIsWhole, isMark, isOpener, MARK_BYTES } from "./first-line.js";
 import { Damage, type Json, Obj, objectOf, Reader, UNREAD_CHARS, Unread } from "./json.js";
@@ -11,7 +12,11 @@ export interface RawLimits extends GzipLimits {
 }
 
 /** What a run takes unless it is told otherwise. */
-export const RAW_LIMITS: RawLimits = { recordBytes: 64 * 2 ** 20, objectBytes: 512 * 2 ** 20, ratio: 200 };
+export const RAW_LIMITS: RawLimits = {
+  recordBytes: RECORD_BYTES,
+  objectBytes: GZIP_LIMITS.maxBytes,
+  ratio: GZIP_LIMITS.maxRatio,
+};
 
 interface Place {
   offset: number;
@@ -44,8 +49,6 @@ export type RawItem = RawRecord | NonRecord | Gap;
 
 /** Read in pieces of about this size, so that a text of a whole big object never exists beside its bytes. */
 const WINDOW_BYTES = 4 * 2 ** 20;
-/** No longer value is looked at; under a record path one may hold many records. V8 has no texts of over 2^29 chars. */
-const VALUE_BYTES_MAX = 500_000_000;
 
 export interface RawOptions {
   /** The keys to the array of records; none for `$`. */

@@ -2,8 +2,9 @@
  * Cutting: an object that is too large to be held is read range by range, and cut into pieces that are framed by
  * themselves (`frame.ts`) to what framing the whole would find: the same records, and the same bytes in quarantine.
  */
+import { isBlank } from "./blank.js";
 import { UNDELIMITED, type Within } from "./frame.js";
-import { isBlank, ValueScan } from "./scan.js";
+import { ValueScan } from "./scan.js";
 import { FirstLine, type Source, Window } from "./window.js";
 
 export interface CutLimits {

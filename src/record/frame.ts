@@ -3,6 +3,7 @@
  * from the bytes: one value a line, several, none delimited at all, top-level arrays, pretty-printed, in any mix.
  */
 import { isUtf8 } from "node:buffer";
+import { isBlank, skipBlank } from "./blank.js";
 import {
   asArray,
   asObject,
@@ -257,21 +258,10 @@ function lineEnd(text: string, from: number): number {
   return newline.exec(text)?.index ?? -1;
 }
 
-function skipBlank(text: string, from: number): number {
-  let position = from;
-  while (isBlank(text.charCodeAt(position))) position++;
-  return position;
-}
-
 function trimEnd(text: string, start: number, from: number): number {
   let end = from;
   while (end > start + 1 && isBlank(text.charCodeAt(end - 1))) end--;
   return end;
-}
-
-/** White space of RFC 8259. */
-function isBlank(unit: number): boolean {
-  return unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09;
 }
 
 function kindOf(value: JsonValue): string {

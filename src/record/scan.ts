@@ -41,11 +41,6 @@ mark("0123456789", DIGIT | HEX_DIGIT);
 mark("abcdefABCDEF", HEX_DIGIT);
 mark('"\\/bfnrt', ESCAPED);
 
-/** White space of RFC 8259. */
-export function isBlank(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
-}
-
 export class ValueScan {
   /** Why it is no value; it is looked at no further then. */
   damage: string | undefined;

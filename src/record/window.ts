@@ -1,5 +1,6 @@
 /** The stretch of a large object that is in memory, and what can be told of it at a glance. */
-import { isBlank, ValueScan } from "./scan.js";
+import { isBlank } from "./blank.js";
+import { ValueScan } from "./scan.js";
 
 /** An object's decompressed bytes, wherever they lie. */
 export interface Source {

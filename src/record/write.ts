@@ -1,4 +1,5 @@
 /** JSON values to compact JSON. */
+import { isBlank, skipBlank } from "./blank.js";
 import { JsonDamage, JsonNumber, JsonText, type JsonValue } from "./json.js";
 
 /** Numbers with their own text. Throws JsonDamage for NaN and Infinity, which JSON cannot write. */
@@ -67,16 +68,6 @@ function comma(copy: Copy, text: string, position: number): number {
 function nonFiniteAt(text: string, position: number): string {
   if (text[position] === "N") return "NaN";
   return text[position - 1] === "-" ? "-Infinity" : "Infinity";
-}
-
-function skipBlank(text: string, from: number): number {
-  let position = from;
-  while (isBlank(text.charCodeAt(position))) position++;
-  return position;
-}
-
-function isBlank(unit: number): boolean {
-  return unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09;
 }
 
 /** A text copied in stretches, some of which are replaced. */

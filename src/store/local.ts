@@ -21,7 +21,7 @@ import {
   syncFolder,
   writeWhole,
 } from "./local-files.js";
-import { packed } from "./names.js";
+import { packed } from "./local-names.js";
 import { Pace } from "./s3/pace.js";
 import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { packed } from "../../src/store/names.js";
+import { packed } from "../../src/store/local-names.js";
 
 describe("the names of a folder", () => {
   it.each([0, 1, 1000, 1001, 2500])("come back as they were: %i of them", (count) => {
