@@ -60,9 +60,10 @@ async function container(args: string[], options: Omit<ContainerOptions, "volume
   return runImage(image, args, { ...options, volumes });
 }
 
-/** The last line of `--json`. */
+/** The result that `--json` prints, wherever what is told on stderr came between. */
 function resultIn(output: string): Record<string, unknown> {
-  return JSON.parse(output.trim().split("\n").at(-1) ?? "");
+  const lines = output.split("\n").filter((line) => line.startsWith("{"));
+  return JSON.parse(lines.at(-1) ?? "");
 }
 
 function hourKey(prefix: string, hour: string, name: string): string {
