@@ -341,7 +341,8 @@ class S3Store implements Store {
         signal,
         shouldRetry: async ({ error }) => {
           // A clock that was set once may be set again, rightly or not, by whatever else is in flight.
-          const renewalsMax = this.client.config.systemClockOffset === 0 ? RENEWALS_MAX : RETRIES_MAX;
+          const isClockSet = Math.abs(this.client.config.systemClockOffset) >= CLOCK_SET_MS;
+          const renewalsMax = isClockSet ? RETRIES_MAX : RENEWALS_MAX;
           const isExpired = renewals < renewalsMax && mayHaveExpired(error);
           if (isExpired) {
             renewals++;
@@ -375,3 +376,5 @@ class S3Store implements Store {
 
 /** A refusal without a reason may be a clock that the SDK has just set by a wrong one: twice, and it is right again. */
 const RENEWALS_MAX = 3;
+/** The SDK notes every answer's offset, and takes those from here on for a clock that is wrong. */
+const CLOCK_SET_MS = 240_000;
