@@ -61,11 +61,7 @@ function logLine(event: RunEvent): ["debug" | "info" | "warn" | "error", string,
       return ["info", `hour ${event.result.action}`, { ...event.result }];
     case "hour-failed": {
       const { dataset, hour, error } = event.failure;
-      return [
-        "error",
-        hour === undefined ? "dataset failed" : "hour failed",
-        { dataset, hour, error: errorFields(error) },
-      ];
+      return ["error", hour === undefined ? "dataset failed" : "hour failed", { dataset, hour, error }];
     }
     case "notice":
       return ["warn", event.text, { dataset: event.dataset, hour: event.hour }];

@@ -1,6 +1,6 @@
 /** hourpack worker: does what is due every hour, and shows how it is. */
 import { EXIT, type HourpackError } from "../errors.js";
-import { errorFields, type Log } from "../log.js";
+import type { Log } from "../log.js";
 import { Hook, News } from "../operations/hooks.js";
 import { serveStatus } from "../operations/http.js";
 import { Metrics, resumeFromFile, writeMetricsFile } from "../operations/metrics.js";
@@ -116,7 +116,7 @@ class Teller {
 
   warn(error: HourpackError): void {
     this.context.output.note(error.message);
-    this.log.warn(error.message, { error: errorFields(error) });
+    this.log.warn(error.message, { error });
   }
 
   /** A picture of progress for each round: none stays on the terminal while the worker sleeps. */

@@ -1,6 +1,6 @@
 /** What a single run tells beside its output: the metrics file and the webhook. Neither ever fails the run. */
 import type { Settings } from "../config/settings.js";
-import { errorFields, type Log } from "../log.js";
+import type { Log } from "../log.js";
 import { datasetsOf, type RunRequest } from "../run.js";
 import type { HourFailure, HourResult, RunEvent } from "../task.js";
 import { Hook, News } from "./hooks.js";
@@ -29,7 +29,7 @@ export async function openTelling(settings: Settings, request: RunRequest, log: 
   const quietly = async (task: Promise<void>) => {
     await task.catch((error) => {
       problems.push(error.message);
-      log.warn(error.message, { error: errorFields(error) });
+      log.warn(error.message, { error });
     });
   };
   const metrics = file === undefined ? undefined : await Metrics.open(datasets);

@@ -1,6 +1,7 @@
 /** Bad input: one clear message with the remedy, the documented exit code, and nothing written. */
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -188,6 +189,25 @@ describe("an S3 that cannot be used", () => {
     const told = `s3://lake/t/\\S*: ${endpoint} does not answer \\(ECONNREFUSED\\): trying again \\([2-9] of 9\\)`;
     expect(stderr).toMatch(new RegExp(`^(head|list) ${told}$`, "m"));
     expect(stderr).toMatch(new RegExp(`^{"level":"warn".*${told}"}$`, "m"));
+  });
+
+  it("asks a store that refuses without a reason a few times, and logs why the dataset failed", async () => {
+    let asked = 0;
+    const refusing = createHttpServer((_, response) => {
+      asked++;
+      response.writeHead(403).end();
+    }).listen(0, "127.0.0.1");
+    await once(refusing, "listening");
+    const endpoint = `http://127.0.0.1:${(refusing.address() as AddressInfo).port}`;
+    const args = ["run", "--hour", HOUR, ...places, "--s3-endpoint", endpoint, "--log-level", "warn"];
+    const end = await hourpack(args, { env: credentialsEnv(minio) });
+    refusing.close();
+    expectOneError(end, 2, /refused these credentials \(403\)/, /Check AWS_ACCESS_KEY_ID/);
+    expect(end.stderr).toMatch(
+      /^\{"level":"error".*"error":\{"kind":"invalid","message":"head s3:\/\/lake\//m,
+    );
+    // Once, and after each of three renewals; each time through the SDK, too.
+    expect(asked).toBe(8);
   });
 
   it("says so as JSON, too, of a store that takes the connection and is silent", async () => {
