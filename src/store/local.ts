@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { BigIntStats, Dirent } from "node:fs";
 import { constants } from "node:fs";
-import { link, lstat, mkdir, opendir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
+import { link, mkdir, opendir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { HourpackError, reasonOf } from "../errors.js";
 import { compareUtf8 } from "../listing.js";
@@ -14,6 +14,7 @@ import {
   infoOf,
   isFolder,
   isMissing,
+  lstat,
   openForReading,
   read,
   realOf,
@@ -38,8 +39,8 @@ export class LocalStore implements Store {
   readonly kind = "local";
   readonly uri: string;
   private readonly root: string;
-  /** Folders that are known to lie inside the root, links resolved. */
-  private readonly inside = new Set<string>();
+  /** Paths of folders that are known to lie inside the root, links resolved, by their keys without the slash. */
+  private readonly inside = new Map<string, string>();
   private readonly pace: Pace;
 
   constructor(root: string) {
@@ -294,7 +295,8 @@ export class LocalStore implements Store {
     const known = this.knownPath(key);
     const path = known ?? (await this.pathOf(key));
     try {
-      const found = await (known === undefined ? stat : lstat)(path, { bigint: true });
+      const found =
+        known === undefined ? await stat(path, { bigint: true }) : await lstat(path, { bigint: true });
       return found.isSymbolicLink() ? await stat(await this.pathOf(key), { bigint: true }) : found;
     } catch (error) {
       if (error instanceof HourpackError) throw error;
@@ -323,8 +325,9 @@ export class LocalStore implements Store {
   /** The path of a key in a folder whose links have been looked at; the file itself may be a link. */
   private knownPath(key: string): string | undefined {
     if (!isPlain(key)) throw this.escaped(key);
-    const path = join(this.root, key);
-    return this.inside.has(dirname(path)) ? path : undefined;
+    const slash = key.lastIndexOf("/");
+    const folder = this.inside.get(key.slice(0, Math.max(0, slash)));
+    return folder === undefined ? undefined : folder + sep + key.slice(slash + 1);
   }
 
   /** Refuses a key that leaves the root, by its segments or by a link. */
@@ -341,7 +344,7 @@ export class LocalStore implements Store {
     }
     if (real !== root && !real.startsWith(root + sep)) throw this.escaped(key);
     if (folder.startsWith(this.root) && this.inside.size < FOLDERS_MAX && (await isFolder(folder)))
-      this.inside.add(folder);
+      this.inside.set(key.slice(0, Math.max(0, key.lastIndexOf("/"))), folder);
     return path;
   }
 
