@@ -325,9 +325,11 @@ export class LocalStore implements Store {
   /** The path of a key in a folder whose links have been looked at; the file itself may be a link. */
   private knownPath(key: string): string | undefined {
     if (!isPlain(key)) throw this.escaped(key);
-    const slash = key.lastIndexOf("/");
-    const folder = this.inside.get(key.slice(0, Math.max(0, slash)));
-    return folder === undefined ? undefined : folder + sep + key.slice(slash + 1);
+    const folderKey = folderOf(key);
+    const folder = this.inside.get(folderKey);
+    return folder === undefined
+      ? undefined
+      : folder + sep + key.slice(folderKey === "" ? 0 : folderKey.length + 1);
   }
 
   /** Refuses a key that leaves the root, by its segments or by a link. */
@@ -344,7 +346,7 @@ export class LocalStore implements Store {
     }
     if (real !== root && !real.startsWith(root + sep)) throw this.escaped(key);
     if (folder.startsWith(this.root) && this.inside.size < FOLDERS_MAX && (await isFolder(folder)))
-      this.inside.set(key.slice(0, Math.max(0, key.lastIndexOf("/"))), folder);
+      this.inside.set(folderOf(key), folder);
     return path;
   }
 
@@ -392,7 +394,12 @@ function interrupted(signal: AbortSignal | undefined, doing: string): void {
 
 /** Of keys in order: with these looked at, the folders of all of them are known. */
 function firstsOfFolders(keys: string[]): string[] {
-  return keys.filter((key, i) => i === 0 || dirname(key) !== dirname(keys[i - 1] as string));
+  return keys.filter((key, i) => i === 0 || folderOf(key) !== folderOf(keys[i - 1] as string));
+}
+
+/** Of a key that is a folder's, with a slash at its end, the folder above. */
+function folderOf(key: string): string {
+  return key.slice(0, Math.max(0, key.lastIndexOf("/", key.length - 2)));
 }
 
 function isPlain(key: string): boolean {

@@ -107,6 +107,21 @@ describe.each([
     expect(await store.head("head/b")).toBeUndefined();
   });
 
+  it("tells a name in a folder from the same one above, whichever folder was looked at first", async () => {
+    await store.put("levels/x.json", bytes("above"));
+    await store.put("levels/in/x.json", bytes("in the folder"));
+    expect(await listAll(store, "levels/in/no")).toEqual([]);
+    expect(await listAll(store, "levels/no")).toEqual([]);
+    for (const [key, text] of [
+      ["levels/in/x.json", "in the folder"],
+      ["levels/x.json", "above"],
+    ] as const) {
+      const head = await store.head(key);
+      expect(head?.sizeBytes).toBe(text.length);
+      expect((await store.get(key, { etag: head?.etag })).toString()).toBe(text);
+    }
+  });
+
   it("reads whole objects, ranges and empty ones", async () => {
     await store.put("get/a", bytes("0123456789"));
     await store.put("get/empty", bytes(""));
