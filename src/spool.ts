@@ -3,15 +3,18 @@ import { type FileHandle, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { HourpackError } from "./errors.js";
 import { type FileLock, takeFileLock, tryFileLock } from "./lock.js";
+import type { Stretch } from "./record/sift.js";
 import { type SegmentDetails, Segments } from "./segments.js";
 
-/** Objects' bytes, in a file that the engine reads and, until it is released, in memory too. */
+/** Objects' bytes: first in memory, and then in a file that the engine reads. */
 export class Batch {
   readonly path: string;
   readonly sizeBytes: number;
   readonly segments: Segments;
   private lent: Lent | undefined;
   private readonly memory: BatchMemory;
+  /** What the file has newlines for, where there is one: these bytes lie in a file beside it, one after the other. */
+  private apart: Stretch[] | undefined;
 
   constructor(path: string, sizeBytes: number, segments: Segments, lent: Lent, memory: BatchMemory) {
     this.path = path;
@@ -21,34 +24,65 @@ export class Batch {
     this.memory = memory;
   }
 
-  /** From memory, or read again. Not to be used any more once the batch is released. */
+  /** From memory, or read again. Not to be used any more once the batch is stored or released. */
   async bytes(): Promise<Buffer> {
-    this.lent ??= await this.readAgain();
+    this.lent ??= await this.readAgain(this.apart ?? []);
     return this.lent.bytes.subarray(0, this.sizeBytes);
   }
 
-  private async readAgain(): Promise<Lent> {
+  /** To the disk; the memory goes. `apart`: whole lines that the engine is not to read, in order. */
+  async store(apart: Stretch[] = []): Promise<void> {
+    try {
+      const isThere = this.apart?.length === 0 && apart.length === 0;
+      if (!isThere) await this.write(await this.bytes(), apart);
+    } finally {
+      this.release();
+    }
+  }
+
+  /** The memory goes, and with it what was not stored. */
+  release(): void {
+    this.lent?.giveBack();
+    this.lent = undefined;
+  }
+
+  async remove(): Promise<void> {
+    await Promise.all([rm(this.path, { force: true }), rm(this.apartPath, { force: true })]);
+  }
+
+  private get apartPath(): string {
+    return `${this.path}.apart`;
+  }
+
+  private async write(bytes: Buffer, apart: Stretch[]): Promise<void> {
+    try {
+      if (apart.length > 0) {
+        const pieces = apart.map(({ start, end }) => bytes.subarray(start, end));
+        await writeAtOnce(this.apartPath, pieces);
+        for (const piece of pieces) piece.fill(NEWLINE);
+      }
+      await writeAtOnce(this.path, [bytes]);
+      this.apart = apart;
+    } catch (error) {
+      throw spoolError(error, `write the spool file ${this.path}`, this.path);
+    }
+  }
+
+  private async readAgain(apart: Stretch[]): Promise<Lent> {
     const lent = await this.memory.take(this.sizeBytes);
     try {
-      const file = await open(this.path, "r");
-      try {
-        const { bytesRead } = await file.read(lent.bytes, 0, this.sizeBytes, 0);
-        if (bytesRead !== this.sizeBytes)
-          throw new Error(`${bytesRead} of ${this.sizeBytes} bytes are there`);
-      } finally {
-        await file.close();
+      await readAtOnce(this.path, lent.bytes.subarray(0, this.sizeBytes));
+      if (apart.length > 0) {
+        const pieces = Buffer.alloc(apart.reduce((sum, { start, end }) => sum + end - start, 0));
+        await readAtOnce(this.apartPath, pieces);
+        let at = 0;
+        for (const { start, end } of apart) at += pieces.copy(lent.bytes, start, at, at + end - start);
       }
       return lent;
     } catch (error) {
       lent.giveBack();
       throw spoolError(error, `read the spool file ${this.path}`, this.path);
     }
-  }
-
-  /** The memory may go; the file stays. */
-  release(): void {
-    this.lent?.giveBack();
-    this.lent = undefined;
   }
 }
 
@@ -285,22 +319,28 @@ export class BatchWriter {
     this.lent.giveBack();
   }
 
-  async finish(path: string): Promise<Batch> {
-    try {
-      await writeAtOnce(path, this.lent.bytes.subarray(0, this.sizeBytes));
-    } catch (error) {
-      this.lent.giveBack();
-      throw spoolError(error, `write the spool file ${path}`, path);
-    }
+  finish(path: string): Batch {
     return new Batch(path, this.sizeBytes, this.segments.close(), this.lent, this.memory);
   }
 }
 
 /** `writeFile` would cut it into pieces of 512 KiB, and wait for each. */
-async function writeAtOnce(path: string, bytes: Buffer): Promise<void> {
+async function writeAtOnce(path: string, pieces: Buffer[]): Promise<void> {
   const file = await open(path, "w");
   try {
-    for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten;
+    const { bytesWritten } = await file.writev(pieces);
+    const sizeBytes = pieces.reduce((sum, { length }) => sum + length, 0);
+    if (bytesWritten !== sizeBytes) throw new Error(`${bytesWritten} of ${sizeBytes} bytes were written`);
+  } finally {
+    await file.close();
+  }
+}
+
+async function readAtOnce(path: string, into: Buffer): Promise<void> {
+  const file = await open(path, "r");
+  try {
+    const { bytesRead } = await file.read(into, 0, into.length, 0);
+    if (bytesRead !== into.length) throw new Error(`${bytesRead} of ${into.length} bytes are there`);
   } finally {
     await file.close();
   }

@@ -138,7 +138,7 @@ export async function convertBatch(
       sifter.exactChunks(bytes, within),
     );
   }
-  if (!options.keepBatch) await rm(batch.path, { force: true });
+  if (!options.keepBatch) await batch.remove();
   return converted;
 }
 
@@ -163,7 +163,6 @@ async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sif
     if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
     throw spoolError(error, `write rows of ${batch.path}`, batch.path);
   } finally {
-    // The engine reads files: the memory is for the next batch.
     batch.release();
     await rows.close();
   }
@@ -190,9 +189,7 @@ async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sif
     }
     path = written.path;
   }
-  for (const file of [files.exact, files.accepted]) {
-    if (file !== undefined && file !== batch.path) await rm(file, { force: true });
-  }
+  if (files.exact !== undefined) await rm(files.exact, { force: true });
   return { batch, path, ...rows.summary() };
 }
 
@@ -207,7 +204,7 @@ class RowsWriter {
   private acceptedRows = 0;
   /** Segments that are done. */
   private done = 0;
-  /** Accepted lines; where they are all there is, the engine reads the batch file itself. */
+  /** Accepted lines: the engine reads them in the batch file itself. */
   private readonly stretches: Stretch[] = [];
   private readonly bytes: Buffer;
   private readonly batch: Batch;
@@ -263,16 +260,15 @@ class RowsWriter {
     }
   }
 
+  /** The engine reads files: the memory is for the next batch. */
   async finish(): Promise<{ accepted?: string; exact?: string }> {
     await this.flush();
-    const exact = this.handles.has("exact") ? this.name("exact") : undefined;
-    if (this.acceptedRows === 0) return { exact };
-    const [only] = this.stretches;
-    const isWhole = this.stretches.length === 1 && only?.start === 0 && only.end === this.bytes.length;
-    if (isWhole) return { accepted: this.batch.path, exact };
-    const handle = await this.handle("accepted");
-    await handle.writev(this.stretches.map(({ start, end }) => this.bytes.subarray(start, end)));
-    return { accepted: this.name("accepted"), exact };
+    const hasAccepted = this.acceptedRows > 0;
+    await this.batch.store(hasAccepted ? between(this.stretches, this.bytes.length) : []);
+    return {
+      accepted: hasAccepted ? this.batch.path : undefined,
+      exact: this.handles.has("exact") ? this.name("exact") : undefined,
+    };
   }
 
   summary(): Omit<Converted, "path" | "batch"> {
@@ -315,4 +311,15 @@ class RowsWriter {
   private name(kind: string): string {
     return this.batch.path.replace(/\.raw$/, `.${kind}.ndjson`);
   }
+}
+
+/** What lies before, between and after the stretches. */
+function between(stretches: Stretch[], sizeBytes: number): Stretch[] {
+  const rest: Stretch[] = [];
+  let at = 0;
+  for (const { start, end } of [...stretches, { start: sizeBytes, end: sizeBytes }]) {
+    if (start > at) rest.push({ start: at, end: start });
+    at = end;
+  }
+  return rest;
 }

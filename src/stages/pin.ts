@@ -54,7 +54,7 @@ export async function pinSchema(
   for await (const batch of batches) {
     gathered.push(batch);
     gatheredBytes += batch.sizeBytes;
-    await observeBatch(batch, shape, dataset.records, limits).finally(() => batch.release());
+    await observeBatch(batch, shape, dataset.records, limits).finally(() => batch.store());
     if (gatheredBytes > spoolBytesMax) throw tooMuchToInfer(task, spoolBytesMax);
   }
   const inferred = shape.columns();

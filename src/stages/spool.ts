@@ -234,7 +234,7 @@ class BatchQueue {
   private writer: BatchWriter | undefined;
   /** At work while the writer has no room and another one is made. */
   private renewal: Promise<void> | undefined;
-  private readonly ready: Promise<Batch>[] = [];
+  private readonly ready: Batch[] = [];
   private count = 0;
   private ended = false;
   private failure: { error: unknown } | undefined;
@@ -273,11 +273,7 @@ class BatchQueue {
     this.stopped = true;
     this.writer?.discard();
     this.writer = undefined;
-    for (const batch of this.ready)
-      batch.then(
-        (finished) => finished.release(),
-        () => {},
-      );
+    for (const batch of this.ready) batch.release();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Batch> {
@@ -285,7 +281,7 @@ class BatchQueue {
       if (this.failure) throw this.failure.error;
       const next = this.ready.shift();
       if (next) {
-        yield await next;
+        yield next;
       } else if (this.ended) {
         return;
       } else {
@@ -312,9 +308,7 @@ class BatchQueue {
       writer.discard();
       return;
     }
-    const batch = writer.finish(this.spool.path(`batch-${this.count++}.raw`));
-    batch.catch(() => {});
-    this.ready.push(batch);
+    this.ready.push(writer.finish(this.spool.path(`batch-${this.count++}.raw`)));
     this.wake();
   }
 }

@@ -1,6 +1,9 @@
-/** The memory that batches lend and give back. */
-import { describe, expect, it, vi } from "vitest";
-import { BatchMemory } from "../../src/spool.js";
+/** Batches in memory and on the disk, and the memory that they lend and give back. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { BatchMemory, BatchWriter } from "../../src/spool.js";
 
 const CAPACITY = 1 << 10;
 
@@ -76,5 +79,69 @@ describe("the memory of batches", () => {
     expect(large.bytes.length).toBe(CAPACITY + 1);
     large.giveBack();
     expect((await memory.take(1)).bytes.length).toBe(CAPACITY);
+  });
+});
+
+describe("a batch", () => {
+  let dir: string;
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), "hourpack-batch-"));
+  });
+  afterEach(() => rmSync(dir, { recursive: true }));
+
+  const LINES = "one\nbroken\ntwo\nthree\nodd";
+  const WHOLE = `${LINES}\n`;
+
+  /** In a memory that something else lies in as soon as the batch has none. */
+  async function filled() {
+    const memory = new BatchMemory(CAPACITY, 1);
+    const writer = await BatchWriter.open(LINES.length, memory);
+    writer.add(0, Buffer.from(LINES), {});
+    const path = join(dir, "batch-0.raw");
+    const overwrite = async () => {
+      const { bytes, giveBack } = await memory.take(1);
+      bytes.fill("x");
+      giveBack();
+    };
+    return { batch: writer.finish(path), path, overwrite };
+  }
+
+  it("is in its file, and can be read again when the memory has gone", async () => {
+    const { batch, path, overwrite } = await filled();
+    expect((await batch.bytes()).toString()).toBe(WHOLE);
+    await batch.store();
+    await overwrite();
+    expect(readFileSync(path, "utf8")).toBe(WHOLE);
+    expect((await batch.bytes()).toString()).toBe(WHOLE);
+    batch.release();
+    await batch.remove();
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it("has newlines in its file for what is set apart, and is whole when it is read again", async () => {
+    const { batch, path, overwrite } = await filled();
+    const apart = ["broken\n", "odd\n"].map((line) => {
+      const start = WHOLE.indexOf(line);
+      return { start, end: start + line.length };
+    });
+    const inFile = WHOLE.replaceAll(/broken|odd/g, ({ length }) => "\n".repeat(length));
+    for (const stretches of [[], apart, apart.slice(1), []]) {
+      await batch.store(stretches);
+      await overwrite();
+      const isApart = (line: string) => stretches.some(({ start }) => WHOLE.startsWith(line, start));
+      expect(readFileSync(path, "utf8").includes("broken")).toBe(!isApart("broken"));
+      expect(readFileSync(path, "utf8").includes("odd")).toBe(!isApart("odd"));
+      if (stretches === apart) expect(readFileSync(path, "utf8")).toBe(inFile);
+      expect((await batch.bytes()).toString()).toBe(WHOLE);
+    }
+    batch.release();
+    await batch.remove();
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it("that was never stored is gone with its memory", async () => {
+    const { batch } = await filled();
+    batch.release();
+    await expect(batch.bytes()).rejects.toThrow(/read the spool file .*batch-0\.raw/);
   });
 });
