@@ -1,5 +1,6 @@
 /** The way of one hour. */
 import { ulid } from "ulid";
+import type { Batch } from "./batch.js";
 import { withClaim } from "./claim.js";
 import type { Components } from "./components.js";
 import type { Engine } from "./engine/engine.js";
@@ -23,7 +24,7 @@ import { Sifter } from "./record/sift.js";
 import { derivedSince } from "./schema/evolution.js";
 import { Shape } from "./schema/inference.js";
 import type { Schema } from "./schema/types.js";
-import { type Batch, Spool } from "./spool.js";
+import { Spool } from "./spool.js";
 import { assemble, checkQuarantine } from "./stages/assemble.js";
 import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
 import { beginListing, headPart, requireRawDirectory } from "./stages/list.js";

@@ -1,6 +1,7 @@
 /** Stage 4: batches to Parquet files, one each, while later objects still download. */
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
+import type { Batch } from "../batch.js";
 import type { Engine } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
 import { Limiter } from "../limiter.js";
@@ -10,7 +11,7 @@ import type { Within } from "../record/frame.js";
 import { extend, type Sifted, type Sifter, type Stretch } from "../record/sift.js";
 import type { Schema } from "../schema/types.js";
 import type { Segment } from "../segments.js";
-import { type Batch, spoolError } from "../spool.js";
+import { spoolError } from "../spool.js";
 import { counted } from "../words.js";
 
 /** The schema version pinned at the start of the hour, and what sifts against it (and learns while it does). */
@@ -166,7 +167,7 @@ async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sif
     batch.release();
     await rows.close();
   }
-  const outPath = batch.path.replace(/\.raw$/, ".parquet");
+  const outPath = `${batch.base}.parquet`;
   let path: string | undefined;
   if (rows.expectedRows > 0) {
     const written = await engine.writeRows(
@@ -309,7 +310,7 @@ class RowsWriter {
   }
 
   private name(kind: string): string {
-    return this.batch.path.replace(/\.raw$/, `.${kind}.ndjson`);
+    return `${this.batch.base}.${kind}.ndjson`;
   }
 }
 

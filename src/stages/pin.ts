@@ -1,5 +1,6 @@
 /** The pinned schema: read, made from the first hour, grown by appending. Every write is conditional. */
 import { setImmediate } from "node:timers/promises";
+import type { Batch } from "../batch.js";
 import { HourpackError } from "../errors.js";
 import { schemaKey } from "../layout.js";
 import { type FrameLimits, frameObject } from "../record/frame.js";
@@ -8,7 +9,6 @@ import { appendColumns, mergeConfigured, newColumns } from "../schema/evolution.
 import { Shape } from "../schema/inference.js";
 import { emptyPinned, type Pinned, parsePinned, reconcile, serialisePinned } from "../schema/pinned.js";
 import type { Column, Schema } from "../schema/types.js";
-import type { Batch } from "../spool.js";
 import type { Store } from "../store/store.js";
 import type { HourTask } from "../task.js";
 

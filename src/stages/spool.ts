@@ -1,10 +1,11 @@
 /** Stage 3: fetch the planned objects with bounded concurrency and gather their bytes in batches. */
+import { type Batch, BatchFiles, type BatchMemory, BatchWriter } from "../batch.js";
 import type { Limiter } from "../limiter.js";
 import { type CutLimits, cutObject, damagedPieces, type Piece } from "../record/cut.js";
 import { type GunzipLimits, gunzipAtOnce, gunzipStream } from "../record/gunzip.js";
 import { inMemory, type Source, stretchesOf } from "../record/window.js";
 import type { SegmentDetails } from "../segments.js";
-import { type Batch, type BatchMemory, BatchWriter, type Spool } from "../spool.js";
+import type { Spool } from "../spool.js";
 import type { ObjectInfo, Store } from "../store/store.js";
 
 export interface SpoolOptions {
@@ -230,18 +231,19 @@ function isGzip(bytes: Buffer): boolean {
 class BatchQueue {
   stopped = false;
   readonly spool: Spool;
+  private readonly files: BatchFiles;
   private readonly options: SpoolOptions;
   private writer: BatchWriter | undefined;
   /** At work while the writer has no room and another one is made. */
   private renewal: Promise<void> | undefined;
   private readonly ready: Batch[] = [];
-  private count = 0;
   private ended = false;
   private failure: { error: unknown } | undefined;
   private wake = () => {};
 
   constructor(spool: Spool, options: SpoolOptions) {
     this.spool = spool;
+    this.files = new BatchFiles(spool.dir);
     this.options = options;
   }
 
@@ -308,7 +310,7 @@ class BatchQueue {
       writer.discard();
       return;
     }
-    this.ready.push(writer.finish(this.spool.path(`batch-${this.count++}.raw`)));
+    this.ready.push(writer.finish(this.files));
     this.wake();
   }
 }

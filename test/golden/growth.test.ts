@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { type Batch, BatchFiles, BatchMemory, BatchWriter } from "../../src/batch.js";
 import { openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import { openDuckdb } from "../../src/engine/duckdb/duckdb.js";
@@ -13,7 +14,6 @@ import { ROOT_PATH } from "../../src/record/path.js";
 import { Sifter } from "../../src/record/sift.js";
 import { run } from "../../src/run.js";
 import type { Column, Field, Schema } from "../../src/schema/types.js";
-import { type Batch, BatchMemory, BatchWriter } from "../../src/spool.js";
 import { convertAgain, convertBatches } from "../../src/stages/convert.js";
 import { readPinned } from "../../src/stages/pin.js";
 import { LocalStore } from "../../src/store/local.js";
@@ -78,12 +78,13 @@ it("a derived column that another worker brought meanwhile is filled in the batc
   const derived: Column = { name: "m_b", path: ["m", "b"], type: { kind: "string" }, derived: true };
   const grown: Schema = { version: 2, columns: [text, derived] };
   const memory = new BatchMemory(1 << 16, 4);
+  const files = new BatchFiles(root);
   const batches: Batch[] = [];
   // The second has a member that no column knows, for which the hour is converted again.
   for (const [i, line] of ['{"m":{"b":"x"}}\n', '{"m":{"b":"y"},"new":1}\n'].entries()) {
     const writer = await BatchWriter.open(1024, memory);
     writer.add(i, Buffer.from(line), {});
-    batches.push(await writer.finish(join(root, `batch-${i}.raw`)));
+    batches.push(writer.finish(files));
   }
   const limits = { maxRecordBytes: 1 << 20 };
   const conversion = (schema: Schema) => ({

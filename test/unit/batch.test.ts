@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { BatchMemory, BatchWriter } from "../../src/spool.js";
+import { BatchFiles, BatchMemory, BatchWriter } from "../../src/batch.js";
 
 const CAPACITY = 1 << 10;
 
@@ -84,42 +84,59 @@ describe("the memory of batches", () => {
 
 describe("a batch", () => {
   let dir: string;
+  let files: BatchFiles;
   beforeEach(() => {
     dir = mkdtempSync(join(tmpdir(), "hourpack-batch-"));
+    files = new BatchFiles(dir);
   });
   afterEach(() => rmSync(dir, { recursive: true }));
 
   const LINES = "one\nbroken\ntwo\nthree\nodd";
   const WHOLE = `${LINES}\n`;
 
-  /** In a memory that something else lies in as soon as the batch has none. */
-  async function filled() {
-    const memory = new BatchMemory(CAPACITY, 1);
-    const writer = await BatchWriter.open(LINES.length, memory);
-    writer.add(0, Buffer.from(LINES), {});
-    const path = join(dir, "batch-0.raw");
-    const overwrite = async () => {
-      const { bytes, giveBack } = await memory.take(1);
-      bytes.fill("x");
-      giveBack();
-    };
-    return { batch: writer.finish(path), path, overwrite };
+  const memory = new BatchMemory(CAPACITY, 1);
+  async function batchOf(text: string) {
+    const writer = await BatchWriter.open(text.length, memory);
+    writer.add(0, Buffer.from(text), {});
+    return writer.finish(files);
+  }
+
+  /** Something else lies in the memory as soon as a batch has none. */
+  async function overwrite() {
+    const { bytes, giveBack } = await memory.take(1);
+    bytes.fill("x");
+    giveBack();
   }
 
   it("is in its file, and can be read again when the memory has gone", async () => {
-    const { batch, path, overwrite } = await filled();
+    const batch = await batchOf(LINES);
     expect((await batch.bytes()).toString()).toBe(WHOLE);
     await batch.store();
     await overwrite();
-    expect(readFileSync(path, "utf8")).toBe(WHOLE);
+    expect(readFileSync(batch.path, "utf8")).toBe(WHOLE);
     expect((await batch.bytes()).toString()).toBe(WHOLE);
     batch.release();
-    await batch.remove();
-    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it("leaves its file to the next one, which has no more in it than is its own", async () => {
+    const first = await batchOf(LINES);
+    await first.store();
+    const other = await batchOf("beside\n");
+    await other.store();
+    await first.remove();
+    const next = await batchOf("short\n");
+    await next.store();
+    expect([next.path, other.path].sort()).toEqual([first.path, other.path].sort());
+    expect(new Set([first, other, next].map(({ base }) => base)).size).toBe(3);
+    expect(readFileSync(next.path, "utf8")).toBe("short\n");
+    expect(readFileSync(other.path, "utf8")).toBe("beside\n");
+    expect((await next.bytes()).toString()).toBe("short\n");
+    next.release();
   });
 
   it("has newlines in its file for what is set apart, and is whole when it is read again", async () => {
-    const { batch, path, overwrite } = await filled();
+    const batch = await batchOf(LINES);
+    const { path } = batch;
     const apart = ["broken\n", "odd\n"].map((line) => {
       const start = WHOLE.indexOf(line);
       return { start, end: start + line.length };
@@ -135,12 +152,13 @@ describe("a batch", () => {
       expect((await batch.bytes()).toString()).toBe(WHOLE);
     }
     batch.release();
+    await batch.store(apart);
     await batch.remove();
-    expect(readdirSync(dir)).toEqual([]);
+    expect(readdirSync(dir)).toEqual(["batch-0.raw"]);
   });
 
   it("that was never stored is gone with its memory", async () => {
-    const { batch } = await filled();
+    const batch = await batchOf(LINES);
     batch.release();
     await expect(batch.bytes()).rejects.toThrow(/read the spool file .*batch-0\.raw/);
   });

@@ -1,0 +1,263 @@
+/** Batches: an hour's bytes on their way to the engine, a few megabytes at a time, in memory and on the spool's disk. */
+import { constants } from "node:fs";
+import { open, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Stretch } from "./record/sift.js";
+import { type SegmentDetails, Segments } from "./segments.js";
+import { spoolError } from "./spool.js";
+
+/** Objects' bytes: first in memory, and then in a file that the engine reads. */
+export class Batch {
+  /** The file; another batch has it when this one is removed. */
+  readonly path: string;
+  /** What the names of all that comes of it begin with. */
+  readonly base: string;
+  readonly sizeBytes: number;
+  readonly segments: Segments;
+  private lent: Lent | undefined;
+  private readonly memory: BatchMemory;
+  private readonly files: BatchFiles;
+  /** What the file has newlines for, where there is one: these bytes lie in a file beside it, one after the other. */
+  private apart: Stretch[] | undefined;
+
+  constructor(files: BatchFiles, sizeBytes: number, segments: Segments, lent: Lent, memory: BatchMemory) {
+    const { path, base } = files.take();
+    this.files = files;
+    this.path = path;
+    this.base = base;
+    this.sizeBytes = sizeBytes;
+    this.segments = segments;
+    this.lent = lent;
+    this.memory = memory;
+  }
+
+  /** From memory, or read again. Not to be used any more once the batch is stored or released. */
+  async bytes(): Promise<Buffer> {
+    this.lent ??= await this.readAgain(this.apart ?? []);
+    return this.lent.bytes.subarray(0, this.sizeBytes);
+  }
+
+  /** To the disk; the memory goes. `apart`: whole lines that the engine is not to read, in order. */
+  async store(apart: Stretch[] = []): Promise<void> {
+    try {
+      const isThere = this.apart?.length === 0 && apart.length === 0;
+      if (!isThere) await this.write(await this.bytes(), apart);
+    } finally {
+      this.release();
+    }
+  }
+
+  /** The memory goes, and with it what was not stored. */
+  release(): void {
+    this.lent?.giveBack();
+    this.lent = undefined;
+  }
+
+  async remove(): Promise<void> {
+    this.files.give(this.path);
+    if (this.apart?.length) await rm(this.apartPath, { force: true });
+  }
+
+  private get apartPath(): string {
+    return `${this.base}.apart`;
+  }
+
+  private async write(bytes: Buffer, apart: Stretch[]): Promise<void> {
+    try {
+      if (apart.length > 0) {
+        const pieces = apart.map(({ start, end }) => bytes.subarray(start, end));
+        await writeAtOnce(this.apartPath, pieces);
+        for (const piece of pieces) piece.fill(NEWLINE);
+      }
+      await writeAtOnce(this.path, [bytes]);
+      this.apart = apart;
+    } catch (error) {
+      throw spoolError(error, `write the spool file ${this.path}`, this.path);
+    }
+  }
+
+  private async readAgain(apart: Stretch[]): Promise<Lent> {
+    const lent = await this.memory.take(this.sizeBytes);
+    try {
+      await readAtOnce(this.path, lent.bytes.subarray(0, this.sizeBytes));
+      if (apart.length > 0) {
+        const pieces = Buffer.alloc(apart.reduce((sum, { start, end }) => sum + end - start, 0));
+        await readAtOnce(this.apartPath, pieces);
+        let at = 0;
+        for (const { start, end } of apart) at += pieces.copy(lent.bytes, start, at, at + end - start);
+      }
+      return lent;
+    } catch (error) {
+      lent.giveBack();
+      throw spoolError(error, `read the spool file ${this.path}`, this.path);
+    }
+  }
+}
+
+/** Written over and over, like the memory: a new file for each batch makes the system find, clear and free its pages each time. */
+export class BatchFiles {
+  private readonly dir: string;
+  private readonly free: string[] = [];
+  private count = 0;
+
+  constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  take(): { path: string; base: string } {
+    const base = join(this.dir, `batch-${this.count++}`);
+    return { path: this.free.pop() ?? `${base}.raw`, base };
+  }
+
+  give(path: string): void {
+    this.free.push(path);
+  }
+}
+
+/** Memory on loan. */
+interface Lent {
+  bytes: Buffer;
+  giveBack: () => void;
+}
+
+/** The memory of a few batches, used over and over: new memory for each would keep the garbage collector busy. */
+export class BatchMemory {
+  private readonly capacityBytes: number;
+  private readonly free: Buffer[] = [];
+  private readonly waiting: (() => void)[] = [];
+  /** Below 0 where more are lent than the hours that are still at work may have. */
+  private left: number;
+  private atWork = 0;
+
+  constructor(capacityBytes: number, count: number) {
+    this.capacityBytes = capacityBytes;
+    this.left = count;
+  }
+
+  /**
+   * An hour more is at work, and may have a batch of its own that fills. Returns what ends that, once. `isForNext`: the
+   * memory stays for an hour that comes soon, since new memory of this size for each makes the collector run each time.
+   */
+  enter(): (isForNext: boolean) => void {
+    this.put();
+    this.atWork++;
+    let isAtWork = true;
+    return (isForNext) => {
+      if (!isAtWork) return;
+      isAtWork = false;
+      this.left--;
+      this.atWork--;
+      if (isForNext) setTimeout(() => this.rest(), KEPT_MS).unref();
+      else this.rest();
+    };
+  }
+
+  /** At least `sizeBytes`; waits until one is given back where all are in use. */
+  async take(sizeBytes: number): Promise<Lent> {
+    if (this.left > 0) this.left--;
+    else await new Promise<void>((resolve) => this.waiting.push(resolve));
+    const isUsual = sizeBytes <= this.capacityBytes;
+    const bytes = isUsual
+      ? (this.free.pop() ?? Buffer.allocUnsafeSlow(this.capacityBytes))
+      : Buffer.allocUnsafeSlow(sizeBytes);
+    const giveBack = () => {
+      if (isUsual && this.left >= 0) this.free.push(bytes);
+      this.put();
+    };
+    return { bytes, giveBack };
+  }
+
+  /** Where no hour is at work. */
+  private rest(): void {
+    if (this.atWork === 0) this.free.length = 0;
+  }
+
+  private put(): void {
+    const next = this.left >= 0 ? this.waiting.shift() : undefined;
+    if (next) next();
+    else this.left++;
+  }
+}
+
+/** A worker has nothing to do for most of an hour. */
+const KEPT_MS = 10_000;
+
+/** Gathers segments into one batch. */
+export class BatchWriter {
+  private readonly lent: Lent;
+  private readonly memory: BatchMemory;
+  private readonly segments = new Segments();
+  private sizeBytes = 0;
+
+  private constructor(lent: Lent, memory: BatchMemory) {
+    this.lent = lent;
+    this.memory = memory;
+  }
+
+  /** With room for at least so many bytes; waits until there is memory. */
+  static async open(sizeBytes: number, memory: BatchMemory): Promise<BatchWriter> {
+    return new BatchWriter(await memory.take(sizeBytes + 1), memory);
+  }
+
+  /** Whether that many bytes fit. */
+  hasRoomFor(sizeBytes: number): boolean {
+    return this.sizeBytes + sizeBytes + 1 <= this.lent.bytes.length;
+  }
+
+  /** Copies the bytes. `index`: position of the object among those fetched. */
+  add(index: number, bytes: Buffer, details: SegmentDetails): void {
+    const offset = this.sizeBytes;
+    const sizeBytes = bytes.length;
+    this.segments.add(index, offset, sizeBytes, details);
+    const { bytes: memory } = this.lent;
+    bytes.copy(memory, offset);
+    this.sizeBytes += sizeBytes;
+    // A segment ends with a newline of its own, so that the file as a whole is lines where the objects are.
+    if (details.damage === undefined && sizeBytes > 0 && bytes[sizeBytes - 1] !== NEWLINE) {
+      memory[this.sizeBytes] = NEWLINE;
+      this.sizeBytes += 1;
+    }
+  }
+
+  get bytes(): number {
+    return this.sizeBytes;
+  }
+
+  get objects(): number {
+    return this.segments.count;
+  }
+
+  discard(): void {
+    this.lent.giveBack();
+  }
+
+  finish(files: BatchFiles): Batch {
+    return new Batch(files, this.sizeBytes, this.segments.close(), this.lent, this.memory);
+  }
+}
+
+/** `writeFile` would cut it into pieces of 512 KiB, and wait for each. */
+async function writeAtOnce(path: string, pieces: Buffer[]): Promise<void> {
+  const sizeBytes = pieces.reduce((sum, { length }) => sum + length, 0);
+  const file = await open(path, constants.O_WRONLY | constants.O_CREAT);
+  try {
+    const { bytesWritten } = await file.writev(pieces);
+    // Of a batch that was longer.
+    await file.truncate(sizeBytes);
+    if (bytesWritten !== sizeBytes) throw new Error(`${bytesWritten} of ${sizeBytes} bytes were written`);
+  } finally {
+    await file.close();
+  }
+}
+
+async function readAtOnce(path: string, into: Buffer): Promise<void> {
+  const file = await open(path, "r");
+  try {
+    const { bytesRead } = await file.read(into, 0, into.length, 0);
+    if (bytesRead !== into.length) throw new Error(`${bytesRead} of ${into.length} bytes are there`);
+  } finally {
+    await file.close();
+  }
+}
+
+const NEWLINE = 0x0a;
