@@ -89,6 +89,8 @@ async function writeJoined(
     let joined: Struct | undefined;
     // Encoded: as objects, those of a thousand files would take hundreds of megabytes.
     const groups: Buffer[] = [];
+    // For all files, unless one is larger: a new one for each makes the collector run.
+    let buffer = Buffer.alloc(0);
     for (const path of paths) {
       await withSource(path, async (footer, file, footerOffset) => {
         const shift = BigInt(position - MAGIC.length);
@@ -97,7 +99,9 @@ async function writeJoined(
           rows += group.get(ROW_GROUP.rows) as bigint;
           groups.push(writeStruct(group));
         }
-        await copyRange(file, MAGIC.length, footerOffset, out);
+        if (buffer.length < Math.min(footerOffset, COPY_BYTES))
+          buffer = Buffer.allocUnsafeSlow(Math.min(footerOffset, COPY_BYTES));
+        await copyRange(file, MAGIC.length, footerOffset, out, buffer);
         position += footerOffset - MAGIC.length;
         joined ??= footer;
       });
@@ -145,8 +149,13 @@ function shiftGroup(group: Struct, shift: bigint, ordinal: number): void {
 
 const COPY_BYTES = 4 << 20;
 
-async function copyRange(from: FileHandle, start: number, end: number, to: FileHandle): Promise<void> {
-  const buffer = Buffer.allocUnsafe(Math.min(COPY_BYTES, Math.max(0, end - start)));
+async function copyRange(
+  from: FileHandle,
+  start: number,
+  end: number,
+  to: FileHandle,
+  buffer: Buffer,
+): Promise<void> {
   for (let position = start; position < end; ) {
     const { bytesRead } = await from.read(buffer, 0, Math.min(buffer.length, end - position), position);
     if (bytesRead === 0) throw new Error("a Parquet file ended while it was copied");
