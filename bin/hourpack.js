@@ -7,7 +7,7 @@ const { join } = require("node:path");
 const { pathToFileURL } = require("node:url");
 const { setFlagsFromString } = require("node:v8");
 
-const TURBOFAN = "--invocation-count-for-turbofan=30000";
+const TURBOFAN = "--invocation-count-for-turbofan=12000";
 
 // DuckDB keeps memory for each thread that ever ran a statement: with libuv's four an hour takes 80 MB more and is no faster on
 // two cores.
@@ -19,8 +19,9 @@ if (isSmall || availableParallelism() <= 2) process.env.UV_THREADPOOL_SIZE ??= "
 // large: the listing of a million objects took 411 MB, and takes 259.
 setFlagsFromString("--heap-growing-percent=50");
 
-// Code is optimised when it has run ten times as long as usual: a run takes a few seconds, and its time is DuckDB's.
-const patience = { 20: "--interrupt-budget=1000000", 22: TURBOFAN, 24: TURBOFAN }[
+// Code is optimised when it has run four times as long as usual: optimising it takes longer than it runs in a few seconds. Later
+// still is worse where there are many requests to make.
+const patience = { 20: "--interrupt-budget=300000", 22: TURBOFAN, 24: TURBOFAN }[
   process.versions.node.split(".")[0]
 ];
 if (patience) setFlagsFromString(patience);
