@@ -5,12 +5,18 @@ import type { Readable } from "node:stream";
  * unescaped in strings.)
  */
 export async function* linesOf(input: Readable): AsyncGenerator<string> {
-  let rest = "";
+  // Of the line that has not ended yet: joined once, since a line may be as long as thousands of chunks.
+  let begun: string[] = [];
   input.setEncoding("utf8");
   for await (const chunk of input) {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop() ?? "";
-    yield* lines;
+    const lines = (chunk as string).split("\n");
+    const rest = lines.pop();
+    if (lines.length > 0) {
+      lines[0] = begun.join("") + lines[0];
+      begun = [];
+      yield* lines;
+    }
+    if (rest) begun.push(rest);
   }
-  if (rest !== "") yield rest;
+  if (begun.length > 0) yield begun.join("");
 }

@@ -2,21 +2,20 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
-import { createGunzip } from "node:zlib";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { HourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { partKey, quarantineKey } from "./layout.js";
+import { linesOf } from "./lines.js";
 import type { Published } from "./manifest.js";
 import { Day, Instant, type Json, Num, Obj } from "./proof/json.js";
 import { openPart } from "./proof/part.js";
 import type { QuarantineEntry } from "./quarantine.js";
 import { restoreRecord } from "./record/restore.js";
 import type { Schema, Type, Value } from "./schema/types.js";
-import { download } from "./stages/assemble.js";
+import { download, readQuarantine } from "./stages/assemble.js";
 import { headPart } from "./stages/list.js";
 import { readPinned } from "./stages/pin.js";
 
@@ -59,8 +58,8 @@ export async function openRestoration(
       async *quarantined() {
         if (published.quarantined === 0) return;
         const entries = quarantineKey(dataset.tier1.prefix, hour, published.attempt);
-        const input = Readable.from([await tier1.get(entries, { signal })]).pipe(createGunzip());
-        for await (const line of createInterface({ input })) yield JSON.parse(line) as QuarantineEntry;
+        for await (const line of linesOf(Readable.from(readQuarantine(tier1, entries, signal))))
+          yield JSON.parse(line) as QuarantineEntry;
       },
       close,
     };

@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createGzip } from "node:zlib";
 import type { Engine, RowsDigest } from "../engine/engine.js";
-import { HourpackError } from "../errors.js";
+import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import { quarantineKey } from "../layout.js";
 import { compareUtf8, type Listing } from "../listing.js";
 import {
@@ -160,7 +160,7 @@ async function writeQuarantine(
       (async function* () {
         if (base && base.published.quarantined > 0) {
           const key = quarantineKey(task.dataset.tier1.prefix, task.hour, base.published.attempt);
-          yield* Readable.from([await tier1.get(key, { signal: task.signal })]).pipe(createGunzip());
+          yield* readQuarantine(tier1, key, task.signal);
         }
         for (const batch of converted.batches) {
           if (batch.quarantinePath !== undefined) yield* createReadStream(batch.quarantinePath);
@@ -173,7 +173,7 @@ async function writeQuarantine(
   return path;
 }
 
-/** A part to a local file, in ranges of one version. */
+/** A part to a local file. */
 export async function download(
   store: Store,
   part: Published,
@@ -182,14 +182,51 @@ export async function download(
 ): Promise<string> {
   const file = await open(path, "w");
   try {
-    for (let start = 0; start < part.sizeBytes; start += RANGE_BYTES) {
-      const end = Math.min(start + RANGE_BYTES, part.sizeBytes);
-      await file.appendFile(await store.get(part.key, { etag: part.etag, range: { start, end }, signal }));
-    }
+    for await (const bytes of rangesOf(store, part, signal)) await file.appendFile(bytes);
   } finally {
     await file.close();
   }
   return path;
+}
+
+/** A quarantine file that a part names, opened. Throws `data` where it is missing or damaged. */
+export async function* readQuarantine(
+  store: Store,
+  key: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer> {
+  const damaged = (why: string, cause?: unknown) =>
+    new HourpackError(
+      "data",
+      `read ${store.uri}${key}: the part names this quarantine file, and it is ${why}`,
+      {
+        location: store.uri + key,
+        hint: "Bring it back from a backup or an older version, or make the part anew with --rebuild while its raw objects exist.",
+        cause,
+      },
+    );
+  const head = await store.head(key, { signal });
+  if (!head) throw damaged("missing");
+  const plain = createGunzip();
+  // What goes wrong with either is told to whoever reads the other end.
+  pipeline(rangesOf(store, head, signal), plain).catch(() => {});
+  try {
+    for await (const chunk of plain) yield chunk;
+  } catch (error) {
+    throw isHourpackError(error) ? error : damaged(`damaged (${reasonOf(error)})`, error);
+  }
+}
+
+/** An object of any size, in ranges of one version. */
+async function* rangesOf(
+  store: Store,
+  { key, etag, sizeBytes }: { key: string; etag: string; sizeBytes: number },
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer> {
+  for (let start = 0; start < sizeBytes; start += RANGE_BYTES) {
+    const range = { start, end: Math.min(start + RANGE_BYTES, sizeBytes) };
+    yield await store.get(key, { etag, range, signal });
+  }
 }
 
 const RANGE_BYTES = 16 << 20;

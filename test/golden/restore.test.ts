@@ -1,0 +1,97 @@
+/** The way back of what is in quarantine, whatever lies in it, and what is told where its file is damaged. */
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { type Components, openComponents } from "../../src/components.js";
+import { loadSettings } from "../../src/config/load.js";
+import { addHours, parseHour } from "../../src/hour.js";
+import { openRestoration } from "../../src/restore.js";
+import { run } from "../../src/run.js";
+
+const HOUR = parseHour("2022-07-26T00");
+/** What JSON leaves in a string as it is, and some readers of lines take for their end. */
+const SEPARATORS = '{"a":"one\u2028two\u2029three\u0085four';
+const LONG = `{"a":"${"x".repeat(3 << 20)}`;
+
+let root: string;
+let components: Components;
+
+beforeEach(async () => {
+  root = mkdtempSync(join(tmpdir(), "hourpack-restore-"));
+  const flags = { raw: "./raw/{yyyy}/{MM}/{dd}/{HH}/", tier1: "./lake/", table: "t", columns: "a:string" };
+  components = openComponents(await loadSettings({ flags, cwd: root, env: {} }));
+});
+afterEach(async () => {
+  await components.close();
+  rmSync(root, { recursive: true });
+});
+
+function put(name: string, text: string): void {
+  const path = join(root, "raw/2022/07/26/00", name);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+}
+
+const pack = () => run(components, { hours: { from: HOUR, to: addHours(HOUR, 1) } });
+
+async function restored(): Promise<(string | undefined)[]> {
+  const [dataset] = components.settings.datasets;
+  if (!dataset) throw new Error("no dataset");
+  const restoration = await openRestoration(components, dataset, HOUR);
+  const texts: (string | undefined)[] = [];
+  try {
+    for await (const entry of restoration.quarantined()) texts.push(entry.text);
+  } finally {
+    await restoration.close();
+  }
+  return texts.sort();
+}
+
+/** The one file of the hour's quarantine. */
+function quarantineFile(): string {
+  const folder = join(root, "lake/_hourpack/quarantine/2022/07/26/00");
+  const [name = ""] = readdirSync(folder);
+  return join(folder, name);
+}
+
+it("is each piece as it was, and those of an older part with those of late objects", async () => {
+  put("a.json", `{"a":"fine"}\n${SEPARATORS}\n`);
+  await pack();
+  put("late.json", LONG);
+  expect((await pack()).hours[0]?.action).toBe("packed");
+  expect(await restored()).toEqual([SEPARATORS, LONG].sort());
+});
+
+it("is refused where its file is cut or missing, by a restoration and by a merge", async () => {
+  put("a.json", `{"a":"fine"}\n${SEPARATORS}\n`);
+  await pack();
+  const whole = readFileSync(quarantineFile());
+  truncateSync(quarantineFile(), whole.length - 12);
+  await expect(restored()).rejects.toMatchObject({
+    kind: "data",
+    message: expect.stringMatching("it is damaged"),
+  });
+  put("late.json", LONG);
+  expect((await pack()).failures[0]?.error).toMatchObject({
+    kind: "data",
+    message: expect.stringMatching("it is damaged"),
+  });
+  rmSync(quarantineFile());
+  await expect(restored()).rejects.toMatchObject({
+    kind: "data",
+    message: expect.stringMatching("it is missing"),
+  });
+  expect((await pack()).failures[0]?.error).toMatchObject({
+    kind: "data",
+    message: expect.stringMatching("it is missing"),
+  });
+});
