@@ -185,7 +185,9 @@ async function pack(
       assemble(task, { attempt, fetched: plan.fetch, listing, converted, base, spool, engine, tier1 }),
     );
     checkQuarantine(task, part.facts);
-    await watch.time("verify", () => verifyPart(engine, part));
+    // Waited for before anything is public, while the bytes of a large part are on their way.
+    const verified = watch.time("verify", () => verifyPart(engine, part));
+    verified.catch(() => {});
     const publication = {
       ...part,
       partKey: partKey(dataset.tier1.prefix, dataset.table, hour),
@@ -194,10 +196,13 @@ async function pack(
       quarantineKey: quarantineKey(dataset.tier1.prefix, hour, attempt),
       replaces: plan.published,
     };
-    await task.beforePublish?.();
-    const published = await watch.time("publish", () =>
-      publish(tier1, publication, { nowMs: components.nowMs, signal }),
-    );
+    const before = async () => {
+      await verified;
+      await task.beforePublish?.();
+    };
+    const published = await watch
+      .time("publish", () => publish(tier1, publication, { before, nowMs: components.nowMs, signal }))
+      .finally(() => verified.catch(() => {}));
     if (published.outcome === "lost") return { lost: published.reason };
     const { key, rows, sizeBytes } = published.part;
     return {

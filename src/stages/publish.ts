@@ -1,4 +1,7 @@
-/** Stage 6: quarantine, then manifest, then the part: one conditional write, the commit point. */
+/**
+ * Stage 6: quarantine, then manifest, then the part: one conditional write, the commit point. The bytes of a large part go
+ * up before, and are kept from view until then.
+ */
 import { readFile, stat } from "node:fs/promises";
 import { decodeTime } from "ulid";
 import { HourpackError } from "../errors.js";
@@ -28,7 +31,7 @@ export type PublishOutcome =
 export async function publish(
   store: Store,
   publication: Publication,
-  options: { nowMs: () => number; signal?: AbortSignal },
+  options: { before: () => Promise<void>; nowMs: () => number; signal?: AbortSignal },
 ): Promise<PublishOutcome> {
   const { nowMs } = options;
   const { attempt } = publication.facts;
@@ -37,8 +40,10 @@ export async function publish(
   const signal = withDeadline(options.signal, ATTEMPT_MS - ageMs());
   const own: [key: string, path: string][] = [[publication.manifestKey, publication.manifestPath]];
   if (publication.quarantinePath) own.unshift([publication.quarantineKey, publication.quarantinePath]);
-  for (const [key, path] of own) await writeOwn(store, key, path, signal);
-
+  const before = async () => {
+    await options.before();
+    for (const [key, path] of own) await writeOwn(store, key, path, signal);
+  };
   const condition: PutCondition = publication.replaces
     ? { etag: publication.replaces.etag }
     : { absent: true };
@@ -58,6 +63,7 @@ export async function publish(
       condition,
       metadata: toMetadata(publication.facts),
       contentType: "application/vnd.apache.parquet",
+      before,
       signal,
     });
     if (put.outcome === "written") return published(sizeBytes);

@@ -135,6 +135,7 @@ export class LocalStore implements Store {
       await mkdir(dirname(path), { recursive: true });
       await this.pathOf(key);
       await writeWhole(temporary, body);
+      await options.before?.();
       const outcome = await this.publish(temporary, path, key, options);
       await syncFolder(dirname(path));
       return outcome;

@@ -18,6 +18,11 @@ export interface PutOptions {
   condition?: PutCondition;
   metadata?: Record<string, string>;
   contentType?: string;
+  /**
+   * Awaited before anything can be seen, while the bytes of a large body are on their way. Where it rejects nothing is
+   * written, and the put rejects with its error.
+   */
+  before?: () => Promise<void>;
   signal?: AbortSignal;
 }
 

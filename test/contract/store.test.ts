@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { rename, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { HourpackError } from "../../src/errors.js";
 import { compareUtf8 } from "../../src/listing.js";
 import { LocalStore } from "../../src/store/local.js";
 import { openS3Store } from "../../src/store/s3/s3.js";
@@ -187,6 +188,34 @@ describe.each([
     );
     expect((await store.put("big/a", { path }, { condition: { etag } })).outcome).toBe("written");
     rmSync(dir, { recursive: true });
+  });
+
+  it.each([
+    ["small", 10],
+    ["large", 20_000_000],
+  ])("shows nothing of a %s file before it is told to", async (size, sizeBytes) => {
+    const path = join(mkdtempSync(join(tmpdir(), "hourpack-before-")), "file");
+    writeFileSync(path, Buffer.alloc(sizeBytes, "x"));
+    const key = `before/${size}`;
+    let seen: unknown = "nobody looked";
+    const before = async () => {
+      seen = await store.head(key);
+    };
+    await store.put(key, { path }, { before, condition: { absent: true } });
+    expect(seen).toBeUndefined();
+    expect((await store.head(key))?.sizeBytes).toBe(sizeBytes);
+
+    const refused = `before/${size}-refused`;
+    let asked = 0;
+    const refuse = async () => {
+      asked++;
+      throw new HourpackError("unavailable", "not verified");
+    };
+    await expect(store.put(refused, { path }, { before: refuse })).rejects.toThrow("not verified");
+    expect(asked).toBe(1);
+    expect(await store.head(refused)).toBeUndefined();
+    expect(await store.dropUnfinished(refused, Date.now() + 60_000)).toBe(0);
+    rmSync(dirname(path), { recursive: true });
   });
 
   it("honours conditions, and leaves no trace of having asked", async () => {

@@ -2,6 +2,7 @@
 
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { Readable } from "node:stream";
 import type { ListMultipartUploadsCommandInput, S3Client } from "@aws-sdk/client-s3";
 import pRetry from "p-retry";
 import { ulid } from "ulid";
@@ -22,6 +23,7 @@ import {
 import { openClient } from "./client.js";
 import { DirectRequests } from "./direct.js";
 import { codeOf, isTransient, mayHaveExpired, refusal, s3Error, statusOf } from "./errors.js";
+import { Gate } from "./gate.js";
 import { ObjectReader } from "./get.js";
 import { headOf, unquoted, writeHeaders, writeInput } from "./headers.js";
 import { type ListedPage, Lister, type PageRequest } from "./list.js";
@@ -146,14 +148,19 @@ class S3Store implements Store {
    */
   async put(key: string, body: Uint8Array | { path: string }, options: PutOptions = {}): Promise<PutOutcome> {
     const sizeBytes = body instanceof Uint8Array ? body.length : (await stat(body.path)).size;
-    const write = sizeBytes > PART_BYTES ? this.putParts.bind(this) : this.putWhole.bind(this);
+    const gate = new Gate(options.before);
+    const isLarge = sizeBytes > PART_BYTES;
+    if (!isLarge) await options.before?.();
     for (let attempt = 1; ; attempt++) {
       try {
         const etag = await this.call("write", key, options.signal, (abortSignal) =>
-          write(key, body, sizeBytes, options, abortSignal),
+          isLarge
+            ? this.putParts(key, gate.after(body), options, abortSignal)
+            : this.putWhole(key, body, sizeBytes, options, abortSignal),
         );
         return { outcome: "written", etag };
       } catch (error) {
+        if (gate.failure) throw gate.failure.error;
         const code = codeOf(error instanceof HourpackError ? error.cause : error);
         const status = statusOf(error instanceof HourpackError ? error.cause : error);
         if (status === 412) return { outcome: "refused", reason: "another version is there (412)" };
@@ -284,8 +291,7 @@ class S3Store implements Store {
   /** The condition is that of CompleteMultipartUpload; parts of a failed upload are dropped. */
   private async putParts(
     key: string,
-    body: Uint8Array | { path: string },
-    _sizeBytes: number,
+    body: AsyncGenerator<Uint8Array>,
     options: PutOptions,
     abortSignal: AbortSignal | undefined,
   ): Promise<string> {
@@ -298,7 +304,7 @@ class S3Store implements Store {
         ...this.target(),
         ...writeInput(this.settings.write, options),
         Key: key,
-        Body: body instanceof Uint8Array ? body : createReadStream(body.path),
+        Body: Readable.from(body),
       },
     });
     const abort = () => void upload.abort();
