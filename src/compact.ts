@@ -27,7 +27,7 @@ import type { Schema } from "./schema/types.js";
 import { Spool } from "./spool.js";
 import { assemble, checkQuarantine } from "./stages/assemble.js";
 import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
-import { beginListing, headPart, requireRawDirectory } from "./stages/list.js";
+import { beginListing, headPart, missingRawDirectory } from "./stages/list.js";
 import { growSchema, pinSchema, readPinned } from "./stages/pin.js";
 import { publish } from "./stages/publish.js";
 import { type SpoolOptions, spoolObjects } from "./stages/spool.js";
@@ -115,7 +115,8 @@ export async function lookAt(
     });
     if (isWhole || published || listing.count < PAGE_OBJECTS) await rest;
     else watch.time("list", () => rest).catch(() => {});
-    if (listing.count === 0 && !published) requireRawDirectory(dataset);
+    const missing = listing.count === 0 ? missingRawDirectory(dataset, published) : undefined;
+    if (missing && task.isAsked) task.observe({ type: "notice", dataset: dataset.name, hour, text: missing });
     const plan = await planHour({
       hour,
       listing,

@@ -66,12 +66,18 @@ async function footerMetadata(
 /**
  * An hour without objects is nothing to do, but a directory that is not there is a mistake, as a bucket that is not
  * there is in S3. Throws `invalid`: another try ends alike, until somebody mends the name, mounts the disk or makes the
- * directory. A worker looks again in each of its rounds. Once something is published it may go: its objects expired.
+ * directory. A worker looks again in each of its rounds. Once something is published it may go, since its objects
+ * expired: returns what is to be told of it to whoever asks for the hour by its name.
  */
-export function requireRawDirectory({ name, raw }: Dataset): void {
-  if (raw.location.scheme === "s3") return;
+export function missingRawDirectory(
+  { name, raw }: Dataset,
+  published: Published | undefined,
+): string | undefined {
+  if (raw.location.scheme === "s3") return undefined;
   const directory = `${raw.location.root}/${rawBasePrefix(raw)}`;
-  if (existsSync(directory)) return;
+  if (existsSync(directory)) return undefined;
+  if (published)
+    return `there is no directory ${directory}: the part stays as it is, and nothing new was looked for`;
   throw new HourpackError("invalid", `list the raw objects of ${name}: there is no directory ${directory}`, {
     stage: "list",
     location: directory,

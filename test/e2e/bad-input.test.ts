@@ -1,6 +1,6 @@
 /** Bad input: one clear message with the remedy, the documented exit code, and nothing written. */
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -103,6 +103,19 @@ describe("a command line or configuration that cannot be meant", () => {
       expectOneError(end, 2, /there is no directory .*\/raw\//, /mistyped/);
     }
     expect(readdirSync(root)).toEqual([]);
+    rmSync(root, { recursive: true });
+  });
+
+  it("a raw directory that is not there, of an hour that is packed", async () => {
+    const root = mkdtempSync(join(dir, "packed-"));
+    const folder = join(root, "raw/year=2022/month=07/day=26/hour=00");
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "a.json"), '{"id":1}\n');
+    const run = [...hour, ...tier1, ...table, "--catalog", "none"];
+    expect((await hourpack(["run", ...run, ...raw], { cwd: root })).code).toBe(0);
+    const end = await hourpack(["run", ...run, "--raw", `./rwa/${TEMPLATE}`], { cwd: root });
+    expect(end.code, end.stderr).toBe(0);
+    expect(end.stderr).toMatch(/there is no directory \S*\/rwa\/: the part stays as it is/);
     rmSync(root, { recursive: true });
   });
 });
