@@ -82,3 +82,6 @@ export function reasonOf(error: unknown): string {
   if (error instanceof Error) return error.message || error.name;
   return String(error);
 }
+
+/** Codes of the system for which another try ends alike, until somebody gives rights or mends a path. */
+export const MENDED_BY_SOMEBODY = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR"]);

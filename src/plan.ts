@@ -165,13 +165,21 @@ function otherColumns({ hour }: PlanInput, { schemaVersion }: Published): Hourpa
 }
 
 function refusal(input: PlanInput, changes: Changes, published: Published): HourpackError {
-  const why = changes.overwritten > 0 ? "others were overwritten" : "the recipe changed";
+  const why =
+    changes.overwritten > 0
+      ? "others were overwritten"
+      : published.recipe !== input.recipe
+        ? "the recipe changed"
+        : "a rebuild was asked for";
+  const isAll = changes.gone === published.objects && changes.added === 0;
   return new HourpackError(
     "data",
     `plan ${input.hour}: ${changes.gone} of its ${counted(published.objects, "object")} ${changes.gone === 1 ? "is" : "are"} gone and ${why}, so its rows can neither be kept nor made anew without loss`,
     {
       stage: "plan",
-      hint: "Say what is meant: --keep-old keeps the published rows and adds only new objects, --from-remainder packs what is still listed.",
+      hint: isAll
+        ? "Keep the part as it is: it has the only rows there are, and --from-remainder would give all of them up."
+        : "Say what is meant: --keep-old keeps the published rows and adds only new objects, --from-remainder packs what is still listed.",
     },
   );
 }

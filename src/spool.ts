@@ -1,7 +1,7 @@
 /** The spool: local copies of an hour's objects, in batches, in a folder of one attempt. */
 import { type FileHandle, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { HourpackError } from "./errors.js";
+import { HourpackError, MENDED_BY_SOMEBODY } from "./errors.js";
 import { type FileLock, takeFileLock, tryFileLock } from "./lock.js";
 
 /** A folder of its own for one attempt; removed at its end, and by a later run where its process died. */
@@ -129,10 +129,14 @@ export function spoolError(error: unknown, doing: string, location: string): Hou
     EROFS: "Point --spool-dir at a folder that can be written.",
     ENOTDIR: "Point --spool-dir at a folder.",
   };
-  return new HourpackError("unavailable", `${doing}: ${(error as Error).message}`, {
-    stage: "spool",
-    location,
-    cause: error,
-    hint: hints[code] ?? "Check the disk that --spool-dir points at.",
-  });
+  return new HourpackError(
+    MENDED_BY_SOMEBODY.has(code) ? "invalid" : "unavailable",
+    `${doing}: ${(error as Error).message}`,
+    {
+      stage: "spool",
+      location,
+      cause: error,
+      hint: hints[code] ?? "Check the disk that --spool-dir points at.",
+    },
+  );
 }

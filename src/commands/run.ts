@@ -114,12 +114,19 @@ async function pointAtOlder(
 ): Promise<void> {
   for (const dataset of components.settings.datasets) {
     const looked = hours.filter((hour) => hour.dataset === dataset.name);
-    if (output.json || looked.length === 0 || looked.some(({ action }) => action !== "empty")) continue;
+    if (looked.length === 0 || looked.some(({ action }) => action !== "empty")) continue;
     const raw = await components.raw(dataset);
-    const newest = await newestRawPrefix(raw, dataset.raw, signal).catch(() => undefined);
+    const newest = await newestRawPrefix(raw, dataset.raw, signal).catch(() => null);
+    if (newest === null) continue;
     const where = newest === undefined ? "nowhere else, either" : `the newest are in ${raw.uri}${newest}`;
-    output.note(`${dataset.name}: no objects in the last ${counted(looked.length, "hour")}; ${where}`);
-    if (newest !== undefined) output.note("  → Name older hours with --from and --to.");
+    const text = `${dataset.name}: no objects in the last ${counted(looked.length, "hour")}; ${where}`;
+    output.note(text);
+    output.note(
+      newest === undefined
+        ? "  → Is raw right? Nothing lies under it."
+        : "  → Name older hours with --from and --to. Where these are still to come, the folders are in local time, and are read as UTC.",
+    );
+    if (output.json) output.record({ type: "notice", dataset: dataset.name, text });
   }
 }
 

@@ -4,7 +4,7 @@ import type { BigIntStats, Dirent } from "node:fs";
 import { constants } from "node:fs";
 import { link, mkdir, opendir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
-import { HourpackError, reasonOf } from "../errors.js";
+import { HourpackError, MENDED_BY_SOMEBODY, reasonOf } from "../errors.js";
 import { compareUtf8 } from "../listing.js";
 import { withFileLock } from "../lock.js";
 import {
@@ -372,11 +372,15 @@ export class LocalStore implements Store {
 
   private failed(error: unknown, doing: string): HourpackError {
     const code = (error as NodeJS.ErrnoException).code ?? "";
-    return new HourpackError("unavailable", `${doing}: ${reasonOf(error)}`, {
-      location: relative(process.cwd(), this.root) || ".",
-      cause: error,
-      hint: HINTS[code] ?? "Check the directory and its disk.",
-    });
+    return new HourpackError(
+      MENDED_BY_SOMEBODY.has(code) ? "invalid" : "unavailable",
+      `${doing}: ${reasonOf(error)}`,
+      {
+        location: relative(process.cwd(), this.root) || ".",
+        cause: error,
+        hint: HINTS[code] ?? "Check the directory and its disk.",
+      },
+    );
   }
 }
 

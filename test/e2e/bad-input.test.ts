@@ -204,6 +204,15 @@ describe("an S3 that cannot be used", () => {
     expect(stderr).toMatch(new RegExp(`^{"level":"warn".*${told}"}$`, "m"));
   });
 
+  it.each(["run", "plan", "status", "doctor"])("says once in %s that no region is set", async (command) => {
+    const hour = command === "status" || command === "doctor" ? [] : ["--hour", HOUR];
+    const env = { AWS_ACCESS_KEY_ID: "x", AWS_SECRET_ACCESS_KEY: "y", AWS_EC2_METADATA_DISABLED: "true" };
+    const { code, stdout, stderr } = await hourpack([command, ...hour, ...places], { env });
+    expect(code, stderr).toBe(2);
+    expect(stdout + stderr).toContain("Set s3.region or AWS_REGION");
+    expect(stdout + stderr).not.toContain("bug of hourpack");
+  });
+
   it("asks a store that refuses without a reason a few times, and logs why the dataset failed", async () => {
     let asked = 0;
     const refusing = createHttpServer((_, response) => {

@@ -72,6 +72,16 @@ it("arrays in arrays, however many, stop no hour, and none after it", { timeout:
   expect(rows).toEqual([1, 1, 1, 1]);
 });
 
+it.each([
+  ["is empty", ""],
+  ["is damaged", "oops\n"],
+])("a late object without a row is merged into a part of fewer columns: it %s", async (_, text) => {
+  await packHours([[{ id: 1 }], [{ id: 2, extra: "x" }]]);
+  writeFileSync(join(root, "raw/2022/07/26/00/late.json"), text);
+  const { rows } = await packHours([[{ id: 1 }], [{ id: 2, extra: "x" }]]);
+  expect(rows).toEqual([1, 1]);
+});
+
 it("a derived column that another worker brought meanwhile is filled in the batches done before", async () => {
   const text: Column = { name: "m", path: ["m"], type: { kind: "struct", fields: [FIELD] }, derived: false };
   const first: Schema = { version: 1, columns: [text] };

@@ -25,6 +25,8 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
+const NAMES = ["id", "name", "noise", "d", "t", "s"];
+
 /** Rows from `from` up to `to`, with dictionaries, NULLs, nested values, bloom filters, and several row groups. */
 async function write(name: string, from: number, to: number, more = ""): Promise<string> {
   const path = join(dir, name);
@@ -47,7 +49,7 @@ it("joins files of one schema, offsets, statistics and all", async () => {
   ];
   const whole = await write("whole", 0, 120_001);
   const out = join(dir, "joined");
-  expect(await joinParquet(sources, out, { "hourpack-rows": "120001" })).toEqual({ rows: 120_001 });
+  expect(await joinParquet(sources, NAMES, out, { "hourpack-rows": "120001" })).toEqual({ rows: 120_001 });
   const expected = await duckdb.read(whole);
   const lines = expected.rows.map(textOfRow);
   const read = await duckdb.read(out);
@@ -68,7 +70,7 @@ it("joins files of one schema, offsets, statistics and all", async () => {
 it("joins many files", async () => {
   const path = await write("one-of-many", 0, 20_480);
   const out = join(dir, "of-many");
-  expect(await joinParquet(Array(60).fill(path), out, {})).toEqual({ rows: 60 * 20_480 });
+  expect(await joinParquet(Array(60).fill(path), NAMES, out, {})).toEqual({ rows: 60 * 20_480 });
   const instance = await DuckDBInstance.create(":memory:");
   const connection = await instance.connect();
   const reader = await connection.runAndReadAll(
@@ -80,14 +82,16 @@ it("joins many files", async () => {
   instance.closeSync();
 });
 
-it("leaves files of two schemas, and small row groups, to be written anew", async () => {
+it("leaves files of two schemas, of other columns than are asked for, and small row groups, to be written anew", async () => {
   const a = await write("d", 0, 100);
   expect(
-    await joinParquet([a, await write("e", 0, 100, ", 1 AS more")], join(dir, "no"), {}),
+    await joinParquet([a, await write("e", 0, 100, ", 1 AS more")], NAMES, join(dir, "no"), {}),
   ).toBeUndefined();
-  expect(await joinParquet([a, await write("f", 0, 100)], join(dir, "no"), {})).toBeUndefined();
+  expect(await joinParquet([a, await write("f", 0, 100)], NAMES, join(dir, "no"), {})).toBeUndefined();
+  for (const names of [[...NAMES, "more"], NAMES.slice(1), [...NAMES.slice(1), "id"]])
+    expect(await joinParquet([a], names, join(dir, "no"), {})).toBeUndefined();
   expect(() => statSync(join(dir, "no"))).toThrow();
-  expect(await joinParquet([a], join(dir, "one"), { k: "v" })).toEqual({ rows: 100 });
+  expect(await joinParquet([a], NAMES, join(dir, "one"), { k: "v" })).toEqual({ rows: 100 });
 });
 
 it("writes a footer back as it was", async () => {

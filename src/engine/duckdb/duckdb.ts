@@ -67,7 +67,8 @@ class Duckdb implements Engine {
       return this.merge(sorted, columns, outPath, { metadata, sortBy: [] });
     }
     // Not one of the calls: it copies files, and hashing has both cores meanwhile.
-    const joined = await told(`join ${outPath}`, () => joinParquet(paths, outPath, metadata));
+    const names = [...columns.map(({ name }) => name), RESCUED_COLUMN];
+    const joined = await told(`join ${outPath}`, () => joinParquet(paths, names, outPath, metadata));
     if (joined) return { path: outPath, rows: joined.rows };
     await this.makeRoom(columns);
     return this.copy(partsSql(paths, columns), outPath, metadata);

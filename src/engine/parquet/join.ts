@@ -7,6 +7,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { binaryField, readStruct, Struct, writeStruct } from "./thrift.js";
 
 const MAGIC = Buffer.from("PAR1");
+const SCHEMA_ELEMENT = { name: 4, children: 5 } as const;
 const FILE = { schema: 2, rows: 3, rowGroups: 4, keyValues: 5 } as const;
 const ROW_GROUP = { columns: 1, sizeBytes: 2, rows: 3, fileOffset: 5, ordinal: 7 } as const;
 const CHUNK = { fileOffset: 2, metadata: 3, offsetIndex: 4, columnIndex: 6 } as const;
@@ -17,15 +18,16 @@ const GROUP_ROWS_MIN = 16_384;
 const GROUP_BYTES_MIN = 4 << 20;
 
 /**
- * Writes the joined file and returns its rows; undefined, with nothing written, where the files' schemas differ or
- * their row groups are too small to be kept.
+ * Writes the joined file and returns its rows; undefined, with nothing written, where the files have other columns than
+ * `names`, in this order, where their schemas differ, or their row groups are too small to be kept.
  */
 export async function joinParquet(
   paths: string[],
+  names: string[],
   outPath: string,
   metadata: Record<string, string>,
 ): Promise<{ rows: number } | undefined> {
-  if (paths.length === 0 || !(await areJoinable(paths))) return undefined;
+  if (paths.length === 0 || !(await areJoinable(paths, names))) return undefined;
   return { rows: await writeJoined(paths, outPath, metadata) };
 }
 
@@ -51,7 +53,7 @@ async function withSource<T>(
 }
 
 /** Whether they have one schema, and row groups that are worth their keep. */
-async function areJoinable(paths: string[]): Promise<boolean> {
+async function areJoinable(paths: string[], names: string[]): Promise<boolean> {
   const sum = { groups: 0, rows: 0, sizeBytes: 0 };
   let first: string | undefined;
   for (const path of paths) {
@@ -62,6 +64,7 @@ async function areJoinable(paths: string[]): Promise<boolean> {
         sum.sizeBytes += Number(group.get(ROW_GROUP.sizeBytes) ?? 0n);
       }
       const schema = schemaText(footer);
+      if (first === undefined && columnsOf(footer).join() !== names.join()) return false;
       first ??= schema;
       return schema === first;
     });
@@ -69,6 +72,19 @@ async function areJoinable(paths: string[]): Promise<boolean> {
   }
   const isLarge = sum.rows / sum.groups >= GROUP_ROWS_MIN || sum.sizeBytes / sum.groups >= GROUP_BYTES_MIN;
   return sum.groups <= 1 || isLarge;
+}
+
+/** Their names. A part of an earlier version may lack the last ones: columns are only ever added. */
+function columnsOf(footer: Struct): string[] {
+  const elements = footer.list(FILE.schema) as Struct[];
+  const names: string[] = [];
+  let below = 0;
+  for (const element of elements.slice(1)) {
+    if (below === 0) names.push(String(element.get(SCHEMA_ELEMENT.name)));
+    else below--;
+    below += Number(element.get(SCHEMA_ELEMENT.children) ?? 0n);
+  }
+  return names;
 }
 
 /** The root's children are counted in it; row counts are elsewhere. */

@@ -72,7 +72,8 @@ export class DirectRequests {
   }
 
   async close(): Promise<void> {
-    (await this.opened)?.connections.close();
+    // What it could not be opened for was told to whoever asked first.
+    (await this.opened?.catch(() => undefined))?.connections.close();
   }
 
   /** The SDK's own rules say where the bucket is and how it is signed for; undefined where that is not plain SigV4. */
