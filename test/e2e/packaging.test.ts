@@ -29,7 +29,7 @@ function hourpack(...args: string[]): Promise<Verdict> {
 describe("the tarball", () => {
   it("has the built code, its types and what a reader needs, and no development file", () => {
     const isWanted =
-      /^(?:dist\/[\w./-]+\.(?:js|d\.ts)|bin\/(?:hourpack\.js|package\.json)|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/;
+      /^(?:dist\/[\w./-]+\.(?:js|d\.ts)|bin\/(?:hourpack\.js|package\.json)|package\.json|(?:docs|deploy)\/[\w./-]+|README\.md|CHANGELOG\.md|LICENSE)$/;
     expect(files.filter((path) => !isWanted.test(path))).toEqual([]);
     for (const path of [
       "bin/hourpack.js",
@@ -38,6 +38,10 @@ describe("the tarball", () => {
       "dist/index.d.ts",
       "LICENSE",
       "README.md",
+      // What the README and --help point at.
+      "docs/configuration.md",
+      "docs/hourpack.schema.json",
+      "deploy/iam-policy.json",
     ]) {
       expect(files).toContain(path);
     }
