@@ -180,7 +180,7 @@ function nextSteps(layout: RawLayout, { run }: Settings, nowMs: number): string 
   const isDue =
     hour === undefined || hour > addHours(newestClosedHour(nowMs, run.settleMs), -run.lookBackHours);
   const asked = isDue ? "" : ` --hour ${hour}`;
-  return `next: look at its columns, then \`hourpack plan${asked}\` and \`hourpack run${asked}\``;
+  return `next: look at its columns, its tier1 and its catalog, then \`hourpack plan${asked}\` and \`hourpack run${asked}\``;
 }
 
 /** A URI, or a path relative to the file that is written: the file may be moved with what it names. */

@@ -204,6 +204,13 @@ describe("an S3 that cannot be used", () => {
     expect(stderr).toMatch(new RegExp(`^{"level":"warn".*${told}"}$`, "m"));
   });
 
+  it("says that a store speaks no TLS", async () => {
+    const endpoint = minio.endpoint.replace("http:", "https:");
+    const args = ["run", "--hour", HOUR, ...places, "--s3-endpoint", endpoint];
+    const end = await hourpack(args, { env: credentialsEnv(minio) });
+    expectOneError(end, 2, /wrong version number/i, /is it http:/);
+  });
+
   it.each(["run", "plan", "status", "doctor"])("says once in %s that no region is set", async (command) => {
     const hour = command === "status" || command === "doctor" ? [] : ["--hour", HOUR];
     const env = { AWS_ACCESS_KEY_ID: "x", AWS_SECRET_ACCESS_KEY: "y", AWS_EC2_METADATA_DISABLED: "true" };

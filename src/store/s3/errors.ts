@@ -117,6 +117,7 @@ export function s3Error(
   const isNetwork = NETWORK.test(systemCode) || systemCode === "ENOTFOUND";
   const known = HINTS.find(([pattern]) => pattern.test(code));
   const isNoRegion = /region is missing/i.test(message);
+  const isNoTls = /wrong version number/i.test(message);
   const reason = isNetwork
     ? `no connection to ${context.endpoint ?? "S3"} (${systemCode})`
     : status === 403 && !known
@@ -128,11 +129,13 @@ export function s3Error(
       ? `Is the store running at ${context.endpoint ?? "the AWS endpoint"}, and can this machine reach it?`
       : isNoRegion
         ? "Set s3.region or AWS_REGION."
-        : status === 403
-          ? // The answer to a HEAD has no body that would tell.
-            `Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile, and that they may use the bucket ${context.bucket}: ListBucket, GetObject, and PutObject where it writes.`
-          : "The store did not answer as it should; the next run goes on from here.";
-  const isForSomebody = isNoRegion || known !== undefined || status === 403;
+        : isNoTls
+          ? `Nobody speaks TLS at ${context.endpoint ?? "the endpoint"}: is it http:// and not https://?`
+          : status === 403
+            ? // The answer to a HEAD has no body that would tell.
+              `Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile, and that they may use the bucket ${context.bucket}: ListBucket, GetObject, and PutObject where it writes.`
+            : "The store did not answer as it should; the next run goes on from here.";
+  const isForSomebody = isNoRegion || isNoTls || known !== undefined || status === 403;
   const kind = isForSomebody && !mayPass(error) ? "invalid" : "unavailable";
   return new HourpackError(kind, `${doing} ${location}: ${reason}`, { location, hint, cause: error });
 }
