@@ -1,7 +1,4 @@
-/**
- * Stage 6: quarantine, then manifest, then the part: one conditional write, the commit point. The bytes of a large part go
- * up before, and are kept from view until then.
- */
+/** Stage 6: quarantine, then manifest, then the part: one conditional write, the commit point. */
 import { readFile, stat } from "node:fs/promises";
 import { decodeTime } from "ulid";
 import { HourpackError } from "../errors.js";
@@ -28,6 +25,7 @@ export type PublishOutcome =
   | { outcome: "published"; part: { key: string; rows: number; sizeBytes: number } }
   | { outcome: "lost"; reason: string };
 
+/** `before`: awaited before the part can be seen, while the bytes of a large one are on their way. */
 export async function publish(
   store: Store,
   publication: Publication,
@@ -40,10 +38,9 @@ export async function publish(
   const signal = withDeadline(options.signal, ATTEMPT_MS - ageMs());
   const own: [key: string, path: string][] = [[publication.manifestKey, publication.manifestPath]];
   if (publication.quarantinePath) own.unshift([publication.quarantineKey, publication.quarantinePath]);
-  const before = async () => {
-    await options.before();
-    for (const [key, path] of own) await writeOwn(store, key, path, signal);
-  };
+  // By these the sweeper finds what an attempt that was killed in the middle of its upload has left.
+  for (const [key, path] of own) await writeOwn(store, key, path, signal);
+
   const condition: PutCondition = publication.replaces
     ? { etag: publication.replaces.etag }
     : { absent: true };
@@ -63,7 +60,7 @@ export async function publish(
       condition,
       metadata: toMetadata(publication.facts),
       contentType: "application/vnd.apache.parquet",
-      before,
+      before: options.before,
       signal,
     });
     if (put.outcome === "written") return published(sizeBytes);
