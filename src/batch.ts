@@ -2,7 +2,7 @@
 import { constants } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Stretch } from "./record/sift.js";
+import { Stretches } from "./record/stretches.js";
 import { type SegmentDetails, Segments } from "./segments.js";
 import { spoolError } from "./spool.js";
 
@@ -18,7 +18,8 @@ export class Batch {
   private readonly memory: BatchMemory;
   private readonly files: BatchFiles;
   /** What the file has newlines for, where there is one: these bytes lie in a file beside it, one after the other. */
-  private apart: Stretch[] | undefined;
+  private apart: Stretches | undefined;
+  private hasFileApart = false;
 
   constructor(files: BatchFiles, sizeBytes: number, segments: Segments, lent: Lent, memory: BatchMemory) {
     const { path, base } = files.take();
@@ -33,14 +34,22 @@ export class Batch {
 
   /** From memory, or read again. Not to be used any more once the batch is stored or released. */
   async bytes(): Promise<Buffer> {
-    this.lent ??= await this.readAgain(this.apart ?? []);
+    this.lent ??= await this.readInto(await this.memory.take(this.sizeBytes));
     return this.lent.bytes.subarray(0, this.sizeBytes);
   }
 
+  /** Reads it again, for `bytes()`, and waits for none of the memory that batches share. */
+  async readBesides(): Promise<void> {
+    this.lent ??= await this.readInto({
+      bytes: Buffer.allocUnsafeSlow(this.sizeBytes),
+      giveBack: () => {},
+    });
+  }
+
   /** To the disk; the memory goes. `apart`: whole lines that the engine is not to read, in order. */
-  async store(apart: Stretch[] = []): Promise<void> {
+  async store(apart = new Stretches()): Promise<void> {
     try {
-      const isThere = this.apart?.length === 0 && apart.length === 0;
+      const isThere = this.apart?.isEmpty && apart.isEmpty;
       if (!isThere) await this.write(await this.bytes(), apart);
     } finally {
       this.release();
@@ -55,36 +64,43 @@ export class Batch {
 
   async remove(): Promise<void> {
     this.files.give(this.path);
-    if (this.apart?.length) await rm(this.apartPath, { force: true });
+    if (this.hasFileApart) await rm(this.apartPath, { force: true });
   }
 
   private get apartPath(): string {
     return `${this.base}.apart`;
   }
 
-  private async write(bytes: Buffer, apart: Stretch[]): Promise<void> {
+  private async write(bytes: Buffer, apart: Stretches): Promise<void> {
     try {
-      if (apart.length > 0) {
-        const pieces = apart.map(({ start, end }) => bytes.subarray(start, end));
+      if (!apart.isEmpty) {
+        const pieces = Buffer.allocUnsafeSlow(apart.sizeBytes);
+        let at = 0;
+        apart.forEach((start, end) => {
+          at += bytes.copy(pieces, at, start, end);
+          bytes.fill(NEWLINE, start, end);
+        });
+        this.hasFileApart = true;
         await writeAtOnce(this.apartPath, pieces);
-        for (const piece of pieces) piece.fill(NEWLINE);
       }
-      await writeAtOnce(this.path, [bytes]);
+      await writeAtOnce(this.path, bytes);
       this.apart = apart;
     } catch (error) {
       throw spoolError(error, `write the spool file ${this.path}`, this.path);
     }
   }
 
-  private async readAgain(apart: Stretch[]): Promise<Lent> {
-    const lent = await this.memory.take(this.sizeBytes);
+  private async readInto(lent: Lent): Promise<Lent> {
+    const { apart } = this;
     try {
       await readAtOnce(this.path, lent.bytes.subarray(0, this.sizeBytes));
-      if (apart.length > 0) {
-        const pieces = Buffer.alloc(apart.reduce((sum, { start, end }) => sum + end - start, 0));
+      if (apart && !apart.isEmpty) {
+        const pieces = Buffer.allocUnsafeSlow(apart.sizeBytes);
         await readAtOnce(this.apartPath, pieces);
         let at = 0;
-        for (const { start, end } of apart) at += pieces.copy(lent.bytes, start, at, at + end - start);
+        apart.forEach((start, end) => {
+          at += pieces.copy(lent.bytes, start, at, at + end - start);
+        });
       }
       return lent;
     } catch (error) {
@@ -237,14 +253,13 @@ export class BatchWriter {
 }
 
 /** `writeFile` would cut it into pieces of 512 KiB, and wait for each. */
-async function writeAtOnce(path: string, pieces: Buffer[]): Promise<void> {
-  const sizeBytes = pieces.reduce((sum, { length }) => sum + length, 0);
+async function writeAtOnce(path: string, bytes: Buffer): Promise<void> {
   const file = await open(path, constants.O_WRONLY | constants.O_CREAT);
   try {
-    const { bytesWritten } = await file.writev(pieces);
+    // A disk that is nearly full takes a part, and refuses the rest.
+    for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, undefined, at)).bytesWritten;
     // Of a batch that was longer.
-    await file.truncate(sizeBytes);
-    if (bytesWritten !== sizeBytes) throw new Error(`${bytesWritten} of ${sizeBytes} bytes were written`);
+    await file.truncate(bytes.length);
   } finally {
     await file.close();
   }

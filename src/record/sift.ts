@@ -13,16 +13,11 @@ import { fold, Grammar } from "./grammar.js";
 import { JsonObject, parseRescued } from "./json.js";
 import type { RecordPath } from "./path.js";
 import { writeRow } from "./rows.js";
-
-/** A stretch of an object's bytes. Its end may lie one past them: the newline that the spool adds to a last line. */
-export interface Stretch {
-  start: number;
-  end: number;
-}
+import { Stretches } from "./stretches.js";
 
 export interface Sifted {
-  /** Stretches of whole lines that the engine may read as they are. */
-  accepted: Stretch[];
+  /** Whole lines that the engine may read as they are. The last may end one past the bytes: the newline that the spool adds. */
+  accepted: Stretches;
   acceptedRows: number;
   /** The exact way's rows, a line each. */
   exact: string[];
@@ -90,7 +85,7 @@ export class Sifter {
     while (position < text.length) {
       const end = grammar.accept(text, position);
       if (end >= 0 && end - position <= LINE_BYTES_MAX) {
-        extend(sifted.accepted, position, end);
+        sifted.accepted.add(position, end);
         sifted.acceptedRows++;
         if (end - position > sifted.maxLineBytes) sifted.maxLineBytes = end - position;
         position = end;
@@ -158,7 +153,7 @@ const EXACT_CHUNK_ROWS = 1000;
 function joined(chunks: Iterable<Sifted>): Sifted {
   const all = nothing();
   for (const chunk of chunks) {
-    for (const { start, end } of chunk.accepted) extend(all.accepted, start, end);
+    all.accepted.addAll(chunk.accepted, 0);
     all.acceptedRows += chunk.acceptedRows;
     for (const line of chunk.exact) all.exact.push(line);
     all.rescued += chunk.rescued;
@@ -168,17 +163,17 @@ function joined(chunks: Iterable<Sifted>): Sifted {
   return all;
 }
 
-/** Adds a stretch; one that goes on where the last one ended makes that one longer. */
-export function extend(stretches: Stretch[], start: number, end: number): void {
-  const last = stretches.at(-1);
-  if (last?.end === start) last.end = end;
-  else stretches.push({ start, end });
-}
-
 function endWithNewline(text: string): string {
   return text.endsWith("\n") || text === "" ? text : `${text}\n`;
 }
 
 function nothing(): Sifted {
-  return { accepted: [], acceptedRows: 0, exact: [], rescued: 0, quarantine: [], maxLineBytes: 0 };
+  return {
+    accepted: new Stretches(),
+    acceptedRows: 0,
+    exact: [],
+    rescued: 0,
+    quarantine: [],
+    maxLineBytes: 0,
+  };
 }

@@ -8,7 +8,8 @@ import { Limiter } from "../limiter.js";
 import type { Listing } from "../listing.js";
 import { quarantineEntry } from "../quarantine.js";
 import type { Within } from "../record/frame.js";
-import { extend, type Sifted, type Sifter, type Stretch } from "../record/sift.js";
+import type { Sifted, Sifter } from "../record/sift.js";
+import { Stretches } from "../record/stretches.js";
 import type { Schema } from "../schema/types.js";
 import type { Segment } from "../segments.js";
 import { spoolError } from "../spool.js";
@@ -135,6 +136,8 @@ export async function convertBatch(
   } catch (error) {
     // The engine refused lines that the grammar accepted, or counted other rows: the exact way needs no such trust.
     if (!(error instanceof HourpackError) || error.kind !== "internal") throw error;
+    // In memory of its own: those that could give some back may wait for this batch.
+    await batch.readBesides();
     converted = await attempt(batch, conversion, engine, (bytes, within) =>
       sifter.exactChunks(bytes, within),
     );
@@ -202,11 +205,10 @@ class RowsWriter {
   maxLineBytes = 0;
   private rescued = 0;
   private quarantined = 0;
-  private acceptedRows = 0;
   /** Segments that are done. */
   private done = 0;
   /** Accepted lines: the engine reads them in the batch file itself. */
-  private readonly stretches: Stretch[] = [];
+  private readonly accepted = new Stretches();
   private readonly bytes: Buffer;
   private readonly batch: Batch;
   private readonly fetched: Listing;
@@ -234,14 +236,11 @@ class RowsWriter {
     let segmentRows = 0;
     let segmentQuarantined = 0;
     for (const sifted of sift(bytes, segment)) {
-      for (const { start, end } of sifted.accepted) {
-        extend(this.stretches, segment.offset + start, segment.offset + end);
-      }
+      this.accepted.addAll(sifted.accepted, segment.offset);
       const rows = sifted.acceptedRows + sifted.exact.length;
       segmentRows += rows;
       segmentQuarantined += sifted.quarantine.length;
       this.expectedRows += rows;
-      this.acceptedRows += sifted.acceptedRows;
       this.rescued += sifted.rescued;
       this.maxLineBytes = Math.max(this.maxLineBytes, sifted.maxLineBytes);
       for (const line of sifted.exact) this.pending.exact.push(line);
@@ -264,8 +263,8 @@ class RowsWriter {
   /** The engine reads files: the memory is for the next batch. */
   async finish(): Promise<{ accepted?: string; exact?: string }> {
     await this.flush();
-    const hasAccepted = this.acceptedRows > 0;
-    await this.batch.store(hasAccepted ? between(this.stretches, this.bytes.length) : []);
+    const hasAccepted = !this.accepted.isEmpty;
+    await this.batch.store(hasAccepted ? this.accepted.othersIn(this.bytes) : undefined);
     return {
       accepted: hasAccepted ? this.batch.path : undefined,
       exact: this.handles.has("exact") ? this.name("exact") : undefined,
@@ -312,15 +311,4 @@ class RowsWriter {
   private name(kind: string): string {
     return `${this.batch.base}.${kind}.ndjson`;
   }
-}
-
-/** What lies before, between and after the stretches. */
-function between(stretches: Stretch[], sizeBytes: number): Stretch[] {
-  const rest: Stretch[] = [];
-  let at = 0;
-  for (const { start, end } of [...stretches, { start: sizeBytes, end: sizeBytes }]) {
-    if (start > at) rest.push({ start: at, end: start });
-    at = end;
-  }
-  return rest;
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { BatchFiles, BatchMemory, BatchWriter } from "../../src/batch.js";
+import { Stretches } from "../../src/record/stretches.js";
 
 const CAPACITY = 1 << 10;
 
@@ -137,29 +138,74 @@ describe("a batch", () => {
   it("has newlines in its file for what is set apart, and is whole when it is read again", async () => {
     const batch = await batchOf(LINES);
     const { path } = batch;
-    const apart = ["broken\n", "odd\n"].map((line) => {
-      const start = WHOLE.indexOf(line);
-      return { start, end: start + line.length };
+    const none = new Stretches();
+    const [both, odd] = [["broken\n", "odd\n"], ["odd\n"]].map((lines) => {
+      const apart = new Stretches();
+      for (const line of lines) apart.add(WHOLE.indexOf(line), WHOLE.indexOf(line) + line.length);
+      return apart;
     });
-    const inFile = WHOLE.replaceAll(/broken|odd/g, ({ length }) => "\n".repeat(length));
-    for (const stretches of [[], apart, apart.slice(1), []]) {
-      await batch.store(stretches);
+    const inFile = (pattern: RegExp) => WHOLE.replaceAll(pattern, ({ length }) => "\n".repeat(length));
+    for (const [apart, text] of [
+      [none, WHOLE],
+      [both, inFile(/broken|odd/g)],
+      [odd, inFile(/odd/g)],
+      [none, WHOLE],
+    ] as const) {
+      await batch.store(apart);
       await overwrite();
-      const isApart = (line: string) => stretches.some(({ start }) => WHOLE.startsWith(line, start));
-      expect(readFileSync(path, "utf8").includes("broken")).toBe(!isApart("broken"));
-      expect(readFileSync(path, "utf8").includes("odd")).toBe(!isApart("odd"));
-      if (stretches === apart) expect(readFileSync(path, "utf8")).toBe(inFile);
+      expect(readFileSync(path, "utf8")).toBe(text);
       expect((await batch.bytes()).toString()).toBe(WHOLE);
     }
     batch.release();
-    await batch.store(apart);
+    await batch.store(both);
+    await batch.store(none);
     await batch.remove();
     expect(readdirSync(dir)).toEqual(["batch-0.raw"]);
+  });
+
+  it("can be read again while others have all the memory", async () => {
+    const batch = await batchOf(LINES);
+    await batch.store();
+    const { giveBack } = await memory.take(1);
+    await batch.readBesides();
+    expect((await batch.bytes()).toString()).toBe(WHOLE);
+    batch.release();
+    giveBack();
   });
 
   it("that was never stored is gone with its memory", async () => {
     const batch = await batchOf(LINES);
     batch.release();
     await expect(batch.bytes()).rejects.toThrow(/read the spool file .*batch-0\.raw/);
+  });
+});
+
+describe("stretches", () => {
+  const read = (stretches: Stretches) => {
+    const read: number[][] = [];
+    stretches.forEach((start, end) => {
+      read.push([start, end]);
+    });
+    return read;
+  };
+
+  it("that go on are one, and what lies between is another unless it is newlines", () => {
+    const bytes = Buffer.from("x\n\n\naa\nbb\nodd\ncc\n\n");
+    const lines = new Stretches();
+    for (const line of ["aa\n", "bb\n", "cc\n"]) {
+      const start = bytes.indexOf(line);
+      lines.add(start, start + line.length);
+    }
+    expect(read(lines)).toEqual([
+      [4, 10],
+      [14, 17],
+    ]);
+    expect(read(lines.othersIn(bytes))).toEqual([
+      [0, 4],
+      [10, 14],
+    ]);
+    expect(lines.othersIn(bytes).sizeBytes).toBe(8);
+    expect(read(new Stretches().othersIn(bytes))).toEqual([[0, bytes.length]]);
+    expect(read(new Stretches().othersIn(Buffer.from("\n\n")))).toEqual([]);
   });
 });
