@@ -62,11 +62,11 @@ describe("the spool", () => {
     await expectNext(root, ["--spool-dir", "./spool"]);
   });
 
-  it("is no folder that can be written: the same", async () => {
+  it("is no folder that can be written: exit 2, since somebody has to mend it", async () => {
     const root = rawHour("closed");
     writeFileSync(join(root, "afile"), "");
     const { code, stderr } = await hourpack([...RUN, "--spool-dir", "./afile/spool"], { cwd: root });
-    expect(code).toBe(10);
+    expect(code).toBe(2);
     expect(stderr).toContain("error: open the spool");
     expect(existsSync(join(root, PART))).toBe(false);
     await expectNext(root);
@@ -96,11 +96,11 @@ describe("the spool", () => {
 });
 
 describe("tier 1", () => {
-  it("cannot be written: exit 10, and nothing there", async () => {
+  it("cannot be written: exit 2, and nothing there", async () => {
     const root = rawHour("no-tier1");
     writeFileSync(join(root, "lake"), "a file");
     const { code, stderr } = await hourpack(RUN, { cwd: root });
-    expect(code).toBe(10);
+    expect(code).toBe(2);
     expect(stderr).toContain("A file stands where a folder is needed.");
     rmSync(join(root, "lake"));
     await expectNext(root);
