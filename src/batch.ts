@@ -4,7 +4,7 @@ import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Stretches } from "./record/stretches.js";
 import { type SegmentDetails, Segments } from "./segments.js";
-import { spoolError } from "./spool.js";
+import { readFully, spoolError } from "./spool.js";
 
 /** Objects' bytes: first in memory, and then in a file that the engine reads. */
 export class Batch {
@@ -19,7 +19,6 @@ export class Batch {
   private readonly files: BatchFiles;
   /** What the file has newlines for, where there is one: these bytes lie in a file beside it, one after the other. */
   private apart: Stretches | undefined;
-  private hasFileApart = false;
 
   constructor(files: BatchFiles, sizeBytes: number, segments: Segments, lent: Lent, memory: BatchMemory) {
     const { path, base } = files.take();
@@ -64,7 +63,7 @@ export class Batch {
 
   async remove(): Promise<void> {
     this.files.give(this.path);
-    if (this.hasFileApart) await rm(this.apartPath, { force: true });
+    await rm(this.apartPath, { force: true });
   }
 
   private get apartPath(): string {
@@ -80,7 +79,6 @@ export class Batch {
           at += bytes.copy(pieces, at, start, end);
           bytes.fill(NEWLINE, start, end);
         });
-        this.hasFileApart = true;
         await writeAtOnce(this.apartPath, pieces);
       }
       await writeAtOnce(this.path, bytes);
@@ -268,8 +266,7 @@ async function writeAtOnce(path: string, bytes: Buffer): Promise<void> {
 async function readAtOnce(path: string, into: Buffer): Promise<void> {
   const file = await open(path, "r");
   try {
-    const { bytesRead } = await file.read(into, 0, into.length, 0);
-    if (bytesRead !== into.length) throw new Error(`${bytesRead} of ${into.length} bytes are there`);
+    await readFully(file, 0, into);
   } finally {
     await file.close();
   }

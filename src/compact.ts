@@ -188,7 +188,7 @@ async function pack(
     checkQuarantine(task, part.facts);
     // Waited for before anything is public, while the bytes of a large part are on their way.
     const verified = watch.time("verify", () => verifyPart(engine, part));
-    verified.catch(() => {});
+    const verificationEnded = verified.catch(() => {});
     const publication = {
       ...part,
       partKey: partKey(dataset.tier1.prefix, dataset.table, hour),
@@ -203,7 +203,7 @@ async function pack(
     };
     const published = await watch
       .time("publish", () => publish(tier1, publication, { before, nowMs: components.nowMs, signal }))
-      .finally(() => verified.catch(() => {}));
+      .finally(() => verificationEnded);
     if (published.outcome === "lost") return { lost: published.reason };
     const { key, rows, sizeBytes } = published.part;
     return {

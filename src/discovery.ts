@@ -2,7 +2,7 @@
 import { HourpackError } from "./errors.js";
 import { type Hour, hourOfMs } from "./hour.js";
 import { isSkippedKey, ownPrefix, type RawTemplate } from "./layout.js";
-import { RECORD_BYTES } from "./limits.js";
+import { GZIP_LIMITS, RECORD_BYTES } from "./limits.js";
 import { frameObject } from "./record/frame.js";
 import { gunzipWithin } from "./record/gunzip.js";
 import { asArray, asObject, type JsonObject } from "./record/json.js";
@@ -252,7 +252,7 @@ export interface Sample {
 const SAMPLE_OBJECTS = 64;
 const SAMPLE_BYTES = 32 << 20;
 const LIMITS = { maxRecordBytes: RECORD_BYTES };
-const GUNZIP = { maxRatio: 200, maxBytes: 64 << 20 };
+const GUNZIP = { ...GZIP_LIMITS, maxBytes: 64 << 20 };
 
 /** Columns as they would be inferred from some objects of each hour, taken evenly from its first page of keys. */
 export async function sampleHours(

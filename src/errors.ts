@@ -83,5 +83,7 @@ export function reasonOf(error: unknown): string {
   return String(error);
 }
 
-/** Codes of the system for which another try ends alike, until somebody gives rights or mends a path. */
-export const MENDED_BY_SOMEBODY = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR"]);
+/** Of what the file system refused. Some codes come again, until somebody gives rights or mends a path. */
+export function kindOfSystemError(code: string): "invalid" | "unavailable" {
+  return ["EACCES", "EPERM", "EROFS", "ENOTDIR"].includes(code) ? "invalid" : "unavailable";
+}

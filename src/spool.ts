@@ -1,7 +1,7 @@
 /** The spool: local copies of an hour's objects, in batches, in a folder of one attempt. */
 import { type FileHandle, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { HourpackError, MENDED_BY_SOMEBODY } from "./errors.js";
+import { HourpackError, kindOfSystemError } from "./errors.js";
 import { type FileLock, takeFileLock, tryFileLock } from "./lock.js";
 
 /** A folder of its own for one attempt; removed at its end, and by a later run where its process died. */
@@ -81,8 +81,7 @@ export class SpoolFile {
 
   async read(start: number, into: Buffer): Promise<void> {
     try {
-      const { bytesRead } = await this.file.read(into, 0, into.length, start);
-      if (bytesRead !== into.length) throw new Error(`${bytesRead} of ${into.length} bytes are there`);
+      await readFully(this.file, start, into);
     } catch (error) {
       throw spoolError(error, `read the spool file ${this.path}`, this.path);
     }
@@ -92,6 +91,12 @@ export class SpoolFile {
     await this.file.close();
     await rm(this.path, { force: true });
   }
+}
+
+/** As many bytes as there is room for; throws where fewer are there. */
+export async function readFully(file: FileHandle, start: number, into: Buffer): Promise<void> {
+  const { bytesRead } = await file.read(into, 0, into.length, start);
+  if (bytesRead !== into.length) throw new Error(`${bytesRead} of ${into.length} bytes are there`);
 }
 
 function lockOf(dir: string): string {
@@ -129,14 +134,10 @@ export function spoolError(error: unknown, doing: string, location: string): Hou
     EROFS: "Point --spool-dir at a folder that can be written.",
     ENOTDIR: "Point --spool-dir at a folder.",
   };
-  return new HourpackError(
-    MENDED_BY_SOMEBODY.has(code) ? "invalid" : "unavailable",
-    `${doing}: ${(error as Error).message}`,
-    {
-      stage: "spool",
-      location,
-      cause: error,
-      hint: hints[code] ?? "Check the disk that --spool-dir points at.",
-    },
-  );
+  return new HourpackError(kindOfSystemError(code), `${doing}: ${(error as Error).message}`, {
+    stage: "spool",
+    location,
+    cause: error,
+    hint: hints[code] ?? "Check the disk that --spool-dir points at.",
+  });
 }

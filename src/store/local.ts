@@ -4,7 +4,7 @@ import type { BigIntStats, Dirent } from "node:fs";
 import { constants } from "node:fs";
 import { link, mkdir, opendir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
-import { HourpackError, MENDED_BY_SOMEBODY, reasonOf } from "../errors.js";
+import { HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import { compareUtf8 } from "../listing.js";
 import { withFileLock } from "../lock.js";
 import {
@@ -39,7 +39,7 @@ export class LocalStore implements Store {
   readonly kind = "local";
   readonly uri: string;
   private readonly root: string;
-  /** Paths of folders that are known to lie inside the root, links resolved, by their keys without the slash. */
+  /** Paths of folders that are known to lie inside the root, links resolved, by their keys. */
   private readonly inside = new Map<string, string>();
   private readonly pace: Pace;
 
@@ -328,9 +328,7 @@ export class LocalStore implements Store {
     if (!isPlain(key)) throw this.escaped(key);
     const folderKey = folderOf(key);
     const folder = this.inside.get(folderKey);
-    return folder === undefined
-      ? undefined
-      : folder + sep + key.slice(folderKey === "" ? 0 : folderKey.length + 1);
+    return folder === undefined ? undefined : folder + sep + key.slice(folderKey.length);
   }
 
   /** Refuses a key that leaves the root, by its segments or by a link. */
@@ -372,15 +370,11 @@ export class LocalStore implements Store {
 
   private failed(error: unknown, doing: string): HourpackError {
     const code = (error as NodeJS.ErrnoException).code ?? "";
-    return new HourpackError(
-      MENDED_BY_SOMEBODY.has(code) ? "invalid" : "unavailable",
-      `${doing}: ${reasonOf(error)}`,
-      {
-        location: relative(process.cwd(), this.root) || ".",
-        cause: error,
-        hint: HINTS[code] ?? "Check the directory and its disk.",
-      },
-    );
+    return new HourpackError(kindOfSystemError(code), `${doing}: ${reasonOf(error)}`, {
+      location: relative(process.cwd(), this.root) || ".",
+      cause: error,
+      hint: HINTS[code] ?? "Check the directory and its disk.",
+    });
   }
 }
 
@@ -402,9 +396,9 @@ function firstsOfFolders(keys: string[]): string[] {
   return keys.filter((key, i) => i === 0 || folderOf(key) !== folderOf(keys[i - 1] as string));
 }
 
-/** Of a key that is a folder's, with a slash at its end, the folder above. */
+/** The key of the folder that it lies in, with a slash at its end as any folder's has; empty for the root. */
 function folderOf(key: string): string {
-  return key.slice(0, Math.max(0, key.lastIndexOf("/", key.length - 2)));
+  return key.slice(0, key.lastIndexOf("/", key.length - 2) + 1);
 }
 
 function isPlain(key: string): boolean {

@@ -62,9 +62,14 @@ export function isTransient(error: unknown): boolean {
   );
 }
 
-/** Named here is what somebody has to mend. */
-const HINTS: [RegExp, (bucket: string) => string][] = [
-  [/^NoSuchBucket$/, (bucket) => `Create the bucket ${bucket}, or mend its name in the configuration.`],
+interface Where {
+  bucket: string;
+  endpoint?: string;
+}
+
+/** Named here, by its code, is what somebody has to mend. */
+const HINTS: [RegExp, (where: Where) => string][] = [
+  [/^NoSuchBucket$/, ({ bucket }) => `Create the bucket ${bucket}, or mend its name in the configuration.`],
   [
     /^(InvalidAccessKeyId|SignatureDoesNotMatch)$/,
     () => "The credentials are wrong: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile.",
@@ -72,7 +77,7 @@ const HINTS: [RegExp, (bucket: string) => string][] = [
   [/^ExpiredToken$/, () => "The credentials have expired: renew them (for SSO, `aws sso login`)."],
   [
     /^(AccessDenied|Forbidden|403)$/,
-    (bucket) =>
+    ({ bucket }) =>
       `Grant these credentials access to ${bucket}: ListBucket, GetObject, and PutObject where it writes.`,
   ],
   [
@@ -84,6 +89,15 @@ const HINTS: [RegExp, (bucket: string) => string][] = [
     () => "No credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role.",
   ],
   [/^RequestTimeTooSkewed$/, () => "This machine's clock is off by more than 15 minutes: set it."],
+];
+
+/** What has no code of its own, by its message. */
+const HINTS_BY_MESSAGE: typeof HINTS = [
+  [/region is missing/i, () => "Set s3.region or AWS_REGION."],
+  [
+    /wrong version number/i,
+    ({ endpoint = "the endpoint" }) => `Nobody speaks TLS at ${endpoint}: is it http:// and not https://?`,
+  ],
 ];
 
 /** Where one of these is set credentials come from a service, which may be away for a moment. */
@@ -107,7 +121,7 @@ export function s3Error(
   error: unknown,
   doing: string,
   location: string,
-  context: { bucket: string; endpoint?: string; signal?: AbortSignal },
+  context: Where & { signal?: AbortSignal },
 ): HourpackError {
   if (context.signal?.aborted)
     return new HourpackError("interrupted", `${doing} ${location}: interrupted`, { location });
@@ -115,27 +129,23 @@ export function s3Error(
   const status = statusOf(error);
   const { message = "", code: systemCode = "" } = error as SdkError;
   const isNetwork = NETWORK.test(systemCode) || systemCode === "ENOTFOUND";
-  const known = HINTS.find(([pattern]) => pattern.test(code));
-  const isNoRegion = /region is missing/i.test(message);
-  const isNoTls = /wrong version number/i.test(message);
+  const known =
+    HINTS.find(([pattern]) => pattern.test(code)) ??
+    HINTS_BY_MESSAGE.find(([pattern]) => pattern.test(message));
   const reason = isNetwork
     ? `no connection to ${context.endpoint ?? "S3"} (${systemCode})`
     : status === 403 && !known
       ? "the store refused these credentials (403)"
       : `${message || code || "no answer"}${status ? ` (${status} ${code})` : ""}`;
   const hint = known
-    ? known[1](context.bucket)
+    ? known[1](context)
     : isNetwork
       ? `Is the store running at ${context.endpoint ?? "the AWS endpoint"}, and can this machine reach it?`
-      : isNoRegion
-        ? "Set s3.region or AWS_REGION."
-        : isNoTls
-          ? `Nobody speaks TLS at ${context.endpoint ?? "the endpoint"}: is it http:// and not https://?`
-          : status === 403
-            ? // The answer to a HEAD has no body that would tell.
-              `Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile, and that they may use the bucket ${context.bucket}: ListBucket, GetObject, and PutObject where it writes.`
-            : "The store did not answer as it should; the next run goes on from here.";
-  const isForSomebody = isNoRegion || isNoTls || known !== undefined || status === 403;
+      : status === 403
+        ? // The answer to a HEAD has no body that would tell.
+          `Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile, and that they may use the bucket ${context.bucket}: ListBucket, GetObject, and PutObject where it writes.`
+        : "The store did not answer as it should; the next run goes on from here.";
+  const isForSomebody = known !== undefined || status === 403;
   const kind = isForSomebody && !mayPass(error) ? "invalid" : "unavailable";
   return new HourpackError(kind, `${doing} ${location}: ${reason}`, { location, hint, cause: error });
 }
