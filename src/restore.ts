@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
+import { download, readQuarantine } from "./download.js";
 import { HourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { partKey, quarantineKey } from "./layout.js";
@@ -15,7 +16,6 @@ import { openPart } from "./proof/part.js";
 import type { QuarantineEntry } from "./quarantine.js";
 import { restoreRecord } from "./record/restore.js";
 import type { Schema, Type, Value } from "./schema/types.js";
-import { download, readQuarantine } from "./stages/assemble.js";
 import { headPart } from "./stages/list.js";
 import { readPinned } from "./stages/pin.js";
 

@@ -1,11 +1,11 @@
 /** Between convert and verify: the batches become one Parquet file, with its manifest and its quarantine file. */
 import { createReadStream, createWriteStream } from "node:fs";
-import { open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { createGunzip, createGzip } from "node:zlib";
+import { createGzip } from "node:zlib";
+import { download, readQuarantine } from "../download.js";
 import type { Engine, RowsDigest } from "../engine/engine.js";
-import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
+import { HourpackError } from "../errors.js";
 import { quarantineKey } from "../layout.js";
 import { compareUtf8, type Listing } from "../listing.js";
 import {
@@ -172,64 +172,6 @@ async function writeQuarantine(
   );
   return path;
 }
-
-/** A part to a local file. */
-export async function download(
-  store: Store,
-  part: Published,
-  path: string,
-  signal: AbortSignal | undefined,
-): Promise<string> {
-  const file = await open(path, "w");
-  try {
-    for await (const bytes of rangesOf(store, part, signal)) await file.appendFile(bytes);
-  } finally {
-    await file.close();
-  }
-  return path;
-}
-
-/** A quarantine file that a part names, opened. Throws `data` where it is missing or damaged. */
-export async function* readQuarantine(
-  store: Store,
-  key: string,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Buffer> {
-  const damaged = (why: string, cause?: unknown) =>
-    new HourpackError(
-      "data",
-      `read ${store.uri}${key}: the part names this quarantine file, and it is ${why}`,
-      {
-        location: store.uri + key,
-        hint: "Bring it back from a backup or an older version, or make the part anew with --rebuild while its raw objects exist.",
-        cause,
-      },
-    );
-  const head = await store.head(key, { signal });
-  if (!head) throw damaged("missing");
-  const plain = createGunzip();
-  // What goes wrong with either is told to whoever reads the other end.
-  pipeline(rangesOf(store, head, signal), plain).catch(() => {});
-  try {
-    for await (const chunk of plain) yield chunk;
-  } catch (error) {
-    throw isHourpackError(error) ? error : damaged(`damaged (${reasonOf(error)})`, error);
-  }
-}
-
-/** An object of any size, in ranges of one version. */
-async function* rangesOf(
-  store: Store,
-  { key, etag, sizeBytes }: { key: string; etag: string; sizeBytes: number },
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Buffer> {
-  for (let start = 0; start < sizeBytes; start += RANGE_BYTES) {
-    const range = { start, end: Math.min(start + RANGE_BYTES, sizeBytes) };
-    yield await store.get(key, { etag, range, signal });
-  }
-}
-
-const RANGE_BYTES = 16 << 20;
 
 /** Stops the hour before anything is public where more was quarantined than is allowed (a count, or a share below 1). */
 export function checkQuarantine(task: HourTask, facts: PartFacts): void {

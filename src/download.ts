@@ -1,0 +1,65 @@
+/** What was published, brought here in ranges: a part and a quarantine file may be larger than memory. */
+import { open } from "node:fs/promises";
+import { pipeline } from "node:stream/promises";
+import { createGunzip } from "node:zlib";
+import { HourpackError, isHourpackError, reasonOf } from "./errors.js";
+import type { Published } from "./manifest.js";
+import type { Store } from "./store/store.js";
+
+/** A part to a local file. */
+export async function download(
+  store: Store,
+  part: Published,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const file = await open(path, "w");
+  try {
+    for await (const bytes of inRanges(store, part, signal)) await file.appendFile(bytes);
+  } finally {
+    await file.close();
+  }
+  return path;
+}
+
+/** A quarantine file that a part names, opened. Throws `data` where it is missing or damaged. */
+export async function* readQuarantine(
+  store: Store,
+  key: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer> {
+  const damaged = (why: string, cause?: unknown) =>
+    new HourpackError(
+      "data",
+      `read ${store.uri}${key}: the part names this quarantine file, and it is ${why}`,
+      {
+        location: store.uri + key,
+        hint: "Bring it back from a backup or an older version, or make the part anew with --rebuild while its raw objects exist.",
+        cause,
+      },
+    );
+  const head = await store.head(key, { signal });
+  if (!head) throw damaged("missing");
+  const plain = createGunzip();
+  // What goes wrong with either is told to whoever reads the other end.
+  pipeline(inRanges(store, head, signal), plain).catch(() => {});
+  try {
+    for await (const chunk of plain) yield chunk;
+  } catch (error) {
+    throw isHourpackError(error) ? error : damaged(`damaged (${reasonOf(error)})`, error);
+  }
+}
+
+/** An object of any size, in ranges of one version. */
+async function* inRanges(
+  store: Store,
+  { key, etag, sizeBytes }: { key: string; etag: string; sizeBytes: number },
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer> {
+  for (let start = 0; start < sizeBytes; start += RANGE_BYTES) {
+    const range = { start, end: Math.min(start + RANGE_BYTES, sizeBytes) };
+    yield await store.get(key, { etag, range, signal });
+  }
+}
+
+const RANGE_BYTES = 16 << 20;
