@@ -1,4 +1,5 @@
 import type { Column, Schema } from "../schema/types.js";
+import type { RowsDigest } from "./digest.js";
 
 /** Lines that a schema's columns take without loss, ready to become Parquet. */
 export interface RowFiles {
@@ -16,16 +17,13 @@ export interface WrittenRows {
   rows: number;
 }
 
-/** A set of rows, told apart from any other set without regard to order. */
-export interface RowsDigest {
-  rows: number;
-  digest: string;
-}
-
 /** The embedded database that reads and writes Parquet. One for a process; calls may overlap. */
 export interface Engine {
-  /** Lines to one Parquet file with the schema's columns and `_rescued_data`. */
-  writeRows(files: RowFiles, outPath: string): Promise<WrittenRows>;
+  /**
+   * Lines to one Parquet file with the schema's columns and `_rescued_data`, for `merge` alone to read: it may have more in
+   * it. The digest is that of the rows before they were written.
+   */
+  writeRows(files: RowFiles, outPath: string): Promise<WrittenRows & { digest: RowsDigest }>;
   /**
    * Parquet files into one: Snappy, V1 pages, with this footer metadata. A file may lack columns (they are NULL
    * then); no files at all make a part of 0 rows. `sortBy`: names of columns that the rows are sorted by, in pieces that

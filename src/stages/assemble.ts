@@ -4,7 +4,8 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { download, readQuarantine } from "../download.js";
-import type { Engine, RowsDigest } from "../engine/engine.js";
+import { digestOfAll, type RowsDigest } from "../engine/digest.js";
+import type { Engine } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
 import { quarantineKey } from "../layout.js";
 import { compareUtf8, type Listing } from "../listing.js";
@@ -57,9 +58,14 @@ export interface Assembled {
 
 export async function assemble(task: HourTask, assembly: Assembly): Promise<Assembled> {
   const { attempt, converted, base, spool, engine, listing } = assembly;
-  const sources = converted.batches.flatMap((batch) => (batch.path === undefined ? [] : [batch.path]));
-  if (base)
-    sources.push(await download(assembly.tier1, base.published, spool.path("base.parquet"), task.signal));
+  const sources = converted.batches.flatMap(({ path, digest }) =>
+    path === undefined ? [] : [{ path, digest }],
+  );
+  if (base) {
+    const path = await download(assembly.tier1, base.published, spool.path("base.parquet"), task.signal);
+    sources.push({ path, digest: undefined });
+  }
+  const paths = sources.map(({ path }) => path);
   const columns = converted.schema.columns;
   const facts: PartFacts = {
     attempt,
@@ -81,15 +87,26 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
   } as const;
   // All that is left of the hour but its verification: nothing else is at work any more, so none of it waits for another.
   const [part, made, quarantinePath] = await settled([
-    engine.merge(sources, columns, spool.path("part.parquet"), {
+    engine.merge(paths, columns, spool.path("part.parquet"), {
       metadata: toMetadata(facts),
       sortBy: orderOf(task, columns),
     }),
-    engine.digest(sources, columns),
+    digestOf(sources, columns, engine),
     writeQuarantine(task, assembly, facts.quarantined),
     writeManifest(manifestPath, header, manifestEntries(assembly)),
   ]);
   return { path: part.path, columns, facts, made, manifestPath, quarantinePath };
+}
+
+/** Only rows that were written by others, or under fewer columns, are read for it. */
+async function digestOf(
+  sources: { path: string; digest: RowsDigest | undefined }[],
+  columns: Column[],
+  engine: Engine,
+): Promise<RowsDigest> {
+  const known = sources.flatMap(({ digest }) => digest ?? []);
+  const others = sources.flatMap(({ path, digest }) => (digest === undefined ? [path] : []));
+  return digestOfAll([...known, await engine.digest(others, columns)]);
 }
 
 /** Rows in another order are the same rows: what cannot be sorted by is told, and stops no hour. */

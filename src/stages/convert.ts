@@ -2,6 +2,7 @@
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import type { Batch } from "../batch.js";
+import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
 import { Limiter } from "../limiter.js";
@@ -28,6 +29,8 @@ export interface Converted {
   batch: Batch;
   /** Parquet with the schema's columns; absent where the batch has no rows. */
   path: string | undefined;
+  /** Of the rows as they were written; absent where the schema has more columns by now. */
+  digest: RowsDigest | undefined;
   rows: number;
   rescued: number;
   /** NDJSON of QuarantineEntry, in the order of the batch's segments; absent where there is none. */
@@ -90,7 +93,7 @@ export async function convertAgain(
   const before = new Set(hour.schema.columns.map(({ name }) => name));
   const addsDerived = conversion.schema.columns.some(({ name, derived }) => derived && !before.has(name));
   const isDone = (converted: Converted) => converted.rescued === 0 && !addsDerived;
-  const done = hour.batches.filter(isDone);
+  const done = hour.batches.filter(isDone).map((converted) => ({ ...converted, digest: undefined }));
   const again = hour.batches.filter((converted) => !isDone(converted)).map((converted) => converted.batch);
   const renewed = await convertBatches(again, conversion, engine, { keepBatches: false });
   const batches = [...done, ...renewed.batches];
@@ -172,6 +175,7 @@ async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sif
   }
   const outPath = `${batch.base}.parquet`;
   let path: string | undefined;
+  let digest = digestOfAll([]);
   if (rows.expectedRows > 0) {
     const written = await engine.writeRows(
       {
@@ -191,10 +195,10 @@ async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sif
         },
       );
     }
-    path = written.path;
+    ({ path, digest } = written);
   }
   if (files.exact !== undefined) await rm(files.exact, { force: true });
-  return { batch, path, ...rows.summary() };
+  return { batch, path, digest, ...rows.summary() };
 }
 
 const TURN_MS = 8;
@@ -271,7 +275,7 @@ class RowsWriter {
     };
   }
 
-  summary(): Omit<Converted, "path" | "batch"> {
+  summary(): Omit<Converted, "path" | "digest" | "batch"> {
     return {
       rows: this.expectedRows,
       rescued: this.rescued,

@@ -1,6 +1,7 @@
 /** Stage 5: read the part back before anything is public, with two readers. */
 import type { FileMetaData } from "hyparquet";
-import type { Engine, RowsDigest } from "../engine/engine.js";
+import { areSameRows, type RowsDigest } from "../engine/digest.js";
+import type { Engine } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
 import { fromMetadata, type PartFacts } from "../manifest.js";
 import { footerTypes, parquetType } from "../schema/parquet.js";
@@ -17,7 +18,7 @@ export interface PartFile {
 
 /**
  * The rows of the batches (and of the part that is being replaced, where it is merged) are the rows of the file:
- * DuckDB hashed those without regard to order, and now these; hyparquet, a reader of other hands, checks the footer and
+ * DuckDB hashed those without regard to order, before it wrote them, and now these; hyparquet, a reader of other hands, checks the footer and
  * decodes a sample. Throws `internal` on any difference: nothing has been published then.
  */
 export async function verifyPart(engine: Engine, part: PartFile): Promise<void> {
@@ -26,10 +27,11 @@ export async function verifyPart(engine: Engine, part: PartFile): Promise<void> 
     engine.digest([part.path], part.columns),
     verifyWithSecondReader(part, facts.rows),
   ]);
-  if (made.rows !== facts.rows || read.rows !== facts.rows || made.digest !== read.digest) {
+  if (made.rows !== facts.rows || !areSameRows(made, read)) {
+    const [was, is] = [made, read].map(({ sums }) => sums.join("-"));
     refuse(
       part,
-      `it has ${counted(read.rows, "row")} of ${facts.rows}, digest ${read.digest} where ${made.digest} was written`,
+      `it has ${counted(read.rows, "row")} of ${facts.rows}, digest ${is} where ${was} was written`,
     );
   }
 }

@@ -26,6 +26,7 @@ afterAll(async () => {
 });
 
 const NAMES = ["id", "name", "noise", "d", "t", "s"];
+const ALL = { names: NAMES, dropped: "row hash" };
 
 /** Rows from `from` up to `to`, with dictionaries, NULLs, nested values, bloom filters, and several row groups. */
 async function write(name: string, from: number, to: number, more = ""): Promise<string> {
@@ -49,7 +50,7 @@ it("joins files of one schema, offsets, statistics and all", async () => {
   ];
   const whole = await write("whole", 0, 120_001);
   const out = join(dir, "joined");
-  expect(await joinParquet(sources, NAMES, out, { "hourpack-rows": "120001" })).toEqual({ rows: 120_001 });
+  expect(await joinParquet(sources, ALL, out, { "hourpack-rows": "120001" })).toEqual({ rows: 120_001 });
   const expected = await duckdb.read(whole);
   const lines = expected.rows.map(textOfRow);
   const read = await duckdb.read(out);
@@ -67,10 +68,32 @@ it("joins files of one schema, offsets, statistics and all", async () => {
   instance.closeSync();
 });
 
+it.each([
+  // A dictionary of its own and a bloom filter; a number a row.
+  ["few values", "hash(i % 50)"],
+  ["a value a row", "hash(i, 'x')"],
+])("leaves out a last column of %s, with its bytes", async (name, hash) => {
+  const hashed = [
+    await write(`${name}-a`, 0, 100_000, `, ${hash} AS "row hash"`),
+    await write(`${name}-b`, 100_000, 120_000),
+    await write(`${name}-c`, 120_000, 120_001, `, ${hash} AS "row hash"`),
+  ];
+  const plain = [
+    await write(`${name}-plain-a`, 0, 100_000),
+    hashed[1] as string,
+    await write(`${name}-plain-c`, 120_000, 120_001),
+  ];
+  const [out, expected] = [join(dir, `${name}-joined`), join(dir, `${name}-plain`)];
+  expect(await joinParquet(hashed, ALL, out, { k: "v" })).toEqual({ rows: 120_001 });
+  expect(await joinParquet(plain, ALL, expected, { k: "v" })).toEqual({ rows: 120_001 });
+  // The writer gives chunks their encodings by themselves, so that nothing is left of the column that was there.
+  expect(readFileSync(out).equals(readFileSync(expected))).toBe(true);
+});
+
 it("joins many files", async () => {
   const path = await write("one-of-many", 0, 20_480);
   const out = join(dir, "of-many");
-  expect(await joinParquet(Array(60).fill(path), NAMES, out, {})).toEqual({ rows: 60 * 20_480 });
+  expect(await joinParquet(Array(60).fill(path), ALL, out, {})).toEqual({ rows: 60 * 20_480 });
   const instance = await DuckDBInstance.create(":memory:");
   const connection = await instance.connect();
   const reader = await connection.runAndReadAll(
@@ -85,13 +108,13 @@ it("joins many files", async () => {
 it("leaves files of two schemas, of other columns than are asked for, and small row groups, to be written anew", async () => {
   const a = await write("d", 0, 100);
   expect(
-    await joinParquet([a, await write("e", 0, 100, ", 1 AS more")], NAMES, join(dir, "no"), {}),
+    await joinParquet([a, await write("e", 0, 100, ", 1 AS more")], ALL, join(dir, "no"), {}),
   ).toBeUndefined();
-  expect(await joinParquet([a, await write("f", 0, 100)], NAMES, join(dir, "no"), {})).toBeUndefined();
+  expect(await joinParquet([a, await write("f", 0, 100)], ALL, join(dir, "no"), {})).toBeUndefined();
   for (const names of [[...NAMES, "more"], NAMES.slice(1), [...NAMES.slice(1), "id"]])
-    expect(await joinParquet([a], names, join(dir, "no"), {})).toBeUndefined();
+    expect(await joinParquet([a], { ...ALL, names }, join(dir, "no"), {})).toBeUndefined();
   expect(() => statSync(join(dir, "no"))).toThrow();
-  expect(await joinParquet([a], NAMES, join(dir, "one"), { k: "v" })).toEqual({ rows: 100 });
+  expect(await joinParquet([a], ALL, join(dir, "one"), { k: "v" })).toEqual({ rows: 100 });
 });
 
 it("writes a footer back as it was", async () => {

@@ -9,6 +9,6 @@ describe("components", () => {
     const opening = components.engine();
     await components.close();
     const engine = await opening;
-    await expect(engine.digest([], [])).rejects.toThrow("instance closed");
+    await expect(engine.digest(["a.parquet", "b.parquet"], [])).rejects.toThrow("instance closed");
   });
 });

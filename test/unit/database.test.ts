@@ -1,6 +1,16 @@
 import { expect, it } from "vitest";
 import { openDatabase } from "../../src/engine/duckdb/database.js";
 
+it("numbers are read as they are, whatever their size and sign", async () => {
+  const database = await openDatabase(":memory:");
+  const sql =
+    "select -1::bigint, 9223372036854775807, (-1)::hugeint, 170141183460469231731687303715884105727::hugeint, -18446744073709551617::hugeint";
+  expect(await database.numbers(sql)).toEqual([-1n, 2n ** 63n - 1n, -1n, 2n ** 127n - 1n, -(2n ** 64n) - 1n]);
+  expect(await database.numbers("select 1::bigint where false")).toEqual([]);
+  await expect(database.numbers("select nothing")).rejects.toThrow(/nothing/);
+  await database.close();
+});
+
 it("a statement of days ends soon after the signal, and the next one is none the worse", async () => {
   const database = await openDatabase(":memory:");
   const stop = new AbortController();

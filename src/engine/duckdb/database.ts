@@ -1,11 +1,18 @@
-/** The one place that opens DuckDB. */
+/**
+ * The one place that opens DuckDB: by the bindings that its client is made of, and the client itself only where rows of any
+ * type are read. An hour reads a few numbers, and the client's files take longer to load than DuckDB.
+ */
+import { createRequire } from "node:module";
 import type { DuckDBValueConverter, Json } from "@duckdb/node-api";
+import type { Connection } from "@duckdb/node-bindings";
 import { HourpackError, reasonOf } from "../../errors.js";
 import { require } from "../../require.js";
 
 export interface Database {
   /** Runs statements and throws their result away. */
   run(sql: string): Promise<void>;
+  /** The first row of a result whose columns are BIGINT or HUGEINT, none of them NULL. */
+  numbers(sql: string): Promise<bigint[]>;
   /**
    * Runs a query and returns its rows by column name, as JSON values; a whole number that JavaScript's numbers do not
    * hold is a text. `schema`: whose tables need not be named with it. Throws soon after the signal.
@@ -18,33 +25,26 @@ export interface Database {
 
 /** `path` may be `:memory:`. `config` are DuckDB's settings by name. Throws `unavailable` where it cannot be opened. */
 export async function openDatabase(path: string, config: Record<string, string> = {}): Promise<Database> {
-  const { DuckDBInstance, JsonDuckDBValueConverter } =
-    require("@duckdb/node-api") as typeof import("@duckdb/node-api");
-  /** Inside structs and lists, too. */
-  const jsonValue: DuckDBValueConverter<Json> = (value, type, converter) =>
-    typeof value === "bigint" && Number.isSafeInteger(Number(value))
-      ? Number(value)
-      : JsonDuckDBValueConverter(value, type, converter);
-  const instance = await DuckDBInstance.create(path, config).catch((error) => {
+  const duckdb = loadBindings();
+  const settings = duckdb.create_config();
+  for (const [name, value] of Object.entries(config)) duckdb.set_config(settings, name, value);
+  const database = await duckdb.open(path, settings).catch((error) => {
     throw new HourpackError("unavailable", `open the DuckDB file ${path}: ${reasonOf(error)}`, {
       location: path,
       cause: error,
       hint: "Another process may hold it open, or it is not a DuckDB file.",
     });
   });
-  const atWork = new Set<Awaited<ReturnType<typeof instance.connect>>>();
+  const atWork = new Set<Connection>();
   // A process cannot end while a statement runs in it.
   const interruptAll = () => {
-    for (const connection of atWork) connection.interrupt();
+    for (const connection of atWork) duckdb.interrupt(connection);
   };
   process.once("exit", interruptAll);
   /** A connection a statement, so that calls can overlap. */
-  const connected = async <T>(
-    task: (connection: Awaited<ReturnType<typeof instance.connect>>) => Promise<T>,
-    signal?: AbortSignal,
-  ) => {
-    const connection = await instance.connect();
-    const interrupt = () => connection.interrupt();
+  const connected = async <T>(task: (connection: Connection) => Promise<T>, signal?: AbortSignal) => {
+    const connection = await duckdb.connect(database);
+    const interrupt = () => duckdb.interrupt(connection);
     atWork.add(connection);
     signal?.addEventListener("abort", interrupt, { once: true });
     try {
@@ -52,29 +52,67 @@ export async function openDatabase(path: string, config: Record<string, string> 
     } finally {
       signal?.removeEventListener("abort", interrupt);
       atWork.delete(connection);
-      connection.closeSync();
+      duckdb.disconnect_sync(connection);
     }
   };
   return {
     run: (sql) =>
       connected(async (connection) => {
-        await connection.run(sql);
+        await duckdb.query(connection, sql);
+      }),
+    numbers: (sql) =>
+      connected(async (connection) => {
+        const result = await duckdb.query(connection, sql);
+        const chunk = await duckdb.fetch_chunk(result);
+        if (!chunk || duckdb.data_chunk_get_size(chunk) === 0) return [];
+        return Array.from({ length: duckdb.column_count(result) }, (_, i) => {
+          const isHuge = duckdb.column_type(result, i) === HUGEINT;
+          return integerOf(duckdb.vector_get_data(duckdb.data_chunk_get_vector(chunk, i), isHuge ? 16 : 8));
+        });
       }),
     rows: (sql, { schema, signal } = {}) =>
       connected(async (connection) => {
-        if (schema !== undefined) await connection.run(`USE ${sqlName(schema)}`);
-        return (await connection.runAndReadAll(sql)).convertRowObjects(jsonValue);
+        if (schema !== undefined) await duckdb.query(connection, `USE ${sqlName(schema)}`);
+        return rowsOf(connection, sql);
       }, signal),
     statements: (sql) =>
       connected(async (connection) => {
-        const found = await connection.extractStatements(sql).catch(() => undefined);
-        return found?.count ?? 0;
+        const found = await duckdb.extract_statements(connection, sql).catch(() => undefined);
+        return found?.statement_count ?? 0;
       }),
     close: async () => {
       process.off("exit", interruptAll);
-      instance.closeSync();
+      duckdb.close_sync(database);
     },
   };
+}
+
+type Bindings = typeof import("@duckdb/node-bindings");
+
+/** Those that the client has: a connection is of no use to another copy of them. */
+function loadBindings(): Bindings {
+  return createRequire(require.resolve("@duckdb/node-api"))("@duckdb/node-bindings") as Bindings;
+}
+
+/** The bindings' `Type.HUGEINT`. */
+const HUGEINT = 16;
+
+/** DuckDB's vectors hold integers as the machine does: all that it runs on have the low bytes first. */
+function integerOf(bytes: Uint8Array): bigint {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.byteLength === 8) return view.getBigInt64(0, true);
+  return (view.getBigInt64(8, true) << 64n) | view.getBigUint64(0, true);
+}
+
+async function rowsOf(connection: Connection, sql: string): Promise<Record<string, unknown>[]> {
+  const { DuckDBConnection, JsonDuckDBValueConverter } =
+    require("@duckdb/node-api") as typeof import("@duckdb/node-api");
+  /** Inside structs and lists, too. */
+  const jsonValue: DuckDBValueConverter<Json> = (value, type, converter) =>
+    typeof value === "bigint" && Number.isSafeInteger(Number(value))
+      ? Number(value)
+      : JsonDuckDBValueConverter(value, type, converter);
+  return (await new DuckDBConnection(connection).runAndReadAll(sql)).convertRowObjects(jsonValue);
 }
 
 /** A string literal. */

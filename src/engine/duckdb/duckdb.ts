@@ -3,7 +3,8 @@ import { HourpackError, reasonOf } from "../../errors.js";
 import { Limiter } from "../../limiter.js";
 import { derivedFrom } from "../../record/grammar.js";
 import { type Column, leavesOfAll, RESCUED_COLUMN, type Schema } from "../../schema/types.js";
-import type { Engine, RowFiles, RowsDigest, WrittenRows } from "../engine.js";
+import { digestOfAll, type RowsDigest } from "../digest.js";
+import type { Engine, RowFiles, WrittenRows } from "../engine.js";
 import { joinParquet } from "../parquet/join.js";
 import { type Database, openDatabase, sqlName, sqlString } from "./database.js";
 import { duckdbType, jsonTextSql, readType, valueSql } from "./types.js";
@@ -44,13 +45,14 @@ class Duckdb implements Engine {
     this.limitBytes = memoryBytes;
   }
 
-  async writeRows(files: RowFiles, outPath: string): Promise<WrittenRows> {
+  async writeRows(files: RowFiles, outPath: string): Promise<WrittenRows & { digest: RowsDigest }> {
     const { columns } = files.schema;
     await this.makeRoom(columns, files.maxLineBytes);
     const sources: string[] = [];
     if (files.accepted !== undefined) sources.push(acceptedSql(files, files.accepted));
     if (files.exact !== undefined) sources.push(exactSql(columns, files.exact, files.maxLineBytes));
-    return this.copy(sources.join(" UNION ALL "), outPath, {});
+    const written = await this.copy(hashedSql(sources.join(" UNION ALL "), columns), outPath, {});
+    return { ...written, digest: await this.sum(`FROM read_parquet(${sqlString(outPath)})`) };
   }
 
   async merge(
@@ -68,7 +70,9 @@ class Duckdb implements Engine {
     }
     // Not one of the calls: it copies files, and hashing has both cores meanwhile.
     const names = [...columns.map(({ name }) => name), RESCUED_COLUMN];
-    const joined = await told(`join ${outPath}`, () => joinParquet(paths, names, outPath, metadata));
+    const joined = await told(`join ${outPath}`, () =>
+      joinParquet(paths, { names, dropped: HASH_COLUMN }, outPath, metadata),
+    );
     if (joined) return { path: outPath, rows: joined.rows };
     await this.makeRoom(columns);
     return this.copy(partsSql(paths, columns), outPath, metadata);
@@ -98,16 +102,21 @@ class Duckdb implements Engine {
   }
 
   async digest(paths: string[], columns: Column[]): Promise<RowsDigest> {
+    if (paths.length === 0) return digestOfAll([]);
     await this.makeRoom(columns);
-    const sums = [0n, 0n, 0n];
-    const add = async (source: string) => {
-      const [row] = await this.call("hash rows", () => this.database.rows(digestSql(source, columns)));
-      for (const [i, sum] of [row?.n, row?.s, row?.t].entries())
-        sums[i] = (sums[i] as bigint) + BigInt(sum as string);
-    };
-    await Promise.all((await this.shares(paths, columns)).map(add));
-    const [rows, first, second] = sums;
-    return { rows: Number(rows), digest: `${first}-${second}` };
+    const shares = await this.shares(paths, columns);
+    return digestOfAll(
+      await Promise.all(shares.map((rows) => this.sum(`FROM (${hashedSql(rows, columns)})`))),
+    );
+  }
+
+  /** Sums of hashes do not depend on the order of rows, and count a row as often as it stands there. */
+  private async sum(from: string): Promise<RowsDigest> {
+    const hash = sqlName(HASH_COLUMN);
+    const sums = [hash, `hash(${hash})`].map((value) => `coalesce(sum(${value}::HUGEINT), 0)`);
+    const sql = `SELECT count(*), ${sums.join(", ")} ${from}`;
+    const [rows, first, second] = await this.call("hash rows", () => this.database.numbers(sql));
+    return { rows: Number(rows), sums: [first as bigint, second as bigint] };
   }
 
   /**
@@ -126,9 +135,9 @@ class Duckdb implements Engine {
       const starts = Array.from({ length: Math.ceil(paths.length / share) }, (_, i) => i * share);
       return starts.map((start) => partsSql(paths.slice(start, start + share), columns));
     }
-    const sql = `SELECT num_rows::DOUBLE AS n FROM parquet_file_metadata(${sqlString(path)})`;
-    const [file] = await this.call(`look at ${path}`, () => this.database.rows(sql));
-    const middle = Math.ceil(Number(file?.n) / 2);
+    const sql = `SELECT num_rows FROM parquet_file_metadata(${sqlString(path)})`;
+    const [rows] = await this.call(`look at ${path}`, () => this.database.numbers(sql));
+    const middle = Math.ceil(Number(rows) / 2);
     return [`< ${middle}`, `>= ${middle}`].map((half) => partsSql(paths, columns, `${ROW_NUMBER} ${half}`));
   }
 
@@ -146,8 +155,8 @@ class Duckdb implements Engine {
       ...(pairs.length > 0 ? [`KV_METADATA {${pairs.join(", ")}}`] : []),
     ];
     const sql = `COPY (${query}) TO ${sqlString(outPath)} (${options.join(", ")})`;
-    const [row] = await this.call(`write ${outPath}`, () => this.database.rows(sql));
-    return { path: outPath, rows: Number(row?.Count) };
+    const [rows] = await this.call(`write ${outPath}`, () => this.database.numbers(sql));
+    return { path: outPath, rows: Number(rows) };
   }
 
   /**
@@ -161,7 +170,7 @@ class Duckdb implements Engine {
     const neededBytes = this.memoryBytes + wideBytes + longBytes;
     if (neededBytes <= this.limitBytes) return;
     this.limitBytes = neededBytes;
-    await this.database.rows(`SET memory_limit = '${Math.ceil(neededBytes / (1 << 20))}MiB'`);
+    await this.database.run(`SET memory_limit = '${Math.ceil(neededBytes / (1 << 20))}MiB'`);
   }
 
   private call<T>(doing: string, task: () => Promise<T>): Promise<T> {
@@ -221,11 +230,13 @@ const USUAL_LINE_BYTES = 1 << 20;
 /** Rows in a row group: a quarter million of 600 bytes is 20 to 30 MB of Parquet, read in parallel by engines. */
 const ROW_GROUP_ROWS = 122_880;
 
-/** Sums of hashes do not depend on the order of rows, and count a row as often as it stands there. */
-function digestSql(source: string, columns: readonly Column[]): string {
+/** No column of a schema can have a name with a space. */
+const HASH_COLUMN = "row hash";
+
+/** Rows, each with a hash of what it holds, the last column. */
+function hashedSql(source: string, columns: readonly Column[]): string {
   const names = [...columns.map((column) => sqlName(column.name)), RESCUED_COLUMN].join(", ");
-  return `SELECT count(*)::VARCHAR AS n, coalesce(sum(h::HUGEINT), 0)::VARCHAR AS s,
-    coalesce(sum(hash(h)::HUGEINT), 0)::VARCHAR AS t FROM (SELECT hash(${names}) AS h FROM (${source}))`;
+  return `SELECT *, hash(${names}) AS ${sqlName(HASH_COLUMN)} FROM (${source})`;
 }
 
 /** Raw lines whose members are named by key, in the types that give every accepted value as it is. */

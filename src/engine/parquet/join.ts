@@ -4,14 +4,10 @@
  * apache/parquet-format.
  */
 import { type FileHandle, open } from "node:fs/promises";
+import { columnsOf, dropLast, FILE, ROW_GROUP, type Span, shiftGroup } from "./footer.js";
 import { binaryField, readStruct, Struct, writeStruct } from "./thrift.js";
 
 const MAGIC = Buffer.from("PAR1");
-const SCHEMA_ELEMENT = { name: 4, children: 5 } as const;
-const FILE = { schema: 2, rows: 3, rowGroups: 4, keyValues: 5 } as const;
-const ROW_GROUP = { columns: 1, sizeBytes: 2, rows: 3, fileOffset: 5, ordinal: 7 } as const;
-const CHUNK = { fileOffset: 2, metadata: 3, offsetIndex: 4, columnIndex: 6 } as const;
-const CHUNK_METADATA = { dataPage: 9, indexPage: 10, dictionaryPage: 11, bloomFilter: 14 } as const;
 
 /** Smaller row groups than this on average are better written anew: readers pay for each of them. */
 const GROUP_ROWS_MIN = 16_384;
@@ -19,72 +15,125 @@ const GROUP_BYTES_MIN = 4 << 20;
 
 /**
  * Writes the joined file and returns its rows; undefined, with nothing written, where the files have other columns than
- * `names`, in this order, where their schemas differ, or their row groups are too small to be kept.
+ * `names`, in this order, where their schemas differ, or their row groups are too small to be kept. `dropped`: a column
+ * without fields that is the last one of some files, and is not copied.
  */
 export async function joinParquet(
   paths: string[],
-  names: string[],
+  { names, dropped }: { names: string[]; dropped: string },
   outPath: string,
   metadata: Record<string, string>,
 ): Promise<{ rows: number } | undefined> {
-  if (paths.length === 0 || !(await areJoinable(paths, names))) return undefined;
-  return { rows: await writeJoined(paths, outPath, metadata) };
+  const joined = new Joined(names);
+  for (const path of paths) {
+    const file = await readFooter(path);
+    const cuts = columnsOf(file.footer).at(-1) === dropped ? dropLast(file.footer) : [];
+    if (!joined.add(file.footer, path, between(cuts, file.data))) return undefined;
+  }
+  if (!joined.isWorthIt) return undefined;
+  const out = await open(outPath, "w");
+  try {
+    await out.appendFile(MAGIC);
+    await joined.copyTo(out);
+    await out.appendFile(joined.tail(metadata));
+  } finally {
+    await out.close();
+  }
+  return { rows: Number(joined.rows) };
 }
 
-/** One file at a time, here and when they are copied: an hour of many gigabytes has a thousand of them. */
-async function withSource<T>(
-  path: string,
-  task: (footer: Struct, file: FileHandle, footerOffset: number) => Promise<T>,
-): Promise<T> {
+/** What the joined file is to hold, before a byte of it is written. */
+class Joined {
+  rows = 0n;
+  private readonly names: string;
+  private footer: Struct | undefined;
+  private schema = "";
+  /** Encoded: as objects, those of a thousand files would take hundreds of megabytes. */
+  private readonly groups: Buffer[] = [];
+  private plainBytes = 0n;
+  private readonly sources: { path: string; kept: Span[] }[] = [];
+  private position = MAGIC.length;
+
+  constructor(names: string[]) {
+    this.names = names.join();
+  }
+
+  /** False where its columns are others. `kept`: the stretches of the file that are copied, in order. */
+  add(footer: Struct, path: string, kept: Span[]): boolean {
+    const schema = schemaText(footer);
+    if (!this.footer) {
+      if (columnsOf(footer).join() !== this.names) return false;
+      this.footer = footer;
+      this.schema = schema;
+    }
+    if (schema !== this.schema) return false;
+    const moved = mover(kept, this.position);
+    for (const group of footer.list(FILE.rowGroups) as Struct[]) {
+      shiftGroup(group, moved, this.groups.length);
+      this.rows += group.get(ROW_GROUP.rows) as bigint;
+      this.plainBytes += (group.get(ROW_GROUP.plainBytes) as bigint | undefined) ?? 0n;
+      this.groups.push(writeStruct(group));
+    }
+    this.position += sizeOf(kept);
+    this.sources.push({ path, kept });
+    return true;
+  }
+
+  get isWorthIt(): boolean {
+    const count = this.groups.length;
+    const isLarge =
+      Number(this.rows) / count >= GROUP_ROWS_MIN || Number(this.plainBytes) / count >= GROUP_BYTES_MIN;
+    return this.footer !== undefined && (count <= 1 || isLarge);
+  }
+
+  /** One file at a time: an hour of many gigabytes has a thousand of them. */
+  async copyTo(out: FileHandle): Promise<void> {
+    // For all files, since a new one for each makes the collector run.
+    const longest = this.sources.flatMap(({ kept }) => kept.map(({ start, end }) => end - start));
+    const buffer = Buffer.allocUnsafeSlow(Math.min(COPY_BYTES, Math.max(0, ...longest)));
+    for (const { path, kept } of this.sources) {
+      const file = await open(path, "r");
+      try {
+        for (const span of kept) await copy(file, span, out, buffer);
+      } finally {
+        await file.close();
+      }
+    }
+  }
+
+  /** The footer, its length and the mark: the first file's, but for what is the joined one's own. */
+  tail(metadata: Record<string, string>): Buffer {
+    const footer = this.footer as Struct;
+    footer.change(FILE.rows, () => this.rows);
+    footer.setStructs(FILE.rowGroups, this.groups);
+    footer.setStructs(
+      FILE.keyValues,
+      Object.entries(metadata).map(
+        ([key, value]) => new Struct([binaryField(1, key), binaryField(2, value)]),
+      ),
+    );
+    const encoded = writeStruct(footer);
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(encoded.length);
+    return Buffer.concat([encoded, length, MAGIC]);
+  }
+}
+
+/** A file's footer, and where its data lies. */
+async function readFooter(path: string): Promise<{ footer: Struct; data: Span }> {
   const file = await open(path, "r");
   try {
     const { size } = await file.stat();
     const tail = Buffer.alloc(8);
     await file.read(tail, 0, 8, size - 8);
     if (!tail.subarray(4).equals(MAGIC)) throw new Error(`${path} is no Parquet file`);
-    const footerBytes = tail.readUInt32LE(0);
-    const footer = Buffer.alloc(footerBytes);
-    const footerOffset = size - 8 - footerBytes;
-    await file.read(footer, 0, footerBytes, footerOffset);
-    return await task(readStruct(footer), file, footerOffset);
+    const footer = Buffer.alloc(tail.readUInt32LE(0));
+    const end = size - 8 - footer.length;
+    await file.read(footer, 0, footer.length, end);
+    return { footer: readStruct(footer), data: { start: MAGIC.length, end } };
   } finally {
     await file.close();
   }
-}
-
-/** Whether they have one schema, and row groups that are worth their keep. */
-async function areJoinable(paths: string[], names: string[]): Promise<boolean> {
-  const sum = { groups: 0, rows: 0, sizeBytes: 0 };
-  let first: string | undefined;
-  for (const path of paths) {
-    const isAlike = await withSource(path, async (footer) => {
-      for (const group of footer.list(FILE.rowGroups) as Struct[]) {
-        sum.groups++;
-        sum.rows += Number(group.get(ROW_GROUP.rows) ?? 0n);
-        sum.sizeBytes += Number(group.get(ROW_GROUP.sizeBytes) ?? 0n);
-      }
-      const schema = schemaText(footer);
-      if (first === undefined && columnsOf(footer).join() !== names.join()) return false;
-      first ??= schema;
-      return schema === first;
-    });
-    if (!isAlike) return false;
-  }
-  const isLarge = sum.rows / sum.groups >= GROUP_ROWS_MIN || sum.sizeBytes / sum.groups >= GROUP_BYTES_MIN;
-  return sum.groups <= 1 || isLarge;
-}
-
-/** Their names. A part of an earlier version may lack the last ones: columns are only ever added. */
-function columnsOf(footer: Struct): string[] {
-  const elements = footer.list(FILE.schema) as Struct[];
-  const names: string[] = [];
-  let below = 0;
-  for (const element of elements.slice(1)) {
-    if (below === 0) names.push(String(element.get(SCHEMA_ELEMENT.name)));
-    else below--;
-    below += Number(element.get(SCHEMA_ELEMENT.children) ?? 0n);
-  }
-  return names;
 }
 
 /** The root's children are counted in it; row counts are elsewhere. */
@@ -92,86 +141,36 @@ function schemaText(footer: Struct): string {
   return writeStruct(new Struct(footer.fields.filter(({ id }) => id === FILE.schema))).toString("latin1");
 }
 
-async function writeJoined(
-  paths: string[],
-  outPath: string,
-  metadata: Record<string, string>,
-): Promise<number> {
-  const out = await open(outPath, "w");
-  try {
-    await out.appendFile(MAGIC);
-    let position = MAGIC.length;
-    let rows = 0n;
-    let joined: Struct | undefined;
-    // Encoded: as objects, those of a thousand files would take hundreds of megabytes.
-    const groups: Buffer[] = [];
-    // For all files, unless one is larger: a new one for each makes the collector run.
-    let buffer = Buffer.alloc(0);
-    for (const path of paths) {
-      await withSource(path, async (footer, file, footerOffset) => {
-        const shift = BigInt(position - MAGIC.length);
-        for (const group of footer.list(FILE.rowGroups) as Struct[]) {
-          shiftGroup(group, shift, groups.length);
-          rows += group.get(ROW_GROUP.rows) as bigint;
-          groups.push(writeStruct(group));
-        }
-        if (buffer.length < Math.min(footerOffset, COPY_BYTES))
-          buffer = Buffer.allocUnsafeSlow(Math.min(footerOffset, COPY_BYTES));
-        await copyRange(file, MAGIC.length, footerOffset, out, buffer);
-        position += footerOffset - MAGIC.length;
-        joined ??= footer;
-      });
-    }
-    const footer = writeFooter(joined as Struct, groups, rows, metadata);
-    const length = Buffer.alloc(4);
-    length.writeUInt32LE(footer.length);
-    await out.appendFile(Buffer.concat([footer, length, MAGIC]));
-    return Number(rows);
-  } finally {
-    await out.close();
+/** What is left of a stretch without these. */
+function between(cuts: Span[], { start, end }: Span): Span[] {
+  const kept: Span[] = [];
+  let from = start;
+  for (const cut of [...cuts].sort((a, b) => a.start - b.start)) {
+    if (cut.start > from) kept.push({ start: from, end: cut.start });
+    from = cut.end;
   }
+  if (end > from) kept.push({ start: from, end });
+  return kept;
 }
 
-/** The first file's, but for what is the joined one's own. */
-function writeFooter(
-  footer: Struct,
-  groups: Buffer[],
-  rows: bigint,
-  metadata: Record<string, string>,
-): Buffer {
-  footer.change(FILE.rows, () => rows);
-  footer.setStructs(FILE.rowGroups, groups);
-  footer.setStructs(
-    FILE.keyValues,
-    Object.entries(metadata).map(([key, value]) => new Struct([binaryField(1, key), binaryField(2, value)])),
-  );
-  return writeStruct(footer);
+function sizeOf(spans: Span[]): number {
+  return spans.reduce((sum, { start, end }) => sum + end - start, 0);
 }
 
-/** Every offset that a row group knows. */
-function shiftGroup(group: Struct, shift: bigint, ordinal: number): void {
-  const moved = (value: unknown) => (value as bigint) + shift;
-  group.change(ROW_GROUP.fileOffset, moved);
-  group.change(ROW_GROUP.ordinal, () => BigInt(ordinal));
-  for (const chunk of group.list(ROW_GROUP.columns) as Struct[]) {
-    // Deprecated, and 0 where a writer leaves it out.
-    chunk.change(CHUNK.fileOffset, (value) => (value === 0n ? 0n : moved(value)));
-    chunk.change(CHUNK.offsetIndex, moved);
-    chunk.change(CHUNK.columnIndex, moved);
-    const metadata = chunk.get(CHUNK.metadata) as Struct | undefined;
-    for (const id of Object.values(CHUNK_METADATA)) metadata?.change(id, moved);
+/** Where an offset into kept bytes is when they are written one after the other, from `position` on. */
+function mover(kept: Span[], position: number): (offset: bigint) => bigint {
+  const shifts: { end: number; shift: bigint }[] = [];
+  let at = position;
+  for (const { start, end } of kept) {
+    shifts.push({ end, shift: BigInt(at - start) });
+    at += end - start;
   }
+  return (offset) => offset + (shifts.find(({ end }) => offset < end)?.shift ?? 0n);
 }
 
 const COPY_BYTES = 4 << 20;
 
-async function copyRange(
-  from: FileHandle,
-  start: number,
-  end: number,
-  to: FileHandle,
-  buffer: Buffer,
-): Promise<void> {
+async function copy(from: FileHandle, { start, end }: Span, to: FileHandle, buffer: Buffer): Promise<void> {
   for (let position = start; position < end; ) {
     const { bytesRead } = await from.read(buffer, 0, Math.min(buffer.length, end - position), position);
     if (bytesRead === 0) throw new Error("a Parquet file ended while it was copied");
