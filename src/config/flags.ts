@@ -4,11 +4,10 @@
  * is `--catalog`; the variable is the flag in capitals after `HOURPACK_` (`HOURPACK_S3_ENDPOINT`). `hooks.url` is a
  * secret, which a command line would show to everyone on the machine: it has a variable alone (`HOURPACK_HOOK_URL`).
  */
-import { z } from "zod";
+import { getMetadata } from "valibot";
 import { HourpackError } from "../errors.js";
 import {
   catalogSchema,
-  DERIVED,
   datasetSchema,
   hooksSchema,
   metricsSchema,
@@ -16,6 +15,7 @@ import {
   s3Schema,
   workerSchema,
 } from "./schema.js";
+import { bareOf, choicesOf, descriptionOf, type Schema } from "./walk.js";
 
 export interface FieldFlag {
   /** Without the dashes: `s3-endpoint`. */
@@ -45,29 +45,27 @@ export const FIELD_FLAGS: readonly FieldFlag[] = [
   ...fieldsOf(hooksSchema, "run", ["hooks"]).filter(({ path }) => path.join() !== "hooks,url"),
 ];
 
-function fieldsOf(schema: z.ZodType, group: FieldFlag["group"], path: string[]): FieldFlag[] {
-  return Object.entries(shapeOf(schema)).flatMap(([name, field]) => {
-    const bare = unwrap(field);
-    if (bare instanceof z.ZodObject) return fieldsOf(bare, group, [...path, name]);
-    return [fieldFlag(group, [...path, name], field)];
+function fieldsOf({ entries = {} }: Schema, group: FieldFlag["group"], path: string[]): FieldFlag[] {
+  return Object.entries(entries).flatMap(([name, field]) => {
+    const bare = bareOf(field);
+    return bare.entries ? fieldsOf(bare, group, [...path, name]) : fieldFlag(group, [...path, name], field);
   });
 }
 
 /** The fields of all kinds of catalog; which of them a kind has is the schema's to say. */
 function catalogFields(): FieldFlag[] {
-  const kinds = catalogSchema.options;
-  const choices = kinds.map((kind) => String(kind.shape.type.value));
-  const type = { ...fieldFlag("catalog", ["catalog", "type"], kinds[0]!.shape.type), choices };
+  const type = fieldFlag("catalog", ["catalog", "type"], catalogSchema);
   const fields = new Map<string, FieldFlag>();
-  for (const field of kinds.flatMap((kind) => fieldsOf(kind, "catalog", ["catalog"]))) {
+  for (const field of catalogSchema.options.flatMap((kind) => fieldsOf(kind, "catalog", ["catalog"]))) {
     if (field.path[1] !== "type") fields.set(field.flag, { ...fields.get(field.flag), ...field });
   }
-  return [{ ...type, description: catalogSchema.description ?? "", default: "none" }, ...fields.values()];
+  return [{ ...type, default: "none" }, ...fields.values()];
 }
 
-function fieldFlag(group: FieldFlag["group"], path: string[], field: z.ZodType): FieldFlag {
-  const bare = unwrap(field);
-  const derived = DERIVED.get(field);
+function fieldFlag(group: FieldFlag["group"], path: string[], field: Schema): FieldFlag {
+  const bare = bareOf(field);
+  const choices = choicesOf(bare);
+  const { derivedFrom } = getMetadata(bare);
   const flag = kebab(path.filter((segment, i) => !(i === 0 && UNNAMED.has(segment))).join("-")).replace(
     /-type$/,
     "",
@@ -78,33 +76,20 @@ function fieldFlag(group: FieldFlag["group"], path: string[], field: z.ZodType):
     path,
     group,
     kind: kindOf(bare, path.at(-1) ?? ""),
-    ...(bare instanceof z.ZodEnum ? { choices: bare.options.map(String) } : {}),
-    ...(field instanceof z.ZodDefault ? { default: String(field.def.defaultValue) } : {}),
-    ...(derived ? { default: `derived from the ${derived.from}` } : {}),
-    description: field.description ?? bare.description ?? "",
+    ...(choices.length > 0 ? { choices } : {}),
+    ...(field.default === undefined ? {} : { default: String(field.default) }),
+    ...(derivedFrom ? { default: `derived from the ${derivedFrom}` } : {}),
+    description: descriptionOf(field) ?? "",
   };
 }
 
-function kindOf(field: z.ZodType, name: string): FieldFlag["kind"] {
-  if (field instanceof z.ZodBoolean) return "boolean";
-  if (field instanceof z.ZodNumber) return "number";
-  if (field instanceof z.ZodUnion) return "numbers";
-  if (field instanceof z.ZodArray) return "texts";
-  if (!(field instanceof z.ZodRecord)) return "text";
+function kindOf({ type }: Schema, name: string): FieldFlag["kind"] {
+  if (type === "boolean" || type === "number") return type;
+  if (type === "union") return "numbers";
+  if (type === "array") return "texts";
+  if (type !== "record") return "text";
   if (name === "columns") return "columns";
   return name === "for" ? "variables" : "map";
-}
-
-function shapeOf(schema: z.ZodType): Record<string, z.ZodType> {
-  return (unwrap(schema) as z.ZodObject).shape as Record<string, z.ZodType>;
-}
-
-function unwrap(schema: z.ZodType): z.ZodType {
-  let bare = schema;
-  while (bare instanceof z.ZodOptional || bare instanceof z.ZodDefault || bare instanceof z.ZodPrefault) {
-    bare = bare.unwrap() as z.ZodType;
-  }
-  return bare;
 }
 
 function kebab(name: string): string {

@@ -1,6 +1,7 @@
 /** A file, flags and environment variables to Settings. A flag goes before its variable, and that before the file. */
 import { existsSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
+import { safeParse } from "valibot";
 import { HourpackError } from "../errors.js";
 import { hiveType, parseColumnList } from "../schema/hive.js";
 import { type ConfigFile, type ConfigPath, readConfigFile } from "./file.js";
@@ -57,9 +58,9 @@ export async function loadSettings(source: SettingsSource = {}): Promise<Setting
   value["datasets"] ??= {};
   if (!source.withoutDatasets && isEmpty(value["datasets"])) throw noDataset(file, ofDataset);
 
-  const parsed = configSchema.safeParse(value);
-  if (!parsed.success) throw problemOf(parsed.error.issues, value, places.locate);
-  return resolveSettings(parsed.data, {
+  const parsed = safeParse(configSchema, value, { abortPipeEarly: true });
+  if (!parsed.success) throw problemOf(parsed.issues, value, places.locate);
+  return resolveSettings(parsed.output, {
     file: file?.path,
     locate: places.locate,
     baseOf: (path) => (file && !places.isOverridden(path) ? dirname(resolve(cwd, file.path)) : cwd),
@@ -194,17 +195,17 @@ function addHookUrl(value: Record<string, unknown>, places: Places, env: NodeJS.
 function withOneCatalog(value: Record<string, unknown>, overrides: Override[]): Override[] {
   const of = (key: string) => overrides.find(({ field }) => field.path.join(".") === `catalog.${key}`);
   const [asked, type] = of("type") ? [of("type"), of("type")?.value] : [of("path"), "local"];
-  const kind = catalogSchema.options.find(({ shape }) => shape.type.value === type);
+  const kind = catalogSchema.options.find(({ entries }) => entries.type.literal === type);
   if (asked === undefined || kind === undefined) return overrides;
   const inFile = (value["catalog"] ?? {}) as Record<string, unknown>;
   if (inFile["type"] !== type) {
-    const kept = Object.entries(inFile).filter(([key]) => key in kind.shape);
+    const kept = Object.entries(inFile).filter(([key]) => key in kind.entries);
     value["catalog"] = { ...Object.fromEntries(kept), type };
   }
   const isFlag = ({ source }: Override) => source.startsWith("--");
   return overrides.filter((override) => {
     const [section, key = ""] = override.field.path;
-    return section !== "catalog" || key in kind.shape || !isFlag(asked) || isFlag(override);
+    return section !== "catalog" || key in kind.entries || !isFlag(asked) || isFlag(override);
   });
 }
 

@@ -1,18 +1,19 @@
 /** What is wrong with a configuration, in words, at the place where it was said. */
-import type { z } from "zod";
+import type { BaseIssue } from "valibot";
 import { HourpackError } from "../errors.js";
 import type { ConfigPath } from "./file.js";
-import { configSchema } from "./schema.js";
 import { nearest } from "./spelling.js";
+import { choicesOf, descriptionOf, mapOf, schemaAt, valueAt } from "./walk.js";
 
 /** `hourpack.yaml:12`, `--tier1` or `HOURPACK_TIER1`. */
 export type Locate = (path: ConfigPath) => string;
 
+type Issue = BaseIssue<unknown>;
+
 /** The first problem as `invalid`; the others are counted in its hint. */
-export function problemOf(issues: z.core.$ZodIssue[], value: unknown, locate: Locate): HourpackError {
+export function problemOf(issues: Issue[], value: unknown, locate: Locate): HourpackError {
   // A misspelt key comes before the one that is missing for it.
-  const isTypo = ({ code }: z.core.$ZodIssue) => code === "unrecognized_keys";
-  const inOrder = issues.map(innermost).sort((a, b) => Number(isTypo(b)) - Number(isTypo(a)));
+  const inOrder = issues.map(innermost).sort((a, b) => Number(isUnknownKey(b)) - Number(isUnknownKey(a)));
   const [first] = inOrder.map((issue) => describe(issue, value));
   if (!first) throw new HourpackError("internal", "the configuration was refused without a reason");
   const more = issues.length > 1 ? ` (${issues.length - 1} more after this one.)` : "";
@@ -35,159 +36,116 @@ interface Problem {
   hint: string;
 }
 
-function describe(issue: z.core.$ZodIssue, value: unknown): Problem {
-  const path = issue.path as ConfigPath;
+function describe(issue: Issue, value: unknown): Problem {
+  if (isUnknownKey(issue)) return unknownKey(issue, value);
+  const path = pathOf(issue);
   const name = nameOf(path);
   const given = withoutSecret(path, valueAt(value, path));
-  switch (issue.code) {
-    case "unrecognized_keys": {
-      const [key = ""] = issue.keys;
-      const known = keysAt(path, value);
-      const meant = nearest(key, known);
-      const hint = meant ? `Did you mean "${meant}"?` : `Known here: ${known.join(", ")}.`;
-      return { path: [...path, key], message: `unknown key "${key}" in ${name}`, hint };
-    }
-    case "invalid_type":
-      if (given === undefined) {
-        return { path, message: `${name} is missing`, hint: `Add ${adviceFor(path)}` };
-      }
-      return {
-        path,
-        message: `${name} must be ${article(issue.expected)}, not ${shown(given)}`,
-        hint: adviceFor(path, given, issue.expected),
-      };
-    case "invalid_value":
-      return oneOf(path, issue.values.map(String), given);
-    case "invalid_union": {
-      const kinds = ["none", "local", "glue", "athena"];
-      if (issue.path.at(-1) === "type") return oneOf(path, kinds, given);
-      return { path, message: `${name} must not be ${shown(given)}`, hint: adviceFor(path) };
-    }
-    case "invalid_key":
+  const advice = adviceFor(path, value);
+  const mustBe = (what: string, hint = advice): Problem => {
+    return { path, message: `${name} must be ${what}, not ${shown(given)}`, hint };
+  };
+  switch (issue.type) {
+    case "picklist":
+      return oneOf(path, path, value);
+    case "union":
+      return { path, message: `${name} must not be ${shown(given)}`, hint: advice };
+    case "never":
       return {
         path,
         message: `the name "${String(path.at(-1))}" has characters that a name cannot have`,
         hint: "Use letters, digits, underscores and hyphens.",
       };
-    case "too_small":
-      return {
-        path,
-        message: `${name} must be at least ${issue.minimum}, not ${shown(given)}`,
-        hint: adviceFor(path),
-      };
-    case "too_big":
-      return {
-        path,
-        message: `${name} must be at most ${issue.maximum}, not ${shown(given)}`,
-        hint: adviceFor(path),
-      };
-    default: {
-      const [message = "", hint] = issue.message.split("\n");
-      const verb = /^(is|must|has) /.test(message) ? message : `is refused: ${message}`;
-      return { path, message: `${name} ${shown(given)} ${verb}`, hint: hint ?? adviceFor(path) };
+    case "min_value":
+    case "min_length":
+      return mustBe(`at least ${issue.requirement}`);
+    case "max_value":
+      return mustBe(`at most ${issue.requirement}`);
+    case "regex":
+    case "url":
+    case "check": {
+      const [message, hint] = issue.message.split("\n");
+      return { path, message: `${name} ${shown(given)} ${message}`, hint: hint ?? advice };
     }
+    case "variant":
+      if (path.at(-1) === "type") return oneOf(path, path.slice(0, -1), value);
   }
+  if (given === undefined) return { path, message: `${name} is missing`, hint: `Add ${advice}` };
+  const isUnquoted = issue.type === "string" && typeof given === "number";
+  return mustBe(KINDS[issue.type] ?? `a ${issue.type}`, isUnquoted ? "Write it in quotes." : advice);
 }
+
+/** What valibot names otherwise than people do. */
+const KINDS: Record<string, string> = {
+  array: "a list",
+  finite: "a number",
+  integer: "a whole number",
+  strict_object: "a map",
+  variant: "a map",
+};
 
 /** A webhook's address is not told, even where it is wrong or in the wrong place. */
 function withoutSecret(path: ConfigPath, given: unknown): unknown {
   return path[0] === "hooks" && typeof given === "string" ? "…" : given;
 }
 
-function oneOf(path: ConfigPath, values: string[], given: unknown): Problem {
+/** `of`: where the schema with the choices is; that of a `type` is around it. */
+function oneOf(path: ConfigPath, of: ConfigPath, value: unknown): Problem {
   const name = nameOf(path);
-  const choices =
-    values.length > 1 ? `${values.slice(0, -1).join(", ")} or ${values.at(-1)}` : String(values[0]);
+  const given = valueAt(value, path);
+  const schema = schemaAt(of, value);
+  const values = schema ? choicesOf(schema) : [];
+  const choices = values.length > 1 ? `${values.slice(0, -1).join(", ")} or ${values.at(-1)}` : values[0];
   if (given === undefined) return { path, message: `${name} is missing`, hint: `It is ${choices}.` };
   const meant = nearest(String(given), values);
   return {
     path,
     message: `${name} must be ${choices}, not ${shown(given)}`,
-    hint: meant ? `Did you mean "${meant}"?` : adviceFor(path),
+    hint: meant ? `Did you mean "${meant}"?` : adviceFor(path, value),
   };
 }
 
-/** Of a union's branches, the one whose kind of value was given. */
-function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue {
-  if (issue.code !== "invalid_union") return issue;
-  const branch = issue.errors.find(
-    (issues) =>
-      issues.length > 0 && !issues.some((one) => one.code === "invalid_type" && one.path.length === 0),
-  );
-  const [inner] = branch ?? [];
-  return inner ? innermost({ ...inner, path: [...issue.path, ...inner.path] }) : issue;
+function isUnknownKey({ type, expected }: Issue): boolean {
+  return type === "strict_object" && expected === "never";
 }
 
-/** The keys that the schema knows at this place. */
-function keysAt(path: ConfigPath, value: unknown): string[] {
-  const shape = shapeAt(path, value);
-  return shape ? Object.keys(shape) : [];
+function unknownKey(issue: Issue, value: unknown): Problem {
+  const path = pathOf(issue);
+  const key = String(path.at(-1));
+  const parent = path.slice(0, -1);
+  const schema = schemaAt(parent, value);
+  const known = Object.keys((schema && mapOf(schema, valueAt(value, parent)))?.entries ?? {});
+  const meant = nearest(key, known);
+  const hint = meant ? `Did you mean "${meant}"?` : `Known here: ${known.join(", ")}.`;
+  return { path, message: `unknown key "${key}" in ${nameOf(parent)}`, hint };
 }
 
-/** What the schema says about a field. */
-function adviceFor(path: ConfigPath, given?: unknown, expected?: string): string {
-  if (expected === "string" && typeof given === "number") return "Write it in quotes.";
-  if (typeof path.at(-1) === "number") return adviceFor(path.slice(0, -1));
-  const field = shapeAt(path.slice(0, -1))?.[String(path.at(-1))];
-  const text = field?.description ?? "see the configuration reference";
-  return `${String(path.at(-1) ?? "it")}: ${text}.`;
+/** Of a union's problems, that of the kind which was given: it lies further in. */
+function innermost(issue: Issue): Issue {
+  const inner = issue.type === "union" ? issue.issues?.find(({ path }) => path) : undefined;
+  if (!inner?.path) return issue;
+  const [first, ...others] = [...(issue.path ?? []), ...inner.path];
+  return first ? { ...inner, path: [first, ...others] } : inner;
 }
 
-type Shape = Record<string, { description?: string }>;
-
-/** Walks the schema; a union is taken by its discriminator's value, or else by its first object. */
-function shapeAt(path: ConfigPath, value?: unknown): Shape | undefined {
-  let schema: unknown = configSchema;
-  path.forEach((segment, i) => {
-    const bare = objectOf(schema, valueAt(value, path.slice(0, i)));
-    schema = bare?.shape?.[String(segment)] ?? bare?.valueType;
-  });
-  return objectOf(schema, valueAt(value, path))?.shape;
+/** What the schema says about a field, or about the list that it is in. */
+function adviceFor(path: ConfigPath, value: unknown): string {
+  if (typeof path.at(-1) === "number") return adviceFor(path.slice(0, -1), value);
+  const field = schemaAt(path, value);
+  const about = (field && descriptionOf(field)) ?? "see the configuration reference";
+  return `${String(path.at(-1) ?? "it")}: ${about}.`;
 }
 
-interface Structure {
-  shape?: Shape;
-  valueType?: unknown;
-  options?: Structure[];
-  unwrap?: () => unknown;
-}
-
-function objectOf(schema: unknown, value: unknown): Structure | undefined {
-  let bare = schema as Structure | undefined;
-  while (bare && !bare.shape && !bare.valueType && !bare.options && bare.unwrap)
-    bare = bare.unwrap() as Structure;
-  if (!bare?.options) return bare;
-  const type = (value as { type?: unknown } | undefined)?.type;
-  const options = bare.options.filter((option) => option.shape);
-  return (
-    options.find((option) => (option.shape?.["type"] as { value?: unknown } | undefined)?.value === type) ??
-    options.at(-1)
-  );
+function pathOf({ path }: Issue): ConfigPath {
+  return path?.map(({ key }) => key as string | number) ?? [];
 }
 
 function nameOf(path: ConfigPath): string {
   return path.length === 0 ? "the configuration" : path.join(".");
 }
 
-export function valueAt(value: unknown, path: ConfigPath): unknown {
-  return path.reduce<unknown>(
-    (inner, segment) => (inner as Record<string, unknown> | undefined | null)?.[segment],
-    value,
-  );
-}
-
 function shown(value: unknown): string {
   if (typeof value === "string") return `"${value}"`;
   if (value === null) return "nothing";
   return typeof value === "object" ? (Array.isArray(value) ? "a list" : "a map") : String(value);
-}
-
-function article(expected: string): string {
-  const words: Record<string, string> = {
-    object: "a map",
-    record: "a map",
-    array: "a list",
-    int: "a whole number",
-  };
-  return words[expected] ?? `a ${expected}`;
 }

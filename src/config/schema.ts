@@ -3,286 +3,251 @@
  * becomes docs/hourpack.schema.json for editors. What a single field cannot know (two datasets with one prefix, a
  * column type that Athena lacks) is checked in resolve.ts.
  */
-import { z } from "zod";
-import { DURATION, DURATION_HINT, LISTEN, LISTEN_HINT, SIZE, SIZE_HINT } from "./units.js";
+import * as v from "valibot";
+import {
+  accountId,
+  address,
+  amount,
+  byName,
+  databaseName,
+  duration,
+  integer,
+  map,
+  noList,
+  oneOf,
+  size,
+  text,
+  url,
+  yesOrNo,
+} from "./kinds.js";
 
-/** Fields that are derived from the machine where absent (capacity.ts). */
-export const DERIVED = z.registry<{ from: string }>();
+const ENDPOINT_HINT = "Write it like http://127.0.0.1:9000.";
 
-const duration = () => z.string().regex(DURATION, { error: `is not a duration\n${DURATION_HINT}` });
-const size = () => z.string().regex(SIZE, { error: `is not a size\n${SIZE_HINT}` });
-const accountId = () =>
-  z.string().regex(/^\d{12}$/, { error: "is not an AWS account\nWrite its 12 digits, in quotes." });
-const databaseName = () =>
-  z.string().regex(/^[a-z0-9_]{1,255}$/, {
-    error: "is no database name\nUse lower-case letters, digits and underscores, at most 255.",
-  });
+const writeSchema = map("What a bucket demands of every write", {
+  serverSideEncryption: v.optional(
+    oneOf("Encryption asked for with every write: SSE-S3 or SSE-KMS", ["AES256", "aws:kms"]),
+  ),
+  kmsKeyId: v.optional(text("Key of SSE-KMS; the bucket's own where absent")),
+  storageClass: v.optional(text("Storage class of every object written, such as STANDARD_IA")),
+  tags: v.optional(byName("Tags of every object written", v.string(), v.string())),
+});
 
-const writeSchema = z
-  .strictObject({
-    serverSideEncryption: z
-      .enum(["AES256", "aws:kms"])
-      .optional()
-      .describe("Encryption asked for with every write: SSE-S3 or SSE-KMS"),
-    kmsKeyId: z.string().min(1).optional().describe("Key of SSE-KMS; the bucket's own where absent"),
-    storageClass: z
-      .string()
-      .min(1)
-      .optional()
-      .describe("Storage class of every object written, such as STANDARD_IA"),
-    tags: z.record(z.string(), z.string()).optional().describe("Tags of every object written"),
-  })
-  .prefault({})
-  .describe("What a bucket demands of every write");
-
-const s3Schema = z
-  .strictObject({
-    endpoint: z
-      .url({ protocol: /^https?$/, error: "is no URL\nWrite it like http://127.0.0.1:9000." })
-      .optional()
-      .describe(
-        "An S3 service that is not AWS, such as http://127.0.0.1:9000; AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL count too",
-      ),
-    region: z.string().min(1).optional().describe("AWS region; the SDK's chain decides where absent"),
-    forcePathStyle: z.boolean().optional().describe("http://host/bucket/key and not http://bucket.host/key"),
-    concurrency: z
-      .int()
-      .min(1)
-      .max(1024)
-      .optional()
-      .describe(
+const s3Schema = map("How to reach S3. Credentials come from the AWS chain only", {
+  endpoint: v.optional(
+    url(
+      "An S3 service that is not AWS, such as http://127.0.0.1:9000; AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL count too",
+      ENDPOINT_HINT,
+    ),
+  ),
+  region: v.optional(text("AWS region; the SDK's chain decides where absent")),
+  forcePathStyle: v.optional(yesOrNo("http://host/bucket/key and not http://bucket.host/key")),
+  concurrency: v.optional(
+    v.pipe(
+      integer(1, 1024),
+      v.description(
         "GETs in flight at most, over all hours; from 32 on as many as the store serves faster where absent",
       ),
-    timeout: duration().default("30s").describe("Limit of one request"),
-    retryBudget: duration().default("5m").describe("How long one call may go on being retried"),
-    write: writeSchema,
-    expectedBucketOwner: accountId().optional().describe("Account that must own the buckets"),
-  })
-  .prefault({})
-  .describe("How to reach S3. Credentials come from the AWS chain only");
+    ),
+  ),
+  timeout: v.optional(duration("Limit of one request"), "30s"),
+  retryBudget: v.optional(duration("How long one call may go on being retried"), "5m"),
+  write: v.optional(writeSchema, {}),
+  expectedBucketOwner: v.optional(accountId("Account that must own the buckets")),
+});
 
-const columnSchema = z.union([
-  z.string().min(1).describe("Hive type, such as bigint or struct<a:string,b:array<int>>"),
-  z.strictObject({
-    type: z.string().min(1).describe("Hive type, such as bigint or struct<a:string,b:array<int>>"),
-    from: z
-      .string()
-      .min(1)
-      .optional()
-      .describe("Where in the record the value is, such as event_value.comic_id"),
-    json: z.literal("string").optional().describe("The member is a string whose text is JSON"),
-    epoch: z.enum(["s", "ms"]).optional().describe("Numbers are seconds or milliseconds since 1970"),
-    zone: z.string().min(1).optional().describe("Zone of timestamps without one"),
-  }),
+const HIVE_TYPE = "Hive type, such as bigint or struct<a:string,b:array<int>>";
+const ZONE = "Zone of timestamps without one";
+
+const columnSchema = v.union([
+  text(HIVE_TYPE),
+  noList(
+    v.strictObject({
+      type: text(HIVE_TYPE),
+      from: v.optional(text("Where in the record the value is, such as event_value.comic_id")),
+      json: v.optional(oneOf("The member is a string whose text is JSON", ["string"])),
+      epoch: v.optional(oneOf("Numbers are seconds or milliseconds since 1970", ["s", "ms"])),
+      zone: v.optional(text(ZONE)),
+    }),
+  ),
 ]);
 
-const datasetSchema = z
-  .strictObject({
-    for: z
-      .record(
-        z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/),
-        z.array(z.union([z.string().min(1), z.number()])).min(1),
-      )
-      .optional()
-      .describe("Variables: one dataset for each value, {name} is filled in below"),
-    raw: z
-      .string()
-      .min(1)
-      .describe("Raw prefix of an hour, with {yyyy} {MM} {dd} {HH}: an s3:// URI or a directory"),
-    tier1: z.string().min(1).describe("Prefix that the Parquet goes under: an s3:// URI or a directory"),
-    table: z.string().min(1).describe("Table of the Parquet files, and the beginning of their names"),
-    rawTable: z.string().min(1).optional().describe("Table of the raw objects; <table>_raw where absent"),
-    records: z
-      .string()
-      .min(1)
-      .default("$")
-      .describe("Where the records are in a JSON value: $ or Records[*]"),
-    unknown: z
-      .enum(["rescue", "add"])
-      .default("rescue")
-      .describe("Members without a column: kept in _rescued_data, or made a new column"),
-    zone: z.string().min(1).default("UTC").describe("Zone of timestamps without one"),
-    sortBy: z
-      .array(z.string().min(1))
-      .default([])
-      .describe(
+const name = v.pipe(v.string(), v.minLength(1));
+
+const datasetSchema = map("A raw prefix, a tier-1 prefix and two tables", {
+  for: v.optional(
+    byName(
+      "Variables: one dataset for each value, {name} is filled in below",
+      v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/)),
+      v.pipe(v.array(v.union([name, v.pipe(v.number(), v.finite())])), v.minLength(1)),
+    ),
+  ),
+  raw: text("Raw prefix of an hour, with {yyyy} {MM} {dd} {HH}: an s3:// URI or a directory"),
+  tier1: text("Prefix that the Parquet goes under: an s3:// URI or a directory"),
+  table: text("Table of the Parquet files, and the beginning of their names"),
+  rawTable: v.optional(text("Table of the raw objects; <table>_raw where absent")),
+  records: v.optional(text("Where the records are in a JSON value: $ or Records[*]"), "$"),
+  unknown: v.optional(
+    oneOf("Members without a column: kept in _rescued_data, or made a new column", ["rescue", "add"]),
+    "rescue",
+  ),
+  zone: v.optional(text(ZONE), "UTC"),
+  sortBy: v.optional(
+    v.pipe(
+      v.array(name),
+      v.description(
         "Columns that a part's rows are sorted by, ascending, such as [user_id]: smaller files, and fewer bytes read where one value is asked for; in no order where empty. Packed hours are sorted by --rebuild",
       ),
-    columns: z
-      .record(z.string().min(1), columnSchema)
-      .optional()
-      .describe("Columns by name; the first hour's are inferred and pinned where absent"),
-  })
-  .describe("A raw prefix, a tier-1 prefix and two tables");
+    ),
+    [],
+  ),
+  columns: v.optional(
+    byName("Columns by name; the first hour's are inferred and pinned where absent", name, columnSchema),
+  ),
+});
 
 const aws = {
-  region: z.string().min(1).optional().describe("AWS region of the catalog; that of S3 where absent"),
-  endpoint: z
-    .url({ protocol: /^https?$/ })
-    .optional()
-    .describe("A Glue or Athena service that is not AWS"),
-  timeout: duration().default("5m").describe("Limit of one call or statement, retries and all"),
+  region: v.optional(text("AWS region of the catalog; that of S3 where absent")),
+  endpoint: v.optional(url("A Glue or Athena service that is not AWS", ENDPOINT_HINT)),
+  timeout: v.optional(duration("Limit of one call or statement, retries and all"), "5m"),
 };
-const database = databaseName().describe("Database of the tables");
+const database = databaseName("Database of the tables");
 
-const catalogSchema = z
-  .discriminatedUnion("type", [
-    z.strictObject({ type: z.literal("none") }).describe("No catalog"),
-    z
-      .strictObject({
-        type: z.literal("local"),
-        database: database.default("hourpack"),
-        path: z.string().min(1).default("catalog.duckdb").describe("The DuckDB file that has the views"),
-      })
-      .describe("A DuckDB file with views"),
-    z
-      .strictObject({
-        type: z.literal("glue"),
+const catalogSchema = v.pipe(
+  noList(
+    v.variant("type", [
+      map("No catalog", { type: v.literal("none") }),
+      map("A DuckDB file with views", {
+        type: v.literal("local"),
+        database: v.optional(database, "hourpack"),
+        path: v.optional(text("The DuckDB file that has the views"), "catalog.duckdb"),
+      }),
+      map("AWS Glue", {
+        type: v.literal("glue"),
         database,
-        catalogId: accountId().optional().describe("Another account's catalog"),
+        catalogId: v.optional(accountId("Another account's catalog")),
         ...aws,
-      })
-      .describe("AWS Glue"),
-    z
-      .strictObject({
-        type: z.literal("athena"),
+      }),
+      map("DDL through Athena", {
+        type: v.literal("athena"),
         database,
-        workgroup: z.string().min(1).default("primary").describe("Athena workgroup"),
-        output: z
-          .string()
-          .min(1)
-          .optional()
-          .describe("s3:// URI of query results; the workgroup's where absent"),
-        catalogName: z.string().min(1).default("AwsDataCatalog").describe("Athena's data catalog"),
+        workgroup: v.optional(text("Athena workgroup"), "primary"),
+        output: v.optional(text("s3:// URI of query results; the workgroup's where absent")),
+        catalogName: v.optional(text("Athena's data catalog"), "AwsDataCatalog"),
         ...aws,
-      })
-      .describe("DDL through Athena"),
-  ])
-  .describe("What is told of the partitions");
+      }),
+    ]),
+  ),
+  v.description("What is told of the partitions"),
+);
 
-const runSchema = z
-  .strictObject({
-    lookBack: duration()
-      .default("48h")
-      .describe("How far back published hours are looked at again for late objects"),
-    settle: duration().default("5m").describe("How long after its end an hour counts as closed"),
-    lateSettle: duration().default("1h").describe("How long a late recompaction that nobody asked for waits"),
-    ahead: z.boolean().default(true).describe("Register the hour before and the hour after, too"),
-    projection: z
-      .boolean()
-      .default(false)
-      .describe("Partition projection on the tables, in place of registration"),
-    hoursInFlight: z
-      .int()
-      .min(1)
-      .max(64)
-      .optional()
-      .describe("Hours worked on at a time: 4, or 1 with less than 512 MiB of memory")
-      .register(DERIVED, { from: "memory" }),
-    spoolDir: z
-      .string()
-      .min(1)
-      .optional()
-      .describe("Where batches are kept meanwhile; the system's temporary folder where absent"),
-    batch: size()
-      .optional()
-      .describe("Size of a batch: 16MB, or as much less as the memory is below 512 MiB")
-      .register(DERIVED, { from: "memory" }),
-    engineMemory: size()
-      .optional()
-      .describe(
+const runSchema = map("How hours are worked on", {
+  lookBack: v.optional(duration("How far back published hours are looked at again for late objects"), "48h"),
+  settle: v.optional(duration("How long after its end an hour counts as closed"), "5m"),
+  lateSettle: v.optional(duration("How long a late recompaction that nobody asked for waits"), "1h"),
+  ahead: v.optional(yesOrNo("Register the hour before and the hour after, too"), true),
+  projection: v.optional(yesOrNo("Partition projection on the tables, in place of registration"), false),
+  hoursInFlight: v.optional(
+    v.pipe(
+      integer(1, 64),
+      v.description("Hours worked on at a time: 4, or 1 with less than 512 MiB of memory"),
+      v.metadata({ derivedFrom: "memory" }),
+    ),
+  ),
+  spoolDir: v.optional(text("Where batches are kept meanwhile; the system's temporary folder where absent")),
+  batch: v.optional(
+    v.pipe(
+      size("Size of a batch: 16MB, or as much less as the memory is below 512 MiB"),
+      v.metadata({ derivedFrom: "memory" }),
+    ),
+  ),
+  engineMemory: v.optional(
+    v.pipe(
+      size(
         "DuckDB's memory_limit: 256MB, or as much less as the memory is below 512 MiB; more for wide tables and long records",
-      )
-      .register(DERIVED, { from: "memory" }),
-    spoolMax: size()
-      .default("10GB")
-      .describe("Raw bytes that hours in flight may have on the spool's disk together"),
-    claimTtl: duration()
-      .default("60s")
-      .describe("How long a worker's claim to an hour stands when it is not renewed; 0s for no claims"),
-    maxQuarantine: z
-      .number()
-      .min(0)
-      .optional()
-      .describe("Stop an hour above this: a count, or a share of the records where below 1 (0.05 for 5 %)"),
-    maxRecord: size().default("64MiB").describe("Larger records are quarantined"),
-    singleWriter: z.boolean().default(false).describe("You vouch that only one worker ever writes tier 1"),
-  })
-  .prefault({})
-  .describe("How hours are worked on");
+      ),
+      v.metadata({ derivedFrom: "memory" }),
+    ),
+  ),
+  spoolMax: v.optional(size("Raw bytes that hours in flight may have on the spool's disk together"), "10GB"),
+  claimTtl: v.optional(
+    duration("How long a worker's claim to an hour stands when it is not renewed; 0s for no claims"),
+    "60s",
+  ),
+  maxQuarantine: v.optional(
+    amount("Stop an hour above this: a count, or a share of the records where below 1 (0.05 for 5 %)"),
+  ),
+  maxRecord: v.optional(size("Larger records are quarantined"), "64MiB"),
+  singleWriter: v.optional(yesOrNo("You vouch that only one worker ever writes tier 1"), false),
+});
 
-const minute = () => z.int().min(0).max(59);
+const minute = integer(0, 59);
 
-const workerSchema = z
-  .strictObject({
-    at: z
-      .union([minute(), z.array(minute()).min(1)])
-      .default(5)
-      .describe(
+const workerSchema = map("The long-running worker", {
+  at: v.optional(
+    v.pipe(
+      v.union([minute, v.pipe(v.array(minute), v.minLength(1))]),
+      v.description(
         "Worker: minutes of the hour at which it looks for what is due; at least `settle` after the hour's end",
       ),
-    listen: z
-      .string()
-      .regex(LISTEN, { error: `is no address to listen on\n${LISTEN_HINT}` })
-      .default("127.0.0.1:9464")
-      .describe("Worker: where /metrics, /healthz and /readyz are served: host:port, or off"),
-  })
-  .prefault({})
-  .describe("The long-running worker");
+    ),
+    5,
+  ),
+  listen: v.optional(
+    address("Worker: where /metrics, /healthz and /readyz are served: host:port, or off"),
+    "127.0.0.1:9464",
+  ),
+});
 
-const metricsSchema = z
-  .strictObject({
-    file: z
-      .string()
-      .min(1)
-      .optional()
-      .describe("Metrics as a file for Prometheus' textfile collector, written at the end of a run"),
-  })
-  .prefault({})
-  .describe("What a run and a worker tell in numbers");
+const metricsSchema = map("What a run and a worker tell in numbers", {
+  file: v.optional(text("Metrics as a file for Prometheus' textfile collector, written at the end of a run")),
+});
 
-const hooksSchema = z
-  .strictObject({
-    url: z
-      .url({ protocol: /^https?$/, error: "is no URL\nWrite the webhook's whole address, with https://." })
-      .optional()
-      .describe(
-        'Webhook that is told of failures and recoveries, as {"text": …}. A secret: HOURPACK_HOOK_URL is the better place',
-      ),
-    quarantine: z
-      .number()
-      .min(0)
-      .optional()
-      .describe(
-        "The webhook is told of an hour with more in quarantine: a count, or a share of the records where below 1 (0.05 for 5 %)",
-      ),
-  })
-  .prefault({})
-  .describe("Who is told");
+const hooksSchema = map("Who is told", {
+  url: v.optional(
+    url(
+      'Webhook that is told of failures and recoveries, as {"text": …}. A secret: HOURPACK_HOOK_URL is the better place',
+      "Write the webhook's whole address, with https://.",
+    ),
+  ),
+  quarantine: v.optional(
+    amount(
+      "The webhook is told of an hour with more in quarantine: a count, or a share of the records where below 1 (0.05 for 5 %)",
+    ),
+  ),
+});
 
 /** The whole file. Strict everywhere: an unknown key is an error. */
-export const configSchema = z
-  .strictObject({
-    s3: s3Schema,
-    datasets: z.record(z.string().regex(/^[A-Za-z0-9_.-]+$/), datasetSchema).describe("Datasets by name"),
-    catalog: catalogSchema.prefault({ type: "none" }),
-    run: runSchema,
-    worker: workerSchema,
-    metrics: metricsSchema,
-    hooks: hooksSchema,
-  })
-  .describe("hourpack.yaml");
+export const configSchema = map("hourpack.yaml", {
+  s3: v.optional(s3Schema, {}),
+  datasets: byName("Datasets by name", v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]+$/)), datasetSchema),
+  catalog: v.optional(catalogSchema, { type: "none" }),
+  run: v.optional(runSchema, {}),
+  worker: v.optional(workerSchema, {}),
+  metrics: v.optional(metricsSchema, {}),
+  hooks: v.optional(hooksSchema, {}),
+});
 
-export type Config = z.output<typeof configSchema>;
-export type DatasetConfig = z.output<typeof datasetSchema>;
-export type ColumnConfig = z.output<typeof columnSchema>;
+export type Config = v.InferOutput<typeof configSchema>;
+export type DatasetConfig = v.InferOutput<typeof datasetSchema>;
+export type ColumnConfig = v.InferOutput<typeof columnSchema>;
+
+/** What translates it is for development alone, so whoever asks brings it. */
+type ToJsonSchema = (
+  schema: typeof configSchema,
+  options: { target: "draft-2020-12"; typeMode: "input"; ignoreActions: string[] },
+) => object;
 
 /** For editors; written to docs/hourpack.schema.json by scripts/config-docs.mjs. */
-export function configJsonSchema(): object {
+export function configJsonSchema(toJsonSchema: ToJsonSchema): object {
   return {
     $id: "hourpack.schema.json",
     title: "hourpack.yaml",
-    ...z.toJSONSchema(configSchema, { io: "input" }),
+    ...toJsonSchema(configSchema, {
+      target: "draft-2020-12",
+      typeMode: "input",
+      // What JSON Schema has no word for, or need not know.
+      ignoreActions: ["trim", "check", "finite", "metadata"],
+    }),
   };
 }
 

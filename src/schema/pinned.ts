@@ -1,6 +1,6 @@
 /** The document schema.json: every version of a dataset's columns, oldest first. Pure. */
 import { createHash } from "node:crypto";
-import { z } from "zod";
+import * as v from "valibot";
 import { HourpackError, reasonOf } from "../errors.js";
 import { hiveType } from "./hive.js";
 import type { Column, Type } from "./types.js";
@@ -76,7 +76,8 @@ export function parsePinned(bytes: Buffer, location: string): Pinned {
         },
       );
     }
-    const document = documentSchema.parse(json);
+    const { success, output: document, issues } = v.safeParse(documentSchema, json);
+    if (!success) throw new Error(`${v.getDotPath(issues[0]) ?? "all of it"}: ${issues[0].message}`);
     const versions = document.versions.map((version) => ({
       ...version,
       columns: version.columns.map(({ hive: _, ...column }) => column as Column),
@@ -105,51 +106,48 @@ function toDocument(column: Column) {
   };
 }
 
-const typeSchema: z.ZodType<Type> = z.lazy(() =>
-  z.discriminatedUnion("kind", [
-    z.object({ kind: z.literal("boolean") }),
-    z.object({ kind: z.literal("int") }),
-    z.object({ kind: z.literal("bigint") }),
-    z.object({ kind: z.literal("double") }),
-    z.object({
-      kind: z.literal("decimal"),
-      precision: z.int().min(1).max(38),
-      scale: z.int().min(0).max(38),
-    }),
-    z.object({ kind: z.literal("string") }),
-    z.object({
-      kind: z.literal("timestamp"),
-      epoch: z.enum(["s", "ms"]).optional(),
-      zone: z.string().optional(),
-    }),
-    z.object({ kind: z.literal("date") }),
-    z.object({ kind: z.literal("array"), element: typeSchema }),
-    z.object({ kind: z.literal("map"), value: typeSchema }),
-    z.object({
-      kind: z.literal("struct"),
-      fields: z.array(z.object({ name: z.string(), key: z.string(), type: typeSchema })),
-    }),
-  ]),
-);
+const wholeNumber = (min: number, max: number) =>
+  v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max));
 
-const documentSchema = z.object({
-  format: z.literal(1),
-  table: z.string(),
-  versions: z.array(
-    z.object({
-      version: z.int().min(1),
-      fingerprint: z.string(),
-      createdAt: z.string(),
-      attempt: z.string(),
-      columns: z.array(
-        z.object({
-          name: z.string(),
-          hive: z.string(),
+const typeSchema: v.GenericSchema<Type> = v.variant("kind", [
+  v.object({ kind: v.literal("boolean") }),
+  v.object({ kind: v.literal("int") }),
+  v.object({ kind: v.literal("bigint") }),
+  v.object({ kind: v.literal("double") }),
+  v.object({ kind: v.literal("decimal"), precision: wholeNumber(1, 38), scale: wholeNumber(0, 38) }),
+  v.object({ kind: v.literal("string") }),
+  v.object({
+    kind: v.literal("timestamp"),
+    epoch: v.optional(v.picklist(["s", "ms"])),
+    zone: v.optional(v.string()),
+  }),
+  v.object({ kind: v.literal("date") }),
+  v.object({ kind: v.literal("array"), element: v.lazy(() => typeSchema) }),
+  v.object({ kind: v.literal("map"), value: v.lazy(() => typeSchema) }),
+  v.object({
+    kind: v.literal("struct"),
+    fields: v.array(v.object({ name: v.string(), key: v.string(), type: v.lazy(() => typeSchema) })),
+  }),
+]);
+
+const documentSchema = v.object({
+  format: v.literal(1),
+  table: v.string(),
+  versions: v.array(
+    v.object({
+      version: wholeNumber(1, Number.MAX_SAFE_INTEGER),
+      fingerprint: v.string(),
+      createdAt: v.string(),
+      attempt: v.string(),
+      columns: v.array(
+        v.object({
+          name: v.string(),
+          hive: v.string(),
           type: typeSchema,
-          path: z.array(z.string()).min(1),
-          derived: z.boolean(),
-          jsonString: z.boolean().optional(),
-          envelope: z.boolean().optional(),
+          path: v.pipe(v.array(v.string()), v.minLength(1)),
+          derived: v.boolean(),
+          jsonString: v.optional(v.boolean()),
+          envelope: v.optional(v.boolean()),
         }),
       ),
     }),

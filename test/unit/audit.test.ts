@@ -68,14 +68,14 @@ describe("scripts/audit.mjs", () => {
   it.each(["high", "critical"])(
     "fails for an advisory of %s severity, and names the package",
     async (severity) => {
-      const { code, told } = await audit(200, { name: "zod", severity });
-      expect(told).toContain(`${severity}: zod *: a planted weakness http://advisory/1`);
+      const { code, told } = await audit(200, { name: "valibot", severity });
+      expect(told).toContain(`${severity}: valibot *: a planted weakness http://advisory/1`);
       expect(code).toBe(1);
     },
   );
 
   it("passes for an advisory of moderate severity", async () => {
-    const { code, told } = await audit(200, { name: "zod", severity: "moderate" });
+    const { code, told } = await audit(200, { name: "valibot", severity: "moderate" });
     expect(told).toMatch(/1 advisories, 0 high or critical/);
     expect(code).toBe(0);
   });

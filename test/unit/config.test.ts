@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { toJsonSchema } from "@valibot/to-json-schema";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { draftConfig } from "../../src/config/draft.js";
 import { FIELD_FLAGS } from "../../src/config/flags.js";
@@ -148,6 +149,11 @@ describe("a configuration", () => {
       { name: "local", type: { kind: "timestamp", zone: "Asia/Tokyo" }, path: ["local"], derived: false },
       { name: "price", type: { kind: "decimal", precision: 10, scale: 2 }, path: ["price"], derived: false },
     ]);
+  });
+
+  it("takes names that JavaScript's objects have", async () => {
+    const settings = await load(`${EVENTS}    columns: { constructor: string, prototype: int }\n`);
+    expect(settings.datasets[0]?.columns?.map(({ name }) => name)).toEqual(["constructor", "prototype"]);
   });
 
   it("takes paths in a file as relative to the file, and those in flags as relative to the caller", async () => {
@@ -372,6 +378,42 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     6,
     /must be a string, not 123456789012/,
     /quotes/,
+  ],
+  [
+    "a share without end",
+    `${EVENTS}run: { maxQuarantine: .inf }\n`,
+    6,
+    /must be a number, not Infinity/,
+    /0\.05 for 5 %/,
+  ],
+  ["a list in place of a section", `${EVENTS}run: []\n`, 6, /run must be a map, not a list/, /How hours are/],
+  [
+    "a list in place of columns",
+    `${EVENTS}    columns: [a, b]\n`,
+    6,
+    /columns must be a map, not a list/,
+    /Columns by name/,
+  ],
+  [
+    "a list in place of a catalog",
+    `${EVENTS}catalog: [local]\n`,
+    6,
+    /must be a map, not a list/,
+    /partitions/,
+  ],
+  [
+    "a dataset's name with a blank",
+    EVENTS.replace("events:", '"my events":'),
+    2,
+    /the name "my events" has characters that a name cannot have/,
+    /hyphens/,
+  ],
+  [
+    "a bad endpoint of a catalog",
+    `${EVENTS}catalog: { type: glue, database: d, endpoint: "ftp://x" }\n`,
+    6,
+    /catalog\.endpoint "ftp:\/\/x" is no URL/,
+    /http:/,
   ],
   ["a bad endpoint", `${EVENTS}s3: { endpoint: "127.0.0.1:9000" }\n`, 6, /is no URL/, /http:/],
   [
@@ -768,7 +810,7 @@ describe("a draft", () => {
 describe("docs/hourpack.schema.json", () => {
   it("is current (npm run build && node scripts/config-docs.mjs)", () => {
     const text = readFileSync(new URL("../../docs/hourpack.schema.json", import.meta.url), "utf8");
-    expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(configJsonSchema())));
+    expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(configJsonSchema(toJsonSchema))));
   });
 
   it("has docs/configuration.md beside it, as current", () => {

@@ -85,8 +85,15 @@ describe("the house", () => {
     const imported = files.flatMap((file) =>
       [...readFileSync(join(root, file), "utf8").matchAll(pattern)].map(([, name = ""]) => name),
     );
-    expect(imported).toContain("zod");
+    expect(imported).toContain("valibot");
     expect(imported.filter((name) => !isModule(name))).toEqual([]);
+  });
+
+  it("leaves what it is developed with out of production, whoever names it as a peer", () => {
+    const { packages } = JSON.parse(readFileSync(join(root, "../package-lock.json"), "utf8"));
+    const names = Object.keys(packages[""].devDependencies);
+    expect(names).toContain("typescript");
+    expect(names.filter((name) => packages[`node_modules/${name}`].dev !== true)).toEqual([]);
   });
 
   it("proves with code of its own", () => {

@@ -1,0 +1,80 @@
+/** The kinds of values that the configuration is made of (schema.ts). Each takes what is said about the field. */
+import * as v from "valibot";
+import { DURATION, DURATION_HINT, LISTEN, LISTEN_HINT, SIZE, SIZE_HINT } from "./units.js";
+
+/** The message goes on after the field's name and value; its second line is the hint. */
+const matching = (pattern: RegExp, message: string, about: string) =>
+  v.pipe(v.string(), v.regex(pattern, message), v.description(about));
+
+export const duration = (about: string) => matching(DURATION, `is not a duration\n${DURATION_HINT}`, about);
+
+export const size = (about: string) => matching(SIZE, `is not a size\n${SIZE_HINT}`, about);
+
+export const address = (about: string) =>
+  matching(LISTEN, `is no address to listen on\n${LISTEN_HINT}`, about);
+
+export const accountId = (about: string) =>
+  matching(/^\d{12}$/, "is not an AWS account\nWrite its 12 digits, in quotes.", about);
+
+export const databaseName = (about: string) =>
+  matching(
+    /^[a-z0-9_]{1,255}$/,
+    "is no database name\nUse lower-case letters, digits and underscores, at most 255.",
+    about,
+  );
+
+export const url = (about: string, hint: string) =>
+  v.pipe(
+    v.string(),
+    v.trim(),
+    v.url(`is no URL\n${hint}`),
+    v.check((text) => /^https?:\/\//i.test(text), `is no URL\n${hint}`),
+    v.description(about),
+  );
+
+export const text = (about: string) => v.pipe(v.string(), v.minLength(1), v.description(about));
+
+export const oneOf = <const Choices extends readonly string[]>(about: string, choices: Choices) =>
+  v.pipe(v.picklist(choices), v.description(about));
+
+export const yesOrNo = (about: string) => v.pipe(v.boolean(), v.description(about));
+
+export const integer = (min: number, max: number) =>
+  v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max));
+
+/** A count, or a share where below 1. */
+export const amount = (about: string) => v.pipe(v.number(), v.finite(), v.minValue(0), v.description(about));
+
+/** Fields by name; any other key is an error. */
+export const map = <const Fields extends v.ObjectEntries>(about: string, fields: Fields) =>
+  v.pipe(noList(v.strictObject(fields)), v.description(about));
+
+/**
+ * Values by names that the user gives. valibot leaves out what is named `constructor` or `prototype`, so such a map is
+ * checked as one of fields: those that it has.
+ */
+export function byName<Value extends v.GenericSchema>(
+  about: string,
+  name: v.GenericSchema<string>,
+  value: Value,
+) {
+  const record = v.record(name, value);
+  const checked: typeof record = {
+    ...record,
+    "~run": (dataset, config) => {
+      const names = Object.keys(dataset.value ?? {});
+      const fields = names.map((key) => [key, v.is(name, key) ? value : v.never()]);
+      return v.strictObject(Object.fromEntries(fields))["~run"](dataset, config) as never;
+    },
+  };
+  return v.pipe(noList(checked), v.description(about));
+}
+
+/** valibot takes a list for a map; here it is refused like all else that is none. */
+export function noList<Schema extends v.GenericSchema>(schema: Schema): Schema {
+  return {
+    ...schema,
+    "~run": (dataset, config) =>
+      schema["~run"](Array.isArray(dataset.value) ? { value: undefined } : dataset, config),
+  };
+}

@@ -1,0 +1,62 @@
+/** What the schema says of a field: found by a walk over valibot's objects. */
+import { type GenericSchema, getDescription, type PicklistOptions } from "valibot";
+import type { ConfigPath } from "./file.js";
+import { configSchema } from "./schema.js";
+
+/** A valibot schema of any kind, as far as anybody asks here. */
+export interface Schema extends GenericSchema {
+  /** Of one that can be left out. */
+  wrapped?: Schema;
+  default?: unknown;
+  /** Of a map of fields. */
+  entries?: Record<string, Schema>;
+  /** Of a map by names. */
+  value?: Schema;
+  /** Of a union or a variant, or the choices of a picklist. */
+  options?: readonly Schema[] | PicklistOptions;
+  literal?: unknown;
+}
+
+/** Without "or nothing". */
+export function bareOf(schema: Schema): Schema {
+  return schema.wrapped ? bareOf(schema.wrapped) : schema;
+}
+
+export function descriptionOf(schema: Schema): string | undefined {
+  return getDescription(bareOf(schema));
+}
+
+/** Of a picklist, or of a variant's `type`; none of other schemas. */
+export function choicesOf({ type, options = [] }: Schema): string[] {
+  if (type === "picklist") return options.map(String);
+  return type === "variant" ? (options as Schema[]).map((option) => String(literalOf(option))) : [];
+}
+
+/** What the whole value has at a place. */
+export function schemaAt(path: ConfigPath, value: unknown): Schema | undefined {
+  return path.reduce<Schema | undefined>((schema, segment, i) => {
+    const map = schema && mapOf(schema, valueAt(value, path.slice(0, i)));
+    const field = map?.entries?.[String(segment)] ?? map?.value;
+    return field && bareOf(field);
+  }, configSchema);
+}
+
+/** Of several schemas that of the value's `type`, or else the last one of a map. */
+export function mapOf(schema: Schema, value: unknown): Schema | undefined {
+  if (!schema.options) return schema;
+  const type = (value as { type?: unknown } | undefined | null)?.type;
+  const maps = (schema.options as Schema[]).filter(({ entries }) => entries);
+  return maps.find((map) => literalOf(map) === type) ?? maps.at(-1);
+}
+
+/** The `type` that a variant's option is for. */
+function literalOf({ entries }: Schema): unknown {
+  return entries?.["type"]?.literal;
+}
+
+export function valueAt(value: unknown, path: ConfigPath): unknown {
+  return path.reduce<unknown>(
+    (inner, segment) => (inner as Record<string, unknown> | undefined | null)?.[segment],
+    value,
+  );
+}
