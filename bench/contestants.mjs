@@ -28,12 +28,15 @@ export function hourpack({ server, made }, name = "hourpack", options = {}) {
   };
 }
 
-/** @param {Subject} subject */
-export function bareLoop({ server, made }) {
+/**
+ * @param {Subject} subject @param {string} [name]
+ * @param {{ isPlain?: boolean }} [options] `isPlain`: an `=` in a path is sent as it is, as hourpack does, and not escaped, as SDKs do.
+ */
+export function bareLoop({ server, made }, name = "bare list + GET", { isPlain = false } = {}) {
   return {
-    name: "bare list + GET",
+    name,
     run: async () => {
-      const job = { ...keysOf(server), bucket: BUCKET, prefix: made.prefix };
+      const job = { ...keysOf(server), bucket: BUCKET, prefix: made.prefix, isPlain };
       const { stdout, ...used } = await runChild(process.execPath, [
         peerScript("bare.mjs"),
         JSON.stringify(job),

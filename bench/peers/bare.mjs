@@ -1,8 +1,8 @@
 // Lists a prefix and GETs every object, 32 at a time, and throws the bytes away: what the store can serve at most.
 import { BareS3, eachOf, encodeKey } from "../s3/client.mjs";
 
-const { endpoint, accessKeyId, secretAccessKey, bucket, prefix } = JSON.parse(process.argv[2]);
-const client = new BareS3({ endpoint, accessKeyId, secretAccessKey }, 32);
+const { bucket, prefix, isPlain, ...server } = JSON.parse(process.argv[2]);
+const client = new BareS3(server, 32, { isPlain });
 const started = performance.now();
 const keys = [];
 for await (const page of client.list(bucket, prefix)) keys.push(...page);

@@ -12,9 +12,10 @@ const UNSIGNED = "UNSIGNED-PAYLOAD";
 const SIGNED_HEADERS = "host;x-amz-content-sha256;x-amz-date";
 
 export class BareS3 {
-  /** @param {Server} server @param {number} connections */
-  constructor(server, connections) {
+  /** @param {Server} server @param {number} connections @param {{ isPlain?: boolean }} [options] */
+  constructor(server, connections, { isPlain = false } = {}) {
     this.server = server;
+    this.isPlain = isPlain;
     this.host = new URL(server.endpoint).host;
     this.pool = new Pool(server.endpoint, { connections, pipelining: 1 });
     this.day = "";
@@ -86,11 +87,12 @@ export class BareS3 {
    */
   send(method, path, query, body, onChunk) {
     const headers = this.headers(method, path, query);
+    const sentPath = this.isPlain ? path.replaceAll("%3D", "=") : path;
     return new Promise((resolve, reject) => {
       let status = 0;
       let failed = "";
       this.pool.dispatch(
-        { method, path: query ? `${path}?${query}` : path, headers, body },
+        { method, path: query ? `${sentPath}?${query}` : sentPath, headers, body },
         {
           onRequestStart() {},
           onResponseStart(_controller, statusCode) {

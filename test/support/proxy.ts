@@ -17,6 +17,8 @@ export interface Exchange {
   /** From 1 on, in the order of arrival. */
   n: number;
   method: string;
+  /** As it came: path and query, encoded. */
+  target: string;
   /** Decoded, without the query: `/bucket/key`. */
   path: string;
   query: URLSearchParams;
@@ -171,14 +173,15 @@ export function headersWithout(headers: string[], names: string[]): string[] {
 }
 
 function exchangeOf(request: IncomingMessage, body: Buffer, n: number): Exchange {
-  const url = new URL(request.url ?? "/", "http://proxy");
+  const target = request.url ?? "/";
+  const url = new URL(target, "http://proxy");
   const method = request.method ?? "GET";
   const path = decodeURIComponent(url.pathname);
   const { headers } = request;
   // Glue and Athena: `AWSGlue.GetTable`.
-  const target = String(headers["x-amz-target"] ?? "");
-  const operation = target.slice(target.indexOf(".") + 1) || operationOf(method, url);
-  return { n, method, path, query: url.searchParams, headers, operation, body };
+  const named = String(headers["x-amz-target"] ?? "");
+  const operation = named.slice(named.indexOf(".") + 1) || operationOf(method, url);
+  return { n, method, target, path, query: url.searchParams, headers, operation, body };
 }
 
 function operationOf(method: string, { pathname, searchParams: query }: URL): string {

@@ -9,7 +9,7 @@ import { HourpackError } from "../../errors.js";
 import { GETS_MAX } from "../store.js";
 import { Connections, type HttpAnswer, type HttpRequest } from "./connections.js";
 import { codeOfAnswer } from "./errors.js";
-import { encodePath, encodeText, RequestSigner } from "./sign.js";
+import { encodePath, encodeText, RequestSigner, withPlainEquals } from "./sign.js";
 
 export interface DirectRequest {
   /** For the message where the store is busy: `read`, `write`. */
@@ -37,6 +37,12 @@ export class DirectRequests {
   private readonly settings: S3Settings;
   private readonly client: S3Client;
   private opened: Promise<Opened | undefined> | undefined;
+  /**
+   * S3 and MinIO sign what a path says, however it is written. MinIO takes a tenth less CPU for a GET where `=` is not
+   * escaped: its router looks at the path for each of its routes, and Go keeps a path that it would write otherwise twice. Off
+   * where a store signs what it was sent.
+   */
+  private sendsPlainEquals = true;
 
   constructor(bucket: string, settings: S3Settings, client: S3Client) {
     this.bucket = bucket;
@@ -54,21 +60,35 @@ export class DirectRequests {
     const opened = await this.opened;
     const headers = sentOf(request.headers);
     if (!opened || !headers) return undefined;
-    const { method, key, query, body, allocate, signal } = request;
+    const path = `${opened.path}/${encodePath(request.key)}`;
+    const sentPath = this.sendsPlainEquals ? withPlainEquals(path) : path;
+    let answer = await this.exchange(opened, request, headers, { path, sentPath });
+    if (answer.status === 403 && sentPath !== path) {
+      answer = await this.exchange(opened, request, headers, { path });
+      if (answer.status !== 403) this.sendsPlainEquals = false;
+    }
+    if (answer.status >= 500 || answer.status === 429) throw this.busy(request, answer);
+    return answer;
+  }
+
+  private async exchange(
+    { signer, connections }: Opened,
+    { method, query, body, allocate, signal }: DirectRequest,
+    headers: Record<string, string>,
+    paths: { path: string; sentPath?: string },
+  ): Promise<HttpAnswer> {
     const nowMs = Date.now() + this.client.config.systemClockOffset;
-    const signable = { method, path: `${opened.path}/${encodePath(key)}`, query: queryOf(query), body };
+    const signable = { method, ...paths, query: queryOf(query), body };
     let head: string;
     if (method === "GET") {
       // Signed are those that all have: the hot path.
-      head = await opened.signer.head(signable, nowMs);
+      head = await signer.head(signable, nowMs);
       for (const name in headers) head += `${name}: ${headers[name]}\r\n`;
     } else {
-      head = await opened.signer.head({ ...signable, headers }, nowMs);
+      head = await signer.head({ ...signable, headers }, nowMs);
       if (body) head += `content-length: ${body.length}\r\n`;
     }
-    const answer = await opened.connections.send({ method, head, body, allocate, signal });
-    if (answer.status >= 500 || answer.status === 429) throw this.busy(request, answer);
-    return answer;
+    return connections.send({ method, head, body, allocate, signal });
   }
 
   async close(): Promise<void> {

@@ -16,8 +16,10 @@ const EMPTY_SHA256 = hash("sha256", "");
 
 export interface Signable {
   method: string;
-  /** As it is sent, already encoded. */
+  /** Encoded as it is signed. */
   path: string;
+  /** As it is sent, where that is written otherwise. */
+  sentPath?: string;
   /** Sorted and encoded, without the `?`. */
   query?: string;
   /** In lower case; sent, and signed. */
@@ -73,14 +75,14 @@ export class RequestSigner {
   async head(request: Signable, nowMs: number): Promise<string> {
     const now = Math.floor(nowMs / 1000);
     if (this.second?.second !== now) this.second = this.prepare(now, await this.credentials());
-    const { method, path, query = "", headers, body } = request;
+    const { method, path, sentPath = path, query = "", headers, body } = request;
     const { head, key, plain } = this.second;
     const canonical = headers || body ? this.canonical(this.second, headers, body) : plain;
     const digest = hash("sha256", `${method}\n${path}\n${query}${canonical.tail}`);
     const signature = createHmac("sha256", key)
       .update(head + digest)
       .digest("hex");
-    const target = query ? `${path}?${query}` : path;
+    const target = query ? `${sentPath}?${query}` : sentPath;
     return `${method} ${target} HTTP/1.1\r\n${canonical.lines}${canonical.authorization}${signature}\r\n`;
   }
 
@@ -134,6 +136,11 @@ export function encodePath(key: string): string {
   const folder = key.slice(0, cut);
   if (folder !== lastFolder.plain) lastFolder = { plain: folder, encoded: encoded(folder) };
   return lastFolder.encoded + encoded(key.slice(cut));
+}
+
+/** `=` may stand in a path as it is (RFC 3986, 3.3), and in a Hive partition's it does so four times. */
+export function withPlainEquals(path: string): string {
+  return path.replaceAll("%3D", "=");
 }
 
 let lastFolder = { plain: "", encoded: "" };
