@@ -9,7 +9,7 @@ import { startMinio } from "../s3/minio.mjs";
 
 const HOURPACK = "hourpack";
 const BARE = "bare list + GET";
-const BARE_PLAIN = "bare list + GET, = as it is";
+const BARE_PLAIN = "bare list + GET of plain paths";
 
 /** 36,000 objects of 9.6 KB. @param {Options} options */
 export function smallObjects(options) {
