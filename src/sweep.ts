@@ -37,9 +37,10 @@ export async function sweep(
   const { dryRun = false, signal } = options;
   const store = await components.tier1(dataset);
   const { prefix } = dataset.tier1;
-  const nowMs = components.nowMs();
   const swept: Swept = { attempts: [], unfinished: 0, claims: [] };
   const attempts = await attemptFiles(store, prefix, signal);
+  // The store has dated what lies in it: by a clock that is days ahead, an attempt at work would be old.
+  const nowMs = components.nowMs() + store.clockOffsetMs;
   const published = await publishedHours(store, dataset, signal);
   for (const [hour, files] of attempts) {
     const isSuspect = new Set(files.map((file) => file.attempt)).size > 1 || !published.has(hour);

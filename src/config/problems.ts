@@ -3,7 +3,7 @@ import type { BaseIssue } from "valibot";
 import { HourpackError } from "../errors.js";
 import type { ConfigPath } from "./file.js";
 import { nearest } from "./spelling.js";
-import { choicesOf, descriptionOf, mapOf, schemaAt, valueAt } from "./walk.js";
+import { choicesOf, descriptionOf, formOf, mapOf, schemaAt, valueAt } from "./walk.js";
 
 /** `hourpack.yaml:12`, `--tier1` or `HOURPACK_TIER1`. */
 export type Locate = (path: ConfigPath) => string;
@@ -72,7 +72,8 @@ function describe(issue: Issue, value: unknown): Problem {
   }
   if (given === undefined) return { path, message: `${name} is missing`, hint: `Add ${advice}` };
   const isUnquoted = issue.type === "string" && typeof given === "number";
-  return mustBe(KINDS[issue.type] ?? `a ${issue.type}`, isUnquoted ? "Write it in quotes." : advice);
+  const hint = isUnquoted ? (formOf(schemaAt(path, value)) ?? "Write it in quotes.") : advice;
+  return mustBe(KINDS[issue.type] ?? `a ${issue.type}`, hint);
 }
 
 /** What valibot names otherwise than people do. */

@@ -15,6 +15,8 @@ export interface Schema extends GenericSchema {
   /** Of a union or a variant, or the choices of a picklist. */
   options?: readonly Schema[] | PicklistOptions;
   literal?: unknown;
+  /** Of a value of several steps; the message of a pattern has a hint after its first line. */
+  pipe?: readonly { type: string; message?: unknown }[];
 }
 
 /** Without "or nothing". */
@@ -24,6 +26,12 @@ export function bareOf(schema: Schema): Schema {
 
 export function descriptionOf(schema: Schema): string | undefined {
   return getDescription(bareOf(schema));
+}
+
+/** How a text of a certain form is written. */
+export function formOf(schema: Schema | undefined): string | undefined {
+  const pattern = schema?.pipe?.find(({ type }) => type === "regex");
+  return pattern && String(pattern.message).split("\n")[1];
 }
 
 /** Of a picklist, or of a variant's `type`; none of other schemas. */

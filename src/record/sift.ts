@@ -95,6 +95,7 @@ export class Sifter {
       const lineEnd = newline < 0 ? text.length : newline + 1;
       // An array, say, or records without a newline: what comes of them is not to be held all at once.
       if (position === 0 && lineEnd > LINE_BYTES_MAX) return undefined;
+      if (sifted.exact.length === EXACT_LINES_MAX) return undefined;
       if (!this.convertLine(bytes.subarray(position, lineEnd), position, sifted)) return undefined;
       position = lineEnd;
     }
@@ -149,6 +150,8 @@ export class Sifter {
 const LINE_BYTES_MAX = 1 << 20;
 
 const EXACT_CHUNK_ROWS = 1000;
+/** Of an object with more, all lines go the exact way: in chunks, so that their rows are not held all at once. */
+const EXACT_LINES_MAX = 20_000;
 
 function joined(chunks: Iterable<Sifted>): Sifted {
   const all = nothing();

@@ -38,6 +38,7 @@ const READS_AT_A_TIME = 16;
 export class LocalStore implements Store {
   readonly kind = "local";
   readonly uri: string;
+  readonly clockOffsetMs = 0;
   private readonly root: string;
   /** Paths of folders that are known to lie inside the root, links resolved, by their keys. */
   private readonly inside = new Map<string, string>();

@@ -52,6 +52,8 @@ export interface Store {
   readonly kind: "s3" | "local";
   /** `s3://bucket/` or `/an/absolute/dir/`: prefix for messages; `uri + key` names an object. */
   readonly uri: string;
+  /** How far its clock is ahead of this machine's, ms, by its answers so far: 0 where it is within minutes. */
+  readonly clockOffsetMs: number;
 
   /** Pages of objects whose key begins with `prefix`, in UTF-8 byte order of the key over all pages. */
   list(prefix: string, options?: { signal?: AbortSignal; startAfter?: string }): AsyncIterable<ObjectInfo[]>;

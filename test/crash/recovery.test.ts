@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CreateMultipartUploadCommand, ListMultipartUploadsCommand } from "@aws-sdk/client-s3";
 import { ulid } from "ulid";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Components, openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import type { Dataset } from "../../src/config/settings.js";
@@ -102,6 +102,25 @@ async function pack(components: Components, more = {}) {
   expect(result.failures).toEqual([]);
   return result.hours[0];
 }
+
+it("a clock that is ten days ahead makes no file of an attempt old", async () => {
+  const subject = await subjectOf("MinIO");
+  const atWork = ulid(Date.now());
+  await using(subject.open(), ({ tier1, prefix }) =>
+    tier1.put(manifestKey(prefix, HOUR, atWork), Buffer.from("of an attempt at work")),
+  );
+  const { now } = Date;
+  const ahead = vi.spyOn(Date, "now").mockImplementation(() => now() + 10 * DAY_MS);
+  try {
+    await using(subject.open(), async ({ components, dataset, tier1, prefix }) => {
+      expect(components.nowMs()).toBeGreaterThan(now() + 9 * DAY_MS);
+      expect((await sweep(components, dataset)).attempts).toEqual([]);
+      expect(await keysOf(tier1, `${prefix}_hourpack/manifests/`)).toHaveLength(1);
+    });
+  } finally {
+    ahead.mockRestore();
+  }
+});
 
 describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
   it("sweeps what no part names once it is seven days old, and nothing else", async () => {

@@ -142,6 +142,22 @@ test(
   60_000 + RUNS * 60,
 );
 
+test("an object with very many lines for the exact way gives its rows up in chunks, all of them", () => {
+  const sifter = new Sifter(SCHEMA, parseRecordPath("$"), "UTC", LIMITS);
+  // A key in two ways of writing is left to the exact way.
+  const bytes = Buffer.from('{"a":"1"}\n{"A":"2"}\n'.repeat(50_000));
+  let rows = 0;
+  for (const { acceptedRows, exact, quarantine } of sifter.chunks(bytes)) {
+    expect(exact.length).toBeLessThanOrEqual(1000);
+    expect(quarantine).toEqual([]);
+    rows += acceptedRows + exact.length;
+  }
+  expect(rows).toBe(100_000);
+  const [few, ...others] = sifter.chunks(bytes.subarray(0, 2000));
+  expect(others).toEqual([]);
+  expect(few).toMatchObject({ acceptedRows: 100, quarantine: [] });
+});
+
 test(
   "the proof finds the same in windows and pieces of any size",
   () => {

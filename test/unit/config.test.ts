@@ -221,6 +221,13 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /unknown key "tabel" in datasets\.events/,
     /"table"/,
   ],
+  [
+    "a duration without its unit",
+    `${EVENTS}run: { lookBack: 48 }\n`,
+    6,
+    /lookBack must be a string, not 48/,
+    /a unit, like/,
+  ],
   ["a misspelt section", `${EVENTS}catalogue: {}\n`, 6, /unknown key "catalogue"/, /"catalog"/],
   ["a key that resembles none", `${EVENTS}run:\n  zzz: 1\n`, 7, /unknown key "zzz" in run/, /lookBack/],
   ["a missing key", EVENTS.replace(/ {4}table.*\n/, ""), 2, /datasets\.events\.table is missing/, /table/],

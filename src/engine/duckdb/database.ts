@@ -89,7 +89,7 @@ export async function openDatabase(path: string, config: Record<string, string> 
 
 type Bindings = typeof import("@duckdb/node-bindings");
 
-/** Those that the client has: a connection is of no use to another copy of them. */
+/** Those that the client has, and brings: a connection is of no use to another copy of them. */
 function loadBindings(): Bindings {
   return createRequire(require.resolve("@duckdb/node-api"))("@duckdb/node-bindings") as Bindings;
 }

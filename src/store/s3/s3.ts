@@ -95,6 +95,11 @@ class S3Store implements Store {
     for await (const { objects } of this.pages(asked, options.signal)) yield objects;
   }
 
+  /** A request that another clock has signed is refused, and the SDK sets its own by the refusal. */
+  get clockOffsetMs(): number {
+    return this.client.config.systemClockOffset;
+  }
+
   async listPrefixes(prefix: string, options: { signal?: AbortSignal } = {}): Promise<string[]> {
     const found: string[] = [];
     for await (const { prefixes } of this.pages({ prefix, delimiter: "/" }, options.signal))
