@@ -1,4 +1,4 @@
-/** Names of a folder on their way into a listing. */
+/** Keys and names of files, apart from any file system. */
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 
 /**
@@ -23,3 +23,18 @@ function* unpacked(pages: Buffer[]): Generator<string> {
 const PAGE_NAMES = 1000;
 /** The one character that no name of a file has, besides the slash of folders. */
 const SEPARATOR = "\0";
+
+/** Of keys in order: with these looked at, the folders of all of them are known. */
+export function firstsOfFolders(keys: string[]): string[] {
+  return keys.filter((key, i) => i === 0 || folderOf(key) !== folderOf(keys[i - 1] as string));
+}
+
+/** The key of the folder that it lies in, with a slash at its end as any folder's has; empty for the root. */
+export function folderOf(key: string): string {
+  return key.slice(0, key.lastIndexOf("/", key.length - 2) + 1);
+}
+
+/** No segment of it leads up, and it does not begin at the root. */
+export function isPlain(key: string): boolean {
+  return !/(^|\/)\.\.?(\/|$)|^\/|\0/.test(key);
+}

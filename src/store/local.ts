@@ -22,7 +22,7 @@ import {
   syncFolder,
   writeWhole,
 } from "./local-files.js";
-import { packed } from "./local-names.js";
+import { firstsOfFolders, folderOf, isPlain, packed } from "./local-names.js";
 import { Pace } from "./s3/pace.js";
 import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
 
@@ -390,20 +390,6 @@ const HINTS: Record<string, string> = {
 function interrupted(signal: AbortSignal | undefined, doing: string): void {
   if (signal?.aborted)
     throw new HourpackError("interrupted", `${doing}: interrupted`, { cause: signal.reason });
-}
-
-/** Of keys in order: with these looked at, the folders of all of them are known. */
-function firstsOfFolders(keys: string[]): string[] {
-  return keys.filter((key, i) => i === 0 || folderOf(key) !== folderOf(keys[i - 1] as string));
-}
-
-/** The key of the folder that it lies in, with a slash at its end as any folder's has; empty for the root. */
-function folderOf(key: string): string {
-  return key.slice(0, key.lastIndexOf("/", key.length - 2) + 1);
-}
-
-function isPlain(key: string): boolean {
-  return !/(^|\/)\.\.?(\/|$)|^\/|\0/.test(key);
 }
 
 function hashOf(key: string): string {
