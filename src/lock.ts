@@ -1,6 +1,7 @@
 /** A lock that the kernel lets go of when its holder dies: a lock on an open file, not a file that means one. */
-import { mkdir, open, stat } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { makeFolders } from "./make-folders.js";
 import { require } from "./require.js";
 
 interface FileLocks {
@@ -51,7 +52,7 @@ async function lockFile(
 /** Runs the task while this process holds the file's exclusive lock. The file itself stays, empty. */
 export async function withFileLock<T>(path: string, task: () => Promise<T>): Promise<T> {
   const locks = await fileLocks();
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolders(dirname(path));
   const file = await open(path, "a+");
   try {
     await locks.waitForLock(file.fd);

@@ -3,6 +3,7 @@ import { type FileHandle, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { HourpackError, kindOfSystemError } from "./errors.js";
 import { type FileLock, takeFileLock, tryFileLock } from "./lock.js";
+import { makeFolders } from "./make-folders.js";
 
 /** A folder of its own for one attempt; removed at its end, and by a later run where its process died. */
 export class Spool {
@@ -17,7 +18,7 @@ export class Spool {
   static async open(root: string, attempt: string): Promise<Spool> {
     const dir = join(root, attempt);
     try {
-      await mkdir(root, { recursive: true });
+      await makeFolders(root);
       await sweep(root);
       // The lock before the folder: whoever sees the folder can tell whether its maker is alive. Waited for, since
       // another's sweep may see the lock's file a moment before it is locked, and hold it for as long as it looks.

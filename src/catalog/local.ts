@@ -3,15 +3,16 @@
  * changed aside and renamed, and only where a view differs.
  */
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { CatalogSettings } from "../config/settings.js";
 import { openDatabase, sqlName, sqlString } from "../engine/duckdb/database.js";
 import { duckdbType } from "../engine/duckdb/types.js";
-import { HourpackError, reasonOf } from "../errors.js";
+import { HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { isSkippedKey, partitionPrefix } from "../layout.js";
 import { withFileLock } from "../lock.js";
+import { makeFolders } from "../make-folders.js";
 import { PARTITION_KEYS } from "../schema/types.js";
 import type { Store } from "../store/store.js";
 import type { Catalog, PartitionSync, TableSpec } from "./catalog.js";
@@ -67,7 +68,7 @@ export class LocalCatalog implements Catalog {
     const { path, database } = this.settings;
     const view = `${sqlName(database)}.${sqlName(table.name)}`;
     try {
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolders(dirname(path));
       return await withFileLock(`${path}.lock`, async () => {
         // One name, since the lock has one holder: what a killed one left is in nobody's way.
         const aside = `${path}.new`;
@@ -95,7 +96,8 @@ export class LocalCatalog implements Catalog {
       });
     } catch (error) {
       if (error instanceof HourpackError) throw error;
-      throw new HourpackError("unavailable", `write the catalog ${path}: ${reasonOf(error)}`, {
+      const kind = kindOfSystemError((error as NodeJS.ErrnoException).code ?? "");
+      throw new HourpackError(kind, `write the catalog ${path}: ${reasonOf(error)}`, {
         stage: "register",
         location: path,
         cause: error,
@@ -118,7 +120,7 @@ export class LocalCatalog implements Catalog {
     let hasCopied = false;
     for (const [name, { key, etag }] of wanted) {
       if (present.includes(name)) continue;
-      await mkdir(folder, { recursive: true });
+      await makeFolders(folder);
       const temporary = join(folder, `.${name}.${process.pid}`);
       await writeFile(temporary, await store.get(key, { etag, signal }));
       await rename(temporary, join(folder, name));

@@ -1,6 +1,6 @@
 /** hourpack demo: three hours of made-up events of two datasets in a directory, packed, and what came of them. */
 import { hash } from "node:crypto";
-import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { loadSettings } from "../config/load.js";
 import type { CatalogSettings, Settings } from "../config/settings.js";
@@ -8,6 +8,7 @@ import { makeHour, PLATFORMS } from "../demo/events.js";
 import { EXIT, HourpackError, reasonOf } from "../errors.js";
 import { addHours, type Hour, hoursBetween } from "../hour.js";
 import { partitionPrefix } from "../layout.js";
+import { makeFolders } from "../make-folders.js";
 import { exitCodeOfRun, type RunResult, run } from "../run.js";
 import type { HourResult } from "../task.js";
 import type { Command, CommandContext } from "./command.js";
@@ -67,7 +68,7 @@ const MARK = ".hourpack-demo";
 
 /** Takes away what an earlier demo made. Throws `invalid` where there is more, and then deletes nothing. */
 async function clear(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true }).catch((error) => {
+  await makeFolders(dir).catch((error) => {
     throw new HourpackError("invalid", `make ${dir}: ${reasonOf(error)}`, { location: dir, hint: ELSEWHERE });
   });
   const mark = await readFile(join(dir, MARK), "utf8").catch(() => "");
@@ -118,7 +119,7 @@ async function makeEvents(
     for (const hour of hoursBetween(HOURS.from, HOURS.to)) {
       if (signal.aborted) throw new HourpackError("interrupted", "make events: interrupted");
       const folder = join(dir, "raw", platform, partitionPrefix(hour));
-      await mkdir(folder, { recursive: true });
+      await makeFolders(folder);
       const made = makeHour(platform, hour, seed);
       await Promise.all(made.map(({ name, body }) => writeFile(join(folder, name), body)));
       objects += made.length;

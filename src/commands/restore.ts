@@ -1,13 +1,13 @@
 /** hourpack restore: an hour's records back as NDJSON, from tier 1 alone. */
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { finished } from "node:stream/promises";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
+import { makeFolders } from "../make-folders.js";
 import { hoursToLookAt } from "../published.js";
 import { openRestoration, type Restoration } from "../restore.js";
 import { datasetsOf } from "../run.js";
@@ -82,7 +82,7 @@ async function restoreOne(
     const { quarantined } = restoration.published;
     if (out !== undefined) {
       const base = join(out, `${dataset.name.replaceAll("/", "-")}-${hour}`);
-      await mkdir(out, { recursive: true });
+      await makeFolders(out);
       const records = await writeLines(`${base}.ndjson`, restoration.records(), signal);
       if (quarantined > 0) await writeLines(`${base}.quarantine.ndjson`, piecesOf(restoration), signal);
       output.line(`${base}.ndjson: ${counted(records, "record")}`);

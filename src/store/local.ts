@@ -2,11 +2,12 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { BigIntStats, Dirent } from "node:fs";
 import { constants } from "node:fs";
-import { link, mkdir, opendir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
+import { link, opendir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import { compareUtf8 } from "../listing.js";
 import { withFileLock } from "../lock.js";
+import { makeFolders } from "../make-folders.js";
 import {
   close,
   etagOf,
@@ -133,7 +134,7 @@ export class LocalStore implements Store {
     const path = await this.pathOf(key);
     const temporary = join(dirname(path), TEMPORARY + randomBytes(8).toString("hex"));
     try {
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolders(dirname(path));
       await this.pathOf(key);
       await writeWhole(temporary, body);
       await options.before?.();

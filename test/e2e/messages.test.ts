@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cleanEnv, HOURPACK, hourpack } from "../support/cli.js";
+import { verdictOf } from "../support/linters.js";
+import { unshared } from "../support/root-filesystem.js";
 
 const HOUR = "2022-07-26T00";
 const COLUMNS = "columns: { id: bigint, big: 'struct<n:bigint,all:array<bigint>>' }";
@@ -48,6 +50,32 @@ describe("ddl", () => {
     );
     expect(stdout, stderr).toContain("-- t: t_raw gets no partitions");
     expect(stdout.match(/^ALTER TABLE \S+/gm)).toEqual(["ALTER TABLE `hourpack`.`t`"]);
+  });
+});
+
+describe("a file system that is read-only", () => {
+  it.each([
+    ["tier 1", ["--tier1", "RO/lake/"], "write RO/lake/_hourpack/schema.json: EROFS"],
+    [
+      "the catalog",
+      ["--catalog-path", "RO/sub/catalog.duckdb"],
+      "write the catalog RO/sub/catalog.duckdb: EROFS",
+    ],
+    [
+      "the spool",
+      ["--rebuild", "--spool-dir", "RO/spool/of/it"],
+      "open the spool RO/spool/of/it/[^:]*: EROFS",
+    ],
+  ])("is named where %s is to be, and somebody has to mend it", async (_, flags, message) => {
+    const place = join(root, "read-only");
+    mkdirSync(place, { recursive: true });
+    const placed = (text: string) => text.replace("RO", place);
+    const mounted = `mount -t tmpfs -o ro none ${place} && cd ${root} && exec "$@"`;
+    const command = [process.execPath, HOURPACK, "run", "--hour", HOUR, ...flags.map(placed)];
+    const [program = "", ...args] = unshared(["unshare", "--mount", "sh", "-c", mounted, "sh", ...command]);
+    const { exitCode, output } = await verdictOf(program, args, { env: cleanEnv() });
+    expect(output).toMatch(new RegExp(`^error: ${placed(message)}: read-only file system`, "m"));
+    expect(exitCode).toBe(2);
   });
 });
 

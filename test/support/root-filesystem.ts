@@ -79,7 +79,7 @@ function onlyChildOf(pid: number): number {
 }
 
 /** Only root may mount and change owners; others are root of a user namespace, with the ids of /etc/subuid. */
-function unshared(command: string[]): string[] {
+export function unshared(command: string[]): string[] {
   if (process.getuid?.() === 0) return command;
   if (!onPath("newuidmap")) {
     throw new Error(

@@ -1,10 +1,11 @@
 /** What hourpack needs of the machine or container that it runs in. */
 import { randomUUID } from "node:crypto";
-import { mkdir, rm, statfs, writeFile } from "node:fs/promises";
+import { rm, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Capacity, capacityText, lackOf, type Machine, mib, neededBytes } from "../../capacity.js";
 import type { RunSettings } from "../../config/settings.js";
 import { EXIT, reasonOf } from "../../errors.js";
+import { makeFolders } from "../../make-folders.js";
 import type { Verdict } from "./check.js";
 
 /** The oldest Node.js that package.json allows. */
@@ -38,7 +39,7 @@ export async function checkDisk(run: RunSettings, hourBytes: number): Promise<Ve
   const { spoolDir } = run;
   const path = join(spoolDir, `.doctor-${randomUUID()}`);
   try {
-    await mkdir(spoolDir, { recursive: true });
+    await makeFolders(spoolDir);
     await writeFile(path, "probe");
   } catch (error) {
     return {
