@@ -85,7 +85,7 @@ export async function writeManifest(
   header: ManifestHeader,
   entries: AsyncIterable<ManifestEntry> | Iterable<ManifestEntry>,
 ): Promise<void> {
-  await pipeline(Readable.from(lines(header, entries)), createGzip({ level: 6 }), createWriteStream(path));
+  await pipeline(Readable.from(lines(header, entries)), createGzip({ level: 3 }), createWriteStream(path));
 }
 
 async function* lines(

@@ -46,6 +46,7 @@ export async function backfill({ scale, rounds = 3, flags }) {
       [contestant(MONTH, month, fresh), contestant(AGAIN, month, () => packed), contestant(BIG, big, fresh)],
       rounds,
       month.records,
+      server,
     );
     const again = measured[1];
     const perHour = (/** @type {number} */ cpuS) => (cpuS * 1000) / hours;

@@ -52,6 +52,7 @@ async function packObjects(objects, recordsPerObject, { scale, rounds = 3, only,
       only ? all.filter(({ name }) => only.includes(name)) : all,
       rounds,
       made.records,
+      server,
     );
     const has = (/** @type {string} */ name) => measured.some((one) => one.name === name);
     return {

@@ -27,14 +27,19 @@ import { fileURLToPath } from "node:url";
 /** @param {Report} report */
 export function show({ name, scale, rounds, data, measured, targets, more }) {
   const lines = [`\n${name} (scale ${scale}, ${rounds} rounds, ${machine().cores} cores): ${words(data)}\n`];
+  const hasStore = measured.some((one) => one.storeCpuS);
   lines.push(
     ...table(
-      ["", "wall s: min", "median", "max", "CPU s: min", "median", "max", "peak RSS MB"],
+      [
+        ...["", "wall s: min", "median", "max", "CPU s: min", "median", "max", "peak RSS MB"],
+        ...(hasStore ? ["store's CPU s"] : []),
+      ],
       measured.map((one) => [
         one.name,
         ...spreadText(one.wallS, 2),
         ...spreadText(one.cpuS, 2),
         one.rssMb.max.toFixed(0),
+        ...(hasStore ? [one.storeCpuS?.median.toFixed(2) ?? ""] : []),
       ]),
     ),
   );

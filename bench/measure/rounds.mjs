@@ -8,14 +8,15 @@
 
 /** @typedef {{ wallS: number, cpuS: number, rssMb: number, rows?: number, [more: string]: unknown }} Run */
 /** @typedef {{ min: number, median: number, max: number }} Spread */
-/** @typedef {{ name: string, runs: Run[], wallS: Spread, cpuS: Spread, rssMb: Spread }} Measured */
+/** @typedef {{ name: string, runs: Run[], wallS: Spread, cpuS: Spread, rssMb: Spread, storeCpuS?: Spread }} Measured */
 
 /**
  * @param {Contestant[]} contestants @param {number} rounds
  * @param {number} [expectedRows] Each contestant that counts rows must have as many.
+ * @param {{ cpuS(): number | undefined }} [store] What it has used so far: its share is told, too.
  * @returns {Promise<Measured[]>}
  */
-export async function measureRounds(contestants, rounds, expectedRows) {
+export async function measureRounds(contestants, rounds, expectedRows, store) {
   /** @type {Run[][]} */
   const runs = contestants.map(() => []);
   for (let round = 0; round < rounds; round++) {
@@ -23,7 +24,9 @@ export async function measureRounds(contestants, rounds, expectedRows) {
       // Each round begins with another one, so that none always follows the same neighbour.
       const index = (turn + round) % contestants.length;
       const { name, run } = contestants[index];
+      const beforeS = store?.cpuS();
       const used = await run(round);
+      if (beforeS !== undefined) used.storeCpuS = (store?.cpuS() ?? 0) - beforeS;
       if (expectedRows !== undefined && used.rows !== undefined && used.rows !== expectedRows) {
         throw new Error(`${name} made ${used.rows} rows of ${expectedRows}: its figures would not count`);
       }
@@ -33,9 +36,10 @@ export async function measureRounds(contestants, rounds, expectedRows) {
     }
   }
   return contestants.map(({ name }, index) => {
-    const of = (/** @type {"wallS" | "cpuS" | "rssMb"} */ figure) =>
-      spread(runs[index].map((run) => run[figure]));
-    return { name, runs: runs[index], wallS: of("wallS"), cpuS: of("cpuS"), rssMb: of("rssMb") };
+    const of = (/** @type {"wallS" | "cpuS" | "rssMb" | "storeCpuS"} */ figure) =>
+      spread(runs[index].map((run) => Number(run[figure])));
+    const storeCpuS = runs[index].every((run) => run.storeCpuS !== undefined) ? of("storeCpuS") : undefined;
+    return { name, runs: runs[index], wallS: of("wallS"), cpuS: of("cpuS"), rssMb: of("rssMb"), storeCpuS };
   });
 }
 

@@ -1,6 +1,6 @@
 /** A real MinIO whose data folder stays in the cache, so that a second run finds its objects there. */
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -9,7 +9,7 @@ import { benchDir, cacheDir } from "../cache.mjs";
 const MINIO = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c";
 const KEYS = { accessKeyId: "hourpack-bench", secretAccessKey: "hourpack-bench-secret" };
 
-/** @returns {Promise<import("./client.mjs").Server & { stop(): Promise<void> }>} */
+/** `cpuS`: what it has used so far. @returns {Promise<import("./client.mjs").Server & { cpuS(): number | undefined, stop(): Promise<void> }>} */
 export async function startMinio() {
   const command = await minioCommand();
   const dir = benchDir("minio");
@@ -38,11 +38,19 @@ export async function startMinio() {
   for (let tries = 0; tries < 600; tries++) {
     if (child.exitCode !== null) break;
     const answer = await fetch(`${endpoint}/minio/health/ready`).catch(() => undefined);
-    if (answer?.ok) return { endpoint, ...KEYS, stop };
+    if (answer?.ok) return { endpoint, ...KEYS, cpuS: () => cpuSecondsOf(child.pid), stop };
     await setTimeout(100);
   }
   await stop();
   throw new Error(`start MinIO on ${dir}: it does not answer:\n${printed.slice(-2000)}`);
+}
+
+/** Undefined where there is no /proc: fields 14 and 15 of proc_pid_stat(5), in hundredths. @param {number | undefined} pid */
+function cpuSecondsOf(pid) {
+  const path = `/proc/${pid}/stat`;
+  if (!existsSync(path)) return undefined;
+  const fields = readFileSync(path, "utf8").split(") ")[1].split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 /** Two servers on one folder would harm it. @param {string} dir */
