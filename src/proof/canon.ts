@@ -244,6 +244,11 @@ export function holdOf(type: Type, zone: string, spelling: Spelling = "exact"): 
   }
 }
 
+/** The double nearest to a number, as its shortest text. */
+export function nearest(value: Json): string | undefined {
+  return ofNumber(value, (text) => String(Number(text)));
+}
+
 function ofNumber(value: Json, hold: (text: string) => string | undefined): string | undefined {
   if (value instanceof Num) return value.isFinite ? hold(value.text) : undefined;
   return typeof value === "string" && isJsonNumber(value) ? hold(value) : undefined;

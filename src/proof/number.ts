@@ -73,16 +73,12 @@ export function holdDecimal(text: string, precision: number, scale: number): str
 }
 
 /**
- * A double holds v where the double nearest to v, printed with v's digits (at most 17), is v. Its canonical text
- * is the shortest that reads back as the same double: two texts of one double are equal.
+ * A double holds v where the double nearest to v is printed as v: by the fewest digits that read back as the same
+ * double. Returns that text.
  */
 export function holdDouble(text: string): string | undefined {
   const double = Number(text);
   if (!Number.isFinite(double)) return undefined;
   const shortest = canonicalNumber(String(double));
-  const exact = canonicalNumber(text);
-  if (shortest === exact) return shortest;
-  const { digits } = parseDecimal(text);
-  if (digits.length === 0 || digits.length > 17) return undefined;
-  return canonicalNumber(double.toPrecision(digits.length)) === exact ? shortest : undefined;
+  return shortest === canonicalNumber(text) ? shortest : undefined;
 }

@@ -1,6 +1,6 @@
 /** What a row gives back: its columns, overridden by `_rescued_data`; and whether its columns show what they may. */
 import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/types.js";
-import { type Hold, holdOf, holdOfColumn } from "./canon.js";
+import { type Hold, holdOf, holdOfColumn, nearest } from "./canon.js";
 import { epochMs, parseTimestamp } from "./instant.js";
 import {
   Day,
@@ -190,7 +190,7 @@ function isComparable(value: Json, type: Type): boolean {
 
 /**
  * Does a column's value contradict the member that it was taken from? NULL never does, except where a timestamp
- * was only floored. `hold` is the type's own.
+ * was only floored. A double may be the nearest to a number of more digits. `hold` is the type's own.
  */
 export function contradicts(
   shown: Json,
@@ -225,7 +225,9 @@ export function contradicts(
       });
     default: {
       const held = hold(original);
-      return held === undefined || held !== hold(shown);
+      if (held !== undefined) return held !== hold(shown);
+      const near = type.kind === "double" ? nearest(original) : undefined;
+      return near === undefined || near !== nearest(shown);
     }
   }
 }

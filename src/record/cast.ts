@@ -41,7 +41,7 @@ function castInto(value: JsonValue, type: Type, state: State): Value {
       return integer === undefined ? misfit(state) : Number(integer);
     }
     case "double":
-      return castDouble(value) ?? misfit(state);
+      return castDouble(value, state) ?? misfit(state);
     case "decimal": {
       const text = numberText(value);
       const exact = text === undefined ? undefined : parseDecimal(text);
@@ -101,10 +101,13 @@ function castInteger(value: JsonValue, maxDigits: number, min: bigint, max: bigi
   return integer !== undefined && integer >= min && integer <= max ? integer : undefined;
 }
 
-function castDouble(value: JsonValue): number | undefined {
+function castDouble(value: JsonValue, state: State): number | undefined {
   if (value instanceof JsonNumber && !value.isFinite) return Number(value.text);
   const text = numberText(value);
-  return text === undefined ? undefined : toDouble(text);
+  const nearest = text === undefined ? undefined : toDouble(text);
+  // Of more digits than it is printed with: shown, and rescued.
+  if (nearest && !nearest.isHeld) state.held = false;
+  return nearest?.double;
 }
 
 function castTimestamp(value: JsonValue, type: Extract<Type, { kind: "timestamp" }>, state: State): Value {

@@ -51,15 +51,22 @@ export function toUnscaled(decimal: Decimal, precision: number, scale: number): 
   return toInteger({ ...decimal, exponent: decimal.exponent + scale }, precision);
 }
 
-/** The double that gives this number back: printed with as many digits as the number has (at most 17), it is the number. */
-export function toDouble(text: string): number | undefined {
+/**
+ * The double nearest to a number, if printed with as many digits as the number has (at most 17) it is the number.
+ * `isHeld`: it is also where it is printed as short as can be, as `restore` and most readers do. Of 0.10000000000000001 they make 0.1.
+ */
+export function toDouble(text: string): { double: number; isHeld: boolean } | undefined {
   const double = Number(text);
   // Up to 15 digits without an exponent are always given back (IEEE 754 binary64).
-  if (text.length <= 15 && !/[eE]/.test(text)) return double;
+  if (text.length <= 15 && !/[eE]/.test(text)) return { double, isHeld: true };
   const exact = parseDecimal(text);
   if (!exact || !Number.isFinite(double)) return undefined;
-  if (exact.precision === 0) return double;
-  if (exact.precision > 17) return undefined;
-  const printed = parseDecimal(double.toPrecision(exact.precision));
-  return printed?.digits === exact.digits && printed.exponent === exact.exponent ? double : undefined;
+  if (exact.precision === 0 || isThat(exact, String(double))) return { double, isHeld: true };
+  if (exact.precision > 17 || !isThat(exact, double.toPrecision(exact.precision))) return undefined;
+  return { double, isHeld: false };
+}
+
+function isThat({ digits, exponent }: Decimal, printed: string): boolean {
+  const other = parseDecimal(printed);
+  return other?.digits === digits && other.exponent === exponent;
 }

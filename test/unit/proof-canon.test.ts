@@ -90,7 +90,7 @@ describe("a large value of which no tree is made", () => {
 describe("equal under a type", () => {
   it.each([
     ["double", double, ["1.50", "1.5", "15e-1", '"1.5"', "0.15E+1"]],
-    ["double of 17 digits", double, ["0.1", "0.10000000000000001"]],
+    ["double of 17 digits", double, ["0.30000000000000004", "3.0000000000000004e-1"]],
     ["double, zeros", double, ["0", "-0", "0.0", "-0e5"]],
     ["double, NaN", double, ["NaN", "NaN"]],
     ["bigint", bigint, ["12", '"12"', "12.0", "1.2e1", "120e-1"]],
@@ -146,7 +146,10 @@ describe("different under a type", () => {
       double,
       [
         "0.1",
+        "0.10000000000000001",
         "0.10000000000000002",
+        "53010852746782630",
+        "53010852746782632",
         "0.1000000000000000055",
         '"NaN"',
         "NaN",
