@@ -56,6 +56,15 @@ export function parseConfig(text: string, path: string): ConfigFile {
           : "Mend the YAML on that line; indentation with tabs and a missing space after a colon are common.",
     });
   }
+  yaml.visit(document, {
+    Pair(_, { key }) {
+      if (!yaml.isScalar(key) || key.value !== "__proto__") return;
+      throw new HourpackError("invalid", "read the configuration: nothing can have the name __proto__", {
+        location: `${path}:${lines.linePos(key.range?.[0] ?? 0).line}`,
+        hint: "Give it another name: JavaScript's objects take no member of this one.",
+      });
+    },
+  });
   const value = plainValue(document, path);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new HourpackError("invalid", "read the configuration: it is no map of settings", {

@@ -3,7 +3,7 @@ import type { BaseIssue } from "valibot";
 import { HourpackError } from "../errors.js";
 import type { ConfigPath } from "./file.js";
 import { nearest } from "./spelling.js";
-import { choicesOf, descriptionOf, formOf, mapOf, schemaAt, valueAt } from "./walk.js";
+import { bareOf, choicesOf, descriptionOf, formOf, mapOf, schemaAt, valueAt } from "./walk.js";
 
 /** `hourpack.yaml:12`, `--tier1` or `HOURPACK_TIER1`. */
 export type Locate = (path: ConfigPath) => string;
@@ -72,7 +72,9 @@ function describe(issue: Issue, value: unknown): Problem {
   }
   if (given === undefined) return { path, message: `${name} is missing`, hint: `Add ${advice}` };
   const isUnquoted = issue.type === "string" && typeof given === "number";
-  const hint = isUnquoted ? (formOf(schemaAt(path, value)) ?? "Write it in quotes.") : advice;
+  const hint = isUnquoted
+    ? (formOf(schemaAt(path, value)) ?? "Write it in quotes.")
+    : [advice, fieldsText(path, value)].join(" ").trimEnd();
   return mustBe(KINDS[issue.type] ?? `a ${issue.type}`, hint);
 }
 
@@ -104,6 +106,15 @@ function oneOf(path: ConfigPath, of: ConfigPath, value: unknown): Problem {
     message: `${name} must be ${choices}, not ${shown(given)}`,
     hint: meant ? `Did you mean "${meant}"?` : adviceFor(path, value),
   };
+}
+
+/** Where a map belongs, what is in it. */
+function fieldsText(path: ConfigPath, value: unknown): string {
+  const schema = schemaAt(path, value);
+  const map = schema && mapOf(schema, undefined);
+  const names = Object.keys((map?.value ? bareOf(map.value) : map)?.entries ?? {});
+  if (names.length === 0) return "";
+  return `Below it, indented, stand ${map?.value ? "names, and below each " : ""}${names.join(", ")}.`;
 }
 
 function isUnknownKey({ type, expected }: Issue): boolean {

@@ -68,7 +68,7 @@ function resolveCatalog(config: Config, s3: S3Settings, context: ResolveContext)
       if (parse(catalog.path).name.toLowerCase() === catalog.database) {
         throw new HourpackError(
           "invalid",
-          `catalog.path "${catalog.path}" has the name of the database in it`,
+          `catalog.path "${catalog.path}" has the name of the database in it, and DuckDB could not tell them apart`,
           {
             location: context.locate(path),
             hint: `Give the file another name, such as ${catalog.database}-catalog.duckdb.`,
@@ -188,7 +188,9 @@ function resolveDataset(
 
 /** `{platform}` by its value; the hour's own placeholders and unknown ones stay. */
 function fill(text: string, variables: Variables): string {
-  return text.replace(/\{([^}]*)\}/g, (whole, name: string) => variables[name] ?? whole);
+  return text.replace(/\{([^}]*)\}/g, (whole, name: string) =>
+    Object.hasOwn(variables, name) ? String(variables[name]) : whole,
+  );
 }
 
 function absolute(uri: string, base: string): string {

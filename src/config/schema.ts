@@ -110,7 +110,7 @@ const aws = {
   endpoint: v.optional(url("A Glue or Athena service that is not AWS", ENDPOINT_HINT)),
   timeout: v.optional(duration("Limit of one call or statement, retries and all"), "5m"),
 };
-const database = databaseName("Database of the tables");
+const database = databaseName("Database of the tables; that of Glue and Athena must be said");
 
 const catalogSchema = v.pipe(
   noList(

@@ -30,8 +30,12 @@ export function descriptionOf(schema: Schema): string | undefined {
 
 /** How a text of a certain form is written. */
 export function formOf(schema: Schema | undefined): string | undefined {
-  const pattern = schema?.pipe?.find(({ type }) => type === "regex");
-  return pattern && String(pattern.message).split("\n")[1];
+  for (const step of schema?.pipe ?? []) {
+    const form =
+      step.type === "regex" ? String(step.message).split("\n")[1] : step !== schema && formOf(step as Schema);
+    if (form) return form;
+  }
+  return undefined;
 }
 
 /** Of a picklist, or of a variant's `type`; none of other schemas. */

@@ -356,7 +356,21 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /run\.settle "5 minutes" is not a duration/,
     /5m/,
   ],
-  ["a bad size", `${EVENTS}run:\n  batch: 16\n`, 7, /run\.batch must be a string, not 16/, /quotes/],
+  ["a bad size", `${EVENTS}run:\n  batch: 16\n`, 7, /run\.batch must be a string, not 16/, /a unit, like/],
+  [
+    "a dataset that JavaScript would lose",
+    `${EVENTS}  __proto__: { raw: "./r/{HH}/", tier1: ./t/, table: t }\n`,
+    6,
+    /__proto__/,
+    /another name/,
+  ],
+  [
+    "a column that JavaScript would lose",
+    `${EVENTS}    columns: { a: int, __proto__: string }\n`,
+    6,
+    /__proto__/,
+    /another name/,
+  ],
   ["a look-back of no whole hours", `${EVENTS}run: { lookBack: 90m }\n`, 6, /no number of whole hours/, /6h/],
   [
     "a number that is too small",
