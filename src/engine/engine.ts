@@ -21,9 +21,9 @@ export interface WrittenRows {
 export interface Engine {
   /**
    * Lines to one Parquet file with the schema's columns and `_rescued_data`, for `merge` alone to read: it may have more in
-   * it. The digest is that of the rows before they were written.
+   * it. The digest is that of the rows before they were written; absent where that would take too much memory.
    */
-  writeRows(files: RowFiles, outPath: string): Promise<WrittenRows & { digest: RowsDigest }>;
+  writeRows(files: RowFiles, outPath: string): Promise<WrittenRows & { digest?: RowsDigest }>;
   /**
    * Parquet files into one: Snappy, V1 pages, with this footer metadata. A file may lack columns (they are NULL
    * then); no files at all make a part of 0 rows. `sortBy`: names of columns that the rows are sorted by, in pieces that

@@ -29,7 +29,7 @@ export interface Converted {
   batch: Batch;
   /** Parquet with the schema's columns; absent where the batch has no rows. */
   path: string | undefined;
-  /** Of the rows as they were written; absent where the schema has more columns by now. */
+  /** Of the rows as they were written; absent where the engine gave none, or the schema has more columns by now. */
   digest: RowsDigest | undefined;
   rows: number;
   rescued: number;
@@ -175,7 +175,7 @@ async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sif
   }
   const outPath = `${batch.base}.parquet`;
   let path: string | undefined;
-  let digest = digestOfAll([]);
+  let digest: RowsDigest | undefined = digestOfAll([]);
   if (rows.expectedRows > 0) {
     const written = await engine.writeRows(
       {

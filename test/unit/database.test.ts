@@ -11,6 +11,21 @@ it("numbers are read as they are, whatever their size and sign", async () => {
   await database.close();
 });
 
+it.each([0, 1, 5])(
+  "a statement of days ends where the signal came %i turns before it began",
+  async (turns) => {
+    const database = await openDatabase(":memory:");
+    const stop = new AbortController();
+    const abort = (left: number) => (left === 0 ? stop.abort() : setImmediate(() => abort(left - 1)));
+    const days = "select sum(a.range * b.range) from range(1e9::bigint) a, range(1e9::bigint) b";
+    const rows = database.rows(days, { signal: stop.signal });
+    abort(turns);
+    await expect(rows).rejects.toThrow(/interrupt|abort/i);
+    await expect(database.rows("select 1", { signal: stop.signal })).rejects.toThrow(/abort/i);
+    await database.close();
+  },
+);
+
 it("a statement of days ends soon after the signal, and the next one is none the worse", async () => {
   const database = await openDatabase(":memory:");
   const stop = new AbortController();

@@ -43,14 +43,22 @@ export async function openDatabase(path: string, config: Record<string, string> 
   process.once("exit", interruptAll);
   /** A connection a statement, so that calls can overlap. */
   const connected = async <T>(task: (connection: Connection) => Promise<T>, signal?: AbortSignal) => {
+    signal?.throwIfAborted();
     const connection = await duckdb.connect(database);
-    const interrupt = () => duckdb.interrupt(connection);
+    // Again and again: one that comes before a statement has begun is forgotten.
+    let interrupting: NodeJS.Timeout | undefined;
+    const interrupt = () => {
+      duckdb.interrupt(connection);
+      interrupting = setInterval(() => duckdb.interrupt(connection), INTERRUPT_MS);
+    };
     atWork.add(connection);
     signal?.addEventListener("abort", interrupt, { once: true });
     try {
+      signal?.throwIfAborted();
       return await task(connection);
     } finally {
       signal?.removeEventListener("abort", interrupt);
+      clearInterval(interrupting);
       atWork.delete(connection);
       duckdb.disconnect_sync(connection);
     }
@@ -93,6 +101,8 @@ type Bindings = typeof import("@duckdb/node-bindings");
 function loadBindings(): Bindings {
   return createRequire(require.resolve("@duckdb/node-api"))("@duckdb/node-bindings") as Bindings;
 }
+
+const INTERRUPT_MS = 20;
 
 /** The bindings' `Type.HUGEINT`. */
 const HUGEINT = 16;

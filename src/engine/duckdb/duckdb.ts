@@ -45,12 +45,13 @@ class Duckdb implements Engine {
     this.limitBytes = memoryBytes;
   }
 
-  async writeRows(files: RowFiles, outPath: string): Promise<WrittenRows & { digest: RowsDigest }> {
+  async writeRows(files: RowFiles, outPath: string): Promise<WrittenRows & { digest?: RowsDigest }> {
     const { columns } = files.schema;
     await this.makeRoom(columns, files.maxLineBytes);
     const sources: string[] = [];
     if (files.accepted !== undefined) sources.push(acceptedSql(files, files.accepted));
     if (files.exact !== undefined) sources.push(exactSql(columns, files.exact, files.maxLineBytes));
+    if (leavesOfAll(columns) > HASHED_LEAVES_MAX) return this.copy(sources.join(" UNION ALL "), outPath, {});
     const written = await this.copy(hashedSql(sources.join(" UNION ALL "), columns), outPath, {});
     return { ...written, digest: await this.sum(`FROM read_parquet(${sqlString(outPath)})`) };
   }
@@ -223,6 +224,9 @@ async function inPieces(paths: string[], bytesMax: number): Promise<string[][]> 
 
 /** Of the memory, what Parquet may come to that is sorted at once: when read it is five times as large and more. */
 const SORTED_SHARE = 4;
+
+/** A thousand columns took 130 MB more where their rows were hashed on their way to the file. */
+const HASHED_LEAVES_MAX = 256;
 
 const USUAL_LEAVES = 64;
 const USUAL_LINE_BYTES = 1 << 20;
