@@ -25,7 +25,7 @@ import { derivedSince } from "./schema/evolution.js";
 import { Shape } from "./schema/inference.js";
 import type { Schema } from "./schema/types.js";
 import { Spool } from "./spool.js";
-import { assemble, checkQuarantine } from "./stages/assemble.js";
+import { assemble, checkQuarantine, tellMisfit } from "./stages/assemble.js";
 import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
 import { beginListing, headPart, missingRawDirectory } from "./stages/list.js";
 import { growSchema, pinSchema, readPinned } from "./stages/pin.js";
@@ -186,6 +186,7 @@ async function pack(
       assemble(task, { attempt, fetched: plan.fetch, listing, converted, base, spool, engine, tier1 }),
     );
     checkQuarantine(task, part.facts);
+    tellMisfit(task, converted);
     // Waited for before anything is public, while the bytes of a large part are on their way.
     const verified = watch.time("verify", () => verifyPart(engine, part));
     const verificationEnded = verified.catch(() => {});

@@ -6,16 +6,16 @@ import { compactHour, lookAt } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset, Settings } from "./config/settings.js";
 import { dueHours } from "./due.js";
-import { EXIT, exitCodeOf, HourpackError, reasonOf } from "./errors.js";
+import { EXIT, exitCodeOf, HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import { type Hour, hoursBetween } from "./hour.js";
 import { Limiter } from "./limiter.js";
 import { Owing } from "./owed.js";
 import type { Plan, PlanRequest } from "./plan.js";
-import { currentSchema, readPinned } from "./stages/pin.js";
+import { currentSchema, readPinned, requirePinnable } from "./stages/pin.js";
 import { registerHours } from "./stages/register.js";
 import { Stopwatch } from "./stopwatch.js";
 import { sweep } from "./sweep.js";
-import { tablesOf } from "./tables.js";
+import { tablesIn, tablesOf } from "./tables.js";
 import type { HourFailure, HourResult, HourTask, Observer } from "./task.js";
 
 export interface RunRequest extends PlanRequest {
@@ -40,8 +40,10 @@ export interface RunResult {
 export interface PlannedHour {
   dataset: string;
   hour: Hour;
-  action: Plan["action"];
+  /** `refused`: somebody has to decide, as `error` says. */
+  action: Plan["action"] | "refused";
   reason: string;
+  error?: HourpackError;
   objects: number;
   bytesIn: number;
   /** Passed over: their names say that they are no data. */
@@ -145,6 +147,7 @@ export async function planRun(
   const planned: PlannedHour[] = [];
   for (const dataset of datasetsOf(components.settings, request.datasets)) {
     const hours = await hoursOf(components, dataset, request);
+    await requirePinnable(await components.tier1(dataset), dataset, request.signal);
     const inFlight = new Limiter(components.settings.run.hoursInFlight);
     const looks: PlannedHour[] = [];
     // The first failure ends it all: the hours that are not begun then are not begun any more.
@@ -169,7 +172,22 @@ async function planOne(
   const { hours, signal } = request;
   const isAsked = hours !== undefined;
   const task = { dataset, hour, request, isAsked, components, observe: () => {}, signal };
-  const { plan, listing } = await lookAt(task, new Stopwatch());
+  const looked = await lookAt(task, new Stopwatch()).catch((error) => {
+    if (isHourpackError(error, "data")) return error;
+    throw error;
+  });
+  if (looked instanceof HourpackError) {
+    const nothing = { objects: 0, bytesIn: 0, skipped: 0, objectsToRead: 0, bytesToRead: 0 };
+    return {
+      dataset: dataset.name,
+      hour,
+      action: "refused",
+      reason: looked.message,
+      error: looked,
+      ...nothing,
+    };
+  }
+  const { plan, listing } = looked;
   return {
     dataset: dataset.name,
     hour,
@@ -280,7 +298,7 @@ async function registerDataset(
   const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
   if (!pinned) return;
   const tables = tablesOf(dataset, currentSchema(pinned.pinned).columns, components.settings);
-  for (const table of [tables.raw, tables.parquet]) {
+  for (const table of tablesIn(tables, components.settings)) {
     const registered = await registerHours(catalog, table, hours, {
       ahead: components.settings.run.ahead,
       signal,

@@ -42,6 +42,11 @@ export function tablesOf(dataset: Dataset, columns: Column[], settings: Settings
   };
 }
 
+/** The tables that the catalog has: a local one shows no raw objects of S3, which a view would read one by one. */
+export function tablesIn({ raw, parquet }: Tables, { catalog }: Settings): TableSpec[] {
+  return catalog.type === "local" && raw.location.startsWith("s3://") ? [parquet] : [raw, parquet];
+}
+
 /** What Athena cannot read of these tables, a sentence each. */
 export function unreadableByAthena(dataset: Dataset): string[] {
   const { table, rawTable, raw, tier1, rawUri } = dataset;

@@ -27,7 +27,7 @@ export function showPlan(
 ): Promise<number> {
   return withComponents(settings, async (components) => {
     const hours = await planRun(components, request, looksOf(output));
-    for (const hour of hours) output.record({ type: "planned", ...hour });
+    for (const { error: _, ...hour } of hours) output.record({ type: "planned", ...hour });
     const work = hours.filter(({ action }) => action === "scratch" || action === "merge");
     const objects = work.reduce((sum, hour) => sum + hour.objectsToRead, 0);
     const bytes = work.reduce((sum, hour) => sum + hour.bytesToRead, 0);
@@ -53,14 +53,17 @@ export function showPlan(
         : `${count(work.length)} of ${counted(hours.length, "hour")} to pack: ${counted(objects, "object")}, ${size(bytes)} to read; \`hourpack run\` with the same arguments does it`,
     );
     if (skipped > 0) output.note(passedOver(skipped));
+    const refusals = hours.flatMap(({ error }) => error ?? []);
+    for (const error of refusals) output.error(error);
     output.result({
       hours: hours.length,
       hoursToPack: work.length,
+      hoursRefused: refusals.length,
       objectsToRead: objects,
       bytesToRead: bytes,
       skipped,
     });
-    return EXIT.done;
+    return refusals.length > 0 ? EXIT.data : EXIT.done;
   });
 }
 
@@ -71,6 +74,7 @@ function idleText(hours: PlannedHour[]): string {
     [number("up to date"), "up to date"],
     [number("empty"), "empty"],
     [number("wait"), "waiting"],
+    [number("refused"), "to be decided"],
   ] as const;
   const found = words.filter(([n]) => n > 0).map(([n, word]) => `, ${count(n)} ${word}`);
   return `${counted(hours.length, "hour")} looked at${found.join("")}`;
@@ -84,6 +88,7 @@ const ACTIONS = {
   wait: "wait",
   scratch: "pack",
   merge: "add to the part",
+  refused: "refuse",
 } as const;
 
 /** A narrow terminal shows the first of them. */
@@ -93,7 +98,7 @@ const COLUMNS = [
   { name: "would" },
   { name: "why" },
   { name: "to read", isNumber: true },
-  { name: "size", isNumber: true },
-  { name: "objects", isNumber: true },
-  { name: "size", isNumber: true },
+  { name: "their size", isNumber: true },
+  { name: "objects in all", isNumber: true },
+  { name: "size in all", isNumber: true },
 ];

@@ -190,6 +190,19 @@ async function writeQuarantine(
   return path;
 }
 
+/** Nothing is lost where the configuration is of other data than these, and nobody would look. */
+export function tellMisfit({ dataset, hour, observe }: HourTask, converted: ConvertedHour): void {
+  const { rows, rescued, quarantined } = converted;
+  const isMisfit = rows === 0 ? quarantined > 0 : rescued === rows;
+  if (!isMisfit) return;
+  const what =
+    rows === 0
+      ? `all of it, ${counted(quarantined, "piece")}, is in quarantine`
+      : `each of its ${counted(rows, "row")} has rescued data`;
+  const text = `${what}: are records (${dataset.records.text}) and columns those of these objects? \`hourpack schema\` shows the columns`;
+  observe({ type: "notice", dataset: dataset.name, hour, text });
+}
+
 /** Stops the hour before anything is public where more was quarantined than is allowed (a count, or a share below 1). */
 export function checkQuarantine(task: HourTask, facts: PartFacts): void {
   const { maxQuarantine } = task.components.settings.run;

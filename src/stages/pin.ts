@@ -1,6 +1,7 @@
 /** The pinned schema: read, made from the first hour, grown by appending. Every write is conditional. */
 import { setImmediate } from "node:timers/promises";
 import type { Batch } from "../batch.js";
+import type { Dataset } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
 import { schemaKey } from "../layout.js";
 import { type FrameLimits, frameObject } from "../record/frame.js";
@@ -63,7 +64,15 @@ export async function pinSchema(
   const schema = await pin(inferred);
   const location = store.uri + schemaKey(dataset.tier1.prefix);
   task.observe({ type: "pinned", dataset: dataset.name, hour: task.hour, location, columns: schema.columns });
+  tellList(task, schema);
   return { schema, batches: gathered };
+}
+
+/** A CloudTrail object, say, of which each record is to be a row. */
+function tellList({ dataset, hour, observe }: HourTask, { columns: [column, ...others] }: Schema): void {
+  if (column?.type.kind !== "array" || others.length > 0 || dataset.records.keys.length > 0) return;
+  const text = `its one column is a list: to have a row for each of its elements, delete the dataset's tier 1 and say records: ${column.path[0]}[*]`;
+  observe({ type: "notice", dataset: dataset.name, hour, text });
 }
 
 function tooMuchToInfer(task: HourTask, spoolBytesMax: number): HourpackError {
@@ -177,6 +186,18 @@ export async function pinColumns(
     if (put.outcome === "written") return next;
   }
   throw contended(store, key);
+}
+
+/** Throws what `pinSchema` would about the dataset's columns and table, and writes nothing. */
+export async function requirePinnable(
+  store: Store,
+  { tier1, table, columns }: Dataset,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const pinned = (await readPinned(store, tier1.prefix, signal))?.pinned;
+  if (!pinned) return;
+  requireTable(pinned, table, store.uri + tier1.prefix);
+  withConfigured(pinned, columns);
 }
 
 /** Two tables' parts in one folder would be read as one. Throws `invalid`. */

@@ -5,7 +5,7 @@ import { type ComponentOptions, openComponents } from "../../components.js";
 import type { Dataset, Settings } from "../../config/settings.js";
 import { EXIT, HourpackError } from "../../errors.js";
 import { datasetsOf } from "../../run.js";
-import { tablesOf } from "../../tables.js";
+import { tablesIn, tablesOf } from "../../tables.js";
 import { type Check, Checks, type Verdict } from "./check.js";
 import { checkClock } from "./clock.js";
 import { checkDisk, checkMemory, checkNode } from "./machine.js";
@@ -107,10 +107,7 @@ async function checkTables(
   const { catalog } = settings;
   if (catalog.type === "none") return;
   await checks.make("catalog", undefined, async () => {
-    const wanted = datasets.flatMap((dataset) => {
-      const { raw, parquet } = tablesOf(dataset, [], settings);
-      return [parquet, raw];
-    });
+    const wanted = datasets.flatMap((dataset) => tablesIn(tablesOf(dataset, [], settings), settings));
     const known = await lookAtCatalog(
       catalog,
       wanted.map(({ name }) => name),
