@@ -107,7 +107,9 @@ async function checkTables(
   const { catalog } = settings;
   if (catalog.type === "none") return;
   await checks.make("catalog", undefined, async () => {
-    const wanted = datasets.flatMap((dataset) => tablesIn(tablesOf(dataset, [], settings), settings));
+    const wanted = datasets.flatMap((dataset) =>
+      tablesIn(tablesOf(dataset, [], settings), settings).toReversed(),
+    );
     const known = await lookAtCatalog(
       catalog,
       wanted.map(({ name }) => name),
