@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { finished } from "node:stream/promises";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
-import { EXIT, HourpackError, reasonOf } from "../errors.js";
+import { EXIT, HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { makeFolders } from "../make-folders.js";
 import { hoursToLookAt } from "../published.js";
@@ -82,7 +82,9 @@ async function restoreOne(
     const { quarantined } = restoration.published;
     if (out !== undefined) {
       const base = join(out, `${dataset.name.replaceAll("/", "-")}-${hour}`);
-      await makeFolders(out);
+      await makeFolders(out).catch((error) => {
+        throw unwritten(error, out);
+      });
       const records = await writeLines(`${base}.ndjson`, restoration.records(), signal);
       if (quarantined > 0) await writeLines(`${base}.quarantine.ndjson`, piecesOf(restoration), signal);
       output.line(`${base}.ndjson: ${counted(records, "record")}`);
@@ -129,13 +131,18 @@ async function writeLines(path: string, lines: AsyncIterable<string>, signal: Ab
   } catch (error) {
     file.destroy();
     if (error instanceof HourpackError) throw error;
-    throw new HourpackError("unavailable", `write ${path}: ${reasonOf(error)}`, {
-      location: path,
-      cause: error,
-      hint: "Choose another folder with --out.",
-    });
+    throw unwritten(error, path);
   }
   return written;
+}
+
+function unwritten(error: unknown, path: string): HourpackError {
+  const kind = kindOfSystemError((error as NodeJS.ErrnoException).code ?? "");
+  return new HourpackError(kind, `write ${path}: ${reasonOf(error)}`, {
+    location: path,
+    cause: error,
+    hint: "Choose another folder with --out.",
+  });
 }
 
 const LINES_PER_BATCH = 500;

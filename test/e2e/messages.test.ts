@@ -79,6 +79,13 @@ describe("a file system that is read-only", () => {
   });
 });
 
+it.each(["a-file", "a-file/below"])("restore says that --out is no folder: %s", async (out) => {
+  put("a-file", "");
+  const { code, stdout, stderr } = await here("restore", "--hour", HOUR, "--out", out);
+  expect([code, stdout]).toEqual([2, ""]);
+  expect(stderr).toMatch(/^error: write a-file\S*: ENOTDIR: .*\n {2}→ Choose another folder with --out\.\n$/);
+});
+
 describe("hours that are not published", () => {
   it.each(["restore", "verify"])("%s refuses where none of those named is", async (command) => {
     const one = await here(command, "--hour", "2022-07-26T05");
