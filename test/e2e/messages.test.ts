@@ -1,6 +1,8 @@
 /** What the commands say beside their results: what cannot be, what was probably meant, what comes next. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -207,6 +209,28 @@ it("an hour that is not over is packed as it is, and told", async () => {
     text: expect.stringMatching(new RegExp(`^[45] hours from \\S+ to ${hour(3)} are ${later}$`)),
   });
   expect((await here("run", ...flags, "--hour", HOUR)).stderr).not.toContain("not over");
+});
+
+it("an interrupt before an hour is begun is told as that, and not as hours that are not due", async () => {
+  const fifo = join(root, "slow.yaml");
+  execFileSync("mkfifo", [fifo]);
+  const args = ["run", "--hour", HOUR, "--config", fifo];
+  const child = spawn(process.execPath, [HOURPACK, ...args], { cwd: root, env: cleanEnv() });
+  const [out, err]: Buffer[][] = [[], []];
+  child.stdout.on("data", (bytes) => out?.push(bytes));
+  child.stderr.on("data", (bytes) => err?.push(bytes));
+  // Opens when the command does, which then waits for the text.
+  const config = await open(fifo, "w");
+  child.kill("SIGINT");
+  await config.writeFile(CONFIG);
+  await config.close();
+  const [code] = await once(child, "close");
+  expect(Buffer.concat(err ?? []).toString()).toBe("stopping … (once more to stop at once)\n");
+  expect([code, Buffer.concat(out ?? []).toString()]).toEqual([
+    130,
+    expect.stringMatching(/^interrupted, \d\.\d s\n$/),
+  ]);
+  rmSync(fifo);
 });
 
 it("a day in place of an hour is told as a range", async () => {
