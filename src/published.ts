@@ -94,3 +94,19 @@ export async function publishedHours(
   }
   return hours.sort();
 }
+
+/** Every published hour there is: a listing of all parts. */
+export async function allPublishedHours(
+  store: Store,
+  dataset: Dataset,
+  signal: AbortSignal | undefined,
+): Promise<Set<Hour>> {
+  const hours = new Set<Hour>();
+  for await (const page of store.list(`${dataset.tier1.prefix}year=`, { signal })) {
+    for (const { key } of page) {
+      const hour = hourOfPartKey(dataset.tier1.prefix, dataset.table, key);
+      if (hour) hours.add(hour);
+    }
+  }
+  return hours;
+}

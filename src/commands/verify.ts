@@ -3,7 +3,7 @@
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
-import { hoursToLookAt } from "../published.js";
+import { allPublishedHours, hoursToLookAt } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { readPinned } from "../stages/pin.js";
 import { type HourVerification, verifyHour } from "../verification.js";
@@ -30,6 +30,7 @@ export const command: Command = {
     return withComponents(await settingsOf(args), async (components) => {
       const verified: HourVerification[] = [];
       const empty: Dataset[] = [];
+      let published = 0;
       const datasets = datasetsOf(components.settings, args["dataset"] as string[] | undefined);
       const unpublished = range && new Unpublished("verify", range);
       for (const dataset of datasets) {
@@ -37,6 +38,7 @@ export const command: Command = {
         const hours = await hoursToLookAt(tier1, dataset, range, signal);
         unpublished?.add(dataset, hours);
         if (!range && hours.length === 0) empty.push(dataset);
+        if (!range) published += (await allPublishedHours(tier1, dataset, signal)).size;
         for (const hour of hours) {
           const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
           const result = await verifyHour(task, { deep });
@@ -48,7 +50,7 @@ export const command: Command = {
       if (verified.length === 0) await requireTables(components, datasets, signal);
       for (const { name } of empty) output.line(`no published hour in ${name}`);
       unpublished?.tell(output);
-      return conclude(verified, deep, output);
+      return conclude(verified, range ? undefined : published, deep, output);
     });
   },
 };
@@ -76,7 +78,13 @@ async function requireTables(
   }
 }
 
-function conclude(verified: HourVerification[], deep: boolean, output: Output): number {
+/** `published`: of all hours, where none was named. */
+function conclude(
+  verified: HourVerification[],
+  published: number | undefined,
+  deep: boolean,
+  output: Output,
+): number {
   const inState = (wanted: HourVerification["state"]) =>
     verified.filter(({ state }) => state === wanted).length;
   const [wrong, expired] = [inState("wrong"), inState("expired")];
@@ -92,7 +100,18 @@ function conclude(verified: HourVerification[], deep: boolean, output: Output): 
   } else {
     output.line(green(`${hours} ${proofOf(verified, rows)}`));
   }
-  output.result({ hours: verified.length, wrong, expired, rows, deep });
+  if (published !== undefined && published > verified.length) {
+    const looked = `${count(verified.length)} of ${counted(published, "published hour")}`;
+    output.line(`${looked} looked at (the newest day); name others with --from and --to`);
+  }
+  output.result({
+    hours: verified.length,
+    ...(published === undefined ? {} : { published }),
+    wrong,
+    expired,
+    rows,
+    deep,
+  });
   return wrong > 0 ? EXIT.data : EXIT.done;
 }
 

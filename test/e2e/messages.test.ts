@@ -139,6 +139,22 @@ describe("hours that are not published", () => {
     expect(deep.stderr).toBe("");
   });
 
+  it.each([[[]], [["--deep"]]])("verify says that it looked at the newest day alone %j", async (deep) => {
+    put("days/2022/07/25/00/a.json", '{"id":1}\n');
+    put("days/2022/07/26/00/a.json", '{"id":2}\n');
+    const flags = ["--raw", "./days/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./days-lake/", "--catalog", "none"];
+    await here("run", ...flags, "--from", "2022-07-25", "--to", "2022-07-27");
+    const { code, stdout } = await here("verify", ...flags, ...deep);
+    expect(code).toBe(0);
+    expect(stdout.trimEnd().split("\n").at(-1)).toBe(
+      "1 of 2 published hours looked at (the newest day); name others with --from and --to",
+    );
+    const { result } = await here("verify", ...flags, ...deep, "--json");
+    expect(result).toMatchObject({ type: "result", hours: 1, published: 2 });
+    const all = await here("verify", ...flags, ...deep, "--from", "2022-07-25", "--to", "2022-07-27");
+    expect(all.stdout).not.toContain("looked at");
+  });
+
   it("verify --deep tells of raw objects that expire deleted", async () => {
     put("old/2022/07/26/00/a.json", '{"id":1}\n{"id":2}\n');
     put("old/2022/07/26/01/a.json", '{"id":3}\n');
