@@ -14,7 +14,7 @@ import {
   sampleHours,
   spreadPrefixes,
 } from "../discovery.js";
-import { EXIT, HourpackError, reasonOf } from "../errors.js";
+import { EXIT, HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import { addHours } from "../hour.js";
 import { type Location, newestClosedHour, parseLocation, parseRawTemplate } from "../layout.js";
 import { parseRecordPath } from "../record/path.js";
@@ -55,6 +55,12 @@ export const command: Command = {
       throw new HourpackError("invalid", `${out} is there already`, {
         location: out,
         hint: "Write another one with --out, over it with --force, or look first with --dry-run.",
+      });
+    }
+    if (!isDry && !existsSync(dirname(out))) {
+      throw new HourpackError("invalid", `write ${out}: there is no folder ${dirname(out)}`, {
+        location: out,
+        hint: "Make it first, or name a file in another folder with --out.",
       });
     }
     const raw = String(args["raw"]);
@@ -199,7 +205,8 @@ async function write(out: string, text: string): Promise<void> {
   try {
     await writeFile(out, text);
   } catch (error) {
-    throw new HourpackError("unavailable", `write ${out}: ${reasonOf(error)}`, {
+    const kind = kindOfSystemError((error as NodeJS.ErrnoException).code ?? "");
+    throw new HourpackError(kind, `write ${out}: ${reasonOf(error)}`, {
       location: out,
       cause: error,
       hint: "Name a file that can be written with --out.",

@@ -39,6 +39,15 @@ const init = (...args: string[]) => hourpack(["init", ...args], { cwd: root });
 const written = () => readFileSync(join(root, "hourpack.yaml"), "utf8");
 
 describe("hourpack init", () => {
+  it("refuses a file in a folder that is not there", async () => {
+    putHour("raw/events", RECENT);
+    const { code, stderr } = await init("raw/events", "--out", "nodir/hourpack.yaml");
+    expect(code).toBe(2);
+    expect(stderr).toBe(
+      "error: write nodir/hourpack.yaml: there is no folder nodir\n  → Make it first, or name a file in another folder with --out.\n",
+    );
+  });
+
   it("writes a file with which run packs and query answers", async () => {
     putHour("raw/events", RECENT);
     const made = await init("raw/events");

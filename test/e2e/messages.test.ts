@@ -1,7 +1,7 @@
 /** What the commands say beside their results: what cannot be, what was probably meant, what comes next. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -78,6 +78,31 @@ describe("a file system that is read-only", () => {
     const { exitCode, output } = await verdictOf(program, args, { env: cleanEnv() });
     expect(output).toMatch(new RegExp(`^error: ${placed(message)}: read-only file system`, "m"));
     expect(exitCode).toBe(2);
+  });
+});
+
+describe("a file that is something else", () => {
+  it.each([
+    ["query", "show tables"],
+    ["run", "--hour", HOUR],
+  ])("is named where it is to be the catalog of %s", async (...command) => {
+    put("a-text", "no database\n");
+    const { code, stderr } = await here(...command, "--catalog-path", "a-text");
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /^error: open the DuckDB file \S*\/a-text: .*"\S*\/a-text" exists, but it is not a valid/m,
+    );
+    expect(stderr).toMatch(/^ {2}→ Name another file with --catalog-path, or move this one away/m);
+    expect(existsSync(join(root, "a-text.new"))).toBe(false);
+  });
+
+  it("is named where it is to be the folder of the spool", async () => {
+    put("a-text", "no folder\n");
+    const { code, stderr } = await here("run", "--hour", HOUR, "--rebuild", "--spool-dir", "a-text");
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /^error: open the spool \S*a-text\S*: ENOTDIR: .*\n {2}→ Point --spool-dir at a folder\.$/m,
+    );
   });
 });
 
