@@ -44,13 +44,18 @@ export const command: Command = {
     return withComponents(await settingsOf(args), async (components) => {
       const totals = { hours: 0, records: 0, quarantined: 0 };
       const unpublished = new Unpublished("restore", range);
-      for (const dataset of datasetsOf(components.settings, args["dataset"] as string[] | undefined)) {
+      const datasets = datasetsOf(components.settings, args["dataset"] as string[] | undefined);
+      const isApart = out !== undefined || context.output.json || args["dry-run"] === true;
+      if (!isApart && args["dataset"] === undefined) requireOne(datasets);
+      for (const dataset of datasets) {
         const tier1 = await components.tier1(dataset);
         const hours = await hoursToLookAt(tier1, dataset, range, context.signal);
         unpublished.add(dataset, hours);
         for (const hour of hours) {
           if (args["dry-run"]) {
             context.output.line(`${dataset.name} ${hour}`);
+            context.output.record({ type: "planned", dataset: dataset.name, hour });
+            totals.hours++;
             continue;
           }
           const written = await restoreOne(components, dataset, hour, out, context);
@@ -60,6 +65,11 @@ export const command: Command = {
         }
       }
       unpublished.tell(context.output);
+      if (args["dry-run"]) {
+        context.output.note(`${counted(totals.hours, "hour")} would be written`);
+        context.output.result({ hours: totals.hours, dryRun: true });
+        return EXIT.done;
+      }
       const text = `${counted(totals.hours, "hour")}: ${counted(totals.records, "record")}, ${count(totals.quarantined)} quarantined`;
       const unwritten =
         totals.quarantined > 0 && out === undefined ? "; quarantined bytes are written with --out" : "";
@@ -69,6 +79,15 @@ export const command: Command = {
     });
   },
 };
+
+/** On standard output nothing tells one dataset's records from another's. */
+function requireOne(datasets: Dataset[]): void {
+  if (datasets.length < 2) return;
+  const names = datasets.map(({ name }) => name).join(", ");
+  throw new HourpackError("invalid", `restore to standard output: the records of ${names} would be mixed`, {
+    hint: "Name one with --dataset, or a folder with --out; with --json each record has its dataset.",
+  });
+}
 
 async function restoreOne(
   components: Components,

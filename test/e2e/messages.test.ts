@@ -113,6 +113,39 @@ it.each(["a-file", "a-file/below"])("restore says that --out is no folder: %s", 
   expect(stderr).toMatch(/^error: write a-file\S*: ENOTDIR: .*\n {2}→ Choose another folder with --out\.\n$/);
 });
 
+describe("restore", () => {
+  it("does not mix the records of several datasets", async () => {
+    const other = `  others: { raw: './raw/{yyyy}/{MM}/{dd}/{HH}/', tier1: ./others/, table: others, ${COLUMNS} }\n`;
+    put("two.yaml", CONFIG.replace("catalog:", `${other}catalog:`));
+    const two = ["--config", "two.yaml", "--hour", HOUR];
+    expect((await here("run", ...two)).code).toBe(0);
+    const mixed = await here("restore", ...two);
+    expect([mixed.code, mixed.stdout]).toEqual([2, ""]);
+    expect(mixed.stderr).toMatch(
+      /the records of events, others would be mixed\n {2}→ Name one with --dataset, or/,
+    );
+    const one = await here("restore", ...two, "--dataset", "others");
+    expect([one.code, one.stdout.match(/\n/g)?.length]).toEqual([0, 2]);
+    const { records } = await here("restore", ...two, "--json");
+    expect(records.filter(({ type }) => type === "record").map(({ dataset }) => dataset)).toEqual([
+      "events",
+      "events",
+      "others",
+      "others",
+    ]);
+  });
+
+  it("says with --dry-run how many hours it would write", async () => {
+    const dry = await here("restore", "--hour", HOUR, "--dry-run");
+    expect([dry.code, dry.stdout, dry.stderr]).toEqual([0, `events ${HOUR}\n`, "1 hour would be written\n"]);
+    const { records } = await here("restore", "--hour", HOUR, "--dry-run", "--json");
+    expect(records).toEqual([
+      { type: "planned", dataset: "events", hour: HOUR },
+      { type: "result", hours: 1, dryRun: true },
+    ]);
+  });
+});
+
 describe("hours that are not published", () => {
   it.each(["restore", "verify"])("%s refuses where none of those named is", async (command) => {
     const one = await here(command, "--hour", "2022-07-26T05");
