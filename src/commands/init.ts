@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
 import { draftConfig } from "../config/draft.js";
-import { CONFIG_NAME } from "../config/load.js";
+import { CONFIG_NAME, loadSettings } from "../config/load.js";
 import type { Dataset, Settings } from "../config/settings.js";
 import {
   findLayout,
@@ -14,7 +14,7 @@ import {
   sampleHours,
   spreadPrefixes,
 } from "../discovery.js";
-import { EXIT, HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
+import { EXIT, HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import { addHours } from "../hour.js";
 import { type Location, newestClosedHour, parseLocation, parseRawTemplate } from "../layout.js";
 import { parseRecordPath } from "../record/path.js";
@@ -86,6 +86,7 @@ export const command: Command = {
         s3: s3Of(location, settings),
         catalogPath: location.scheme === "file" ? "./catalog.duckdb" : undefined,
       });
+      await requireUsable(text, out);
       if (isDry) output.line(text.trimEnd());
       else await write(out, text);
       const found = `${counted(sample.columns.length, "column")} from ${seen}`;
@@ -108,6 +109,15 @@ export const command: Command = {
     });
   },
 };
+
+/** Throws what `run` would of the file; its lines are of no use, as it is not written then. */
+async function requireUsable(text: string, file: string): Promise<void> {
+  await loadSettings({ text, file, env: {} }).catch((error) => {
+    if (!isHourpackError(error)) throw error;
+    const { kind, message, hint, cause } = error;
+    throw new HourpackError(kind, message, { hint, cause });
+  });
+}
 
 async function layoutOf(
   store: Store,
