@@ -513,7 +513,9 @@ describe("help", () => {
     expect((await here("help")).stdout).toBe((await here("--help")).stdout);
     expect((await here("help", "plan")).stdout).toBe((await here("plan", "--help")).stdout);
     expect((await here("help", "help")).stdout).toBe((await here("--help")).stdout);
-    expect((await here("version")).stdout).toBe((await here("--version")).stdout);
+    const version = await here("--version");
+    for (const flag of ["version", "-v", "-V"]) expect(await here(flag)).toEqual(version);
+    expect((await here("run", "-v")).stderr).toContain("unknown flag -v");
     const unknown = await here("help", "paln");
     expect(unknown.code).toBe(2);
     expect(unknown.stderr).toContain("Did you mean `hourpack plan`?");
