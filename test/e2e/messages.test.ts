@@ -1,10 +1,20 @@
 /** What the commands say beside their results: what cannot be, what was probably meant, what comes next. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { ulid } from "ulid";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cleanEnv, HOURPACK, hourpack } from "../support/cli.js";
 import { verdictOf } from "../support/linters.js";
@@ -211,6 +221,36 @@ describe("hours that are not published", () => {
     expect(result).toMatchObject({ type: "result", hours: 1, published: 2 });
     const all = await here("verify", ...flags, ...deep, "--from", "2022-07-25", "--to", "2022-07-27");
     expect(all.stdout).not.toContain("looked at");
+  });
+
+  it("verify names hours whose part is gone, and fails where their raw objects are gone, too", async () => {
+    for (const HH of ["00", "01", "02"]) put(`gone/2022/07/26/${HH}/a.json`, '{"id":1}\n');
+    const flags = ["--raw", "./gone/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./gone-lake/", "--catalog", "none"];
+    await here("run", ...flags, "--from", HOUR, "--to", "2022-07-26T03");
+    const lake = join(root, "gone-lake");
+    rmSync(join(lake, "year=2022/month=07/day=26/hour=01"), { recursive: true });
+    const day = ["--from", "2022-07-26", "--to", "2022-07-27"];
+    const note = "events 2022-07-26T01: its part is missing, and a manifest is there: ";
+    // An attempt of today may be at work.
+    expect((await here("verify", ...flags, ...day)).stderr).not.toContain(note);
+    const manifests = join(lake, "_hourpack/manifests/2022/07/26/01");
+    const [attempt = ""] = readdirSync(manifests);
+    renameSync(join(manifests, attempt), join(manifests, `${ulid(Date.now() - 26 * 3_600_000)}.ndjson.gz`));
+    const crashed = await here("verify", ...flags, ...day);
+    expect(crashed.code, crashed.stdout).toBe(0);
+    expect(crashed.stderr).toContain(
+      `${note}the part was deleted, or its attempt ended before it published; `,
+    );
+    expect((await here("expire", ...flags, "--older-than", "1d", "--yes")).code).toBe(0);
+    rmSync(join(lake, "year=2022/month=07/day=26/hour=00"), { recursive: true });
+    for (const hours of [day, ["--hour", HOUR]]) {
+      const lost = await here("verify", ...flags, ...hours);
+      expect(lost.code, lost.stderr).toBe(12);
+      expect(lost.stdout).toMatch(
+        /^events 2022-07-26T00 {2}wrong {2}0 objects, 0 rows\n {2}its part is missing, and raw objects were deleted/,
+      );
+      expect(lost.stderr).not.toMatch(/no part: 2022-07-26T00/);
+    }
   });
 
   it("verify --deep tells of raw objects that expire deleted", async () => {
