@@ -85,5 +85,5 @@ export function reasonOf(error: unknown): string {
 
 /** Of what the file system refused. Some codes come again, until somebody gives rights or mends a path. */
 export function kindOfSystemError(code: string): "invalid" | "unavailable" {
-  return ["EACCES", "EPERM", "EROFS", "ENOTDIR"].includes(code) ? "invalid" : "unavailable";
+  return ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR"].includes(code) ? "invalid" : "unavailable";
 }

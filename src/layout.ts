@@ -91,7 +91,16 @@ export const EXPIRE_AFTER_MIN_MS = 24 * HOUR_MS;
 
 /** What `expire` deleted of the raw objects. */
 export function journalPrefix(tier1Prefix: string, hour: Hour): string {
-  return `${tier1Prefix}_hourpack/expired/${hourPath(hour)}`;
+  return `${journalsPrefix(tier1Prefix)}${hourPath(hour)}`;
+}
+
+export function journalsPrefix(tier1Prefix: string): string {
+  return `${tier1Prefix}_hourpack/expired/`;
+}
+
+/** Of the hour's whole day, in a folder such as `manifestsPrefix`. */
+export function dayPrefix(folder: string, hour: Hour): string {
+  return folder + hourPath(hour).slice(0, "2022/07/26/".length);
 }
 
 export function manifestKey(tier1Prefix: string, hour: Hour, attempt: string): string {
@@ -102,7 +111,7 @@ export function quarantineKey(tier1Prefix: string, hour: Hour, attempt: string):
   return `${quarantinesPrefix(tier1Prefix)}${hourPath(hour)}${attempt}.ndjson.gz`;
 }
 
-/** The hour and attempt of a key under `manifestsPrefix` or `quarantinesPrefix`, or undefined. */
+/** The hour and attempt of a key under `manifestsPrefix`, `quarantinesPrefix` or `journalsPrefix`, or undefined. */
 export function attemptOfKey(folder: string, key: string): { hour: Hour; attempt: string } | undefined {
   const match = /^(\d{4})\/(\d{2})\/(\d{2})\/(\d{2})\/([0-9A-HJKMNP-TV-Z]{26})\.ndjson\.gz$/.exec(
     key.slice(folder.length),

@@ -1,7 +1,15 @@
 /** Which hours are published: read from the part keys of tier 1. */
+import { decodeTime } from "ulid";
 import type { Dataset } from "./config/settings.js";
-import { addHours, type Hour, startMs } from "./hour.js";
-import { hourOfPartKey, partitionPrefix } from "./layout.js";
+import { addHours, HOUR_MS, type Hour, startMs } from "./hour.js";
+import {
+  attemptOfKey,
+  dayPrefix,
+  hourOfPartKey,
+  journalsPrefix,
+  manifestsPrefix,
+  partitionPrefix,
+} from "./layout.js";
 import type { Store } from "./store/store.js";
 
 /** The newest hour that has a part: walks down the newest year, month, day and hour. */
@@ -93,4 +101,56 @@ export async function publishedHours(
     }
   }
   return hours.sort();
+}
+
+/** Every published hour there is: a listing of all parts. */
+export async function allPublishedHours(
+  store: Store,
+  dataset: Dataset,
+  signal: AbortSignal | undefined,
+): Promise<Set<Hour>> {
+  const hours = new Set<Hour>();
+  for await (const page of store.list(`${dataset.tier1.prefix}year=`, { signal })) {
+    for (const { key } of page) {
+      const hour = hourOfPartKey(dataset.tier1.prefix, dataset.table, key);
+      if (hour) hours.add(hour);
+    }
+  }
+  return hours;
+}
+
+/** `expired`: raw objects of it were deleted, which its part had. `manifest`: an attempt of over a day ago wrote one. */
+export type Trace = "expired" | "manifest";
+
+/** Of hours without a part, those that had one, or nearly so; two listings a day. */
+export async function tracesOf(
+  store: Store,
+  dataset: Dataset,
+  hours: Hour[],
+  options: { nowMs: number; signal?: AbortSignal },
+): Promise<Map<Hour, Trace>> {
+  const { nowMs, signal } = options;
+  const { prefix } = dataset.tier1;
+  const traces = new Map<Hour, Trace>();
+  const days = new Map(hours.map((hour) => [hour.slice(0, 10), hour]));
+  const asked = new Set(hours);
+  // The store has dated what lies in it; an attempt at work is younger.
+  const isOver = (attempt: string) => decodeTime(attempt) < nowMs + store.clockOffsetMs - 24 * HOUR_MS;
+  // In this order: what is expired is certain.
+  const folders = [
+    ["manifest", manifestsPrefix(prefix)],
+    ["expired", journalsPrefix(prefix)],
+  ] as const;
+  for (const [trace, folder] of folders) {
+    for (const hour of days.values()) {
+      for await (const page of store.list(dayPrefix(folder, hour), { signal })) {
+        for (const { key } of page) {
+          const found = attemptOfKey(folder, key);
+          if (!found || !asked.has(found.hour)) continue;
+          if (trace === "expired" || isOver(found.attempt)) traces.set(found.hour, trace);
+        }
+      }
+    }
+  }
+  return traces;
 }

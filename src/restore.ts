@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { download, readQuarantine } from "./download.js";
-import { HourpackError } from "./errors.js";
+import { HourpackError, isHourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { partKey, quarantineKey } from "./layout.js";
 import { linesOf } from "./lines.js";
@@ -54,7 +54,7 @@ export async function openRestoration(
     const path = await download(tier1, published, join(dir, "part.parquet"), signal);
     return {
       published,
-      records: () => recordsOf(path, schema, tier1.uri + key),
+      records: () => withRemedy(recordsOf(path, schema, tier1.uri + key), hour),
       async *quarantined() {
         if (published.quarantined === 0) return;
         const entries = quarantineKey(dataset.tier1.prefix, hour, published.attempt);
@@ -105,6 +105,21 @@ async function* recordsOf(path: string, schema: Schema, location: string): Async
     }
   } finally {
     await part.close();
+  }
+}
+
+/** Of a damaged part. */
+export function remedyOf(hour: Hour): string {
+  return `\`hourpack run --hour ${hour} --rebuild\` makes the part anew while its raw objects are there; where they are not, bring back an older version of it.`;
+}
+
+async function* withRemedy<T>(records: AsyncGenerator<T>, hour: Hour): AsyncGenerator<T> {
+  try {
+    yield* records;
+  } catch (error) {
+    if (!isHourpackError(error, "data") || error.hint) throw error;
+    const { message, location } = error;
+    throw new HourpackError("data", message, { location, cause: error, hint: remedyOf(hour) });
   }
 }
 

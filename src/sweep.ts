@@ -6,12 +6,12 @@ import { HOUR_MS, type Hour } from "./hour.js";
 import {
   attemptOfKey,
   claimsPrefix,
-  hourOfPartKey,
   manifestsPrefix,
   partKey,
   probePrefix,
   quarantinesPrefix,
 } from "./layout.js";
+import { allPublishedHours } from "./published.js";
 import { headPart } from "./stages/list.js";
 import type { ObjectHead, Store } from "./store/store.js";
 
@@ -41,7 +41,7 @@ export async function sweep(
   const attempts = await attemptFiles(store, prefix, signal);
   // The store has dated what lies in it: by a clock that is days ahead, an attempt at work would be old.
   const nowMs = components.nowMs() + store.clockOffsetMs;
-  const published = await publishedHours(store, dataset, signal);
+  const published = await allPublishedHours(store, dataset, signal);
   for (const [hour, files] of attempts) {
     const isSuspect = new Set(files.map((file) => file.attempt)).size > 1 || !published.has(hour);
     const old = files.filter(({ attempt }) => decodeTime(attempt) < nowMs - DAY_MS);
@@ -108,21 +108,6 @@ async function attemptFiles(
         files.push({ key, attempt: found.attempt });
         hours.set(found.hour, files);
       }
-    }
-  }
-  return hours;
-}
-
-async function publishedHours(
-  store: Store,
-  dataset: Dataset,
-  signal: AbortSignal | undefined,
-): Promise<Set<Hour>> {
-  const hours = new Set<Hour>();
-  for await (const page of store.list(`${dataset.tier1.prefix}year=`, { signal })) {
-    for (const { key } of page) {
-      const hour = hourOfPartKey(dataset.tier1.prefix, dataset.table, key);
-      if (hour) hours.add(hour);
     }
   }
   return hours;

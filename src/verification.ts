@@ -9,7 +9,7 @@ import { fromMetadata, type Published } from "./manifest.js";
 import { RAW_LIMITS } from "./proof/raw.js";
 import { type DeepResult, verifyDeep } from "./proof/verify.js";
 import { recipeOf } from "./recipe.js";
-import { schemaOf } from "./restore.js";
+import { remedyOf, schemaOf } from "./restore.js";
 import { headPart } from "./stages/list.js";
 import type { Store } from "./store/store.js";
 import type { HourTask } from "./task.js";
@@ -68,15 +68,11 @@ export async function verifyHour(
     if (options.deep) await lookDeep(task, tier1, published, found, options.goneIsFine ?? false);
   } catch (error) {
     if (!(error instanceof HourpackError) || error.kind !== "data") throw error;
-    found.problems.push(`${error.message}. ${error.hint ?? rebuild(hour)}`);
+    found.problems.push(`${error.message}. ${error.hint ?? remedyOf(hour)}`);
   }
   if (found.problems.length > 0) found.state = "wrong";
   else found.state = found.expiredAt === undefined ? "sound" : "expired";
   return found;
-}
-
-function rebuild(hour: Hour): string {
-  return `\`hourpack run --hour ${hour} --rebuild\` makes the part anew while its raw objects are there; where they are not, bring back an older version of it.`;
 }
 
 async function lookDeep(
@@ -122,7 +118,7 @@ async function footerProblems(
     footer = await parquetMetadataAsync({ byteLength: sizeBytes, slice });
   } catch (error) {
     if (error instanceof HourpackError) throw error;
-    return [`the part ${tier1.uri}${key} is no whole Parquet file: ${reasonOf(error)}. ${rebuild(hour)}`];
+    return [`the part ${tier1.uri}${key} is no whole Parquet file: ${reasonOf(error)}. ${remedyOf(hour)}`];
   }
   const metadata = (footer.key_value_metadata ?? []).map(({ key: name, value }) => [name, value ?? ""]);
   const facts = fromMetadata(Object.fromEntries(metadata));

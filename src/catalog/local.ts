@@ -74,7 +74,10 @@ export class LocalCatalog implements Catalog {
         const aside = `${path}.new`;
         for (const leftover of [aside, `${aside}.wal`]) await rm(leftover, { force: true });
         if (existsSync(path)) await copyFile(path, aside);
-        const file = await openDatabase(aside);
+        const file = await openDatabase(aside).catch(async (error) => {
+          await rm(aside, { force: true });
+          throw renamed(error, aside, path);
+        });
         let isSame: boolean;
         try {
           await file.run(`CREATE SCHEMA IF NOT EXISTS ${sqlName(database)}`);
@@ -133,6 +136,13 @@ export class LocalCatalog implements Catalog {
   private copiesOf(table: TableSpec): string {
     return join(`${this.settings.path}.parts`, table.name);
   }
+}
+
+/** Of a copy that nobody named, the file that it is a copy of. */
+function renamed(error: unknown, copy: string, path: string): unknown {
+  if (!(error instanceof HourpackError)) return error;
+  const { kind, message, hint, cause } = error;
+  return new HourpackError(kind, message.replaceAll(copy, path), { location: path, hint, cause });
 }
 
 function isS3(location: string): boolean {

@@ -37,9 +37,10 @@ export function unknownCommand(argv: string[], options: Options): HourpackError 
     const [flag = ""] = argv;
     const isKnown = Object.hasOwn(options, flag.slice(2));
     const like = isKnown ? undefined : nearest(flag.replace(/^--?/, ""), Object.keys(options));
-    return like
-      ? invalid(flag, `unknown flag ${flag}`, `Did you mean --${like}?`)
-      : new HourpackError("invalid", "name a command", { hint: help });
+    if (like) return invalid(flag, `unknown flag ${flag}`, `Did you mean --${like}?`);
+    // No command has a flag of one letter, while a long one may be that of the command that is missing.
+    if (/^-[^-]/.test(flag)) return invalid(flag, `unknown flag ${flag}`, help);
+    return new HourpackError("invalid", "name a command", { hint: help });
   }
   const names = ["help", "version", ...ENTRIES.map(({ name }) => name)];
   const meant = nearest(word, names);

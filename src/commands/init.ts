@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
 import { draftConfig } from "../config/draft.js";
-import { CONFIG_NAME } from "../config/load.js";
+import { CONFIG_NAME, loadSettings } from "../config/load.js";
 import type { Dataset, Settings } from "../config/settings.js";
 import {
   findLayout,
@@ -14,7 +14,7 @@ import {
   sampleHours,
   spreadPrefixes,
 } from "../discovery.js";
-import { EXIT, HourpackError, reasonOf } from "../errors.js";
+import { EXIT, HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import { addHours } from "../hour.js";
 import { type Location, newestClosedHour, parseLocation, parseRawTemplate } from "../layout.js";
 import { parseRecordPath } from "../record/path.js";
@@ -57,6 +57,12 @@ export const command: Command = {
         hint: "Write another one with --out, over it with --force, or look first with --dry-run.",
       });
     }
+    if (!isDry && !existsSync(dirname(out))) {
+      throw new HourpackError("invalid", `write ${out}: there is no folder ${dirname(out)}`, {
+        location: out,
+        hint: "Make it first, or name a file in another folder with --out.",
+      });
+    }
     const raw = String(args["raw"]);
     const settings = await settingsOf(
       { ...args, config: undefined, raw: undefined, tier1: undefined, table: undefined, records: undefined },
@@ -80,6 +86,7 @@ export const command: Command = {
         s3: s3Of(location, settings),
         catalogPath: location.scheme === "file" ? "./catalog.duckdb" : undefined,
       });
+      await requireUsable(text, out);
       if (isDry) output.line(text.trimEnd());
       else await write(out, text);
       const found = `${counted(sample.columns.length, "column")} from ${seen}`;
@@ -102,6 +109,15 @@ export const command: Command = {
     });
   },
 };
+
+/** Throws what `run` would of the file; its lines are of no use, as it is not written then. */
+async function requireUsable(text: string, file: string): Promise<void> {
+  await loadSettings({ text, file, env: {} }).catch((error) => {
+    if (!isHourpackError(error)) throw error;
+    const { kind, message, hint, cause } = error;
+    throw new HourpackError(kind, message, { hint, cause });
+  });
+}
 
 async function layoutOf(
   store: Store,
@@ -199,7 +215,8 @@ async function write(out: string, text: string): Promise<void> {
   try {
     await writeFile(out, text);
   } catch (error) {
-    throw new HourpackError("unavailable", `write ${out}: ${reasonOf(error)}`, {
+    const kind = kindOfSystemError((error as NodeJS.ErrnoException).code ?? "");
+    throw new HourpackError(kind, `write ${out}: ${reasonOf(error)}`, {
       location: out,
       cause: error,
       hint: "Name a file that can be written with --out.",

@@ -37,7 +37,7 @@ const LINGER_MS = 5_000;
 async function runCommand(argv: string[], output: Output, signal: AbortSignal): Promise<number> {
   const entry = argv.map(entryNamed).find((found) => found !== undefined);
   const isAsked = (...flags: string[]) => argv.slice(0, endOfFlags(argv)).some((arg) => flags.includes(arg));
-  if (isAsked("--version")) {
+  if (isAsked("--version") || (!entry && isAsked("-v", "-V"))) {
     await output.write(`${packageVersion()}\n`);
     return EXIT.done;
   }

@@ -75,7 +75,18 @@ export const requestOptions: Options = {
   "from-remainder": { type: "boolean", describe: "Give up the rows of objects that are gone" },
 };
 
+/** Throws `invalid` where two flags want opposite things of the same rows. */
 export function requestOf(args: Args, signal: AbortSignal): RunRequest {
+  if (args["keep-old"] && args["from-remainder"]) {
+    throw new HourpackError(
+      "invalid",
+      "--keep-old and --from-remainder are given, and want opposite things",
+      {
+        location: "--keep-old",
+        hint: "Say one: --keep-old keeps the rows of objects that are gone or overwritten, --from-remainder packs what is still listed and gives those rows up.",
+      },
+    );
+  }
   return {
     datasets: args["dataset"] as string[] | undefined,
     hours: hoursOf(args),

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { finished } from "node:stream/promises";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
-import { EXIT, HourpackError, reasonOf } from "../errors.js";
+import { EXIT, HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { makeFolders } from "../make-folders.js";
 import { hoursToLookAt } from "../published.js";
@@ -44,13 +44,18 @@ export const command: Command = {
     return withComponents(await settingsOf(args), async (components) => {
       const totals = { hours: 0, records: 0, quarantined: 0 };
       const unpublished = new Unpublished("restore", range);
-      for (const dataset of datasetsOf(components.settings, args["dataset"] as string[] | undefined)) {
+      const datasets = datasetsOf(components.settings, args["dataset"] as string[] | undefined);
+      const isApart = out !== undefined || context.output.json || args["dry-run"] === true;
+      if (!isApart && args["dataset"] === undefined) requireOne(datasets);
+      for (const dataset of datasets) {
         const tier1 = await components.tier1(dataset);
         const hours = await hoursToLookAt(tier1, dataset, range, context.signal);
         unpublished.add(dataset, hours);
         for (const hour of hours) {
           if (args["dry-run"]) {
             context.output.line(`${dataset.name} ${hour}`);
+            context.output.record({ type: "planned", dataset: dataset.name, hour });
+            totals.hours++;
             continue;
           }
           const written = await restoreOne(components, dataset, hour, out, context);
@@ -60,6 +65,11 @@ export const command: Command = {
         }
       }
       unpublished.tell(context.output);
+      if (args["dry-run"]) {
+        context.output.note(`${counted(totals.hours, "hour")} would be written`);
+        context.output.result({ hours: totals.hours, dryRun: true });
+        return EXIT.done;
+      }
       const text = `${counted(totals.hours, "hour")}: ${counted(totals.records, "record")}, ${count(totals.quarantined)} quarantined`;
       const unwritten =
         totals.quarantined > 0 && out === undefined ? "; quarantined bytes are written with --out" : "";
@@ -69,6 +79,15 @@ export const command: Command = {
     });
   },
 };
+
+/** On standard output nothing tells one dataset's records from another's. */
+function requireOne(datasets: Dataset[]): void {
+  if (datasets.length < 2) return;
+  const names = datasets.map(({ name }) => name).join(", ");
+  throw new HourpackError("invalid", `restore to standard output: the records of ${names} would be mixed`, {
+    hint: "Name one with --dataset, or a folder with --out; with --json each record has its dataset.",
+  });
+}
 
 async function restoreOne(
   components: Components,
@@ -82,7 +101,9 @@ async function restoreOne(
     const { quarantined } = restoration.published;
     if (out !== undefined) {
       const base = join(out, `${dataset.name.replaceAll("/", "-")}-${hour}`);
-      await makeFolders(out);
+      await makeFolders(out).catch((error) => {
+        throw unwritten(error, out);
+      });
       const records = await writeLines(`${base}.ndjson`, restoration.records(), signal);
       if (quarantined > 0) await writeLines(`${base}.quarantine.ndjson`, piecesOf(restoration), signal);
       output.line(`${base}.ndjson: ${counted(records, "record")}`);
@@ -129,13 +150,18 @@ async function writeLines(path: string, lines: AsyncIterable<string>, signal: Ab
   } catch (error) {
     file.destroy();
     if (error instanceof HourpackError) throw error;
-    throw new HourpackError("unavailable", `write ${path}: ${reasonOf(error)}`, {
-      location: path,
-      cause: error,
-      hint: "Choose another folder with --out.",
-    });
+    throw unwritten(error, path);
   }
   return written;
+}
+
+function unwritten(error: unknown, path: string): HourpackError {
+  const kind = kindOfSystemError((error as NodeJS.ErrnoException).code ?? "");
+  return new HourpackError(kind, `write ${path}: ${reasonOf(error)}`, {
+    location: path,
+    cause: error,
+    hint: "Choose another folder with --out.",
+  });
 }
 
 const LINES_PER_BATCH = 500;

@@ -90,7 +90,7 @@ function tell(result: RunResult, { output, signal }: CommandContext): number {
     if (!(signal.aborted && isHourpackError(error, "interrupted"))) output.error(error);
   }
   const { green, yellow } = output.colors;
-  output.line((code === EXIT.done ? green : yellow)(summaryOf(result)));
+  output.line((code === EXIT.done ? green : yellow)(summaryOf(result, signal.aborted)));
   output.result({
     runId: result.runId,
     exitCode: code,
@@ -195,7 +195,7 @@ function totalsOf(result: RunResult) {
 }
 
 /** `2 hours packed, 1 up to date: 7,200 objects → 2 files, 69 MB → 8.2 MB, 115,200 rows, 3 quarantined, 4.1 s` */
-export function summaryOf(result: RunResult): string {
+export function summaryOf(result: RunResult, isInterrupted = false): string {
   const totals = totalsOf(result);
   const hours = [
     [totals.packed, "packed"],
@@ -208,7 +208,9 @@ export function summaryOf(result: RunResult): string {
   const words = first ? [`${counted(first[0], "hour")} ${first[1]}`] : [];
   words.push(...others.map(([number, word]) => `${count(number)} ${word}`));
   if (totals.datasetsFailed > 0) words.push(`${counted(totals.datasetsFailed, "dataset")} failed`);
-  if (result.failures.some(({ error }) => isHourpackError(error, "interrupted"))) words.push("interrupted");
+  // Hours that were not begun then have no failure.
+  if (isInterrupted || result.failures.some(({ error }) => isHourpackError(error, "interrupted")))
+    words.push("interrupted");
   if (words.length === 0) return "no hours are due";
   if (totals.skipped > 0) words.push(passedOver(totals.skipped));
   const named = words.join(", ");

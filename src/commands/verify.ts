@@ -3,7 +3,8 @@
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
-import { hoursToLookAt } from "../published.js";
+import { type Hour, hoursBetween } from "../hour.js";
+import { allPublishedHours, hoursToLookAt, tracesOf } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { readPinned } from "../stages/pin.js";
 import { type HourVerification, verifyHour } from "../verification.js";
@@ -30,13 +31,18 @@ export const command: Command = {
     return withComponents(await settingsOf(args), async (components) => {
       const verified: HourVerification[] = [];
       const empty: Dataset[] = [];
+      let published = 0;
       const datasets = datasetsOf(components.settings, args["dataset"] as string[] | undefined);
       const unpublished = range && new Unpublished("verify", range);
       for (const dataset of datasets) {
         const tier1 = await components.tier1(dataset);
         const hours = await hoursToLookAt(tier1, dataset, range, signal);
-        unpublished?.add(dataset, hours);
+        const lost = range ? await lostHours(components, dataset, range, hours, output, signal) : [];
+        unpublished?.add(dataset, [...hours, ...lost.map(({ hour }) => hour)]);
+        verified.push(...lost);
+        for (const hour of lost) tell(hour, deep, output);
         if (!range && hours.length === 0) empty.push(dataset);
+        if (!range) published += (await allPublishedHours(tier1, dataset, signal)).size;
         for (const hour of hours) {
           const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
           const result = await verifyHour(task, { deep });
@@ -48,10 +54,47 @@ export const command: Command = {
       if (verified.length === 0) await requireTables(components, datasets, signal);
       for (const { name } of empty) output.line(`no published hour in ${name}`);
       unpublished?.tell(output);
-      return conclude(verified, deep, output);
+      return conclude(verified, range ? undefined : published, deep, output);
     });
   },
 };
+
+/**
+ * Hours of the range whose part is gone: wrong where raw objects were deleted because it had their records. A manifest
+ * alone may be that of an attempt that ended before it published, which is noted.
+ */
+async function lostHours(
+  components: Components,
+  dataset: Dataset,
+  range: { from: Hour; to: Hour },
+  published: Hour[],
+  output: Output,
+  signal: AbortSignal,
+): Promise<HourVerification[]> {
+  const have = new Set(published);
+  const missing = hoursBetween(range.from, range.to).filter((hour) => !have.has(hour));
+  const tier1 = await components.tier1(dataset);
+  const traces = await tracesOf(tier1, dataset, missing, { nowMs: components.nowMs(), signal });
+  const { name } = dataset;
+  for (const hour of missing.filter((hour) => traces.get(hour) === "manifest")) {
+    const text = `${name} ${hour}: its part is missing, and a manifest is there: the part was deleted, or its attempt ended before it published; \`hourpack run --hour ${hour}\` packs it while its raw objects are there`;
+    output.note(text);
+    output.record({ type: "notice", dataset: name, hour, text });
+  }
+  return missing
+    .filter((hour) => traces.get(hour) === "expired")
+    .map((hour) => ({
+      dataset: name,
+      hour,
+      state: "wrong",
+      rows: 0,
+      quarantined: 0,
+      objects: 0,
+      problems: [
+        "its part is missing, and raw objects were deleted because it had their records: bring it back from a backup or an older version",
+      ],
+    }));
+}
 
 /** Nothing was found: throws `invalid` where tier 1 has nothing of a table at all, as where one of them is mistyped. */
 async function requireTables(
@@ -76,7 +119,13 @@ async function requireTables(
   }
 }
 
-function conclude(verified: HourVerification[], deep: boolean, output: Output): number {
+/** `published`: of all hours, where none was named. */
+function conclude(
+  verified: HourVerification[],
+  published: number | undefined,
+  deep: boolean,
+  output: Output,
+): number {
   const inState = (wanted: HourVerification["state"]) =>
     verified.filter(({ state }) => state === wanted).length;
   const [wrong, expired] = [inState("wrong"), inState("expired")];
@@ -92,7 +141,18 @@ function conclude(verified: HourVerification[], deep: boolean, output: Output): 
   } else {
     output.line(green(`${hours} ${proofOf(verified, rows)}`));
   }
-  output.result({ hours: verified.length, wrong, expired, rows, deep });
+  if (published !== undefined && published > verified.length) {
+    const looked = `${count(verified.length)} of ${counted(published, "published hour")}`;
+    output.line(`${looked} looked at (the newest day); name others with --from and --to`);
+  }
+  output.result({
+    hours: verified.length,
+    ...(published === undefined ? {} : { published }),
+    wrong,
+    expired,
+    rows,
+    deep,
+  });
   return wrong > 0 ? EXIT.data : EXIT.done;
 }
 

@@ -4,7 +4,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { safeParse } from "valibot";
 import { HourpackError } from "../errors.js";
 import { hiveType, parseColumnList } from "../schema/hive.js";
-import { type ConfigFile, type ConfigPath, readConfigFile } from "./file.js";
+import { type ConfigFile, type ConfigPath, parseConfig, readConfigFile } from "./file.js";
 import { FIELD_FLAGS, type Override, readOverrides } from "./flags.js";
 import { type Locate, problemOf, relocated } from "./problems.js";
 import { resolveSettings } from "./resolve.js";
@@ -14,6 +14,8 @@ import type { Settings } from "./settings.js";
 export interface SettingsSource {
   /** Path of the configuration; `HOURPACK_CONFIG`, or hourpack.yaml in `cwd` if there is one, where absent. */
   file?: string;
+  /** What `file` is going to say, where it is not written yet. */
+  text?: string;
   /** By flag name without dashes (`s3-endpoint`), as texts or as the values themselves. */
   flags?: Record<string, unknown>;
   /** Names of the datasets chosen; flags about a dataset are for this one. */
@@ -31,7 +33,8 @@ export const CONFIG_NAME = "hourpack.yaml";
 /** Throws `invalid` with the place (`hourpack.yaml:12`, `--tier1`), what is wrong there, and the remedy. */
 export async function loadSettings(source: SettingsSource = {}): Promise<Settings> {
   const { env = process.env, cwd = process.cwd(), flags = {} } = source;
-  const file = openFile(source.file ?? (env["HOURPACK_CONFIG"] || undefined), cwd);
+  const { text, file: named = env["HOURPACK_CONFIG"] || undefined } = source;
+  const file = text === undefined ? openFile(named, cwd) : parseConfig(text, named ?? CONFIG_NAME);
   const value: Record<string, unknown> = structuredClone(file?.value ?? {});
   const places = new Places(file);
   const overrides = readOverrides(flags, env);

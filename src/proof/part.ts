@@ -2,7 +2,7 @@
 import { open } from "node:fs/promises";
 import type { AsyncBuffer, FileMetaData, SchemaElement } from "hyparquet";
 import { parquetMetadataAsync, parquetRead, parquetSchema } from "hyparquet";
-import { HourpackError, reasonOf } from "../errors.js";
+import { HourpackError } from "../errors.js";
 import { type Column, RESCUED_COLUMN, type Schema, type Type } from "../schema/types.js";
 import { collectGarbage } from "./garbage.js";
 import { Day, Instant, type Json, Num, Obj } from "./json.js";
@@ -36,11 +36,14 @@ export async function openPart(path: string, schema: Schema, location: string): 
   } catch (error) {
     await file.close();
     if (error instanceof HourpackError) throw error;
-    throw new HourpackError("data", `read the part ${location}: ${reasonOf(error)}`, {
-      cause: error,
-      location,
-    });
+    throw damaged(location, "its footer", error);
   }
+}
+
+/** What hyparquet stumbled over is of no use to its reader: it is the cause. */
+function damaged(location: string, where: string, cause: unknown): HourpackError {
+  const message = `read the part ${location}: it is damaged, and ${where} cannot be read`;
+  return new HourpackError("data", message, { cause, location });
 }
 
 /** A row group that leaves so much behind is cleared away before the next. */
@@ -74,11 +77,7 @@ async function* readRows(
     const rowEnd = rowStart + Number(group.num_rows);
     if (rowEnd === rowStart) continue;
     const columns = await readGroup(file, metadata, present, rowStart, rowEnd).catch((cause) => {
-      throw new HourpackError(
-        "data",
-        `read rows ${rowStart} to ${rowEnd} of the part ${location}: ${reasonOf(cause)}`,
-        { cause, location },
-      );
+      throw damaged(location, `what is in its rows ${rowStart} to ${rowEnd}`, cause);
     });
     yield* rowsOf(columns, readers, rowEnd - rowStart);
     rowStart = rowEnd;

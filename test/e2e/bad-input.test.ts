@@ -47,6 +47,12 @@ describe("a command line or configuration that cannot be meant", () => {
       /bigint/,
     ],
     ["tier 1 inside raw", [...raw, "--tier1", "./raw/lake/", ...table, ...hour], /lie in one another/, /./],
+    [
+      "rows that are to be kept and given up",
+      [...raw, ...tier1, ...table, ...hour, "--keep-old", "--from-remainder"],
+      /--keep-old and --from-remainder/,
+      /--keep-old keeps .*--from-remainder .* gives those rows up/,
+    ],
     ["an unknown flag", [...raw, ...tier1, ...table, ...hour, "--tabel", "x"], /--tabel/, /--table/],
     [
       "tier 1 where no file can be",

@@ -1,5 +1,5 @@
 /** A first day: `init` looks at a raw folder, and what it writes is what `run` and `query` need. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -39,6 +39,29 @@ const init = (...args: string[]) => hourpack(["init", ...args], { cwd: root });
 const written = () => readFileSync(join(root, "hourpack.yaml"), "utf8");
 
 describe("hourpack init", () => {
+  it.each([
+    [
+      ["--tier1", "./raw/events/parquet/"],
+      /tier 1 of events, .* lie in one another\n {2}→ Give tier 1 a prefix/,
+    ],
+    [["--table", "my-events"], /my-events.*\n {2}→ .*underscores/],
+  ])("refuses what run would refuse, and writes nothing: %j", async (flags, message) => {
+    putHour("raw/events", RECENT);
+    const { code, stderr } = await init("raw/events", ...flags);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(existsSync(join(root, "hourpack.yaml"))).toBe(false);
+  });
+
+  it("refuses a file in a folder that is not there", async () => {
+    putHour("raw/events", RECENT);
+    const { code, stderr } = await init("raw/events", "--out", "nodir/hourpack.yaml");
+    expect(code).toBe(2);
+    expect(stderr).toBe(
+      "error: write nodir/hourpack.yaml: there is no folder nodir\n  → Make it first, or name a file in another folder with --out.\n",
+    );
+  });
+
   it("writes a file with which run packs and query answers", async () => {
     putHour("raw/events", RECENT);
     const made = await init("raw/events");

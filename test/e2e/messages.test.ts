@@ -1,8 +1,20 @@
 /** What the commands say beside their results: what cannot be, what was probably meant, what comes next. */
-import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { ulid } from "ulid";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cleanEnv, HOURPACK, hourpack } from "../support/cli.js";
 import { verdictOf } from "../support/linters.js";
@@ -79,6 +91,71 @@ describe("a file system that is read-only", () => {
   });
 });
 
+describe("a file that is something else", () => {
+  it.each([
+    ["query", "show tables"],
+    ["run", "--hour", HOUR],
+  ])("is named where it is to be the catalog of %s", async (...command) => {
+    put("a-text", "no database\n");
+    const { code, stderr } = await here(...command, "--catalog-path", "a-text");
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /^error: open the DuckDB file \S*\/a-text: .*"\S*\/a-text" exists, but it is not a valid/m,
+    );
+    expect(stderr).toMatch(/^ {2}→ Name another file with --catalog-path, or move this one away/m);
+    expect(existsSync(join(root, "a-text.new"))).toBe(false);
+  });
+
+  it("is named where it is to be the folder of the spool", async () => {
+    put("a-text", "no folder\n");
+    const { code, stderr } = await here("run", "--hour", HOUR, "--rebuild", "--spool-dir", "a-text");
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /^error: open the spool \S*a-text\S*: ENOTDIR: .*\n {2}→ Point --spool-dir at a folder\.$/m,
+    );
+  });
+});
+
+it.each(["a-file", "a-file/below"])("restore says that --out is no folder: %s", async (out) => {
+  put("a-file", "");
+  const { code, stdout, stderr } = await here("restore", "--hour", HOUR, "--out", out);
+  expect([code, stdout]).toEqual([2, ""]);
+  expect(stderr).toMatch(/^error: write a-file\S*: ENOTDIR: .*\n {2}→ Choose another folder with --out\.\n$/);
+});
+
+describe("restore", () => {
+  it("does not mix the records of several datasets", async () => {
+    const other = `  others: { raw: './raw/{yyyy}/{MM}/{dd}/{HH}/', tier1: ./others/, table: others, ${COLUMNS} }\n`;
+    put("two.yaml", CONFIG.replace("catalog:", `${other}catalog:`));
+    const two = ["--config", "two.yaml", "--hour", HOUR];
+    expect((await here("run", ...two, "--catalog", "none")).code).toBe(0);
+    const mixed = await here("restore", ...two);
+    expect([mixed.code, mixed.stdout]).toEqual([2, ""]);
+    expect(mixed.stderr).toMatch(
+      /the records of events, others would be mixed\n {2}→ Name one with --dataset, or/,
+    );
+    const one = await here("restore", ...two, "--dataset", "others");
+    expect([one.code, one.stdout.match(/\n/g)?.length]).toEqual([0, 2]);
+    const { records } = await here("restore", ...two, "--json");
+    expect(records.filter(({ type }) => type === "record").map(({ dataset }) => dataset)).toEqual([
+      "events",
+      "events",
+      "others",
+      "others",
+    ]);
+  });
+
+  it("says with --dry-run how many hours it would write", async () => {
+    const dry = await here("restore", "--hour", HOUR, "--dry-run");
+    expect([dry.code, dry.stdout, dry.stderr]).toEqual([0, `events ${HOUR}\n`, "1 hour would be written\n"]);
+    const { records } = await here("restore", "--hour", HOUR, "--dry-run", "--json");
+    expect(records).toEqual([
+      { type: "planned", dataset: "events", hour: HOUR },
+      { type: "result", hours: 1, dryRun: true },
+    ]);
+  });
+});
+
 describe("hours that are not published", () => {
   it.each(["restore", "verify"])("%s refuses where none of those named is", async (command) => {
     const one = await here(command, "--hour", "2022-07-26T05");
@@ -128,6 +205,52 @@ describe("hours that are not published", () => {
     const deep = await here("verify", "--deep");
     expect(deep.stdout).toContain("1 hour sound: 2 rows, every record compared");
     expect(deep.stderr).toBe("");
+  });
+
+  it.each([[[]], [["--deep"]]])("verify says that it looked at the newest day alone %j", async (deep) => {
+    put("days/2022/07/25/00/a.json", '{"id":1}\n');
+    put("days/2022/07/26/00/a.json", '{"id":2}\n');
+    const flags = ["--raw", "./days/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./days-lake/", "--catalog", "none"];
+    await here("run", ...flags, "--from", "2022-07-25", "--to", "2022-07-27");
+    const { code, stdout } = await here("verify", ...flags, ...deep);
+    expect(code).toBe(0);
+    expect(stdout.trimEnd().split("\n").at(-1)).toBe(
+      "1 of 2 published hours looked at (the newest day); name others with --from and --to",
+    );
+    const { result } = await here("verify", ...flags, ...deep, "--json");
+    expect(result).toMatchObject({ type: "result", hours: 1, published: 2 });
+    const all = await here("verify", ...flags, ...deep, "--from", "2022-07-25", "--to", "2022-07-27");
+    expect(all.stdout).not.toContain("looked at");
+  });
+
+  it("verify names hours whose part is gone, and fails where their raw objects are gone, too", async () => {
+    for (const HH of ["00", "01", "02"]) put(`gone/2022/07/26/${HH}/a.json`, '{"id":1}\n');
+    const flags = ["--raw", "./gone/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./gone-lake/", "--catalog", "none"];
+    await here("run", ...flags, "--from", HOUR, "--to", "2022-07-26T03");
+    const lake = join(root, "gone-lake");
+    rmSync(join(lake, "year=2022/month=07/day=26/hour=01"), { recursive: true });
+    const day = ["--from", "2022-07-26", "--to", "2022-07-27"];
+    const note = "events 2022-07-26T01: its part is missing, and a manifest is there: ";
+    // An attempt of today may be at work.
+    expect((await here("verify", ...flags, ...day)).stderr).not.toContain(note);
+    const manifests = join(lake, "_hourpack/manifests/2022/07/26/01");
+    const [attempt = ""] = readdirSync(manifests);
+    renameSync(join(manifests, attempt), join(manifests, `${ulid(Date.now() - 26 * 3_600_000)}.ndjson.gz`));
+    const crashed = await here("verify", ...flags, ...day);
+    expect(crashed.code, crashed.stdout).toBe(0);
+    expect(crashed.stderr).toContain(
+      `${note}the part was deleted, or its attempt ended before it published; `,
+    );
+    expect((await here("expire", ...flags, "--older-than", "1d", "--yes")).code).toBe(0);
+    rmSync(join(lake, "year=2022/month=07/day=26/hour=00"), { recursive: true });
+    for (const hours of [day, ["--hour", HOUR]]) {
+      const lost = await here("verify", ...flags, ...hours);
+      expect(lost.code, lost.stderr).toBe(12);
+      expect(lost.stdout).toMatch(
+        /^events 2022-07-26T00 {2}wrong {2}0 objects, 0 rows\n {2}its part is missing, and raw objects were deleted/,
+      );
+      expect(lost.stderr).not.toMatch(/no part: 2022-07-26T00/);
+    }
   });
 
   it("verify --deep tells of raw objects that expire deleted", async () => {
@@ -200,6 +323,28 @@ it("an hour that is not over is packed as it is, and told", async () => {
     text: expect.stringMatching(new RegExp(`^[45] hours from \\S+ to ${hour(3)} are ${later}$`)),
   });
   expect((await here("run", ...flags, "--hour", HOUR)).stderr).not.toContain("not over");
+});
+
+it("an interrupt before an hour is begun is told as that, and not as hours that are not due", async () => {
+  const fifo = join(root, "slow.yaml");
+  execFileSync("mkfifo", [fifo]);
+  const args = ["run", "--hour", HOUR, "--config", fifo];
+  const child = spawn(process.execPath, [HOURPACK, ...args], { cwd: root, env: cleanEnv() });
+  const [out, err]: Buffer[][] = [[], []];
+  child.stdout.on("data", (bytes) => out?.push(bytes));
+  child.stderr.on("data", (bytes) => err?.push(bytes));
+  // Opens when the command does, which then waits for the text.
+  const config = await open(fifo, "w");
+  child.kill("SIGINT");
+  await config.writeFile(CONFIG);
+  await config.close();
+  const [code] = await once(child, "close");
+  expect(Buffer.concat(err ?? []).toString()).toBe("stopping … (once more to stop at once)\n");
+  expect([code, Buffer.concat(out ?? []).toString()]).toEqual([
+    130,
+    expect.stringMatching(/^interrupted, \d\.\d s\n$/),
+  ]);
+  rmSync(fifo);
 });
 
 it("a day in place of an hour is told as a range", async () => {
@@ -408,7 +553,9 @@ describe("help", () => {
     expect((await here("help")).stdout).toBe((await here("--help")).stdout);
     expect((await here("help", "plan")).stdout).toBe((await here("plan", "--help")).stdout);
     expect((await here("help", "help")).stdout).toBe((await here("--help")).stdout);
-    expect((await here("version")).stdout).toBe((await here("--version")).stdout);
+    const version = await here("--version");
+    for (const flag of ["version", "-v", "-V"]) expect(await here(flag)).toEqual(version);
+    expect((await here("run", "-v")).stderr).toContain("unknown flag -v");
     const unknown = await here("help", "paln");
     expect(unknown.code).toBe(2);
     expect(unknown.stderr).toContain("Did you mean `hourpack plan`?");

@@ -1,4 +1,4 @@
-/** The way back of what is in quarantine, whatever lies in it, and what is told where its file is damaged. */
+/** The way back of what is in quarantine, whatever lies in it, and what is told where a file is damaged. */
 import {
   mkdirSync,
   mkdtempSync,
@@ -94,4 +94,24 @@ it("is refused where its file is cut or missing, by a restoration and by a merge
     kind: "data",
     message: expect.stringMatching("it is missing"),
   });
+});
+
+it("is refused where the part is damaged, with the remedy that verify has", async () => {
+  put("a.json", `{"a":"${"xyz".repeat(100)}"}\n`);
+  await pack();
+  const folder = join(root, "lake/year=2022/month=07/day=26/hour=00");
+  const [name = ""] = readdirSync(folder);
+  const path = join(folder, name);
+  // Zeros over the first page; the footer is whole.
+  writeFileSync(path, readFileSync(path).fill(0, 4, 60));
+  const [dataset] = components.settings.datasets;
+  if (!dataset) throw new Error("no dataset");
+  const restoration = await openRestoration(components, dataset, HOUR);
+  await expect(restoration.records().next()).rejects.toMatchObject({
+    kind: "data",
+    message: `read the part ${path}: it is damaged, and what is in its rows 0 to 1 cannot be read`,
+    location: path,
+    hint: expect.stringMatching(/^`hourpack run --hour 2022-07-26T00 --rebuild` makes the part anew/),
+  });
+  await restoration.close();
 });

@@ -163,7 +163,9 @@ describe("a damaged part", () => {
     writeFileSync(lake.partPath, bytes.fill(0, 4, 60));
     const { state, problems } = await lake.verify();
     expect(state).toBe("wrong");
-    expect(problems.join()).toContain(`the part ${lake.partPath}`);
+    expect(problems.join()).toMatch(
+      `read the part ${lake.partPath}: it is damaged, and what is in its rows 0 to 1 cannot be read. `,
+    );
     expect(problems.join()).toContain("`hourpack run --hour 2022-07-26T00 --rebuild` makes the part anew");
     expect(problems.join()).not.toContain("hourpack-verify-");
     await lake.pack({ rebuild: true });

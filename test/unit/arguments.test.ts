@@ -106,6 +106,8 @@ describe("arguments", () => {
       hint: "Did you mean `hourpack plan`?",
     });
     expect(told("--json").message).toBe("name a command");
+    expect(told("--raw=1").message).toBe("name a command");
+    expect(told("-x")).toMatchObject({ message: "unknown flag -x", hint: expect.stringContaining("--help") });
     expect(told("--jsno")).toMatchObject({ message: "unknown flag --jsno", hint: "Did you mean --json?" });
   });
 });

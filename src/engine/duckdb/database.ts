@@ -23,17 +23,13 @@ export interface Database {
   close(): Promise<void>;
 }
 
-/** `path` may be `:memory:`. `config` are DuckDB's settings by name. Throws `unavailable` where it cannot be opened. */
+/** `path` may be `:memory:`. `config` are DuckDB's settings by name. Throws `invalid` where it is no database, `unavailable` where it cannot be opened. */
 export async function openDatabase(path: string, config: Record<string, string> = {}): Promise<Database> {
   const duckdb = loadBindings();
   const settings = duckdb.create_config();
   for (const [name, value] of Object.entries(config)) duckdb.set_config(settings, name, value);
   const database = await duckdb.open(path, settings).catch((error) => {
-    throw new HourpackError("unavailable", `open the DuckDB file ${path}: ${reasonOf(error)}`, {
-      location: path,
-      cause: error,
-      hint: "Another process may hold it open, or it is not a DuckDB file.",
-    });
+    throw unopened(error, path);
   });
   const atWork = new Set<Connection>();
   // A process cannot end while a statement runs in it.
@@ -93,6 +89,21 @@ export async function openDatabase(path: string, config: Record<string, string> 
       duckdb.close_sync(database);
     },
   };
+}
+
+/** DuckDB's errors have no codes. */
+const NO_DATABASE = /not a valid DuckDB database file|Is a directory/;
+
+function unopened(error: unknown, path: string): HourpackError {
+  const reason = reasonOf(error);
+  const isNone = NO_DATABASE.test(reason);
+  return new HourpackError(isNone ? "invalid" : "unavailable", `open the DuckDB file ${path}: ${reason}`, {
+    location: path,
+    cause: error,
+    hint: isNone
+      ? "Name another file with --catalog-path, or move this one away: `hourpack register` makes it anew."
+      : "Another process may hold it open.",
+  });
 }
 
 type Bindings = typeof import("@duckdb/node-bindings");
