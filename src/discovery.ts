@@ -20,6 +20,8 @@ export interface RawLayout {
   variable?: { name: string; values: string[] };
   /** Prefix of the newest hour (under the first of the variable's values). */
   newestPrefix: string;
+  /** Prefixes beside it whose hours are laid out otherwise, and are not in it. */
+  others?: string[];
 }
 
 const HOUR_PARTS = ["yyyy", "MM", "dd", "HH"] as const;
@@ -72,7 +74,12 @@ async function layoutUnder(
   const alike = found.filter((one) => !one.layout.variable && below(one) === below(first));
   // A value is a part of the table's name, too.
   const canBeNamed = alike.every(({ folder }) => isValidName(folder.replace(/^\w+=/, "")));
-  return alike.length > 1 && canBeNamed ? withVariable(prefix, alike, below(first)) : first.layout;
+  const [layout, taken] =
+    alike.length > 1 && canBeNamed
+      ? [withVariable(prefix, alike, below(first)), alike]
+      : [first.layout, [first]];
+  const others = found.filter((one) => !taken.includes(one)).map(({ folder }) => `${prefix}${folder}/`);
+  return { ...layout, others: [...(layout.others ?? []), ...others] };
 }
 
 const PARQUET_MAGIC = Buffer.from("PAR1");

@@ -92,6 +92,7 @@ export const command: Command = {
       const found = `${counted(sample.columns.length, "column")} from ${seen}`;
       const odd = sample.damaged > 0 ? `; ${counted(sample.damaged, "piece")} of bytes without a record` : "";
       output.note(`${isDry ? "would write" : "wrote"} ${out}: ${found}${odd}`);
+      if (layout.others?.length) output.note(othersText(layout.others, store));
       if (!isDry) output.note(nextSteps(layout, settings, components.nowMs()));
       const { columns, objects, recordCount, damaged } = sample;
       output.result({
@@ -109,6 +110,12 @@ export const command: Command = {
     });
   },
 };
+
+/** What was found and is in no dataset of the draft would else be packed by nobody. */
+function othersText(prefixes: string[], { uri }: Store): string {
+  const named = prefixes.map((prefix) => uri + prefix);
+  return `not in it, since the hours there are laid out otherwise: ${named.join(", ")}; \`hourpack init <prefix> --out <file>\` looks at each`;
+}
 
 /** Throws what `run` would of the file; its lines are of no use, as it is not written then. */
 async function requireUsable(text: string, file: string): Promise<void> {

@@ -53,6 +53,17 @@ describe("hourpack init", () => {
     expect(existsSync(join(root, "hourpack.yaml"))).toBe(false);
   });
 
+  it("names the folders whose hours are laid out otherwise, and are in no dataset", async () => {
+    for (const part of ["android", "ios"]) putHour(`raw/${part}`, RECENT);
+    put("raw/trail/2022/07/26/00/a.json", '{"id":1}\n');
+    const { code, stderr } = await init("raw");
+    expect(code, stderr).toBe(0);
+    expect(written()).toContain('for: { part: ["android", "ios"] }');
+    expect(stderr).toMatch(/^not in it, since .* otherwise: \S+\/raw\/trail\/; `hourpack init <prefix>/m);
+    const alone = await init("raw/android", "--force");
+    expect(alone.stderr).not.toContain("not in it");
+  });
+
   it("refuses a file in a folder that is not there", async () => {
     putHour("raw/events", RECENT);
     const { code, stderr } = await init("raw/events", "--out", "nodir/hourpack.yaml");
