@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { hourpack } from "../support/cli.js";
 import { createBucket, credentialsEnv, type S3Server, startMinio } from "../support/minio.js";
-import { freePort } from "../support/processes.js";
+import { SILENT_PORT } from "../support/processes.js";
 import { Bucket } from "../support/s3.js";
 
 const TEMPLATE = "year={yyyy}/month={MM}/day={dd}/hour={HH}/";
@@ -168,7 +168,7 @@ describe("an S3 that cannot be used", () => {
   });
 
   it("a password in the endpoint, which is not printed by any command", async () => {
-    const endpoint = `http://user:a-password-of-someone@127.0.0.1:${await freePort()}`;
+    const endpoint = `http://user:a-password-of-someone@127.0.0.1:${SILENT_PORT}`;
     const env = credentialsEnv(minio);
     const end = await run(endpoint, bucket.name, bucket.name, env);
     const places = ["--raw", `s3://${bucket.name}/raw/${TEMPLATE}`, "--tier1", `s3://${bucket.name}/lake/`];
@@ -187,12 +187,7 @@ describe("an S3 that cannot be used", () => {
   });
 
   it("an endpoint that nobody answers at", async () => {
-    const end = await run(
-      `http://127.0.0.1:${await freePort()}`,
-      bucket.name,
-      bucket.name,
-      credentialsEnv(minio),
-    );
+    const end = await run(`http://127.0.0.1:${SILENT_PORT}`, bucket.name, bucket.name, credentialsEnv(minio));
     expectOneError(end, 10, /ECONNREFUSED/, /Is the store running at http:/);
   });
 
@@ -200,7 +195,7 @@ describe("an S3 that cannot be used", () => {
   const places = ["--raw", "s3://raw/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "s3://lake/t/", "--table", "t"];
 
   it.each(["run", "plan", "status"])("says in %s what it waits for where nobody answers", async (command) => {
-    const endpoint = `http://127.0.0.1:${await freePort()}`;
+    const endpoint = `http://127.0.0.1:${SILENT_PORT}`;
     const hour = command === "status" ? [] : ["--hour", HOUR];
     const args = [command, ...hour, ...places, "--s3-endpoint", endpoint, ...untilTold];
     const { code, stderr } = await hourpack(args, { env: credentialsEnv(minio) });

@@ -3,6 +3,9 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createServer } from "node:net";
 import { setTimeout } from "node:timers/promises";
 
+/** Nobody listens there: a free port may be another test's server by the time that it is called. */
+export const SILENT_PORT = 1;
+
 export async function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
