@@ -8,7 +8,7 @@ import {
   open as openFile,
   read as readFile,
 } from "node:fs";
-import { copyFile, open, realpath, stat } from "node:fs/promises";
+import { copyFile, link, open, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import type { ObjectInfo } from "./store.js";
@@ -43,14 +43,25 @@ export async function realOf(path: string): Promise<string> {
 
 export async function writeWhole(path: string, body: Uint8Array | { path: string }): Promise<void> {
   const isFile = !(body instanceof Uint8Array);
-  // By the kernel: through a stream, the chunks of a large file make the collector run.
-  if (isFile) await copyFile(body.path, path, constants.COPYFILE_EXCL);
+  if (isFile) await linkOrCopy(body.path, path);
   const file = await open(path, isFile ? constants.O_WRONLY : NEW_FILE, 0o666);
   try {
     if (!isFile) await file.writeFile(body);
     await file.sync();
   } finally {
     await file.close();
+  }
+}
+
+/** On one file system there is nothing to copy; else by the kernel: the chunks of a stream make the collector run. */
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    // Other file systems, and those without hard links.
+    if (!["EXDEV", "EPERM", "EMLINK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(code)) throw error;
+    await copyFile(from, to, constants.COPYFILE_EXCL);
   }
 }
 

@@ -73,7 +73,10 @@ export interface Store {
    */
   ready(): Promise<void>;
 
-  /** Writes whole or not at all. A file is streamed, in parts where it is big. An unknown outcome throws `unavailable`. */
+  /**
+   * Writes whole or not at all. A file is streamed, in parts where it is big, or linked: it is not to be changed any more. An
+   * unknown outcome throws `unavailable`.
+   */
   put(key: string, body: Uint8Array | { path: string }, options?: PutOptions): Promise<PutOutcome>;
 
   /** Deletes; a missing object is no error. With `etag`, only this version (throws `conflict`). */
