@@ -172,33 +172,24 @@ async function planOne(
   const { hours, signal } = request;
   const isAsked = hours !== undefined;
   const task = { dataset, hour, request, isAsked, components, observe: () => {}, signal };
-  const looked = await lookAt(task, new Stopwatch()).catch((error) => {
-    if (isHourpackError(error, "data")) return error;
-    throw error;
-  });
-  if (looked instanceof HourpackError) {
-    const nothing = { objects: 0, bytesIn: 0, skipped: 0, objectsToRead: 0, bytesToRead: 0 };
+  try {
+    const { plan, listing } = await lookAt(task, new Stopwatch());
     return {
       dataset: dataset.name,
       hour,
-      action: "refused",
-      reason: looked.message,
-      error: looked,
-      ...nothing,
+      action: plan.action,
+      reason: plan.reason,
+      objects: listing.count,
+      bytesIn: listing.sizeBytes,
+      skipped: listing.skipped,
+      objectsToRead: "fetch" in plan ? plan.fetch.count : 0,
+      bytesToRead: "fetch" in plan ? plan.fetch.sizeBytes : 0,
     };
+  } catch (error) {
+    if (!isHourpackError(error, "data")) throw error;
+    const nothing = { objects: 0, bytesIn: 0, skipped: 0, objectsToRead: 0, bytesToRead: 0 };
+    return { dataset: dataset.name, hour, action: "refused", reason: error.message, error, ...nothing };
   }
-  const { plan, listing } = looked;
-  return {
-    dataset: dataset.name,
-    hour,
-    action: plan.action,
-    reason: plan.reason,
-    objects: listing.count,
-    bytesIn: listing.sizeBytes,
-    skipped: listing.skipped,
-    objectsToRead: "fetch" in plan ? plan.fetch.count : 0,
-    bytesToRead: "fetch" in plan ? plan.fetch.sizeBytes : 0,
-  };
 }
 
 /** The named datasets, or all. Throws `invalid` for a name that is not configured. */

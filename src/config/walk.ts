@@ -31,8 +31,7 @@ export function descriptionOf(schema: Schema): string | undefined {
 /** How a text of a certain form is written. */
 export function formOf(schema: Schema | undefined): string | undefined {
   for (const step of schema?.pipe ?? []) {
-    const form =
-      step.type === "regex" ? String(step.message).split("\n")[1] : step !== schema && formOf(step as Schema);
+    const form = step.type === "regex" ? String(step.message).split("\n")[1] : formOf(step as Schema);
     if (form) return form;
   }
   return undefined;

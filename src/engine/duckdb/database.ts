@@ -39,7 +39,6 @@ export async function openDatabase(path: string, config: Record<string, string> 
   process.once("exit", interruptAll);
   /** A connection a statement, so that calls can overlap. */
   const connected = async <T>(task: (connection: Connection) => Promise<T>, signal?: AbortSignal) => {
-    signal?.throwIfAborted();
     const connection = await duckdb.connect(database);
     // Again and again: one that comes before a statement has begun is forgotten.
     let interrupting: NodeJS.Timeout | undefined;

@@ -51,8 +51,9 @@ class Duckdb implements Engine {
     const sources: string[] = [];
     if (files.accepted !== undefined) sources.push(acceptedSql(files, files.accepted));
     if (files.exact !== undefined) sources.push(exactSql(columns, files.exact, files.maxLineBytes));
-    if (leavesOfAll(columns) > HASHED_LEAVES_MAX) return this.copy(sources.join(" UNION ALL "), outPath, {});
-    const written = await this.copy(hashedSql(sources.join(" UNION ALL "), columns), outPath, {});
+    const rows = sources.join(" UNION ALL ");
+    if (leavesOfAll(columns) > HASHED_LEAVES_MAX) return this.copy(rows, outPath, {});
+    const written = await this.copy(hashedSql(rows, columns), outPath, {});
     return { ...written, digest: await this.sum(`FROM read_parquet(${sqlString(outPath)})`) };
   }
 
