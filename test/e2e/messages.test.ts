@@ -156,6 +156,39 @@ describe("restore", () => {
   });
 });
 
+describe("data of another kind than the configuration", () => {
+  const flags = (name: string) => [
+    ...["--raw", `./${name}/{yyyy}/{MM}/{dd}/{HH}/`, "--tier1", `./${name}-lake/`, "--table", name],
+    ...["--catalog", "none"],
+  ];
+
+  it("plan shows all hours where one needs a decision, and names it", async () => {
+    for (const object of ["00/a", "00/b", "01/a"]) put(`odd/2022/07/26/${object}.json`, '{"id":1}\n');
+    expect((await here("run", "--hour", HOUR, ...flags("odd"))).code).toBe(0);
+    rmSync(join(root, "odd/2022/07/26/00/b.json"));
+    put("odd/2022/07/26/00/a.json", '{"id":22}\n');
+    const range = ["--from", HOUR, "--to", "2022-07-26T02"];
+    const { code, stdout, stderr } = await here("plan", ...range, ...flags("odd"));
+    expect(code, stderr).toBe(12);
+    expect(stdout).toMatch(/│ 2022-07-26T00 │ refuse /);
+    expect(stdout).toMatch(/│ 2022-07-26T01 │ pack /);
+    expect(stderr).toMatch(/^error: /m);
+    const typed = await here("plan", ...range, ...flags("odd"), "--columns", "id:string");
+    expect(typed.code, typed.stderr).toBe(2);
+    expect(typed.stderr).toMatch(/^error: .*id/m);
+  });
+
+  it("run tells a first hour whose one column is a list, and an hour all of whose rows are rescued", async () => {
+    put("trail/2022/07/26/00/a.json", '{"Records":[{"id":1},{"id":2}]}\n');
+    put("trail/2022/07/26/01/a.json", '{"other":1}\n');
+    put("trail/2022/07/26/02/a.json", "none\n");
+    const run = (hour: string) => here("run", "--hour", hour, ...flags("trail"));
+    expect((await run(HOUR)).stderr).toMatch(/its one column is a list: .* records: Records\[\*\]/);
+    expect((await run("2022-07-26T01")).stderr).toContain("each of its 1 row has rescued data");
+    expect((await run("2022-07-26T02")).stderr).toContain("all of it, 1 piece, is in quarantine");
+  });
+});
+
 describe("hours that are not published", () => {
   it.each(["restore", "verify"])("%s refuses where none of those named is", async (command) => {
     const one = await here(command, "--hour", "2022-07-26T05");

@@ -3,7 +3,7 @@ import type { PartitionSync, TableSpec } from "../../src/catalog/catalog.js";
 import { loadSettings } from "../../src/config/load.js";
 import { type Hour, parseHour } from "../../src/hour.js";
 import { registerHours } from "../../src/stages/register.js";
-import { tablesOf, unreadableByAthena } from "../../src/tables.js";
+import { tablesIn, tablesOf, unreadableByAthena } from "../../src/tables.js";
 
 const HOUR = parseHour("2022-07-26T00");
 
@@ -12,7 +12,7 @@ async function tablesFor(raw: string, more: Record<string, unknown> = {}) {
   const settings = await loadSettings({ flags, env: {}, cwd: "/nowhere" });
   const [dataset] = settings.datasets;
   if (!dataset) throw new Error("no dataset");
-  return { dataset, ...tablesOf(dataset, [], settings) };
+  return { dataset, settings, ...tablesOf(dataset, [], settings) };
 }
 
 /** A catalog that notes which partitions it is given. */
@@ -29,6 +29,15 @@ function noting() {
   };
   return { catalog, synced };
 }
+
+it.each([
+  ["local", "s3://trail/{yyyy}/{MM}/{dd}/{HH}/", ["trail"]],
+  ["local", "./trail/{yyyy}/{MM}/{dd}/{HH}/", ["trail_raw", "trail"]],
+  ["glue", "s3://trail/{yyyy}/{MM}/{dd}/{HH}/", ["trail_raw", "trail"]],
+])("a %s catalog of %s has the tables %j", async (catalog, raw, names) => {
+  const { settings, ...tables } = await tablesFor(raw, { catalog, "catalog-database": "d" });
+  expect(tablesIn(tables, settings).map(({ name }) => name)).toEqual(names);
+});
 
 describe("the tables of hours that are folders", () => {
   it("both have partitions", async () => {
