@@ -29,14 +29,17 @@ export function hourpack({ server, made }, name = "hourpack", options = {}) {
 }
 
 /**
- * @param {Subject} subject @param {string} [name]
- * @param {{ isPlain?: boolean }} [options] `isPlain`: an `=` in a path is sent as it is, as hourpack does, and not escaped, as SDKs do.
+ * `isPlain`: an `=` in a path is sent as it is, as hourpack does, and not escaped, as SDKs do. `sizesBytes`: of what is PUT
+ * for each hour, for which there is a HEAD, too.
+ * @param {Subject} subject @param {string} [name] @param {{ isPlain?: boolean, sizesBytes?: number[] }} [options]
  */
-export function bareLoop({ server, made }, name = "bare list + GET", { isPlain = false } = {}) {
+export function bareLoop({ server, made }, name = "bare list + GET", { isPlain = false, sizesBytes } = {}) {
+  const { prefixes } = made;
+  const sent = sizesBytes && { bucket: TIER1_BUCKET, sizesBytes };
   return {
     name,
     run: async () => {
-      const job = { ...keysOf(server), bucket: BUCKET, prefix: made.prefix, isPlain };
+      const job = { ...keysOf(server), bucket: BUCKET, prefixes, isPlain, sent };
       const { stdout, ...used } = await runChild(process.execPath, [
         peerScript("bare.mjs"),
         JSON.stringify(job),
@@ -57,7 +60,7 @@ function pythonPeer({ server, made }, name, script) {
     run: async () => {
       const out = workPath("peer.parquet");
       rmSync(out, { force: true });
-      const job = { ...keysOf(server), bucket: BUCKET, prefix: made.prefix, columns: COLUMNS, out };
+      const job = { ...keysOf(server), bucket: BUCKET, prefix: made.prefixes[0], columns: COLUMNS, out };
       const { stdout: _, ...used } = await runChild(python, [peerScript(script), JSON.stringify(job)]);
       return { ...used, rows: await rowsOf(out) };
     },

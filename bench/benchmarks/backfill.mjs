@@ -1,5 +1,5 @@
 /** A month of small hours, against one big hour of the same objects; then the same month again, with nothing to do. */
-import { TIER1_BUCKET } from "../contestants.mjs";
+import { bareLoop, TIER1_BUCKET } from "../contestants.mjs";
 import { hoursInMinio } from "../data/hours.mjs";
 import { runHourpack } from "../hourpack.mjs";
 import { measureRounds, ratio } from "../measure/rounds.mjs";
@@ -15,6 +15,10 @@ const RECORDS = 33;
 const MONTH = "a month of small hours";
 const AGAIN = "the same month again";
 const BIG = "one big hour";
+const BARE_MONTH = "bare requests of the month";
+const BARE_BIG = "bare requests of the big hour";
+/** A manifest and a part of an hour, as hourpack writes them. */
+const SENT_BYTES = [2500, 158_000];
 
 /** @param {import("../run.mjs").Options} options */
 export async function backfill({ scale, rounds = 3, flags }) {
@@ -43,7 +47,13 @@ export async function backfill({ scale, rounds = 3, flags }) {
     });
     const fresh = () => `s3://${TIER1_BUCKET}/${Date.now()}/`;
     const measured = await measureRounds(
-      [contestant(MONTH, month, fresh), contestant(AGAIN, month, () => packed), contestant(BIG, big, fresh)],
+      [
+        contestant(MONTH, month, fresh),
+        contestant(AGAIN, month, () => packed),
+        contestant(BIG, big, fresh),
+        bareLoop({ server, made: month }, BARE_MONTH, { isPlain: true, sizesBytes: SENT_BYTES }),
+        bareLoop({ server, made: big }, BARE_BIG, { isPlain: true }),
+      ],
       rounds,
       month.records,
       server,
@@ -70,7 +80,10 @@ export async function backfill({ scale, rounds = 3, flags }) {
           unit: "ms",
         },
       ],
-      more: { requestsWhereNothingChanged: await countAgain(server, month, packed) },
+      more: {
+        bareMonthAgainstBareBigHour: ratio(measured, BARE_BIG, BARE_MONTH, "wallS"),
+        requestsWhereNothingChanged: await countAgain(server, month, packed),
+      },
     };
   } finally {
     await server.stop();

@@ -58,7 +58,7 @@ export async function reading({ scale, rounds = 1, only, flags }) {
           const job = {
             ...metered,
             bucket: BUCKET,
-            prefix: made.prefix,
+            prefix: made.prefixes[0],
             columns: COLUMNS,
             threads: 2,
             source,

@@ -26,7 +26,7 @@ import { HOUR, makeEvent, makeSlimEvent, objectName } from "./events.mjs";
 /**
  * @typedef {object} MadeHours
  * @property {string} raw The raw template, for hourpack.
- * @property {string} prefix Of the first hour: a directory, or a key prefix.
+ * @property {string[]} prefixes Of each hour: a directory, or a key prefix.
  * @property {string} from First hour.
  * @property {string} to The end, excluded.
  * @property {number} objects In all hours.
@@ -47,7 +47,7 @@ export async function hoursInDirectory(spec) {
     mkdirSync(folder, { recursive: true });
     for (const { name, body } of bodies) writeFileSync(join(folder, name), body);
   });
-  return { ...made, raw: `${root}/${TEMPLATE}`, prefix: join(root, folderOf(made.from)) };
+  return { ...made, raw: `${root}/${TEMPLATE}`, prefixes: prefixesOf(`${root}/`, spec) };
 }
 
 /** The same records, in one file. @param {HourSpec} spec @returns {Promise<{ path: string, records: number }>} */
@@ -72,7 +72,7 @@ export async function hoursInMinio(server, spec) {
     });
     await client.close();
   });
-  return { ...made, raw: `s3://${BUCKET}/${root}/${TEMPLATE}`, prefix: `${root}/${folderOf(made.from)}` };
+  return { ...made, raw: `s3://${BUCKET}/${root}/${TEMPLATE}`, prefixes: prefixesOf(`${root}/`, spec) };
 }
 
 /** @param {HourSpec} spec */
@@ -85,7 +85,7 @@ function idOf({ objects, recordsPerObject, hours = 1, isSlim, odd }) {
  * Makes what is not there yet. A note beside the data says that it is complete.
  * @param {string} name @param {HourSpec} spec
  * @param {(hour: string, bodies: Generator<{ name: string, body: Buffer }>) => Promise<void>} write
- * @returns {Promise<Omit<MadeHours, "raw" | "prefix">>}
+ * @returns {Promise<Omit<MadeHours, "raw" | "prefixes">>}
  */
 async function once(name, spec, write) {
   const note = join(benchDir("made"), `${name}.json`);
@@ -152,6 +152,11 @@ function hourAfter(count) {
 function folderOf(hour) {
   const [year, month, day, hh] = hour.split(/[-T]/);
   return `year=${year}/month=${month}/day=${day}/hour=${hh}/`;
+}
+
+/** @param {string} root @param {HourSpec} spec */
+function prefixesOf(root, { hours = 1 }) {
+  return Array.from({ length: hours }, (_, h) => `${root}${folderOf(hourAfter(h))}`);
 }
 
 /** @param {string} dir Made anew, empty. */
