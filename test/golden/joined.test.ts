@@ -1,11 +1,14 @@
 /** Files joined by their row groups hold the rows of their sources, for three readers that are not the one that joined. */
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
+import { asyncBufferFromFile, parquetMetadataAsync } from "hyparquet";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { openDuckdb } from "../../src/engine/duckdb/duckdb.js";
 import { joinParquet } from "../../src/engine/parquet/join.js";
 import { readStruct, writeStruct } from "../../src/engine/parquet/thrift.js";
+import type { Column } from "../../src/schema/types.js";
 import { textOfRow } from "../support/golden.js";
 import { openPyarrowReader, type PyarrowReader } from "../support/pyarrow.js";
 import { type DuckdbReader, openDuckdbReader, readWithHyparquet } from "../support/readers.js";
@@ -27,6 +30,8 @@ afterAll(async () => {
 
 const NAMES = ["id", "name", "noise", "d", "t", "s"];
 const ALL = { names: NAMES, dropped: "row hash" };
+const PLAIN = { metadata: {}, groupRowsMin: 16_384 };
+const TOLD = { ...PLAIN, metadata: { k: "v" } };
 
 /** Rows from `from` up to `to`, with dictionaries, NULLs, nested values, bloom filters, and several row groups. */
 async function write(name: string, from: number, to: number, more = ""): Promise<string> {
@@ -50,7 +55,7 @@ it("joins files of one schema, offsets, statistics and all", async () => {
   ];
   const whole = await write("whole", 0, 120_001);
   const out = join(dir, "joined");
-  expect(await joinParquet(sources, ALL, out, { "hourpack-rows": "120001" })).toEqual({ rows: 120_001 });
+  expect(await joinParquet(sources, ALL, out, TOLD)).toEqual({ rows: 120_001 });
   const expected = await duckdb.read(whole);
   const lines = expected.rows.map(textOfRow);
   const read = await duckdb.read(out);
@@ -84,8 +89,8 @@ it.each([
     await write(`${name}-plain-c`, 120_000, 120_001),
   ];
   const [out, expected] = [join(dir, `${name}-joined`), join(dir, `${name}-plain`)];
-  expect(await joinParquet(hashed, ALL, out, { k: "v" })).toEqual({ rows: 120_001 });
-  expect(await joinParquet(plain, ALL, expected, { k: "v" })).toEqual({ rows: 120_001 });
+  expect(await joinParquet(hashed, ALL, out, TOLD)).toEqual({ rows: 120_001 });
+  expect(await joinParquet(plain, ALL, expected, TOLD)).toEqual({ rows: 120_001 });
   // The writer gives chunks their encodings by themselves, so that nothing is left of the column that was there.
   expect(readFileSync(out).equals(readFileSync(expected))).toBe(true);
 });
@@ -93,7 +98,7 @@ it.each([
 it("joins many files", async () => {
   const path = await write("one-of-many", 0, 20_480);
   const out = join(dir, "of-many");
-  expect(await joinParquet(Array(60).fill(path), ALL, out, {})).toEqual({ rows: 60 * 20_480 });
+  expect(await joinParquet(Array(60).fill(path), ALL, out, PLAIN)).toEqual({ rows: 60 * 20_480 });
   const instance = await DuckDBInstance.create(":memory:");
   const connection = await instance.connect();
   const reader = await connection.runAndReadAll(
@@ -108,13 +113,45 @@ it("joins many files", async () => {
 it("leaves files of two schemas, of other columns than are asked for, and small row groups, to be written anew", async () => {
   const a = await write("d", 0, 100);
   expect(
-    await joinParquet([a, await write("e", 0, 100, ", 1 AS more")], ALL, join(dir, "no"), {}),
+    await joinParquet([a, await write("e", 0, 100, ", 1 AS more")], ALL, join(dir, "no"), PLAIN),
   ).toBeUndefined();
-  expect(await joinParquet([a, await write("f", 0, 100)], ALL, join(dir, "no"), {})).toBeUndefined();
+  expect(await joinParquet([a, await write("f", 0, 100)], ALL, join(dir, "no"), PLAIN)).toBeUndefined();
   for (const names of [[...NAMES, "more"], NAMES.slice(1), [...NAMES.slice(1), "id"]])
-    expect(await joinParquet([a], { ...ALL, names }, join(dir, "no"), {})).toBeUndefined();
+    expect(await joinParquet([a], { ...ALL, names }, join(dir, "no"), PLAIN)).toBeUndefined();
   expect(() => statSync(join(dir, "no"))).toThrow();
-  expect(await joinParquet([a], ALL, join(dir, "one"), { k: "v" })).toEqual({ rows: 100 });
+  expect(await joinParquet([a], ALL, join(dir, "one"), TOLD)).toEqual({ rows: 100 });
+});
+
+it("a wide table's row groups have fewer rows, and are joined as they are", async () => {
+  const columns: Column[] = Array.from({ length: 1000 }, (_, i) => ({
+    name: `n${i}`,
+    path: [`n${i}`],
+    type: { kind: "bigint" },
+    derived: false,
+  }));
+  const lines = join(dir, "wide.ndjson");
+  writeFileSync(lines, Array.from({ length: 20_000 }, (_, i) => `{"n${i % 1000}":${i}}\n`).join(""));
+  const engine = await openDuckdb({ memoryBytes: 256 << 20, concurrency: 2, tempDir: join(dir, "temp") });
+  const files = {
+    schema: { version: 1, columns },
+    accepted: lines,
+    exact: undefined,
+    maxLineBytes: 100,
+  };
+  const [batch, out] = [join(dir, "wide-batch"), join(dir, "wide")];
+  try {
+    await engine.writeRows(files, batch);
+    await engine.merge([batch, batch], columns, out, { metadata: {}, sortBy: [] });
+  } finally {
+    await engine.close();
+  }
+  const groupsOf = async (path: string) =>
+    (await parquetMetadataAsync(await asyncBufferFromFile(path))).row_groups.map(({ num_rows }) =>
+      Number(num_rows),
+    );
+  const groups = await groupsOf(batch);
+  expect(Math.max(...groups)).toBeLessThanOrEqual(8192);
+  expect(await groupsOf(out)).toEqual([...groups, ...groups]);
 });
 
 it("writes a footer back as it was", async () => {

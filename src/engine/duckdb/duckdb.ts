@@ -52,8 +52,8 @@ class Duckdb implements Engine {
     if (files.accepted !== undefined) sources.push(acceptedSql(files, files.accepted));
     if (files.exact !== undefined) sources.push(exactSql(columns, files.exact, files.maxLineBytes));
     const rows = sources.join(" UNION ALL ");
-    if (leavesOfAll(columns) > HASHED_LEAVES_MAX) return this.copy(rows, outPath, {});
-    const written = await this.copy(hashedSql(rows, columns), outPath, {});
+    if (isWide(columns)) return this.copy(rows, outPath, { columns });
+    const written = await this.copy(hashedSql(rows, columns), outPath, { columns });
     return { ...written, digest: await this.sum(`FROM read_parquet(${sqlString(outPath)})`) };
   }
 
@@ -73,11 +73,14 @@ class Duckdb implements Engine {
     // Not one of the calls: it copies files, and hashing has both cores meanwhile.
     const names = [...columns.map(({ name }) => name), RESCUED_COLUMN];
     const joined = await told(`join ${outPath}`, () =>
-      joinParquet(paths, { names, dropped: HASH_COLUMN }, outPath, metadata),
+      joinParquet(paths, { names, dropped: HASH_COLUMN }, outPath, {
+        metadata,
+        groupRowsMin: rowGroupRows(columns) / SMALL_GROUPS,
+      }),
     );
     if (joined) return { path: outPath, rows: joined.rows };
     await this.makeRoom(columns);
-    return this.copy(partsSql(paths, columns), outPath, metadata);
+    return this.copy(partsSql(paths, columns), outPath, { columns, metadata });
   }
 
   /** Into one file, or into several where that takes more memory than there is. */
@@ -90,7 +93,7 @@ class Duckdb implements Engine {
     await this.makeRoom(columns);
     const order = sortBy.map(sqlName).join(", ");
     try {
-      return [(await this.copy(`${partsSql(paths, columns)} ORDER BY ${order}`, outPath, {})).path];
+      return [(await this.copy(`${partsSql(paths, columns)} ORDER BY ${order}`, outPath, { columns })).path];
     } catch (error) {
       if (!(error instanceof HourpackError) || !/out of memory/i.test(error.message)) throw error;
       // Rows in another order are the same rows: never a reason to fail.
@@ -129,7 +132,7 @@ class Duckdb implements Engine {
     const [path] = paths;
     const isMany = paths.length > 1;
     // Each statement reads the footer of a file for itself: that of a large hour's part is 75 MB in DuckDB's memory.
-    const isAlone = this.calls.capacity === 1;
+    const isAlone = this.calls.capacity === 1 || isWide(columns);
     if (path === undefined || (!isMany && (isAlone || (await stat(path)).size < WORTH_HALVING_BYTES)))
       return [partsSql(paths, columns)];
     if (isMany || columns.some(({ name }) => name === ROW_NUMBER)) {
@@ -147,13 +150,17 @@ class Duckdb implements Engine {
     return this.database.close();
   }
 
-  private async copy(query: string, outPath: string, metadata: Record<string, string>): Promise<WrittenRows> {
+  private async copy(
+    query: string,
+    outPath: string,
+    { columns, metadata = {} }: { columns: readonly Column[]; metadata?: Record<string, string> },
+  ): Promise<WrittenRows> {
     const pairs = Object.entries(metadata).map(([key, value]) => `${sqlName(key)}: ${sqlString(value)}`);
     const options = [
       "FORMAT parquet",
       "COMPRESSION snappy",
       "PARQUET_VERSION v1",
-      `ROW_GROUP_SIZE ${ROW_GROUP_ROWS}`,
+      `ROW_GROUP_SIZE ${rowGroupRows(columns)}`,
       ...(pairs.length > 0 ? [`KV_METADATA {${pairs.join(", ")}}`] : []),
     ];
     const sql = `COPY (${query}) TO ${sqlString(outPath)} (${options.join(", ")})`;
@@ -226,14 +233,28 @@ async function inPieces(paths: string[], bytesMax: number): Promise<string[][]> 
 /** Of the memory, what Parquet may come to that is sorted at once: when read it is five times as large and more. */
 const SORTED_SHARE = 4;
 
-/** A thousand columns took 130 MB more where their rows were hashed on their way to the file. */
-const HASHED_LEAVES_MAX = 256;
+/** A thousand columns took 130 MB more where their rows were hashed on their way to the file, and 100 where two calls read it. */
+function isWide(columns: readonly Column[]): boolean {
+  return leavesOfAll(columns) > 256;
+}
 
 const USUAL_LEAVES = 64;
 const USUAL_LINE_BYTES = 1 << 20;
 
-/** Rows in a row group: a quarter million of 600 bytes is 20 to 30 MB of Parquet, read in parallel by engines. */
+/**
+ * Rows in a row group: a quarter million of 600 bytes is 20 to 30 MB of Parquet, read in parallel by engines. The engine
+ * holds a row group's values, NULL or not, until it is written: of a wide table it is as many of them, and fewer rows.
+ */
+function rowGroupRows(columns: readonly Column[]): number {
+  const rows = (ROW_GROUP_ROWS * USUAL_LEAVES) / Math.max(USUAL_LEAVES, leavesOfAll(columns));
+  return Math.max(1, Math.round(rows / VECTOR_ROWS)) * VECTOR_ROWS;
+}
+
 const ROW_GROUP_ROWS = 122_880;
+/** DuckDB cuts a row group where one of its vectors ends. */
+const VECTOR_ROWS = 2048;
+/** So many row groups that would go into one are better written anew: readers pay for each of them. */
+const SMALL_GROUPS = 8;
 
 /** No column of a schema can have a name with a space. */
 const HASH_COLUMN = "row hash";

@@ -9,20 +9,20 @@ import { binaryField, readStruct, Struct, writeStruct } from "./thrift.js";
 
 const MAGIC = Buffer.from("PAR1");
 
-/** Smaller row groups than this on average are better written anew: readers pay for each of them. */
-const GROUP_ROWS_MIN = 16_384;
+/** Row groups of as many bytes are large enough, however few their rows. */
 const GROUP_BYTES_MIN = 4 << 20;
 
 /**
  * Writes the joined file and returns its rows; undefined, with nothing written, where the files have other columns than
- * `names`, in this order, where their schemas differ, or their row groups are too small to be kept. `dropped`: a column
+ * `names`, in this order, where their schemas differ, or their row groups have fewer rows than
+ * `groupRowsMin` on average, and are small. `dropped`: a column
  * without fields that is the last one of some files, and is not copied.
  */
 export async function joinParquet(
   paths: string[],
   { names, dropped }: { names: string[]; dropped: string },
   outPath: string,
-  metadata: Record<string, string>,
+  { metadata, groupRowsMin }: { metadata: Record<string, string>; groupRowsMin: number },
 ): Promise<{ rows: number } | undefined> {
   const joined = new Joined(names);
   for (const path of paths) {
@@ -30,7 +30,7 @@ export async function joinParquet(
     const cuts = columnsOf(file.footer).at(-1) === dropped ? dropLast(file.footer) : [];
     if (!joined.add(file.footer, path, between(cuts, file.data))) return undefined;
   }
-  if (!joined.isWorthIt) return undefined;
+  if (!joined.isWorthIt(groupRowsMin)) return undefined;
   const out = await open(outPath, "w");
   try {
     await out.appendFile(MAGIC);
@@ -79,10 +79,10 @@ class Joined {
     return true;
   }
 
-  get isWorthIt(): boolean {
+  isWorthIt(groupRowsMin: number): boolean {
     const count = this.groups.length;
     const isLarge =
-      Number(this.rows) / count >= GROUP_ROWS_MIN || Number(this.plainBytes) / count >= GROUP_BYTES_MIN;
+      Number(this.rows) / count >= groupRowsMin || Number(this.plainBytes) / count >= GROUP_BYTES_MIN;
     return this.footer !== undefined && (count <= 1 || isLarge);
   }
 
