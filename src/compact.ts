@@ -186,7 +186,7 @@ async function pack(
       assemble(task, { attempt, fetched: plan.fetch, listing, converted, base, spool, engine, tier1 }),
     );
     checkQuarantine(task, part.facts);
-    tellMisfit(task, converted);
+    if (!base) tellMisfit(task, converted);
     // Waited for before anything is public, while the bytes of a large part are on their way.
     const verified = watch.time("verify", () => verifyPart(engine, part));
     const verificationEnded = verified.catch(() => {});

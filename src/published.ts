@@ -119,6 +119,23 @@ export async function allPublishedHours(
   return hours;
 }
 
+/** Every hour of which raw objects were deleted, since its part had their records. */
+export async function expiredHours(
+  store: Store,
+  dataset: Dataset,
+  signal: AbortSignal | undefined,
+): Promise<Set<Hour>> {
+  const hours = new Set<Hour>();
+  const folder = journalsPrefix(dataset.tier1.prefix);
+  for await (const page of store.list(folder, { signal })) {
+    for (const { key } of page) {
+      const hour = attemptOfKey(folder, key)?.hour;
+      if (hour) hours.add(hour);
+    }
+  }
+  return hours;
+}
+
 /** `expired`: raw objects of it were deleted, which its part had. `manifest`: an attempt of over a day ago wrote one. */
 export type Trace = "expired" | "manifest";
 
