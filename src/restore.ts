@@ -118,8 +118,7 @@ async function* withRemedy<T>(records: AsyncGenerator<T>, hour: Hour): AsyncGene
     yield* records;
   } catch (error) {
     if (!isHourpackError(error, "data") || error.hint) throw error;
-    const { message, location } = error;
-    throw new HourpackError("data", message, { location, cause: error, hint: remedyOf(hour) });
+    throw error.with({ hint: remedyOf(hour) });
   }
 }
 

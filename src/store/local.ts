@@ -372,7 +372,7 @@ export class LocalStore implements Store {
 
   private failed(error: unknown, doing: string): HourpackError {
     const code = (error as NodeJS.ErrnoException).code ?? "";
-    return new HourpackError(kindOfSystemError(code), `${doing}: ${reasonOf(error)}`, {
+    return new HourpackError(kindOfSystemError(error), `${doing}: ${reasonOf(error)}`, {
       location: relative(process.cwd(), this.root) || ".",
       cause: error,
       hint: HINTS[code] ?? "Check the directory and its disk.",
