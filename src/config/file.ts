@@ -61,7 +61,7 @@ export function parseConfig(text: string, path: string): ConfigFile {
       if (!yaml.isScalar(key) || key.value !== "__proto__") return;
       throw new HourpackError("invalid", "read the configuration: nothing can have the name __proto__", {
         location: `${path}:${lines.linePos(key.range?.[0] ?? 0).line}`,
-        hint: "Give it another name: JavaScript's objects take no member of this one.",
+        hint: PROTO_HINT,
       });
     },
   });
@@ -75,6 +75,9 @@ export function parseConfig(text: string, path: string): ConfigFile {
   const lineOf = (at: ConfigPath) => lines.linePos(offsetOf(document.contents, at, yaml)).line;
   return { path, value: value as Record<string, unknown>, lineOf };
 }
+
+/** Of what is called `__proto__`. */
+export const PROTO_HINT = "Give it another name: JavaScript's objects take no member of this one.";
 
 function plainValue(document: Document, path: string): unknown {
   try {

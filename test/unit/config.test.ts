@@ -711,6 +711,17 @@ describe("flags and variables", () => {
     expect(await place({ flags: ONE_OFF, env: { AWS_ENDPOINT_URL: "nonsense" } })).toBe("AWS_ENDPOINT_URL");
   });
 
+  it.each([
+    ["for", "--for", "__proto__=x"],
+    ["for", "--for", "p=a; __proto__ =x"],
+    ["s3-write-tags", "--s3-write-tags", "team=data,__proto__=x"],
+    ["columns", "--columns", "__proto__ int"],
+    ["table", "--table", "__proto__"],
+  ])("refuse a name that JavaScript would lose: %s", async (flag, location, text) => {
+    const error = await failure(bare({ flags: { ...ONE_OFF, [flag]: text } }));
+    expect(error).toMatchObject({ location, message: expect.stringContaining("__proto__") });
+  });
+
   it("say what a one-off run lacks", async () => {
     expect((await failure(bare({ flags: { raw: "./x/", table: "t" } }))).message).toBe("--tier1 is missing");
     expect((await failure(bare({}))).hint).toMatch(/hourpack init/);
