@@ -82,6 +82,7 @@ export const command: Command = {
         variable: layout.variable,
         records: sample.records.text,
         columns: sample.columns,
+        outliers: sample.outliers,
         seen,
         s3: s3Of(location, settings),
         catalogPath: location.scheme === "file" ? "./catalog.duckdb" : undefined,
