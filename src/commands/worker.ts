@@ -120,7 +120,7 @@ class Teller {
   }
 
   warn(error: HourpackError): void {
-    this.context.output.note(error.message);
+    this.context.output.warning(error);
     this.log.warn(error.message, { error });
   }
 
