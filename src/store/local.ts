@@ -47,7 +47,7 @@ export class LocalStore implements Store {
 
   constructor(root: string) {
     this.root = resolve(root);
-    // Node.js never comes back from making folders there (mkdir with `recursive`).
+    // Where another process's entries come and go, no listing is whole.
     if (/^\/proc(\/|$)/.test(this.root)) {
       throw new HourpackError("invalid", `open the directory ${this.root}: nothing can be kept under /proc`, {
         location: this.root,

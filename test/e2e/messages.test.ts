@@ -116,6 +116,17 @@ describe("a file that is something else", () => {
   });
 });
 
+it.each(["/proc/x", "/proc/x/below"])(
+  "restore says that nothing can be made there: --out %s",
+  async (out) => {
+    const { code, stderr } = await here("restore", "--hour", HOUR, "--out", out);
+    expect([code, stderr]).toEqual([
+      2,
+      `error: write ${out}: EPERM: no folder can be made in /proc\n  → Choose another folder with --out.\n`,
+    ]);
+  },
+);
+
 it.each(["a-file", "a-file/below"])("restore says that --out is no folder: %s", async (out) => {
   put("a-file", "");
   const { code, stdout, stderr } = await here("restore", "--hour", HOUR, "--out", out);
