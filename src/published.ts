@@ -59,12 +59,7 @@ async function endUnder(
 ): Promise<Hour | undefined> {
   const [level, ...deeper] = levels;
   if (level === undefined) {
-    for await (const page of store.list(prefix, { signal })) {
-      for (const { key } of page) {
-        const hour = hourOfPartKey(dataset.tier1.prefix, dataset.table, key);
-        if (hour) return hour;
-      }
-    }
+    for await (const hour of hoursUnder(store, dataset, prefix, signal)) return hour;
     return undefined;
   }
   const names = (await store.listPrefixes(prefix, { signal })).filter((name) =>
@@ -93,11 +88,8 @@ export async function publishedHours(
     day = addHours(day, 24)
   ) {
     const prefix = dataset.tier1.prefix + partitionPrefix(day).replace(/hour=.*$/, "");
-    for await (const page of store.list(prefix, { signal })) {
-      for (const { key } of page) {
-        const hour = hourOfPartKey(dataset.tier1.prefix, dataset.table, key);
-        if (hour && hour >= range.from && hour < range.to) hours.push(hour);
-      }
+    for await (const hour of hoursUnder(store, dataset, prefix, signal)) {
+      if (hour >= range.from && hour < range.to) hours.push(hour);
     }
   }
   return hours.sort();
@@ -110,13 +102,24 @@ export async function allPublishedHours(
   signal: AbortSignal | undefined,
 ): Promise<Set<Hour>> {
   const hours = new Set<Hour>();
-  for await (const page of store.list(`${dataset.tier1.prefix}year=`, { signal })) {
+  const prefix = `${dataset.tier1.prefix}year=`;
+  for await (const hour of hoursUnder(store, dataset, prefix, signal)) hours.add(hour);
+  return hours;
+}
+
+/** Of the parts whose keys begin with `prefix`, in the order of the keys. */
+async function* hoursUnder(
+  store: Store,
+  dataset: Dataset,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Hour> {
+  for await (const page of store.list(prefix, { signal })) {
     for (const { key } of page) {
       const hour = hourOfPartKey(dataset.tier1.prefix, dataset.table, key);
-      if (hour) hours.add(hour);
+      if (hour) yield hour;
     }
   }
-  return hours;
 }
 
 /** Every hour of which raw objects were deleted, since its part had their records. */
