@@ -20,9 +20,6 @@ export function requireApart(datasets: PlacedDataset[], locate: Locate): void {
       if (areNested(fullPath(dataset.tier1), fullPath(other.dataset.tier1)))
         throw sharedTier1(dataset, other.dataset, path, locate);
       if (dataset.table === other.dataset.table) throw sharedTable(dataset, other.dataset, path, locate);
-      // Two datasets may well make two tables of one prefix's objects, but values of one variable are told apart by it.
-      if (isVariant(dataset, other.dataset) && dataset.rawUri === other.dataset.rawUri)
-        throw sharedRaw(dataset, other.dataset, path, locate);
     }
     for (const { dataset: other } of datasets) {
       if (rawMeets(other.raw, dataset.tier1)) {
@@ -62,17 +59,6 @@ function sharedTable(dataset: Dataset, other: Dataset, path: ConfigPath, locate:
       hint: isVariant(dataset, other)
         ? "Put the variable of `for:` into table, like events_{name}."
         : "Give each a table of its own.",
-    },
-  );
-}
-
-function sharedRaw(dataset: Dataset, other: Dataset, path: ConfigPath, locate: Locate): HourpackError {
-  return new HourpackError(
-    "invalid",
-    `the datasets ${other.name} and ${dataset.name} read the same raw objects, ${dataset.rawUri}`,
-    {
-      location: locate([...path, "raw"]),
-      hint: "Put the variable of `for:` into raw, like s3://bucket/prefix/{name}/year={yyyy}/….",
     },
   );
 }

@@ -534,13 +534,6 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /have one table, m/,
     /`for:`/,
   ],
-  [
-    "variables that raw does not use",
-    `datasets:\n  m:\n    for: { p: [a, b] }\n    raw: "s3://raw-bucket/a/{yyyy}/{MM}/{dd}/{HH}/"\n    tier1: "s3://lake/{p}/"\n    table: "m_{p}"\n`,
-    4,
-    /m\/a and m\/b read the same raw objects/,
-    /`for:` into raw/,
-  ],
 ];
 
 describe("a bad configuration", () => {
