@@ -130,13 +130,23 @@ export async function expiredHours(
 ): Promise<Set<Hour>> {
   const hours = new Set<Hour>();
   const folder = journalsPrefix(dataset.tier1.prefix);
-  for await (const page of store.list(folder, { signal })) {
+  for await (const { hour } of attemptsUnder(store, folder, folder, signal)) hours.add(hour);
+  return hours;
+}
+
+/** The files of attempts in one of their folders whose keys begin with `prefix`. */
+export async function* attemptsUnder(
+  store: Store,
+  folder: string,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ key: string; hour: Hour; attempt: string }> {
+  for await (const page of store.list(prefix, { signal })) {
     for (const { key } of page) {
-      const hour = attemptOfKey(folder, key)?.hour;
-      if (hour) hours.add(hour);
+      const found = attemptOfKey(folder, key);
+      if (found) yield { key, ...found };
     }
   }
-  return hours;
 }
 
 /** `expired`: raw objects of it were deleted, which its part had. `manifest`: an attempt of over a day ago wrote one. */
@@ -163,12 +173,9 @@ export async function tracesOf(
   ] as const;
   for (const [trace, folder] of folders) {
     for (const hour of days.values()) {
-      for await (const page of store.list(dayPrefix(folder, hour), { signal })) {
-        for (const { key } of page) {
-          const found = attemptOfKey(folder, key);
-          if (!found || !asked.has(found.hour)) continue;
-          if (trace === "expired" || isOver(found.attempt)) traces.set(found.hour, trace);
-        }
+      for await (const found of attemptsUnder(store, folder, dayPrefix(folder, hour), signal)) {
+        if (!asked.has(found.hour)) continue;
+        if (trace === "expired" || isOver(found.attempt)) traces.set(found.hour, trace);
       }
     }
   }

@@ -123,13 +123,12 @@ async function pointAtOthers(
     const where = newest === undefined ? "nowhere else, either" : `the newest are in ${raw.uri}${newest}`;
     const last = areNamed ? "" : "the last ";
     const text = `${dataset.name}: no objects in ${last}${counted(looked.length, "hour")}; ${where}`;
-    output.note(text);
+    output.notice(text, { dataset: dataset.name });
     output.note(
       newest === undefined
         ? "  → Is raw right? Nothing lies under it."
         : `  → Name ${areNamed ? "those" : "older"} hours with --from and --to. Where these are still to come, the folders are in local time, and are read as UTC.`,
     );
-    if (output.json) output.record({ type: "notice", dataset: dataset.name, text });
   }
 }
 

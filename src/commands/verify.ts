@@ -66,8 +66,8 @@ export const command: Command = {
 };
 
 /**
- * Hours whose part is gone: wrong where raw objects were deleted because it had their records. A manifest
- * alone may be that of an attempt that ended before it published, which is noted.
+ * Hours whose part is gone: wrong where raw objects were deleted because it had their records. A manifest alone may be
+ * that of an attempt that ended before it published, which is noted.
  */
 async function lostHours(
   components: Components,
@@ -81,8 +81,7 @@ async function lostHours(
   const { name } = dataset;
   for (const hour of missing.filter((hour) => traces.get(hour) === "manifest")) {
     const text = `${name} ${hour}: its part is missing, and a manifest is there: the part was deleted, or its attempt ended before it published; \`hourpack run --hour ${hour}\` packs it while its raw objects are there`;
-    output.note(text);
-    output.record({ type: "notice", dataset: name, hour, text });
+    output.notice(text, { dataset: name, hour });
   }
   return missing
     .filter((hour) => traces.get(hour) === "expired")
