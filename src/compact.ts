@@ -15,9 +15,9 @@ import {
   rawPrefix,
 } from "./layout.js";
 import { cutLimitsOf, GZIP_LIMITS } from "./limits.js";
-import { type Listing, PAGE_OBJECTS } from "./listing.js";
+import { Listing, PAGE_OBJECTS } from "./listing.js";
 import { type Manifest, openManifest, type PartFacts, type Published } from "./manifest.js";
-import { type Plan, planHour } from "./plan.js";
+import { type Changes, type Plan, planHour } from "./plan.js";
 import { recipeOf } from "./recipe.js";
 import { readsAlike } from "./record/restore.js";
 import { Sifter } from "./record/sift.js";
@@ -182,8 +182,9 @@ async function pack(
     // Where some of the objects are gone the rows are kept as they are.
     if (standing === "unfilled" && plan.changes.gone === 0 && !task.request.keepOld)
       return { lost: "published rows lack a derived column of today", noMerge: true };
+    const inputs = inStepWith(plan, listing).digest();
     const part = await watch.time("merge", () =>
-      assemble(task, { attempt, fetched: plan.fetch, listing, converted, base, spool, engine, tier1 }),
+      assemble(task, { attempt, inputs, fetched: plan.fetch, converted, base, spool, engine, tier1 }),
     );
     checkQuarantine(task, part.facts);
     if (!base) tellMisfit(task, converted);
@@ -224,6 +225,11 @@ async function pack(
     leave(true);
     giveSpoolBytes();
   }
+}
+
+/** A part that keeps the rows of overwritten objects is in step with nothing that is listed: each run looks at it anew. */
+function inStepWith({ action, changes }: Plan & { changes: Changes }, listing: Listing): Listing {
+  return action === "merge" && changes.overwritten > 0 ? new Listing() : listing;
 }
 
 /** Of an hour that is still being listed nobody knows how much it is: so it takes all there is, until it is known. */

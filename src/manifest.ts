@@ -13,14 +13,14 @@ import { counted } from "./words.js";
 export interface PartFacts {
   /** The attempt (a ULID) that made it; names the manifest. */
   attempt: string;
-  /** Digest of the listing that the part is in step with: `Listing.digest()`. */
+  /** Digest of the listing that the part is in step with, `Listing.digest()`; of an empty one where it knows of overwritten objects. */
   inputs: string;
   /** Objects that its manifest names (those that are gone from the listing since included), and rows in it. */
   objects: number;
   rows: number;
   quarantined: number;
   schemaVersion: number;
-  /** Digest of what shapes the result besides the data: records path, columns, converter version. */
+  /** Digest of what decides which rows there are besides the data: raw template, records path, columns, converter version. */
   recipe: string;
 }
 

@@ -88,27 +88,21 @@ async function decide(
 ): Promise<Plan> {
   const { request, listing } = input;
   const reason = describe(changes);
-  const scratch = { action: "scratch", reason, published, changes, fetch: listing } as const;
+  const scratch = async () => {
+    if (changes.gone + changes.overwritten > 0 && (await input.expired())) throw expiredRows(input, changes);
+    return { action: "scratch", reason, published, changes, fetch: listing } as const;
+  };
   const merge = () => {
     if (request.noMerge) throw otherColumns(input, published);
     return { action: "merge", reason, published, changes, fetch: added } as const;
   };
 
-  if (request.fromRemainder && changed(changes)) {
-    if (changes.gone > 0 && (await input.expired())) throw expiredRows(input, changes);
-    return scratch;
-  }
+  if (request.fromRemainder && changed(changes)) return scratch();
   if (request.keepOld) {
     return changes.added > 0 ? merge() : { action: "up to date", reason, published, changes };
   }
   if (changes.gone > 0) {
-    if (
-      changes.overwritten > 0 ||
-      request.rebuild ||
-      (changes.added > 0 && published.recipe !== input.recipe)
-    ) {
-      throw refusal(input, changes, published);
-    }
+    if (changes.overwritten > 0 || request.rebuild) throw refusal(input, changes, published);
     if (changes.added === 0) {
       return {
         action: "up to date",
@@ -117,15 +111,18 @@ async function decide(
         changes,
       };
     }
+    const moved = await countMoved(input.entries(), listing, added);
+    if (moved > 0 && !(await input.expired())) throw movedObjects(input, moved);
+    if (published.recipe !== input.recipe) throw refusal(input, changes, published);
   }
-  if (request.rebuild) return { ...scratch, reason: "rebuild asked for" };
+  if (request.rebuild) return { ...(await scratch()), reason: "rebuild asked for" };
   if (!changed(changes)) return { action: "up to date", reason: "inputs unchanged", published, changes };
   if (input.notBeforeMs !== undefined && input.nowMs < input.notBeforeMs) {
     return { action: "wait", reason: `${reason}: waits for lateSettle`, published, changes };
   }
   if (changes.gone > 0) return merge();
   const isUnchanged = changes.overwritten === 0 && published.recipe === input.recipe;
-  return isUnchanged && !request.noMerge ? merge() : scratch;
+  return isUnchanged && !request.noMerge ? merge() : scratch();
 }
 
 /** Its objects were deleted since the part had their rows: what is listed now is not the hour. */
@@ -140,14 +137,30 @@ function partLost(input: PlanInput): HourpackError {
   );
 }
 
-/** They were deleted because the part had their rows. */
-function expiredRows({ hour }: PlanInput, { gone }: Changes): HourpackError {
+/** They were deleted because the part had their rows. What has come under the name of one since is another object. */
+function expiredRows({ hour }: PlanInput, { gone, overwritten }: Changes): HourpackError {
+  const which =
+    overwritten > 0
+      ? `${counted(overwritten, "object")} of it ${overwritten === 1 ? "has" : "have"} other content than when it was packed, raw objects of it expired since`
+      : `${counted(gone, "object")} of it expired after having been packed`;
+  const remedy =
+    overwritten > 0
+      ? "Copy what is new to a name that the hour has not had, where it is packed as a late object; --keep-old passes it over."
+      : "Nothing is to be done about such an hour.";
+  return new HourpackError("data", `plan ${hour}: ${which}, and the part has the only rows of them`, {
+    stage: "plan",
+    hint: `${remedy} To give these rows up all the same, say --rebuild --from-remainder.`,
+  });
+}
+
+/** Taken for late ones, their rows would be there twice. */
+function movedObjects({ hour }: PlanInput, moved: number): HourpackError {
   return new HourpackError(
     "data",
-    `plan ${hour}: ${counted(gone, "object")} of it expired after having been packed, and the part has the only rows of them`,
+    `plan ${hour}: ${counted(moved, "late object")} of it ${moved === 1 ? "has" : "have"} the size and ETag of others that are gone, as if they had been moved, and their rows are in the part already`,
     {
       stage: "plan",
-      hint: "Nothing is to be done about such an hour. To give these rows up all the same, say --rebuild --from-remainder.",
+      hint: "Say what is meant: --from-remainder packs what is listed now, --keep-old keeps the published rows and adds these objects' rows to them.",
     },
   );
 }
@@ -196,29 +209,68 @@ function describe(changes: Changes): string {
   return words.length > 0 ? words.join(", ") : "inputs unchanged";
 }
 
-/** Walks both streams in key order; what only the listing has goes to `added`. */
+type Sighting =
+  | { kind: "same" | "overwritten" | "gone"; entry: ManifestEntry }
+  | { kind: "added"; object: ObjectInfo };
+
+/** Walks both streams in key order. */
+async function* sight(
+  entries: AsyncIterable<ManifestEntry>,
+  listing: Iterable<ObjectInfo>,
+): AsyncGenerator<Sighting> {
+  const objects = listing[Symbol.iterator]();
+  let next = objects.next();
+  for await (const entry of entries) {
+    for (; !next.done && compareUtf8(next.value.key, entry.key) < 0; next = objects.next()) {
+      yield { kind: "added", object: next.value };
+    }
+    if (next.done || next.value.key !== entry.key) {
+      yield { kind: "gone", entry };
+      continue;
+    }
+    const isSame = contentOf(next.value) === contentOf(entry);
+    yield { kind: isSame ? "same" : "overwritten", entry };
+    next = objects.next();
+  }
+  for (; !next.done; next = objects.next()) yield { kind: "added", object: next.value };
+}
+
+/** What only the listing has goes to `added`. */
 async function compare(
   entries: AsyncIterable<ManifestEntry>,
   listing: Iterable<ObjectInfo>,
   added: Listing,
 ): Promise<Changes> {
   const changes: Changes = { ...NO_CHANGES };
-  const objects = listing[Symbol.iterator]();
-  let next = objects.next();
-  const take = (object: ObjectInfo) => {
-    added.add(object);
-    changes.added++;
-    next = objects.next();
-  };
-  for await (const entry of entries) {
-    while (!next.done && compareUtf8(next.value.key, entry.key) < 0) take(next.value);
-    if (next.done || next.value.key !== entry.key) {
-      changes.gone++;
-      continue;
-    }
-    if (next.value.etag !== entry.etag || next.value.sizeBytes !== entry.sizeBytes) changes.overwritten++;
-    next = objects.next();
+  for await (const sighting of sight(entries, listing)) {
+    if (sighting.kind === "added") added.add(sighting.object);
+    if (sighting.kind !== "same") changes[sighting.kind]++;
   }
-  while (!next.done) take(next.value);
   return changes;
+}
+
+/** How many of these late objects are, by size and ETag, what another name had that is gone. */
+async function countMoved(
+  entries: AsyncIterable<ManifestEntry>,
+  listing: Iterable<ObjectInfo>,
+  added: Iterable<ObjectInfo>,
+): Promise<number> {
+  const contents = new Set<string>();
+  for (const object of added) {
+    contents.add(contentOf(object));
+    // A layout that changed has moved the first of them, too.
+    if (contents.size === MOVED_MAX) break;
+  }
+  let moved = 0;
+  for await (const sighting of sight(entries, listing)) {
+    if (sighting.kind !== "gone" || sighting.entry.records === 0) continue;
+    if (contents.delete(contentOf(sighting.entry))) moved++;
+  }
+  return moved;
+}
+
+const MOVED_MAX = 100_000;
+
+function contentOf({ sizeBytes, etag }: Pick<ObjectInfo, "sizeBytes" | "etag">): string {
+  return `${sizeBytes} ${etag}`;
 }

@@ -5,11 +5,12 @@ import type { Dataset } from "./config/settings.js";
 const CONVERTER_VERSION = 1;
 
 /**
- * Digest of what shapes the rows besides the data. Published with each part; a changed recipe alone never makes an
+ * Digest of what decides which rows there are besides the data. Published with each part; a changed recipe alone never makes an
  * hour due, `run --rebuild` does (invariant 8).
  */
 export function recipeOf(dataset: Dataset): string {
-  const { records, unknown, columns, zone } = dataset;
-  const recipe = JSON.stringify([CONVERTER_VERSION, records.text, unknown, columns ?? null, zone]);
-  return createHash("sha256").update(recipe).digest("hex").slice(0, 16);
+  const { raw, records, unknown, columns, zone } = dataset;
+  // Under another template the same objects have other names, and would be taken for late ones.
+  const recipe = [CONVERTER_VERSION, raw.template, records.text, unknown, columns ?? null, zone];
+  return createHash("sha256").update(JSON.stringify(recipe)).digest("hex").slice(0, 16);
 }

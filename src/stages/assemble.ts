@@ -36,8 +36,8 @@ export interface Assembly {
   attempt: string;
   /** What was read for this attempt, in the order of the listing. */
   fetched: Listing;
-  /** All that is listed. */
-  listing: Listing;
+  /** Digest of the listing that the part will be in step with. */
+  inputs: string;
   converted: ConvertedHour;
   base: Base | undefined;
   spool: Spool;
@@ -57,7 +57,7 @@ export interface Assembled {
 }
 
 export async function assemble(task: HourTask, assembly: Assembly): Promise<Assembled> {
-  const { attempt, converted, base, spool, engine, listing } = assembly;
+  const { attempt, inputs, converted, base, spool, engine } = assembly;
   const sources = converted.batches.flatMap(({ path, digest }) =>
     path === undefined ? [] : [{ path, digest }],
   );
@@ -69,7 +69,7 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
   const columns = converted.schema.columns;
   const facts: PartFacts = {
     attempt,
-    inputs: listing.digest(),
+    inputs,
     objects: assembly.fetched.count + (base?.published.objects ?? 0),
     rows: converted.rows + (base?.published.rows ?? 0),
     quarantined: converted.quarantined + (base?.published.quarantined ?? 0),

@@ -99,7 +99,7 @@ describe("planHour", () => {
 
   it("keeps the rows of objects that are gone", async () => {
     expect(await planHour(input({ a: "1", b: "1" }, { b: "1" }))).toMatchObject({ action: "up to date" });
-    const plan = await planHour(input({ a: "1", b: "1" }, { b: "1", c: "1" }));
+    const plan = await planHour(input({ a: "1", b: "1" }, { b: "1", c: "2" }));
     expect(plan.action).toBe("merge");
     expect(keysOf(plan)).toEqual(["c"]);
   });
@@ -132,6 +132,40 @@ describe("planHour", () => {
     });
     const twice = { ...more, request: { fromRemainder: true, rebuild: true } };
     expect(await planHour(input({ a: "1", b: "1" }, { b: "1" }, twice))).toMatchObject({ action: "scratch" });
+  });
+
+  it("gives up no rows of an expired object whose name was used again", async () => {
+    const expired = async () => true;
+    for (const request of [{}, { rebuild: true }, { fromRemainder: true }, { noMerge: true }]) {
+      await expect(planHour(input({ a: "1" }, { a: "2" }, { request, expired }))).rejects.toMatchObject({
+        kind: "data",
+        message: expect.stringContaining("the part has the only rows"),
+        hint: expect.stringContaining("Copy what is new to a name"),
+      });
+    }
+    // Copied to another name it is a late object; the one that is in its way is passed over.
+    const more = { request: { keepOld: true }, expired };
+    expect(keysOf(await planHour(input({ a: "1" }, { a: "2", b: "2" }, more)))).toEqual(["b"]);
+  });
+
+  it("takes no object for a late one that has the content of one that is gone, unless it is said", async () => {
+    const moved = [
+      { "x/a": "1", "x/b": "2" },
+      { "y/a": "1", "y/b": "2", "y/c": "3" },
+    ] as const;
+    await expect(planHour(input(...moved))).rejects.toMatchObject({
+      kind: "data",
+      message: expect.stringContaining("2 late objects of it have the size and ETag of others that are gone"),
+      hint: /--from-remainder.*--keep-old/,
+    });
+    const remainder = await planHour(input(...moved, { request: { fromRemainder: true } }));
+    expect([remainder.action, keysOf(remainder)]).toEqual(["scratch", ["y/a", "y/b", "y/c"]]);
+    expect(await planHour(input(...moved, { request: { keepOld: true } }))).toMatchObject({
+      action: "merge",
+    });
+    // What expire deleted was not moved, and a copy of what is still there is nothing but late.
+    expect(await planHour(input(...moved, { expired: async () => true }))).toMatchObject({ action: "merge" });
+    expect(await planHour(input({ a: "1", b: "2" }, { b: "2", c: "2" }))).toMatchObject({ action: "merge" });
   });
 
   it("makes rows anew that a merge would change, or refuses where they cannot be", async () => {
