@@ -3,17 +3,18 @@ import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { ulid } from "ulid";
-import { readManifest } from "./compact.js";
+import type { Dataset } from "./config/settings.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs, type Hour } from "./hour.js";
 import { journalLines } from "./journal.js";
 import { EXPIRE_AFTER_MIN_MS, journalPrefix, partKey, rawPrefix, uriOf } from "./layout.js";
-import { compareUtf8, type Listing } from "./listing.js";
-import type { ManifestEntry, Published } from "./manifest.js";
+import { compareUtf8, Listing } from "./listing.js";
+import type { Published } from "./manifest.js";
 import { Spool } from "./spool.js";
 import { headPart, listHour } from "./stages/list.js";
+import type { ObjectInfo } from "./store/store.js";
 import type { HourTask } from "./task.js";
-import { type HourVerification, verifyHour } from "./verification.js";
+import { verifyHour } from "./verification.js";
 import { counted } from "./words.js";
 
 export interface ExpireOptions {
@@ -28,8 +29,8 @@ export interface ExpiredHour {
   /** Deleted; with `dryRun`, what would be. */
   objects: number;
   bytes: number;
-  /** Listed, and not what the part was made of: late, or overwritten. They stay. */
-  newer: number;
+  /** Listed, and not what the part was made of (late, or overwritten), or not to be read. They stay. */
+  kept: number;
   /** Of a dry run: the store ignores If-Match on a delete, so that nothing goes without `rawIsImmutable`. */
   needsRawIsImmutable?: true;
   /** Why nothing was deleted, where something stood against it. */
@@ -37,9 +38,10 @@ export interface ExpiredHour {
 }
 
 /**
- * One hour. Its objects are read again and compared record by record with the part; only those that the manifest
- * names, unchanged, are deleted, each under its ETag, after the journal that names them has been written. Throws
- * `invalid` for an hour that is younger than a day, and where the store would delete another version.
+ * One hour. Its objects are read again and compared record by record with the part, and with the parts of other datasets
+ * that are made of the same objects; only those that were read and found in all of them are deleted, each under its
+ * ETag, after the journals that name them have been written. Throws `invalid` for an hour that is younger than a day,
+ * and where the store would delete another version.
  */
 export async function expireHour(task: HourTask, options: ExpireOptions): Promise<ExpiredHour> {
   const { dataset, hour, components, signal } = task;
@@ -48,25 +50,27 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
       hint: "Raw objects stay for a day at least.",
     });
   }
-  const tier1 = await components.tier1(dataset);
   const raw = await components.raw(dataset);
-  const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, bytes: 0, newer: 0 };
+  const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, bytes: 0, kept: 0 };
   const listing = await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal });
-  const published = await headPart(tier1, partKey(dataset.tier1.prefix, dataset.table, hour), signal);
-  if (!published || listing.count === 0) return result;
-  const refused = objection(await verifyHour(task, { deep: true, goneIsFine: true }), published);
-  if (refused !== undefined) return { ...result, refused };
-  const doomed = async function* () {
-    const manifest = await readManifest(task, published);
-    yield* stillListed(manifest.entries(), listing);
-  };
-  for await (const entry of doomed()) {
-    result.objects++;
-    result.bytes += entry.sizeBytes;
+  if (listing.count === 0 || !(await publishedOf(task))) return result;
+  const proofs: Proof[] = [];
+  for (const reader of readersOf(task, listing)) {
+    const proof = await prove(reader);
+    if ("refused" in proof) {
+      const whose =
+        reader.dataset === dataset ? "" : `${reader.dataset.name}, which reads the same objects: `;
+      return { ...result, refused: whose + proof.refused };
+    }
+    proofs.push(proof);
   }
-  result.newer = listing.count - result.objects;
-  if (result.objects === 0) {
-    const why = `what is listed of it (${counted(listing.count, "object")}) is newer than the part: late, or overwritten`;
+  const [{ proved }, ...others] = proofs as [Proof, ...Proof[]];
+  const doomed = others.reduce(common, proved);
+  result.objects = doomed.count;
+  result.bytes = doomed.sizeBytes;
+  result.kept = listing.count - doomed.count;
+  if (doomed.count === 0) {
+    const why = `what is listed of it, ${counted(listing.count, "object")}, is newer than the part (late, or overwritten), or cannot be read`;
     return { ...result, refused: `${why}; \`hourpack run --hour ${hour}\` looks at it` };
   }
   if (options.dryRun) {
@@ -75,33 +79,65 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     return isSafe ? result : { ...result, needsRawIsImmutable: true };
   }
   if (!options.rawIsImmutable) await requireConditionalDeletes(task);
-  await writeJournal(task, published, doomed());
-  for (const spared of await deleteAll(task, doomed())) {
+  for (const proof of proofs) await writeJournal(proof, doomed);
+  for (const spared of await deleteAll(task, doomed)) {
     result.objects--;
     result.bytes -= spared.sizeBytes;
   }
   return result;
 }
 
-/** What the verification says against it. Objects that an earlier expiry deleted are no objection. */
-function objection(verification: HourVerification, published: Published): string | undefined {
-  if (verification.problems.length > 0) return verification.problems[0];
-  return verification.etag === published.etag ? undefined : "the part changed while it was verified";
+/** A dataset's hour, and the objects of it that were read and found in its part. */
+interface Proof {
+  task: HourTask;
+  published: Published;
+  /** All of the dataset's objects of the hour lie under it. */
+  rawPrefix: string;
+  proved: Listing;
 }
 
-/** The manifest's entries that the listing has in the same version; both are in key order. */
-async function* stillListed(
-  entries: AsyncIterable<ManifestEntry>,
-  listing: Listing,
-): AsyncGenerator<ManifestEntry> {
-  const objects = listing[Symbol.iterator]();
-  let next = objects.next();
-  for await (const entry of entries) {
-    while (!next.done && compareUtf8(next.value.key, entry.key) < 0) next = objects.next();
-    if (next.done) return;
-    const { key, etag, sizeBytes } = next.value;
-    if (key === entry.key && etag === entry.etag && sizeBytes === entry.sizeBytes) yield entry;
+async function publishedOf({ dataset, hour, components, signal }: HourTask): Promise<Published | undefined> {
+  const tier1 = await components.tier1(dataset);
+  return headPart(tier1, partKey(dataset.tier1.prefix, dataset.table, hour), signal);
+}
+
+/** The dataset, and the others that are configured to read any of these objects. */
+function readersOf(task: HourTask, listing: Listing): HourTask[] {
+  const { location } = task.dataset.raw;
+  const reads = ({ raw }: Dataset) => {
+    if (raw.location.scheme !== location.scheme || raw.location.root !== location.root) return false;
+    const prefix = rawPrefix(raw, task.hour);
+    for (const { key } of listing) if (key.startsWith(prefix)) return true;
+    return false;
+  };
+  const others = task.components.settings.datasets.filter(({ name }) => name !== task.dataset.name);
+  return [task.dataset, ...others.filter(reads)].map((dataset) => ({ ...task, dataset }));
+}
+
+/** Objects that an earlier expiry deleted are no objection. */
+async function prove(task: HourTask): Promise<Proof | { refused: string }> {
+  const { dataset, hour } = task;
+  const published = await publishedOf(task);
+  if (!published)
+    return { refused: `it is not packed; \`hourpack run --dataset ${dataset.name} --hour ${hour}\` does it` };
+  const proved = new Listing();
+  const { problems, etag } = await verifyHour(task, { deep: true, proved });
+  if (problems[0] !== undefined) return { refused: problems[0] };
+  if (etag !== published.etag) return { refused: "the part changed while it was verified" };
+  return { task, published, rawPrefix: rawPrefix(dataset.raw, hour), proved };
+}
+
+/** Without what the other dataset reads too, and has not been proved to have in this version. */
+function common(objects: Listing, other: Proof): Listing {
+  const both = new Listing();
+  const others = other.proved[Symbol.iterator]();
+  let next = others.next();
+  for (const object of objects) {
+    while (!next.done && compareUtf8(next.value.key, object.key) < 0) next = others.next();
+    const isProved = !next.done && next.value.key === object.key && next.value.etag === object.etag;
+    if (isProved || !object.key.startsWith(other.rawPrefix)) both.add(object);
   }
+  return both;
 }
 
 async function deletesAreConditional({ dataset, components }: HourTask): Promise<boolean> {
@@ -127,12 +163,8 @@ async function requireConditionalDeletes(task: HourTask): Promise<void> {
   );
 }
 
-/** Names every object before it goes, under `_hourpack/expired/`. */
-async function writeJournal(
-  task: HourTask,
-  published: Published,
-  doomed: AsyncIterable<ManifestEntry>,
-): Promise<void> {
+/** Names every object that the part was made of before it goes, under `_hourpack/expired/`. */
+async function writeJournal({ task, published, rawPrefix }: Proof, doomed: Listing): Promise<void> {
   const { dataset, hour, components, signal } = task;
   const id = ulid(components.nowMs());
   const spool = await Spool.open(components.settings.run.spoolDir, id);
@@ -141,7 +173,7 @@ async function writeJournal(
     const { attempt, etag, rows } = published;
     const at = new Date(components.nowMs()).toISOString();
     const header = { format: 1, dataset: dataset.name, hour, at, part: { attempt, etag, rows } } as const;
-    await pipeline(journalLines(header, doomed), createGzip(), createWriteStream(path));
+    await pipeline(journalLines(header, under(rawPrefix, doomed)), createGzip(), createWriteStream(path));
     const tier1 = await components.tier1(dataset);
     const key = `${journalPrefix(dataset.tier1.prefix, hour)}${id}.ndjson.gz`;
     await tier1.put(key, { path }, { condition: { absent: true }, contentType: "application/gzip", signal });
@@ -150,15 +182,19 @@ async function writeJournal(
   }
 }
 
+function* under(prefix: string, objects: Listing): Generator<ObjectInfo> {
+  for (const object of objects) if (object.key.startsWith(prefix)) yield object;
+}
+
 const DELETES_AT_A_TIME = 32;
 
 /** Returns what was overwritten since it was verified, and so is there still. */
-async function deleteAll(task: HourTask, doomed: AsyncIterable<ManifestEntry>): Promise<ManifestEntry[]> {
+async function deleteAll(task: HourTask, doomed: Listing): Promise<ObjectInfo[]> {
   const { dataset, components, signal } = task;
   const raw = await components.raw(dataset);
   const inFlight = new Set<Promise<void>>();
-  const spared: ManifestEntry[] = [];
-  for await (const entry of doomed) {
+  const spared: ObjectInfo[] = [];
+  for (const entry of doomed) {
     const deleted = raw
       .delete(entry.key, { etag: entry.etag, signal })
       .catch((error) => {

@@ -23,10 +23,10 @@ export type JournalEntry = Pick<ManifestEntry, "key" | "etag" | "sizeBytes">;
 /** In key order, as the manifest has them. */
 export async function* journalLines(
   header: JournalHeader,
-  entries: AsyncIterable<JournalEntry>,
+  entries: Iterable<JournalEntry>,
 ): AsyncGenerator<string> {
   yield `${JSON.stringify(header)}\n`;
-  for await (const { key, etag, sizeBytes } of entries) yield `${JSON.stringify({ key, etag, sizeBytes })}\n`;
+  for (const { key, etag, sizeBytes } of entries) yield `${JSON.stringify({ key, etag, sizeBytes })}\n`;
 }
 
 /** The journals of an hour, oldest first. Throws `data` where one is damaged. */

@@ -5,6 +5,7 @@ import { HourpackError, reasonOf } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { type Journals, readJournals } from "./journal.js";
 import { partKey, quarantineKey, rawPrefix } from "./layout.js";
+import type { Listing } from "./listing.js";
 import { fromMetadata, type Published } from "./manifest.js";
 import { RAW_LIMITS } from "./proof/raw.js";
 import { type DeepResult, verifyDeep } from "./proof/verify.js";
@@ -38,12 +39,13 @@ export interface HourVerification {
 
 /**
  * The part's footer, its object metadata, its manifest and its quarantine agree on what the part holds; with `deep`,
- * raw and tier 1 are read again and compared record by record (`goneIsFine`: what is still there is enough). What is damaged is a problem, not an error; throws
+ * raw and tier 1 are read again and compared record by record. `proved` takes the objects that were read, as which they are
+ * proved where nothing is wrong; that others are gone is no problem then. What is damaged is a problem, not an error; throws
  * `unavailable` and `interrupted`, and `conflict` where the hour changes meanwhile.
  */
 export async function verifyHour(
   task: HourTask,
-  options: { deep: boolean; goneIsFine?: boolean },
+  options: { deep: boolean; proved?: Listing },
 ): Promise<HourVerification> {
   const { dataset, hour, components, signal } = task;
   const tier1 = await components.tier1(dataset);
@@ -65,7 +67,7 @@ export async function verifyHour(
     found.objects = published.objects;
     found.problems.push(...(await footerProblems(tier1, published, hour, signal)));
     found.problems.push(...(await manifestProblems(task, published)));
-    if (options.deep) await lookDeep(task, tier1, published, found, options.goneIsFine ?? false);
+    if (options.deep) await lookDeep(task, tier1, published, found, options.proved);
   } catch (error) {
     if (!(error instanceof HourpackError) || error.kind !== "data") throw error;
     found.problems.push(`${error.message}. ${error.hint ?? remedyOf(hour)}`);
@@ -80,16 +82,16 @@ async function lookDeep(
   tier1: Store,
   published: Published,
   found: HourVerification,
-  goneIsFine: boolean,
+  proved: Listing | undefined,
 ): Promise<void> {
   const { dataset, hour, signal } = task;
   const journals = await readJournals(tier1, dataset.tier1.prefix, hour, signal);
-  const deep = await deepVerification(task, tier1, published, journals);
+  const deep = await deepVerification(task, tier1, published, journals, proved);
   found.deep = deep;
-  found.problems.push(...deepProblems(deep, hour, goneIsFine));
+  found.problems.push(...deepProblems(deep, hour, proved !== undefined));
   if (deep.differences.length > 0 && published.recipe !== recipeOf(dataset)) {
     found.problems.push(
-      "it was packed under another recipe (records, columns or zone): verify it with that one, or pack it again with --rebuild",
+      "it was packed under another recipe (raw, records, columns or zone): verify it with that one, or pack it again with --rebuild",
     );
   }
   if (deep.expired.count === 0) return;
@@ -161,6 +163,7 @@ async function deepVerification(
   tier1: Store,
   published: Published,
   journals: Journals,
+  proved: Listing | undefined,
 ): Promise<DeepResult> {
   const { dataset, hour, components, signal } = task;
   const manifest = await readManifest(task, published);
@@ -177,6 +180,7 @@ async function deepVerification(
     records: dataset.records,
     zone: dataset.zone,
     isExpired: (entry) => journals.names(entry),
+    proved,
     limits: { ...RAW_LIMITS, recordBytes: components.settings.run.maxRecordBytes },
     signal,
   });

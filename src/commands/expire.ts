@@ -69,10 +69,13 @@ function tell(result: ExpiredHour, dryRun: boolean, output: Output): void {
   output.record({ type: "expired", dryRun, ...result });
   const { yellow } = output.colors;
   const what = dryRun ? "would delete" : "deleted";
-  const newer = result.newer > 0 ? `, kept ${counted(result.newer, "object")} newer than the part` : "";
+  const kept =
+    result.kept > 0
+      ? `, kept ${counted(result.kept, "object")} that the part is not made of, or that could not be read`
+      : "";
   output.line(
     result.refused === undefined
-      ? `${result.dataset} ${result.hour}  ${what} ${counted(result.objects, "object")} (${size(result.bytes)})${newer}`
+      ? `${result.dataset} ${result.hour}  ${what} ${counted(result.objects, "object")} (${size(result.bytes)})${kept}`
       : yellow(`${result.dataset} ${result.hour}  kept: ${result.refused}`),
   );
 }

@@ -7,6 +7,7 @@ import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HourpackError } from "../errors.js";
+import type { Listing } from "../listing.js";
 import type { ManifestEntry } from "../manifest.js";
 import type { Schema } from "../schema/types.js";
 import type { Store } from "../store/store.js";
@@ -41,6 +42,8 @@ export interface DeepVerification {
   signal?: AbortSignal;
   /** Whether an object that is gone was deleted by `expire`; asked in key order. None was unless given. */
   isExpired?(entry: ManifestEntry): Promise<boolean>;
+  /** Takes the objects that were read; where no difference is found they are proved to be in tier 1. */
+  proved?: Listing;
   /** How to get an object's stored bytes; `raw.get` under If-Match unless given. */
   readObject?: ReadObject;
   limits?: RawLimits;
@@ -199,6 +202,7 @@ class Verification {
       const fault = check.result();
       if (fault) this.report({ kind: "quarantine", object: entry.key, ...fault });
       this.compareObject(entry, rows, entries.length);
+      this.options.proved?.add(entry);
     }
     for (const object of this.quarantine.keys()) {
       const detail = "quarantine names an object that the manifest does not";

@@ -200,7 +200,7 @@ describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
         expect(await left()).toHaveLength(3);
       }
       const done = await expireHour(task, { dryRun: false, rawIsImmutable: kind === "MinIO" });
-      expect(done).toMatchObject({ objects: 2, newer: 1 });
+      expect(done).toMatchObject({ objects: 2, kept: 1 });
       expect(await left()).toEqual([rawKey(raw, "late.json")]);
       expect(await keysOf(tier1, journalPrefix(prefix, HOUR))).toHaveLength(1);
       // The rows stay, the late object joins them, and a second expiry finds the rest.

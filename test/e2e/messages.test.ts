@@ -329,8 +329,10 @@ describe("hours that are not published", () => {
     put("newer/2022/07/26/01/b.json", '{"id":33}\n');
     const { code, stdout } = await here("expire", ...flags, "--older-than", "1d");
     expect(code).toBe(12);
-    expect(stdout).toMatch(/T00 {2}kept: what is listed of it \(1 object\) is newer than the part: late, or/);
-    expect(stdout).toMatch(/T01 {2}would delete 1 object \(9 B\), kept 1 object newer than the part$/m);
+    expect(stdout).toMatch(/T00 {2}kept: what is listed of it, 1 object, is newer than the part \(late, or/);
+    expect(stdout).toMatch(
+      /T01 {2}would delete 1 object \(9 B\), kept 1 object that the part is not made of, or that could not be read$/m,
+    );
     expect(stdout).toMatch(/^1 raw object \(9 B\) would be deleted, 1 hour kept$/m);
   });
 

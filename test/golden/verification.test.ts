@@ -1,15 +1,25 @@
 /** What verification says of hours that are as they should be, expired, damaged, or packed under other columns. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
+import { HourpackError } from "../../src/errors.js";
 import { expireHour } from "../../src/expire.js";
 import { addHours, HOUR_MS, type Hour, parseHour } from "../../src/hour.js";
 import { run } from "../../src/run.js";
+import type { Store } from "../../src/store/store.js";
 import type { HourTask } from "../../src/task.js";
 import { verifyHour } from "../../src/verification.js";
 
@@ -20,7 +30,22 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
+const RAW = "./raw/{yyyy}/{MM}/{dd}/{HH}/";
 const COLUMNS = { id: "bigint", m: "struct<b:string>", at: "string" };
+
+interface Configured {
+  columns?: object;
+  others?: object;
+  raw?: string;
+}
+
+interface PackOptions extends Configured {
+  datasets?: string[];
+  hour?: Hour;
+  rebuild?: boolean;
+  keepOld?: boolean;
+  fromRemainder?: boolean;
+}
 
 /** A dataset in a folder of its own, some days after its hours. */
 class Lake {
@@ -28,8 +53,9 @@ class Lake {
   private readonly folder = (hour = HOUR) => join(this.root, "raw", hour.replace(/[-T]/g, "/"));
 
   put(name: string, text: string, hour = HOUR): this {
-    mkdirSync(this.folder(hour), { recursive: true });
-    writeFileSync(join(this.folder(hour), name), text);
+    const path = join(this.folder(hour), name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
     return this;
   }
 
@@ -37,14 +63,28 @@ class Lake {
     rmSync(join(this.folder(), name));
   }
 
+  /** Of what is there in raw. */
+  names(): string[] {
+    return readdirSync(this.folder()).sort();
+  }
+
+  journals(tier1: string): string[] {
+    const folder = join(this.root, tier1, "_hourpack/expired/2022/07/26/00");
+    return readdirSync(folder).map((name) => join(folder, name));
+  }
+
   get partPath(): string {
     const folder = join(this.root, "lake/year=2022/month=07/day=26/hour=00");
     return join(folder, readdirSync(folder)[0] as string);
   }
 
-  private async at<T>(does: (task: HourTask) => Promise<T>, columns: object = COLUMNS): Promise<T> {
-    const dataset = { raw: "./raw/{yyyy}/{MM}/{dd}/{HH}/", tier1: "./lake/", table: "t", columns };
-    writeFileSync(join(this.root, "hourpack.yaml"), stringify({ datasets: { t: dataset } }));
+  /** `others` are configured beside the dataset. */
+  private async at<T>(
+    does: (task: HourTask) => Promise<T>,
+    { columns = COLUMNS, others = {}, raw = RAW }: Configured = {},
+  ): Promise<T> {
+    const dataset = { raw, tier1: "./lake/", table: "t", columns };
+    writeFileSync(join(this.root, "hourpack.yaml"), stringify({ datasets: { t: dataset, ...others } }));
     const settings = await loadSettings({ cwd: this.root, env: {} });
     const components = openComponents(settings, { nowMs: () => Date.now() + 48 * HOUR_MS });
     const task = { hour: HOUR, request: {}, isAsked: true, components, observe: () => {} };
@@ -55,18 +95,30 @@ class Lake {
     }
   }
 
-  async pack(more: { columns?: object; hour?: Hour; rebuild?: boolean; keepOld?: boolean } = {}) {
-    const { columns, hour = HOUR, rebuild, keepOld } = more;
-    return this.at(async ({ components }) => {
-      const hours = { from: hour, to: addHours(hour, 1) };
-      const { failures, hours: packed } = await run(components, { hours, rebuild, keepOld });
-      expect(failures).toEqual([]);
-      return packed[0];
-    }, columns);
+  async pack(more: PackOptions = {}) {
+    const { columns, others, raw, hour = HOUR, ...request } = more;
+    return this.at(
+      async ({ components }) => {
+        const hours = { from: hour, to: addHours(hour, 1) };
+        const { failures, hours: packed } = await run(components, { hours, ...request });
+        if (failures[0]) throw failures[0].error;
+        return packed[0];
+      },
+      { columns, others, raw },
+    );
   }
 
-  expire() {
-    return this.at((task) => expireHour(task, { dryRun: false, rawIsImmutable: true }));
+  /** `beforeRead` is given the raw store when the objects have been listed, and before they are read. */
+  expire({ others = {}, dataset = "t", beforeRead = (_: Store) => {} } = {}) {
+    return this.at(
+      async (task) => {
+        const named = task.components.settings.datasets.find(({ name }) => name === dataset);
+        beforeRead(await task.components.raw(task.dataset));
+        const options = { dryRun: false, rawIsImmutable: true };
+        return expireHour({ ...task, dataset: named as HourTask["dataset"] }, options);
+      },
+      { others },
+    );
   }
 
   /** `beforeManifest` runs when the part has been looked at, and its manifest has not. */
@@ -117,12 +169,68 @@ describe("raw objects that expire deleted", () => {
     await lake.pack();
     lake.put("b.json", '{"id":22}\n');
     const first = await lake.expire();
-    expect(first).toMatchObject({ objects: 1, newer: 1 });
+    expect(first).toMatchObject({ objects: 1, kept: 1 });
     expect(first.refused).toBeUndefined();
     expect(await lake.expire()).toMatchObject({
-      ...{ objects: 0, newer: 1 },
-      refused: `what is listed of it (1 object) is newer than the part: late, or overwritten; \`hourpack run --hour ${HOUR}\` looks at it`,
+      ...{ objects: 0, kept: 1 },
+      refused: `what is listed of it, 1 object, is newer than the part (late, or overwritten), or cannot be read; \`hourpack run --hour ${HOUR}\` looks at it`,
     });
+  });
+
+  it("what was listed and cannot be read is kept, whatever the part holds of it", async () => {
+    const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
+    await lake.pack();
+    const beforeRead = (raw: Store) => {
+      const get = raw.get.bind(raw);
+      raw.get = async (key, options) => {
+        if (key.endsWith("a.json")) throw new HourpackError("conflict", `read ${key}: NoSuchKey`);
+        return get(key, options);
+      };
+    };
+    expect(await lake.expire({ beforeRead })).toMatchObject({ objects: 1, kept: 1 });
+    expect(lake.names()).toEqual(["a.json"]);
+  });
+
+  it("a name that a producer uses again: nothing of either is given up", async () => {
+    const lake = new Lake().put("a.json", '{"id":1}\n');
+    await lake.pack();
+    await lake.expire();
+    lake.put("a.json", '{"id":2,"at":"later"}\n');
+    await expect(lake.pack()).rejects.toMatchObject({
+      kind: "data",
+      message: expect.stringContaining("expired"),
+    });
+    expect(await lake.expire()).toMatchObject({ objects: 0, kept: 1, refused: expect.any(String) });
+    expect(lake.names()).toEqual(["a.json"]);
+    // As the message says.
+    lake.put("b.json", '{"id":2,"at":"later"}\n');
+    expect(await lake.pack({ keepOld: true })).toMatchObject({ part: { rows: 2 } });
+  });
+
+  it("and that another dataset reads, too: only what both have in their parts, and both know of it", async () => {
+    const lake = new Lake().put("a.json", '{"id":1}\n').put("sub/b.json", '{"id":2}\n');
+    const all = { wide: { raw: RAW, tier1: "./wide/", table: "wide", columns: COLUMNS } };
+    const some = { sub: { raw: `${RAW}sub/`, tier1: "./sub/", table: "sub", columns: COLUMNS } };
+    await lake.pack({ datasets: ["t"], others: all });
+    expect(await lake.expire({ others: all })).toMatchObject({
+      objects: 0,
+      refused: expect.stringMatching(
+        /^wide, which reads the same objects: it is not packed; `hourpack run --dataset wide /,
+      ),
+    });
+    expect(await lake.expire({ others: some })).toMatchObject({
+      refused: expect.stringMatching(/^sub, which/),
+    });
+    await lake.pack({ datasets: ["wide"], others: all });
+    lake.put("late.json", '{"id":3}\n');
+    await lake.pack({ datasets: ["t"], others: all });
+    expect(await lake.expire({ others: all })).toMatchObject({ objects: 2, kept: 1 });
+    expect(lake.names()).toEqual(["late.json", "sub"]);
+    expect(lake.journals("lake")).toHaveLength(1);
+    expect(lake.journals("wide")).toHaveLength(1);
+    await lake.pack({ datasets: ["wide"], others: all });
+    expect(await lake.expire({ others: all, dataset: "wide" })).toMatchObject({ objects: 1, kept: 0 });
+    expect(lake.names()).toEqual(["sub"]);
   });
 
   it("what is missing and in no journal is a finding", async () => {
@@ -140,8 +248,7 @@ describe("raw objects that expire deleted", () => {
     const lake = new Lake().put("a.json", '{"id":1}\n{"id":2}\n');
     await lake.pack();
     await lake.expire();
-    const journals = join(lake.root, "lake/_hourpack/expired/2022/07/26/00");
-    const journal = join(journals, readdirSync(journals)[0] as string);
+    const [journal] = lake.journals("lake") as [string];
     const text = gunzipSync(readFileSync(journal)).toString();
     writeFileSync(journal, gzipSync(text.replace('"rows":2', '"rows":3')));
     const { state, problems } = await lake.verify();
@@ -233,4 +340,29 @@ describe("a derived column that the schema has and a configuration lacks", () =>
     await lake.pack({ rebuild: true, columns: derived });
     expect(await lake.verify()).toMatchObject({ state: "sound" });
   });
+});
+
+it("objects that were overwritten and whose rows were kept are asked for in each run", async () => {
+  const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
+  await lake.pack();
+  lake.remove("a.json");
+  lake.put("b.json", '{"id":22}\n').put("late.json", '{"id":3}\n');
+  expect(await lake.pack({ keepOld: true })).toMatchObject({ action: "packed", part: { rows: 3 } });
+  await expect(lake.pack()).rejects.toMatchObject({
+    kind: "data",
+    message: /gone and others were overwritten/,
+  });
+  expect(await lake.pack({ keepOld: true })).toMatchObject({ action: "up to date" });
+});
+
+it("objects whose folders were laid out anew are no late ones", async () => {
+  const lake = new Lake().put("a.json", '{"id":1}\n');
+  await lake.pack();
+  const anew = "./raw/year={yyyy}/{MM}/{dd}/{HH}/";
+  renameSync(join(lake.root, "raw/2022"), join(lake.root, "raw/year=2022"));
+  await expect(lake.pack({ raw: anew })).rejects.toMatchObject({
+    kind: "data",
+    message: /1 late object of it has the size and ETag of others/,
+  });
+  expect(await lake.pack({ raw: anew, fromRemainder: true })).toMatchObject({ part: { rows: 1 } });
 });
