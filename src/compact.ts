@@ -25,7 +25,7 @@ import { derivedSince } from "./schema/evolution.js";
 import { Shape } from "./schema/inference.js";
 import type { Schema } from "./schema/types.js";
 import { Spool } from "./spool.js";
-import { assemble, checkQuarantine, tellMisfit } from "./stages/assemble.js";
+import { assemble, checkQuarantine, describe, tellMisfit } from "./stages/assemble.js";
 import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
 import { beginListing, headPart, missingRawDirectory } from "./stages/list.js";
 import { growSchema, pinSchema, readPinned } from "./stages/pin.js";
@@ -183,28 +183,30 @@ async function pack(
     if (standing === "unfilled" && plan.changes.gone === 0 && !task.request.keepOld)
       return { lost: "published rows lack a derived column of today", noMerge: true };
     const inputs = inStepWith(plan, listing).digest();
-    const part = await watch.time("merge", () =>
-      assemble(task, { attempt, inputs, fetched: plan.fetch, converted, base, spool, engine, tier1 }),
-    );
+    const assembly = { attempt, inputs, fetched: plan.fetch, converted, base, spool, engine, tier1 };
+    const part = await watch.time("merge", () => assemble(task, assembly));
     checkQuarantine(task, part.facts);
     if (!base) tellMisfit(task, converted);
     // Waited for before anything is public, while the bytes of a large part are on their way.
     const verified = watch.time("verify", () => verifyPart(engine, part));
     const verificationEnded = verified.catch(() => {});
-    const publication = {
+    const publication = async () => ({
       ...part,
       partKey: partKey(dataset.tier1.prefix, dataset.table, hour),
       partPath: part.path,
       manifestKey: manifestKey(dataset.tier1.prefix, hour, attempt),
+      manifestPath: await describe(task, assembly, part),
       quarantineKey: quarantineKey(dataset.tier1.prefix, hour, attempt),
       replaces: plan.published,
-    };
+    });
     const before = async () => {
       await verified;
       await task.beforePublish?.();
     };
     const published = await watch
-      .time("publish", () => publish(tier1, publication, { before, nowMs: components.nowMs, signal }))
+      .time("publish", async () =>
+        publish(tier1, await publication(), { before, nowMs: components.nowMs, signal }),
+      )
       .finally(() => verificationEnded);
     if (published.outcome === "lost") return { lost: published.reason };
     const { key, rows, sizeBytes } = published.part;
@@ -293,7 +295,10 @@ async function hasJournal(task: HourTask): Promise<boolean> {
 }
 
 /** The manifest that a part names, which invariant 1 says is there. */
-export async function readManifest(task: HourTask, published: Published): Promise<Manifest> {
+export async function readManifest(
+  task: Pick<HourTask, "dataset" | "hour" | "components" | "signal">,
+  published: Published,
+): Promise<Manifest> {
   const tier1 = await task.components.tier1(task.dataset);
   const key = manifestKey(task.dataset.tier1.prefix, task.hour, published.attempt);
   try {

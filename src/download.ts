@@ -1,25 +1,48 @@
 /** What was published, brought here in ranges: a part and a quarantine file may be larger than memory. */
+import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { HourpackError, isHourpackError, reasonOf } from "./errors.js";
+import type { Hour } from "./hour.js";
 import type { Published } from "./manifest.js";
 import type { Store } from "./store/store.js";
 
-/** A part to a local file. */
+/** A part to a local file. Returns the sha256 of its bytes, which its manifest has, too. */
 export async function download(
   store: Store,
   part: Published,
   path: string,
   signal: AbortSignal | undefined,
 ): Promise<string> {
+  const hash = createHash("sha256");
   const file = await open(path, "w");
   try {
-    for await (const bytes of inRanges(store, part, signal)) await file.appendFile(bytes);
+    for await (const bytes of inRanges(store, part, signal)) {
+      hash.update(bytes);
+      await file.appendFile(bytes);
+    }
   } finally {
     await file.close();
   }
-  return path;
+  return hash.digest("hex");
+}
+
+/** Parquet's pages have no checksum here: a part that was damaged where it lies can well be read, as other rows. */
+export function otherBytes(store: Store, { key }: Published, hour: Hour): HourpackError {
+  return new HourpackError(
+    "data",
+    `read the part ${store.uri}${key}: its bytes are not those that were published`,
+    {
+      location: store.uri + key,
+      hint: remedyOf(hour),
+    },
+  );
+}
+
+/** Of a damaged part. */
+export function remedyOf(hour: Hour): string {
+  return `\`hourpack run --hour ${hour} --rebuild\` makes the part anew while its raw objects are there; where they are not, bring back an older version of it.`;
 }
 
 /** A quarantine file that a part names, opened. Throws `data` where it is missing or damaged. */

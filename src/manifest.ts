@@ -38,6 +38,8 @@ export interface ManifestHeader extends PartFacts {
   hour: Hour;
   createdAt: string;
   records: number;
+  /** Of all bytes of the part, in hexadecimal digits. */
+  partSha256: string;
 }
 
 export interface ManifestEntry {

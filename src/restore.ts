@@ -3,9 +3,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { readManifest } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
-import { download, readQuarantine } from "./download.js";
+import { download, otherBytes, readQuarantine, remedyOf } from "./download.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { partKey, quarantineKey } from "./layout.js";
@@ -21,6 +22,8 @@ import { readPinned } from "./stages/pin.js";
 
 export interface Restoration {
   published: Published;
+  /** Why nobody knows whether the part's bytes are those that were published: its manifest is missing or damaged. */
+  unchecked: string | undefined;
   /** Each record's JSON text, compact, in the order of the part's rows. */
   records(): AsyncGenerator<string>;
   quarantined(): AsyncGenerator<QuarantineEntry>;
@@ -51,9 +54,14 @@ export async function openRestoration(
   const dir = await mkdtemp(join(tmpdir(), "hourpack-restore-"));
   const close = () => rm(dir, { recursive: true, force: true });
   try {
-    const path = await download(tier1, published, join(dir, "part.parquet"), signal);
+    const path = join(dir, "part.parquet");
+    const sha256 = await download(tier1, published, path, signal);
+    const manifest = await readManifest({ components, dataset, hour, signal }, published).catch(unreadable);
+    if (!("unchecked" in manifest) && manifest.header.partSha256 !== sha256)
+      throw otherBytes(tier1, published, hour);
     return {
       published,
+      unchecked: "unchecked" in manifest ? manifest.unchecked : undefined,
       records: () => withRemedy(recordsOf(path, schema, tier1.uri + key), hour),
       async *quarantined() {
         if (published.quarantined === 0) return;
@@ -67,6 +75,12 @@ export async function openRestoration(
     await close();
     throw error;
   }
+}
+
+/** Records can be had without their manifest; that they are the ones that were packed cannot. */
+function unreadable(error: unknown): { unchecked: string } {
+  if (!isHourpackError(error, "data")) throw error;
+  return { unchecked: error.message };
 }
 
 /** The version that the part was made under. Throws `data` where schema.json does not have it. */
@@ -121,11 +135,6 @@ function recordOf(
   } catch (cause) {
     throw damage(cause);
   }
-}
-
-/** Of a damaged part. */
-export function remedyOf(hour: Hour): string {
-  return `\`hourpack run --hour ${hour} --rebuild\` makes the part anew while its raw objects are there; where they are not, bring back an older version of it.`;
 }
 
 async function* withRemedy<T>(records: AsyncGenerator<T>, hour: Hour): AsyncGenerator<T> {

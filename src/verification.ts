@@ -1,16 +1,17 @@
 /** Whether a published hour is what its part says: the cheap look, and the deep one that reads everything again. */
 import { type FileMetaData, parquetMetadataAsync } from "hyparquet";
 import { readManifest } from "./compact.js";
-import { HourpackError, reasonOf } from "./errors.js";
+import { otherBytes, remedyOf } from "./download.js";
+import { HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { type Journals, readJournals } from "./journal.js";
 import { partKey, quarantineKey, rawPrefix } from "./layout.js";
 import type { Listing } from "./listing.js";
-import { fromMetadata, type Published } from "./manifest.js";
+import { fromMetadata, type Manifest, type Published } from "./manifest.js";
 import { RAW_LIMITS } from "./proof/raw.js";
 import { type DeepResult, verifyDeep } from "./proof/verify.js";
 import { recipeOf } from "./recipe.js";
-import { remedyOf, schemaOf } from "./restore.js";
+import { schemaOf } from "./restore.js";
 import { headPart } from "./stages/list.js";
 import type { Store } from "./store/store.js";
 import type { HourTask } from "./task.js";
@@ -66,28 +67,36 @@ export async function verifyHour(
     found.quarantined = published.quarantined;
     found.objects = published.objects;
     found.problems.push(...(await footerProblems(tier1, published, hour, signal)));
-    found.problems.push(...(await manifestProblems(task, published)));
-    if (options.deep) await lookDeep(task, tier1, published, found, options.proved);
+    const manifest = await readManifest(task, published);
+    found.problems.push(...(await manifestProblems(task, published, manifest)));
+    if (options.deep) await lookDeep(task, published, manifest, found, options.proved);
   } catch (error) {
-    if (!(error instanceof HourpackError) || error.kind !== "data") throw error;
-    found.problems.push(`${error.message}. ${error.hint ?? remedyOf(hour)}`);
+    if (!isHourpackError(error, "data")) throw error;
+    found.problems.push(asProblem(error, hour));
   }
   if (found.problems.length > 0) found.state = "wrong";
   else found.state = found.expiredAt === undefined ? "sound" : "expired";
   return found;
 }
 
+function asProblem({ message, hint }: HourpackError, hour: Hour): string {
+  return `${message}. ${hint ?? remedyOf(hour)}`;
+}
+
 async function lookDeep(
   task: HourTask,
-  tier1: Store,
   published: Published,
+  manifest: Manifest,
   found: HourVerification,
   proved: Listing | undefined,
 ): Promise<void> {
   const { dataset, hour, signal } = task;
+  const tier1 = await task.components.tier1(dataset);
   const journals = await readJournals(tier1, dataset.tier1.prefix, hour, signal);
-  const deep = await deepVerification(task, tier1, published, journals, proved);
+  const deep = await deepVerification(task, published, manifest, journals, proved);
   found.deep = deep;
+  if (deep.partSha256 !== manifest.header.partSha256)
+    found.problems.push(asProblem(otherBytes(tier1, published, hour), hour));
   found.problems.push(...deepProblems(deep, hour, proved !== undefined));
   if (deep.differences.length > 0 && published.recipe !== recipeOf(dataset)) {
     found.problems.push(
@@ -135,10 +144,9 @@ async function footerProblems(
   return problems;
 }
 
-async function manifestProblems(task: HourTask, published: Published): Promise<string[]> {
+async function manifestProblems(task: HourTask, published: Published, manifest: Manifest): Promise<string[]> {
   const tier1 = await task.components.tier1(task.dataset);
   const problems: string[] = [];
-  const manifest = await readManifest(task, published);
   let records = 0;
   let quarantined = 0;
   for await (const entry of manifest.entries()) {
@@ -160,16 +168,15 @@ async function manifestProblems(task: HourTask, published: Published): Promise<s
 
 async function deepVerification(
   task: HourTask,
-  tier1: Store,
   published: Published,
+  manifest: Manifest,
   journals: Journals,
   proved: Listing | undefined,
 ): Promise<DeepResult> {
   const { dataset, hour, components, signal } = task;
-  const manifest = await readManifest(task, published);
   return verifyDeep({
     raw: await components.raw(dataset),
-    tier1,
+    tier1: await components.tier1(dataset),
     rawPrefix: rawPrefix(dataset.raw, hour),
     partKey: published.key,
     partEtag: published.etag,

@@ -98,7 +98,12 @@ async function restoreOne(
 ): Promise<{ records: number; quarantined: number }> {
   const restoration = await openRestoration(components, dataset, hour, signal);
   try {
-    const { quarantined } = restoration.published;
+    const { published, unchecked } = restoration;
+    const { quarantined } = published;
+    if (unchecked !== undefined) {
+      const text = `${dataset.name} ${hour}: whether these are the records that were packed is not known (${unchecked})`;
+      output.notice(text, { dataset: dataset.name, hour });
+    }
     if (out !== undefined) {
       const base = join(out, `${dataset.name.replaceAll("/", "-")}-${hour}`);
       await makeFolders(out).catch((error) => {

@@ -3,6 +3,7 @@
  * canonical records. The raw side shares no code with the converter, and the part is read by hyparquet, not by the
  * engine that wrote it.
  */
+import { createHash } from "node:crypto";
 import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -63,6 +64,8 @@ export interface DeepResult {
   /** Proved: every raw byte is accounted for and nothing else is in the part. Late objects do not count against it. */
   ok: boolean;
   objects: number;
+  /** Of the part's bytes, in hexadecimal digits. */
+  partSha256: string;
   /** JSON values found in raw: those that must be rows, and those that must be in quarantine. */
   records: number;
   rows: number;
@@ -95,16 +98,19 @@ export async function verifyDeep(options: DeepVerification): Promise<DeepResult>
   let part: Part | undefined;
   try {
     const path = join(directory, "part.parquet");
-    await copyPart(options, path);
+    const partSha256 = await copyPart(options, path);
     part = await openPart(path, options.schema, options.tier1.uri + options.partKey);
-    return await new Verification(options, part).run();
+    return { ...(await new Verification(options, part).run()), partSha256 };
   } finally {
     await part?.close();
     await rm(directory, { recursive: true, force: true });
   }
 }
 
-async function copyPart({ tier1, partKey, partEtag, signal }: DeepVerification, path: string): Promise<void> {
+async function copyPart(
+  { tier1, partKey, partEtag, signal }: DeepVerification,
+  path: string,
+): Promise<string> {
   const head = await tier1.head(partKey, { signal });
   if (!head) {
     throw new HourpackError("conflict", `verify ${tier1.uri}${partKey}: there is no such part`, {
@@ -113,16 +119,19 @@ async function copyPart({ tier1, partKey, partEtag, signal }: DeepVerification, 
       hint: "Run the hour first.",
     });
   }
+  const hash = createHash("sha256");
   const file = await open(path, "w");
   try {
     for (let start = 0; start < head.sizeBytes; start += RANGE_BYTES) {
       const end = Math.min(start + RANGE_BYTES, head.sizeBytes);
       const bytes = await tier1.get(partKey, { etag: partEtag, range: { start, end }, signal });
+      hash.update(bytes);
       await file.write(bytes, 0, bytes.length, start);
     }
   } finally {
     await file.close();
   }
+  return hash.digest("hex");
 }
 
 class Verification {
@@ -130,7 +139,7 @@ class Verification {
   private readonly part: Part;
   private readonly canon: Canon;
   private readonly restorer: Restorer;
-  private readonly result: DeepResult;
+  private readonly result: Omit<DeepResult, "partSha256">;
   private readonly maxDifferences: number;
   private readonly goneKeys = new Set<string>();
   /** What the quarantine file has of objects that were not met yet. */
@@ -158,7 +167,7 @@ class Verification {
     };
   }
 
-  async run(): Promise<DeepResult> {
+  async run(): Promise<Omit<DeepResult, "partSha256">> {
     const { result } = this;
     const balance = new Balance();
     await this.readRecords(balance);

@@ -1,9 +1,10 @@
 /** Between convert and verify: the batches become one Parquet file, with its manifest and its quarantine file. */
+import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
-import { download, readQuarantine } from "../download.js";
+import { download, otherBytes, readQuarantine } from "../download.js";
 import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
@@ -52,7 +53,6 @@ export interface Assembled {
   facts: PartFacts;
   /** Of the rows of the Parquet files that the part was made of. */
   made: RowsDigest;
-  manifestPath: string;
   quarantinePath: string | undefined;
 }
 
@@ -62,7 +62,11 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     path === undefined ? [] : [{ path, digest }],
   );
   if (base) {
-    const path = await download(assembly.tier1, base.published, spool.path("base.parquet"), task.signal);
+    const path = spool.path("base.parquet");
+    const sha256 = await download(assembly.tier1, base.published, path, task.signal);
+    // What is merged into a new part is vouched for by that one.
+    if (sha256 !== base.manifest.header.partSha256)
+      throw otherBytes(assembly.tier1, base.published, task.hour);
     sources.push({ path, digest: undefined });
   }
   const paths = sources.map(({ path }) => path);
@@ -76,16 +80,7 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     schemaVersion: converted.schema.version,
     recipe: recipeOf(task.dataset),
   };
-  const manifestPath = spool.path("manifest.ndjson.gz");
-  const header = {
-    ...facts,
-    format: 1,
-    dataset: task.dataset.name,
-    hour: task.hour,
-    createdAt: new Date(task.components.nowMs()).toISOString(),
-    records: facts.rows + facts.quarantined,
-  } as const;
-  // All that is left of the hour but its verification: nothing else is at work any more, so none of it waits for another.
+  // Nothing else is at work any more, so none of it waits for another.
   const [part, made, quarantinePath] = await settled([
     engine.merge(paths, columns, spool.path("part.parquet"), {
       metadata: toMetadata(facts),
@@ -93,9 +88,31 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     }),
     digestOf(sources, columns, engine),
     writeQuarantine(task, assembly, facts.quarantined),
-    writeManifest(manifestPath, header, manifestEntries(assembly)),
   ]);
-  return { path: part.path, columns, facts, made, manifestPath, quarantinePath };
+  return { path: part.path, columns, facts, made, quarantinePath };
+}
+
+/** Written when the part is there, whose bytes it vouches for; returns its path. */
+export async function describe(task: HourTask, assembly: Assembly, part: Assembled): Promise<string> {
+  const { facts } = part;
+  const path = assembly.spool.path("manifest.ndjson.gz");
+  const header = {
+    ...facts,
+    format: 1,
+    dataset: task.dataset.name,
+    hour: task.hour,
+    createdAt: new Date(task.components.nowMs()).toISOString(),
+    records: facts.rows + facts.quarantined,
+    partSha256: await sha256Of(part.path),
+  } as const;
+  await writeManifest(path, header, manifestEntries(assembly));
+  return path;
+}
+
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  return hash.digest("hex");
 }
 
 /** Only rows that were written by others, or under fewer columns, are read for it. */

@@ -302,6 +302,47 @@ describe("a damaged part", () => {
   });
 });
 
+describe("a value that was damaged where the part lies, and can be read", () => {
+  async function damaged(): Promise<Lake> {
+    const lake = new Lake().put("a.json", '{"id":1,"at":"precious"}\n');
+    await lake.pack();
+    return lake;
+  }
+  const damage = ({ partPath }: Lake) => {
+    const bytes = readFileSync(partPath).toString("latin1");
+    expect(bytes).toContain("precious");
+    writeFileSync(partPath, bytes.replace("precious", "previous"), "latin1");
+  };
+
+  it("is found also where its raw object is gone", async () => {
+    const lake = await damaged();
+    await lake.expire();
+    expect(await lake.verify()).toMatchObject({ state: "expired" });
+    damage(lake);
+    expect(await lake.verify()).toMatchObject({
+      state: "wrong",
+      problems: [
+        expect.stringMatching(/its bytes are not those that were published\. .*bring back an older version/),
+      ],
+    });
+  });
+
+  it("is not merged with late objects into a part that would vouch for it", async () => {
+    const lake = await damaged();
+    damage(lake);
+    const before = readFileSync(lake.partPath);
+    lake.put("b.json", '{"id":2}\n');
+    await expect(lake.pack()).rejects.toMatchObject({
+      kind: "data",
+      message: expect.stringMatching(/its bytes are not those that were published$/),
+      hint: expect.stringMatching(/--rebuild/),
+    });
+    expect(readFileSync(lake.partPath)).toEqual(before);
+    expect(await lake.pack({ rebuild: true })).toMatchObject({ part: { rows: 2 } });
+    expect(await lake.verify()).toMatchObject({ state: "sound" });
+  });
+});
+
 describe("a derived column that the schema has and a configuration lacks", () => {
   const derived = {
     ...COLUMNS,

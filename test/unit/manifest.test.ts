@@ -28,6 +28,7 @@ const header = {
   hour: parseHour("2022-07-26T00"),
   createdAt: "2022-07-26T01:05:00.000Z",
   records: 6,
+  partSha256: "0f",
 } as const;
 
 const entries: ManifestEntry[] = ['a\u2028"\n', "b", "😀"].map((key) => ({
