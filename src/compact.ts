@@ -17,7 +17,7 @@ import {
 import { cutLimitsOf, GZIP_LIMITS } from "./limits.js";
 import { Listing, PAGE_OBJECTS } from "./listing.js";
 import { type Manifest, openManifest, type PartFacts, type Published } from "./manifest.js";
-import { type Changes, type Plan, planHour } from "./plan.js";
+import { type Plan, planHour } from "./plan.js";
 import { recipeOf } from "./recipe.js";
 import { readsAlike } from "./record/restore.js";
 import { Sifter } from "./record/sift.js";
@@ -25,11 +25,19 @@ import { derivedSince } from "./schema/evolution.js";
 import { Shape } from "./schema/inference.js";
 import type { Schema } from "./schema/types.js";
 import { Spool } from "./spool.js";
-import { assemble, checkQuarantine, describe, tellMisfit } from "./stages/assemble.js";
+import {
+  type Assembled,
+  type Assembly,
+  assemble,
+  type Base,
+  checkQuarantine,
+  describe,
+  tellMisfit,
+} from "./stages/assemble.js";
 import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
 import { beginListing, headPart, missingRawDirectory } from "./stages/list.js";
 import { growSchema, pinSchema, readPinned } from "./stages/pin.js";
-import { publish } from "./stages/publish.js";
+import { type PublishOutcome, publish } from "./stages/publish.js";
 import { type SpoolOptions, spoolObjects } from "./stages/spool.js";
 import { verifyPart } from "./stages/verify.js";
 import { Stopwatch } from "./stopwatch.js";
@@ -140,6 +148,7 @@ export async function lookAt(
   });
 }
 
+type ToPack = Extract<Plan, { action: "scratch" | "merge" }>;
 type Packed = Pick<HourResult, "action" | "part" | "rescued" | "quarantined" | "converted" | "seconds">;
 /** Another try is needed; `noMerge`: one that makes the part anew. */
 type Lost = { lost: string; noMerge?: true };
@@ -148,11 +157,11 @@ type Lost = { lost: string; noMerge?: true };
 async function pack(
   task: HourTask,
   attempt: string,
-  plan: Extract<Plan, { action: "scratch" | "merge" }>,
+  plan: ToPack,
   listing: Listing,
   watch: Stopwatch,
 ): Promise<Packed | Lost> {
-  const { dataset, hour, components, signal } = task;
+  const { dataset, components } = task;
   const [raw, tier1, engine] = await Promise.all([
     components.raw(dataset),
     components.tier1(dataset),
@@ -172,54 +181,23 @@ async function pack(
     );
     // A large hour has done with it, and needs memory for what follows; of a small one the next takes it over.
     if (converted.batches.length > 1) leave(false);
-    const base =
-      plan.action === "merge" && plan.published
-        ? { published: plan.published, manifest: await readManifest(task, plan.published) }
-        : undefined;
-    const standing = base && (await standingOf(task, base.published, converted.schema));
-    if (standing === "otherwise")
-      return { lost: "published rows would say something else under today's columns", noMerge: true };
-    // Where some of the objects are gone the rows are kept as they are.
-    if (standing === "unfilled" && plan.changes.gone === 0 && !task.request.keepOld)
-      return { lost: "published rows lack a derived column of today", noMerge: true };
+    const base = await baseOf(task, plan);
+    const why = base && (await whyMadeAnew(task, plan, base, converted.schema));
+    if (why !== undefined) return { lost: why, noMerge: true };
     const inputs = inStepWith(plan, listing).digest();
     const assembly = { attempt, inputs, fetched: plan.fetch, converted, base, spool, engine, tier1 };
     const part = await watch.time("merge", () => assemble(task, assembly));
     checkQuarantine(task, part.facts);
     if (!base) tellMisfit(task, converted);
-    // Waited for before anything is public, while the bytes of a large part are on their way.
-    const verified = watch.time("verify", () => verifyPart(engine, part));
-    const verificationEnded = verified.catch(() => {});
-    const publication = async () => ({
-      ...part,
-      partKey: partKey(dataset.tier1.prefix, dataset.table, hour),
-      partPath: part.path,
-      manifestKey: manifestKey(dataset.tier1.prefix, hour, attempt),
-      manifestPath: await describe(task, assembly, part),
-      quarantineKey: quarantineKey(dataset.tier1.prefix, hour, attempt),
-      replaces: plan.published,
-    });
-    const before = async () => {
-      await verified;
-      await task.beforePublish?.();
-    };
-    const published = await watch
-      .time("publish", async () =>
-        publish(tier1, await publication(), { before, nowMs: components.nowMs, signal }),
-      )
-      .finally(() => verificationEnded);
+    const published = await verifyAndPublish(task, assembly, part, plan.published, watch);
     if (published.outcome === "lost") return { lost: published.reason };
-    const { key, rows, sizeBytes } = published.part;
+    const { rows, rescued, quarantined } = converted;
     return {
       action: "packed",
-      part: { key, rows, sizeBytes },
-      rescued: converted.rescued,
-      quarantined: converted.quarantined,
-      converted: {
-        rows: converted.rows,
-        rescued: converted.rescued,
-        quarantined: converted.quarantined,
-      },
+      part: published.part,
+      rescued,
+      quarantined,
+      converted: { rows, rescued, quarantined },
       seconds: watch.seconds(),
     };
   } finally {
@@ -229,8 +207,45 @@ async function pack(
   }
 }
 
+/** Stages 5 and 6, side by side: the bytes of a large part are on their way, and nothing is public, until it is verified. */
+async function verifyAndPublish(
+  task: HourTask,
+  assembly: Assembly,
+  part: Assembled,
+  replaces: Published | undefined,
+  watch: Stopwatch,
+): Promise<PublishOutcome> {
+  const { dataset, hour, components, signal } = task;
+  const { engine, tier1, attempt } = assembly;
+  const { prefix } = dataset.tier1;
+  const verified = watch.time("verify", () => verifyPart(engine, part));
+  const verificationEnded = verified.catch(() => {});
+  const before = async () => {
+    await verified;
+    await task.beforePublish?.();
+  };
+  const published = watch.time("publish", async () => {
+    const publication = {
+      ...part,
+      partKey: partKey(prefix, dataset.table, hour),
+      partPath: part.path,
+      manifestKey: manifestKey(prefix, hour, attempt),
+      manifestPath: await describe(task, assembly, part),
+      quarantineKey: quarantineKey(prefix, hour, attempt),
+      replaces,
+    };
+    return publish(tier1, publication, { before, nowMs: components.nowMs, signal });
+  });
+  return published.finally(() => verificationEnded);
+}
+
+async function baseOf(task: HourTask, { action, published }: ToPack): Promise<Base | undefined> {
+  if (action !== "merge" || !published) return undefined;
+  return { published, manifest: await readManifest(task, published) };
+}
+
 /** A part that keeps the rows of overwritten objects is in step with nothing that is listed: each run looks at it anew. */
-function inStepWith({ action, changes }: Plan & { changes: Changes }, listing: Listing): Listing {
+function inStepWith({ action, changes }: ToPack, listing: Listing): Listing {
   return action === "merge" && changes.overwritten > 0 ? new Listing() : listing;
 }
 
@@ -241,19 +256,23 @@ async function takeSpoolBytes({ spoolBytes }: Components, fetched: Listing): Pro
   return () => give();
 }
 
-/** What rows of the published part say under this schema: the same, something else, or the same with holes. */
-async function standingOf(
+/** Why new objects cannot be merged into the published part, whose rows say something else or less under this schema. */
+async function whyMadeAnew(
   task: HourTask,
-  { schemaVersion }: Published,
+  { changes }: ToPack,
+  { published: { schemaVersion } }: Base,
   schema: Schema,
-): Promise<"same" | "otherwise" | "unfilled"> {
-  if (schemaVersion === schema.version) return "same";
-  const { dataset, components, signal } = task;
+): Promise<string | undefined> {
+  if (schemaVersion === schema.version) return undefined;
+  const { dataset, components, signal, request } = task;
   const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
   const older = pinned?.pinned.versions.find(({ version }) => version === schemaVersion);
-  if (older === undefined) return "same";
-  if (!readsAlike(older, schema)) return "otherwise";
-  return derivedSince(older, schema).length > 0 ? "unfilled" : "same";
+  if (older === undefined) return undefined;
+  if (!readsAlike(older, schema)) return "published rows would say something else under today's columns";
+  // Where some of the objects are gone the rows are kept as they are.
+  const areKept = changes.gone > 0 || request.keepOld;
+  if (areKept || derivedSince(older, schema).length === 0) return undefined;
+  return "published rows lack a derived column of today";
 }
 
 /** Stage 4, against the version pinned at its start; with `unknown: add` the schema then grows by what was met. */
