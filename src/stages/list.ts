@@ -10,7 +10,7 @@ import type { ObjectHead, Store } from "../store/store.js";
 
 /**
  * What is published under a part's key, or undefined. A directory has no object metadata, so there the footer is
- * read. Throws `data` where something lies there that hourpack did not write.
+ * read. Throws `data` where what lies there does not say that it is a part.
  */
 export async function headPart(
   store: Store,
@@ -23,11 +23,11 @@ export async function headPart(
   if (!facts) {
     throw new HourpackError(
       "data",
-      `head ${store.uri}${key}: a file lies there that hourpack did not write`,
+      `head ${store.uri}${key}: no part of hourpack's lies there, or one whose end is damaged`,
       {
         stage: "list",
         location: store.uri + key,
-        hint: "Move it away, or give the dataset another tier-1 prefix or table name.",
+        hint: "Bring back an older version of it, or move it away: the hour is then packed from its raw objects. Where others write there, give the dataset another tier-1 prefix or table name.",
       },
     );
   }
