@@ -3,8 +3,9 @@ import { createHash, randomBytes } from "node:crypto";
 import type { BigIntStats, Dirent } from "node:fs";
 import { constants } from "node:fs";
 import { link, opendir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
-import { dirname, join, relative, resolve, sep } from "node:path";
-import { HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
+import { dirname, join, resolve, sep } from "node:path";
+import { HourpackError } from "../errors.js";
+import { isSkippedKey } from "../layout.js";
 import { compareUtf8 } from "../listing.js";
 import { withFileLock } from "../lock.js";
 import { makeFolders } from "../make-folders.js";
@@ -19,7 +20,10 @@ import {
   openForReading,
   read,
   realOf,
+  refused,
+  requireNoLink,
   sizeOf,
+  skipped,
   syncFolder,
   writeWhole,
 } from "./local-files.js";
@@ -259,13 +263,14 @@ export class LocalStore implements Store {
       for await (const entry of await opendir(path, { bufferSize: 1024 })) {
         const isWanted = `${folder}${entry.name}/`.startsWith(prefix);
         if (isWanted && entry.isSymbolicLink() && (await isFolder(join(path, entry.name))))
-          throw this.skipped(join(path, entry.name), "this is a link to a folder, which is not followed");
+          throw skipped(join(path, entry.name), "this is a link to a folder, which is not followed");
         names.push(entry.isDirectory() ? `${entry.name}/` : entry.name);
       }
     } catch (error) {
       if (error instanceof HourpackError) throw error;
-      if (isMissing(error)) return [];
-      throw this.failed(error, `list ${path}`);
+      if (!isMissing(error)) throw this.failed(error, `list ${path}`);
+      await requireNoLink(path);
+      return [];
     }
     return packed(names.sort(compareUtf8));
   }
@@ -284,13 +289,16 @@ export class LocalStore implements Store {
   private async infosOf(keys: string[]): Promise<ObjectInfo[]> {
     for (const key of firstsOfFolders(keys)) await this.pathOf(key);
     const stats = await Promise.all(keys.map((key) => this.statOf(key)));
-    return keys.flatMap((key, i) => {
-      const found = stats[i];
-      // A name of other bytes than UTF-8 is read with this character in it, and no file has that name.
-      if (!found && key.includes("\uFFFD"))
-        throw this.skipped(join(this.root, key), "its name is not UTF-8, which a key is");
-      return found?.isFile() ? [infoOf(key, found)] : [];
-    });
+    for (const [i, key] of keys.entries()) if (!stats[i]) await this.requireGone(key);
+    return keys.flatMap((key, i) => (stats[i]?.isFile() ? [infoOf(key, stats[i])] : []));
+  }
+
+  /** What was listed, and has no file behind its name, was deleted meanwhile; or it is refused. */
+  private async requireGone(key: string): Promise<void> {
+    const path = join(this.root, key);
+    // A name of other bytes than UTF-8 is read with this character in it, and no file has that name.
+    if (key.includes("\uFFFD")) throw skipped(path, "its name is not UTF-8, which a key is");
+    if (!isSkippedKey(key)) await requireNoLink(path);
   }
 
   /** Links at a known place are not followed unseen: one call tells that a file is none, and all of it. */
@@ -351,14 +359,6 @@ export class LocalStore implements Store {
     return path;
   }
 
-  /** Left out in silence, its records would be lost. */
-  private skipped(path: string, why: string): HourpackError {
-    return new HourpackError("invalid", `list ${path}: ${why}`, {
-      location: path,
-      hint: "Rename it, or move what it stands for to this place; or move it out of the hour's folder.",
-    });
-  }
-
   private escaped(key: string): HourpackError {
     return new HourpackError("invalid", `the key ${JSON.stringify(key)} leaves the directory ${this.root}`, {
       location: this.root,
@@ -371,22 +371,9 @@ export class LocalStore implements Store {
   }
 
   private failed(error: unknown, doing: string): HourpackError {
-    const code = (error as NodeJS.ErrnoException).code ?? "";
-    return new HourpackError(kindOfSystemError(error), `${doing}: ${reasonOf(error)}`, {
-      location: relative(process.cwd(), this.root) || ".",
-      cause: error,
-      hint: HINTS[code] ?? "Check the directory and its disk.",
-    });
+    return refused(error, doing, this.root);
   }
 }
-
-const HINTS: Record<string, string> = {
-  ENOSPC: "The disk is full: free some space; nothing was published.",
-  EACCES: "Give this user the right to read and write there.",
-  EPERM: "Give this user the right to read and write there.",
-  EROFS: "The file system is read-only: choose another tier-1 directory.",
-  ENOTDIR: "A file stands where a folder is needed.",
-};
 
 function interrupted(signal: AbortSignal | undefined, doing: string): void {
   if (signal?.aborted)
