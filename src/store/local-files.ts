@@ -42,6 +42,18 @@ export async function requireNoLink(path: string): Promise<void> {
   );
 }
 
+/** Of a path that is taken: throws `invalid` where no file is there, since none can come while that stands in its place. */
+export async function requireFile(path: string): Promise<void> {
+  const found = await unlessMissing(lstat(path, { bigint: true }));
+  const meant = found?.isSymbolicLink() ? await unlessMissing(stat(path)) : found;
+  if (!found || meant?.isFile()) return;
+  const what = meant?.isDirectory() ? "a folder" : meant ? "a pipe or device" : "a link to what is away";
+  throw new HourpackError("invalid", `write ${path}: ${what} is in its place`, {
+    location: path,
+    hint: "Move it away: a file is to be there.",
+  });
+}
+
 async function unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
   return answer.catch((error) => {
     if (!isMissing(error)) throw error;

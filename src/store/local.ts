@@ -21,6 +21,7 @@ import {
   read,
   realOf,
   refused,
+  requireFile,
   requireNoLink,
   sizeOf,
   skipped,
@@ -34,8 +35,10 @@ import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store 
 /** Names of files that are still being written: `.hourpack-tmp-<random>`. A crash may leave one; no listing shows them. */
 const TEMPORARY = ".hourpack-tmp-";
 const PAGE_OBJECTS = 1000;
-/** Windows has no such flag. */
+/** Windows has no such flags. */
 const NO_FOLLOW = constants.O_NOFOLLOW as number | undefined;
+/** A pipe that nobody writes to is opened all the same, and then found to be no file. */
+const READ = constants.O_RDONLY | ((constants.O_NONBLOCK as number | undefined) ?? 0);
 const FOLDERS_MAX = 10_000;
 /** Node.js has four threads for the file system: enough to keep them at work, and few enough to stay in the caches. */
 const READS_AT_A_TIME = 16;
@@ -113,7 +116,7 @@ export class LocalStore implements Store {
     const file = await this.openFile(key);
     try {
       // An ETag says how large the file was, and it is compared when the bytes have been read.
-      const etag = options.etag ?? etagOf(await fstat(file, { bigint: true }));
+      const etag = options.etag ?? (await this.etagOfFile(file, key));
       const fileBytes = sizeOf(etag);
       const start = options.range?.start ?? 0;
       const end = Math.min(options.range?.end ?? fileBytes, fileBytes);
@@ -131,6 +134,15 @@ export class LocalStore implements Store {
     } finally {
       await close(file);
     }
+  }
+
+  private async etagOfFile(file: number, key: string): Promise<string> {
+    const stats = await fstat(file, { bigint: true });
+    if (stats.isFile()) return etagOf(stats);
+    throw new HourpackError("invalid", `read ${this.uri}${key}: it is no file`, {
+      location: this.uri + key,
+      hint: "Move it away: a file is to be there.",
+    });
   }
 
   async put(key: string, body: Uint8Array | { path: string }, options: PutOptions = {}): Promise<PutOutcome> {
@@ -225,9 +237,9 @@ export class LocalStore implements Store {
       try {
         await link(temporary, path);
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === "EEXIST")
-          return { outcome: "refused", reason: "it exists" };
-        throw error;
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+        await requireFile(path);
+        return { outcome: "refused", reason: "it exists" };
       }
     } else {
       const lockPath = join(this.root, "_hourpack", "locks", `${hashOf(key)}.lock`);
@@ -319,14 +331,14 @@ export class LocalStore implements Store {
   private async openFile(key: string): Promise<number> {
     const known = NO_FOLLOW === undefined ? undefined : this.knownPath(key);
     try {
-      if (known !== undefined) return await openForReading(known, constants.O_RDONLY | (NO_FOLLOW ?? 0));
+      if (known !== undefined) return await openForReading(known, READ | (NO_FOLLOW ?? 0));
     } catch (error) {
       if (isMissing(error)) throw this.changed(key, "it is gone");
       if ((error as NodeJS.ErrnoException).code !== "ELOOP") throw this.failed(error, `read ${known}`);
     }
     const path = await this.pathOf(key);
     try {
-      return await openForReading(path, constants.O_RDONLY);
+      return await openForReading(path, READ);
     } catch (error) {
       if (isMissing(error)) throw this.changed(key, "it is gone");
       throw this.failed(error, `read ${path}`);

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -326,6 +327,24 @@ describe("a directory keeps to its root", () => {
     symlinkSync("loop", join(root, "loop"));
     await expect(listAll(store, "loop")).rejects.toMatchObject({ kind: "invalid", hint: /each other/ });
     expect(await listAll(store, "hour=01/")).toEqual([]);
+  });
+
+  it("takes no pipe, folder or dangling link for a file, nor waits for one, nor for whoever made it", async () => {
+    execFileSync("mkfifo", [join(root, "pipe")]);
+    mkdirSync(join(root, "folder.json"));
+    symlinkSync("not-mounted", join(root, "dangling"));
+    await expect(store.get("pipe")).rejects.toMatchObject({ kind: "invalid", hint: /Move it away/ });
+    for (const [key, what] of [
+      ["pipe", "a pipe or device"],
+      ["folder.json", "a folder"],
+      ["dangling", "a link to what is away"],
+    ] as const) {
+      expect(await store.head(key)).toBeUndefined();
+      await expect(store.put(key, bytes("x"), { condition: { absent: true } })).rejects.toMatchObject({
+        kind: "invalid",
+        message: expect.stringContaining(`${key}: ${what} is in its place`),
+      });
+    }
   });
 
   it("lists what is there while others delete", async () => {
