@@ -92,5 +92,7 @@ export function reasonOf(error: unknown): string {
 /** Of what the file system refused. Some codes come again, until somebody gives rights or mends a path. */
 export function kindOfSystemError(error: unknown): "invalid" | "unavailable" {
   const { code = "" } = error as NodeJS.ErrnoException;
-  return ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR"].includes(code) ? "invalid" : "unavailable";
+  return ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "ELOOP"].includes(code)
+    ? "invalid"
+    : "unavailable";
 }

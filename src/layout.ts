@@ -54,13 +54,13 @@ export function partKey(tier1Prefix: string, table: string, hour: Hour): string 
   return `${tier1Prefix}${partitionPrefix(hour)}${table}-${compact(hour)}.snappy.parquet`;
 }
 
-/** The hour whose part this key is, or undefined. */
-export function hourOfPartKey(tier1Prefix: string, table: string, key: string): Hour | undefined {
-  const match = /(\d{4})(\d{2})(\d{2})(\d{2})\.snappy\.parquet$/.exec(key);
+/** The table and the hour whose part this key is, or undefined. */
+export function partOfKey(tier1Prefix: string, key: string): { table: string; hour: Hour } | undefined {
+  const match = /([^/]+)-(\d{4})(\d{2})(\d{2})(\d{2})\.snappy\.parquet$/.exec(key);
   if (!match) return undefined;
-  const [, yyyy, MM, dd, HH] = match;
+  const [, table = "", yyyy, MM, dd, HH] = match;
   const hour = `${yyyy}-${MM}-${dd}T${HH}` as Hour;
-  return partKey(tier1Prefix, table, hour) === key ? hour : undefined;
+  return partKey(tier1Prefix, table, hour) === key ? { table, hour } : undefined;
 }
 
 /** What hourpack keeps for itself beside the parts; by it a tier 1 is known. */

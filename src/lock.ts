@@ -5,7 +5,7 @@ import { makeFolders } from "./make-folders.js";
 import { require } from "./require.js";
 
 interface FileLocks {
-  tryLock(fd: number): boolean;
+  tryLock(fd: number, options?: { shared: boolean }): boolean;
   waitForLock(fd: number): Promise<void>;
   unlock(fd: number): void;
 }
@@ -25,6 +25,20 @@ export async function takeFileLock(path: string): Promise<FileLock> {
   const locks = await fileLocks();
   const lock = await lockFile(path, (fd) => locks.waitForLock(fd).then(() => true));
   return lock as FileLock;
+}
+
+/** Of a file that is there: until it is released nobody can lock it alone. Undefined where another has. */
+export async function trySharedLock(path: string): Promise<FileLock | undefined> {
+  const locks = await fileLocks();
+  const file = await open(path, "r");
+  try {
+    if (locks.tryLock(file.fd, { shared: true })) return { release: () => file.close() };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  await file.close();
+  return undefined;
 }
 
 async function lockFile(

@@ -5,10 +5,10 @@ import { addHours, HOUR_MS, type Hour, startMs } from "./hour.js";
 import {
   attemptOfKey,
   dayPrefix,
-  hourOfPartKey,
   journalsPrefix,
   manifestsPrefix,
   partitionPrefix,
+  partOfKey,
 } from "./layout.js";
 import type { Store } from "./store/store.js";
 
@@ -101,23 +101,44 @@ export async function allPublishedHours(
   dataset: Dataset,
   signal: AbortSignal | undefined,
 ): Promise<Set<Hour>> {
-  const hours = new Set<Hour>();
-  const prefix = `${dataset.tier1.prefix}year=`;
-  for await (const hour of hoursUnder(store, dataset, prefix, signal)) hours.add(hour);
-  return hours;
+  return (await allParts(store, dataset, signal)).get(dataset.table) ?? new Set();
 }
 
-/** Of the parts whose keys begin with `prefix`, in the order of the keys. */
+/** The hours of all parts that there are, by their tables: the dataset's, and any other that somebody packed here. */
+export async function allParts(
+  store: Store,
+  { tier1 }: Dataset,
+  signal: AbortSignal | undefined,
+): Promise<Map<string, Set<Hour>>> {
+  const tables = new Map<string, Set<Hour>>();
+  for await (const { table, hour } of partsUnder(store, tier1.prefix, `${tier1.prefix}year=`, signal)) {
+    const hours = tables.get(table) ?? new Set();
+    tables.set(table, hours.add(hour));
+  }
+  return tables;
+}
+
+/** The dataset's, of the parts whose keys begin with `prefix`, in the order of the keys. */
 async function* hoursUnder(
   store: Store,
-  dataset: Dataset,
+  { tier1, table }: Dataset,
   prefix: string,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Hour> {
+  for await (const part of partsUnder(store, tier1.prefix, prefix, signal))
+    if (part.table === table) yield part.hour;
+}
+
+async function* partsUnder(
+  store: Store,
+  tier1Prefix: string,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ table: string; hour: Hour }> {
   for await (const page of store.list(prefix, { signal })) {
     for (const { key } of page) {
-      const hour = hourOfPartKey(dataset.tier1.prefix, dataset.table, key);
-      if (hour) yield hour;
+      const part = partOfKey(tier1Prefix, key);
+      if (part) yield part;
     }
   }
 }

@@ -2,10 +2,12 @@
 import { decodeTime } from "ulid";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
+import { HourpackError, isHourpackError } from "./errors.js";
 import { HOUR_MS, type Hour } from "./hour.js";
 import { claimsPrefix, manifestsPrefix, partKey, probePrefix, quarantinesPrefix } from "./layout.js";
-import { allPublishedHours, attemptsUnder } from "./published.js";
+import { allParts, attemptsUnder, expiredHours } from "./published.js";
 import { headPart } from "./stages/list.js";
+import { readPinned } from "./stages/pin.js";
 import type { ObjectHead, Store } from "./store/store.js";
 
 export interface Swept {
@@ -21,7 +23,10 @@ const DAY_MS = 24 * HOUR_MS;
 /** An attempt's files may be needed until its part is there; none publishes a day after it began (stages/publish.ts). */
 const ATTEMPT_MS = 7 * DAY_MS;
 
-/** One dataset's tier 1. With `dryRun` nothing is deleted and unfinished uploads are not counted. */
+/**
+ * One dataset's tier 1. With `dryRun` nothing is deleted and unfinished uploads are not counted. Throws `invalid`, before
+ * anything is deleted, where tier 1 is of another table.
+ */
 export async function sweep(
   components: Components,
   dataset: Dataset,
@@ -34,8 +39,11 @@ export async function sweep(
   const attempts = await attemptFiles(store, prefix, signal);
   // The store has dated what lies in it: by a clock that is days ahead, an attempt at work would be old.
   const nowMs = components.nowMs() + store.clockOffsetMs;
-  const published = await allPublishedHours(store, dataset, signal);
+  const published = await ownHours(store, dataset, signal);
+  const expired = await expiredHours(store, dataset, signal);
   for (const [hour, files] of attempts) {
+    // Its part is missing, and comes back from a backup or an older version: with these files, or not whole.
+    if (expired.has(hour) && !published.has(hour)) continue;
     const isSuspect = new Set(files.map((file) => file.attempt)).size > 1 || !published.has(hour);
     const old = files.filter(({ attempt }) => decodeTime(attempt) < nowMs - DAY_MS);
     if (!isSuspect || old.length === 0) continue;
@@ -63,6 +71,38 @@ export async function sweep(
     swept.unfinished++;
   }
   return swept;
+}
+
+/** The published hours. What parts of another table name would be taken for unreferenced: throws `invalid` where there is one. */
+async function ownHours(store: Store, dataset: Dataset, signal: AbortSignal | undefined): Promise<Set<Hour>> {
+  const { table, tier1 } = dataset;
+  const pinned = await readPinned(store, tier1.prefix, signal);
+  const tables = new Set(pinned ? [pinned.pinned.table] : []);
+  const parts = await allParts(store, dataset, signal);
+  for (const [name, [hour]] of parts)
+    if (hour && (name === table || (await isOurs(store, partKey(tier1.prefix, name, hour), signal))))
+      tables.add(name);
+  const others = [...tables].filter((name) => name !== table).sort();
+  if (others.length === 0) return parts.get(table) ?? new Set();
+  const location = store.uri + tier1.prefix;
+  const held = `it holds the table${others.length === 1 ? "" : "s"} ${others.join(", ")}`;
+  const [why, hint] = tables.has(table)
+    ? [
+        `${held} besides ${table}`,
+        "Give the others a tier 1 of their own: their parts, manifests and quarantine files.",
+      ]
+    : [`${held}, and ${table} is another`, "Check table and tier1 of the dataset (`--table`, `--tier1`)."];
+  throw new HourpackError("invalid", `sweep ${location}: ${why}`, { stage: "sweep", location, hint });
+}
+
+/** False where somebody else wrote a file of a part's name. */
+async function isOurs(store: Store, part: string, signal: AbortSignal | undefined): Promise<boolean> {
+  try {
+    return (await headPart(store, part, signal)) !== undefined;
+  } catch (error) {
+    if (isHourpackError(error, "data")) return false;
+    throw error;
+  }
 }
 
 /** Files that nobody wrote to for a day. */

@@ -1,4 +1,4 @@
-/** Requests that are tried again, and those that let us wait: told on channels to whoever counts or shows them. */
+/** Requests that are tried again, those that let us wait, and what was found out of a store: told on channels to whoever counts or shows them. */
 import { channel } from "node:diagnostics_channel";
 import { isHourpackError } from "./errors.js";
 
@@ -6,6 +6,8 @@ import { isHourpackError } from "./errors.js";
 const retries = channel("hourpack:retry");
 /** Whoever shows what goes on listens here. A message is `{ text }`. */
 const waits = channel("hourpack:waiting");
+/** The same, of what is said once. */
+const notices = channel("hourpack:notice");
 
 /** Of one request, besides the first try. */
 export const RETRIES_MAX = 8;
@@ -16,6 +18,10 @@ const WAIT_MS = 3_000;
 /** `of`: what those who count are told, such as a location. */
 export function countRetry(of: object): void {
   retries.publish(of);
+}
+
+export function tell(text: string): void {
+  notices.publish({ text });
 }
 
 export interface WaitOptions {

@@ -1,20 +1,23 @@
 /**
- * A DuckDB file whose views read tier 1. A DuckDB file that one process has open no other can open, so the file is
- * changed aside and renamed, and only where a view differs.
+ * A DuckDB file whose views read tier 1. A DuckDB file that one process has open no other can change, so the file is
+ * changed aside and renamed, and only where a view differs: whoever reads it is not in the way. Whoever has it open for
+ * writing is waited for, since what is written to a file that was renamed over is lost.
  */
 import { existsSync } from "node:fs";
-import { copyFile, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import type { CatalogSettings } from "../config/settings.js";
 import { openDatabase, sqlName, sqlString } from "../engine/duckdb/database.js";
 import { duckdbType } from "../engine/duckdb/types.js";
 import { HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { isSkippedKey, partitionPrefix } from "../layout.js";
-import { withFileLock } from "../lock.js";
+import { type FileLock, trySharedLock, withFileLock } from "../lock.js";
 import { makeFolders } from "../make-folders.js";
 import { PARTITION_KEYS } from "../schema/types.js";
 import type { Store } from "../store/store.js";
+import { tell } from "../waiting.js";
 import type { Catalog, PartitionSync, TableSpec } from "./catalog.js";
 
 type LocalSettings = Extract<CatalogSettings, { type: "local" }>;
@@ -32,9 +35,9 @@ export class LocalCatalog implements Catalog {
     this.storeAt = storeAt;
   }
 
-  async ensureTable(table: TableSpec, _options: { signal?: AbortSignal } = {}): Promise<boolean> {
+  async ensureTable(table: TableSpec, options: { signal?: AbortSignal } = {}): Promise<boolean> {
     const sql = await this.viewSql(table);
-    return sql === undefined ? false : this.changeAside(table, sql);
+    return sql === undefined ? false : this.change(table, sql, options.signal);
   }
 
   /** The view reads folders, so a partition of a directory is there with its part; those of S3 are copied beside the file. */
@@ -50,7 +53,7 @@ export class LocalCatalog implements Catalog {
       if (copied) sync.added++;
       else sync.unchanged++;
     }
-    await this.ensureTable(table);
+    await this.ensureTable(table, options);
     return sync;
   }
 
@@ -64,47 +67,76 @@ export class LocalCatalog implements Catalog {
     return partsViewSql(table, (await hasParts(folder)) ? glob : undefined);
   }
 
-  private async changeAside(table: TableSpec, sql: string): Promise<boolean> {
-    const { path, database } = this.settings;
-    const view = `${sqlName(database)}.${sqlName(table.name)}`;
+  /** True where the view was another one. */
+  private async change(table: TableSpec, sql: string, signal: AbortSignal | undefined): Promise<boolean> {
+    const { path } = this.settings;
     try {
       await makeFolders(dirname(path));
       return await withFileLock(`${path}.lock`, async () => {
-        // One name, since the lock has one holder: what a killed one left is in nobody's way.
-        const aside = `${path}.new`;
-        for (const leftover of [aside, `${aside}.wal`]) await rm(leftover, { force: true });
-        if (existsSync(path)) await copyFile(path, aside);
-        const file = await openDatabase(aside).catch(async (error) => {
-          await rm(aside, { force: true });
-          throw renamed(error, aside, path);
-        });
-        let isSame: boolean;
-        try {
-          await file.run(`CREATE SCHEMA IF NOT EXISTS ${sqlName(database)}`);
-          const before = await file.rows(
-            `SELECT comment FROM duckdb_views() WHERE schema_name = ${sqlString(database)} AND view_name = ${sqlString(table.name)}`,
-          );
-          isSame = before[0]?.["comment"] === sql;
-          if (!isSame) {
-            await file.run(`CREATE OR REPLACE VIEW ${view} AS ${sql}`);
-            await file.run(`COMMENT ON VIEW ${view} IS ${sqlString(sql)}`);
-            await file.run("CHECKPOINT");
-          }
-        } finally {
-          await file.close();
+        const untilMs = performance.now() + WRITER_MS;
+        for (let tries = 1; ; tries++) {
+          const changed = await this.changeUnlessHeld(table, sql);
+          if (changed !== undefined) return changed;
+          if (performance.now() > untilMs) throw heldByWriter(path);
+          if (tries === 1)
+            tell(`the catalog ${path} is open for writing in another process: waiting until it is closed`);
+          await setTimeout(POLL_MS, undefined, { signal });
         }
-        if (isSame) await rm(aside, { force: true });
-        else await rename(aside, path);
-        return !isSame;
       });
     } catch (error) {
-      if (isHourpackError(error)) throw error;
+      if (isHourpackError(error) || signal?.aborted) throw error;
       throw new HourpackError(kindOfSystemError(error), `write the catalog ${path}: ${reasonOf(error)}`, {
         stage: "register",
         location: path,
         cause: error,
         hint: "Check that its folder can be written and that it is a DuckDB file; `hourpack register` makes it anew.",
       });
+    }
+  }
+
+  /** Undefined where it is to be changed and somebody has it open for writing, or left there what is not in the file yet. */
+  private async changeUnlessHeld(table: TableSpec, sql: string): Promise<boolean | undefined> {
+    const { path } = this.settings;
+    const isThere = existsSync(path);
+    const lock = isThere ? await lockAgainstWriters(path) : undefined;
+    const isHeld = isThere && lock === undefined;
+    // One name, since the lock beside the file has one holder: what a killed one left is in nobody's way.
+    const aside = `${path}.new`;
+    try {
+      for (const leftover of [aside, `${aside}.wal`]) await rm(leftover, { force: true });
+      if (isThere) await copyFile(path, aside);
+      const isSame = await this.changeFile(aside, table, sql);
+      if (isSame) return false;
+      if (isHeld) return undefined;
+      await rename(aside, path);
+      return true;
+    } catch (error) {
+      // Copied while it was written to.
+      if (isHeld) return undefined;
+      throw renamed(error, aside, path);
+    } finally {
+      await rm(aside, { force: true });
+      await lock?.release();
+    }
+  }
+
+  /** True where the view was there as it should be. */
+  private async changeFile(path: string, table: TableSpec, sql: string): Promise<boolean> {
+    const { database } = this.settings;
+    const view = `${sqlName(database)}.${sqlName(table.name)}`;
+    const file = await openDatabase(path);
+    try {
+      await file.run(`CREATE SCHEMA IF NOT EXISTS ${sqlName(database)}`);
+      const before = await file.rows(
+        `SELECT comment FROM duckdb_views() WHERE schema_name = ${sqlString(database)} AND view_name = ${sqlString(table.name)}`,
+      );
+      if (before[0]?.["comment"] === sql) return true;
+      await file.run(`CREATE OR REPLACE VIEW ${view} AS ${sql}`);
+      await file.run(`COMMENT ON VIEW ${view} IS ${sqlString(sql)}`);
+      await file.run("CHECKPOINT");
+      return false;
+    } finally {
+      await file.close();
     }
   }
 
@@ -135,6 +167,40 @@ export class LocalCatalog implements Catalog {
   private copiesOf(table: TableSpec): string {
     return join(`${this.settings.path}.parts`, table.name);
   }
+}
+
+/** Somebody may look at it in a shell that opens it for writing; a run is not to wait for long. */
+const WRITER_MS = 5_000;
+const POLL_MS = 100;
+
+function heldByWriter(path: string): HourpackError {
+  return new HourpackError(
+    "unavailable",
+    `write the catalog ${path}: another process has it open for writing`,
+    {
+      stage: "register",
+      location: path,
+      hint: `Close it there (a DuckDB shell only reads with -readonly), and run \`hourpack register\`; the next run does it by itself. If nobody has it open, ${path}.wal has changes that are not in it yet: open it once in a DuckDB shell.`,
+    },
+  );
+}
+
+/** As DuckDB locks a file that it opens for writing (on Linux). Undefined where that was done, or its changes lie beside it. */
+async function lockAgainstWriters(path: string): Promise<FileLock | undefined> {
+  if (!(await stat(path)).isFile()) {
+    throw new HourpackError("invalid", `write the catalog ${path}: what is there is no file`, {
+      stage: "register",
+      location: path,
+      hint: "Name another file with --catalog-path.",
+    });
+  }
+  const changes = `${path}.wal`;
+  // Of a process that was killed: opening the file takes them in. Where it is not killed, that fails.
+  if (existsSync(changes)) await (await openDatabase(path).catch(() => undefined))?.close();
+  const lock = await trySharedLock(path);
+  if (!lock || !existsSync(changes)) return lock;
+  await lock.release();
+  return undefined;
 }
 
 /** Of a copy that nobody named, the file that it is a copy of. */

@@ -1,5 +1,5 @@
 /** Reads hourpack.yaml and remembers on which line each of its values stands. */
-import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import type { Document, Node, Pair } from "yaml";
 import { HourpackError, reasonOf } from "../errors.js";
 import { require } from "../require.js";
@@ -19,12 +19,12 @@ export interface ConfigFile {
 
 /**
  * `path` is its name in messages. Throws `invalid`, with the line, where it cannot be read or is no YAML map; custom
- * tags are refused.
+ * tags are refused. It may be a pipe, such as `<(sops -d hourpack.yaml)`: signals are heard while nobody writes to it.
  */
-export function readConfigFile(absolutePath: string, path: string): ConfigFile {
+export async function readConfigFile(absolutePath: string, path: string): Promise<ConfigFile> {
   let text: string;
   try {
-    text = readFileSync(absolutePath, "utf8");
+    text = await readFile(absolutePath, "utf8");
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const reason = code === "ENOENT" ? "there is no such file" : message;

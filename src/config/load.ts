@@ -34,7 +34,7 @@ export const CONFIG_NAME = "hourpack.yaml";
 export async function loadSettings(source: SettingsSource = {}): Promise<Settings> {
   const { env = process.env, cwd = process.cwd(), flags = {} } = source;
   const { text, file: named = env["HOURPACK_CONFIG"] || undefined } = source;
-  const file = text === undefined ? openFile(named, cwd) : parseConfig(text, named ?? CONFIG_NAME);
+  const file = text === undefined ? await openFile(named, cwd) : parseConfig(text, named ?? CONFIG_NAME);
   const value: Record<string, unknown> = structuredClone(file?.value ?? {});
   const places = new Places(file);
   const overrides = readOverrides(flags, env);
@@ -70,7 +70,7 @@ export async function loadSettings(source: SettingsSource = {}): Promise<Setting
   });
 }
 
-function openFile(named: string | undefined, cwd: string): ConfigFile | undefined {
+async function openFile(named: string | undefined, cwd: string): Promise<ConfigFile | undefined> {
   if (named !== undefined) return readConfigFile(resolve(cwd, named), named);
   const path = join(cwd, CONFIG_NAME);
   return existsSync(path) ? readConfigFile(path, relative(cwd, path)) : undefined;

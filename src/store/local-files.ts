@@ -8,9 +8,10 @@ import {
   open as openFile,
   read as readFile,
 } from "node:fs";
-import { copyFile, link, open, realpath, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { copyFile, link, open, readlink, realpath, stat } from "node:fs/promises";
+import { dirname, join, relative, resolve } from "node:path";
 import { promisify } from "node:util";
+import { HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import type { ObjectInfo } from "./store.js";
 
 /** For many small files: a FileHandle for each takes a third more CPU than its number, and `promises.lstat` a third more too. */
@@ -22,6 +23,42 @@ export const lstat: (path: string, options: { bigint: true }) => Promise<BigIntS
 
 export function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === "ENOENT";
+}
+
+/** Of a path where nothing is: throws `invalid` where a link leads there whose target is away. */
+export async function requireNoLink(path: string): Promise<void> {
+  // Without a slash at its end, by which the link itself would not be seen.
+  let at = resolve(path);
+  while (!(await unlessMissing(lstat(at, { bigint: true })))) {
+    if (at === dirname(at)) return;
+    at = dirname(at);
+  }
+  if (await unlessMissing(stat(at))) return;
+  const target = await readlink(at).catch(() => "a place");
+  throw skipped(
+    at,
+    `this is a link to ${target}, where nothing is`,
+    "Bring back what it stands for (is a disk not mounted?), or remove the link.",
+  );
+}
+
+/** Of a path that is taken: throws `invalid` where no file is there, since none can come while that stands in its place. */
+export async function requireFile(path: string): Promise<void> {
+  const found = await unlessMissing(lstat(path, { bigint: true }));
+  const meant = found?.isSymbolicLink() ? await unlessMissing(stat(path)) : found;
+  if (!found || meant?.isFile()) return;
+  const what = meant?.isDirectory() ? "a folder" : meant ? "a pipe or device" : "a link to what is away";
+  throw new HourpackError("invalid", `write ${path}: ${what} is in its place`, {
+    location: path,
+    hint: "Move it away: a file is to be there.",
+  });
+}
+
+async function unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
+  return answer.catch((error) => {
+    if (!isMissing(error)) throw error;
+    return undefined;
+  });
 }
 
 export async function isFolder(path: string): Promise<boolean> {
@@ -88,3 +125,31 @@ export function sizeOf(etag: string): number {
 export function infoOf(key: string, stats: BigIntStats): ObjectInfo {
   return { key, sizeBytes: Number(stats.size), etag: etagOf(stats) };
 }
+
+/** Left out in silence, its records would be lost. */
+export function skipped(
+  path: string,
+  why: string,
+  hint = "Rename it, or move what it stands for to this place; or move it out of the hour's folder.",
+): HourpackError {
+  return new HourpackError("invalid", `list ${path}: ${why}`, { location: path, hint });
+}
+
+/** The file system refused what was being done in a directory. */
+export function refused(error: unknown, doing: string, directory: string): HourpackError {
+  const code = (error as NodeJS.ErrnoException).code ?? "";
+  return new HourpackError(kindOfSystemError(error), `${doing}: ${reasonOf(error)}`, {
+    location: relative(process.cwd(), directory) || ".",
+    cause: error,
+    hint: HINTS[code] ?? "Check the directory and its disk.",
+  });
+}
+
+const HINTS: Record<string, string> = {
+  ENOSPC: "The disk is full: free some space; nothing was published.",
+  EACCES: "Give this user the right to read and write there.",
+  EPERM: "Give this user the right to read and write there.",
+  EROFS: "The file system is read-only: choose another tier-1 directory.",
+  ENOTDIR: "A file stands where a folder is needed.",
+  ELOOP: "Links there lead to each other: remove them.",
+};

@@ -3,8 +3,9 @@ import { createHash, randomBytes } from "node:crypto";
 import type { BigIntStats, Dirent } from "node:fs";
 import { constants } from "node:fs";
 import { link, opendir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
-import { dirname, join, relative, resolve, sep } from "node:path";
-import { HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
+import { dirname, join, resolve, sep } from "node:path";
+import { HourpackError } from "../errors.js";
+import { isSkippedKey } from "../layout.js";
 import { compareUtf8 } from "../listing.js";
 import { withFileLock } from "../lock.js";
 import { makeFolders } from "../make-folders.js";
@@ -19,7 +20,11 @@ import {
   openForReading,
   read,
   realOf,
+  refused,
+  requireFile,
+  requireNoLink,
   sizeOf,
+  skipped,
   syncFolder,
   writeWhole,
 } from "./local-files.js";
@@ -30,8 +35,10 @@ import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store 
 /** Names of files that are still being written: `.hourpack-tmp-<random>`. A crash may leave one; no listing shows them. */
 const TEMPORARY = ".hourpack-tmp-";
 const PAGE_OBJECTS = 1000;
-/** Windows has no such flag. */
+/** Windows has no such flags. */
 const NO_FOLLOW = constants.O_NOFOLLOW as number | undefined;
+/** A pipe that nobody writes to is opened all the same, and then found to be no file. */
+const READ = constants.O_RDONLY | ((constants.O_NONBLOCK as number | undefined) ?? 0);
 const FOLDERS_MAX = 10_000;
 /** Node.js has four threads for the file system: enough to keep them at work, and few enough to stay in the caches. */
 const READS_AT_A_TIME = 16;
@@ -109,7 +116,7 @@ export class LocalStore implements Store {
     const file = await this.openFile(key);
     try {
       // An ETag says how large the file was, and it is compared when the bytes have been read.
-      const etag = options.etag ?? etagOf(await fstat(file, { bigint: true }));
+      const etag = options.etag ?? (await this.etagOfFile(file, key));
       const fileBytes = sizeOf(etag);
       const start = options.range?.start ?? 0;
       const end = Math.min(options.range?.end ?? fileBytes, fileBytes);
@@ -127,6 +134,15 @@ export class LocalStore implements Store {
     } finally {
       await close(file);
     }
+  }
+
+  private async etagOfFile(file: number, key: string): Promise<string> {
+    const stats = await fstat(file, { bigint: true });
+    if (stats.isFile()) return etagOf(stats);
+    throw new HourpackError("invalid", `read ${this.uri}${key}: it is no file`, {
+      location: this.uri + key,
+      hint: "Move it away: a file is to be there.",
+    });
   }
 
   async put(key: string, body: Uint8Array | { path: string }, options: PutOptions = {}): Promise<PutOutcome> {
@@ -221,9 +237,9 @@ export class LocalStore implements Store {
       try {
         await link(temporary, path);
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === "EEXIST")
-          return { outcome: "refused", reason: "it exists" };
-        throw error;
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+        await requireFile(path);
+        return { outcome: "refused", reason: "it exists" };
       }
     } else {
       const lockPath = join(this.root, "_hourpack", "locks", `${hashOf(key)}.lock`);
@@ -259,13 +275,14 @@ export class LocalStore implements Store {
       for await (const entry of await opendir(path, { bufferSize: 1024 })) {
         const isWanted = `${folder}${entry.name}/`.startsWith(prefix);
         if (isWanted && entry.isSymbolicLink() && (await isFolder(join(path, entry.name))))
-          throw this.skipped(join(path, entry.name), "this is a link to a folder, which is not followed");
+          throw skipped(join(path, entry.name), "this is a link to a folder, which is not followed");
         names.push(entry.isDirectory() ? `${entry.name}/` : entry.name);
       }
     } catch (error) {
       if (error instanceof HourpackError) throw error;
-      if (isMissing(error)) return [];
-      throw this.failed(error, `list ${path}`);
+      if (!isMissing(error)) throw this.failed(error, `list ${path}`);
+      await requireNoLink(path);
+      return [];
     }
     return packed(names.sort(compareUtf8));
   }
@@ -284,13 +301,16 @@ export class LocalStore implements Store {
   private async infosOf(keys: string[]): Promise<ObjectInfo[]> {
     for (const key of firstsOfFolders(keys)) await this.pathOf(key);
     const stats = await Promise.all(keys.map((key) => this.statOf(key)));
-    return keys.flatMap((key, i) => {
-      const found = stats[i];
-      // A name of other bytes than UTF-8 is read with this character in it, and no file has that name.
-      if (!found && key.includes("\uFFFD"))
-        throw this.skipped(join(this.root, key), "its name is not UTF-8, which a key is");
-      return found?.isFile() ? [infoOf(key, found)] : [];
-    });
+    for (const [i, key] of keys.entries()) if (!stats[i]) await this.requireGone(key);
+    return keys.flatMap((key, i) => (stats[i]?.isFile() ? [infoOf(key, stats[i])] : []));
+  }
+
+  /** What was listed, and has no file behind its name, was deleted meanwhile; or it is refused. */
+  private async requireGone(key: string): Promise<void> {
+    const path = join(this.root, key);
+    // A name of other bytes than UTF-8 is read with this character in it, and no file has that name.
+    if (key.includes("\uFFFD")) throw skipped(path, "its name is not UTF-8, which a key is");
+    if (!isSkippedKey(key)) await requireNoLink(path);
   }
 
   /** Links at a known place are not followed unseen: one call tells that a file is none, and all of it. */
@@ -311,14 +331,14 @@ export class LocalStore implements Store {
   private async openFile(key: string): Promise<number> {
     const known = NO_FOLLOW === undefined ? undefined : this.knownPath(key);
     try {
-      if (known !== undefined) return await openForReading(known, constants.O_RDONLY | (NO_FOLLOW ?? 0));
+      if (known !== undefined) return await openForReading(known, READ | (NO_FOLLOW ?? 0));
     } catch (error) {
       if (isMissing(error)) throw this.changed(key, "it is gone");
       if ((error as NodeJS.ErrnoException).code !== "ELOOP") throw this.failed(error, `read ${known}`);
     }
     const path = await this.pathOf(key);
     try {
-      return await openForReading(path, constants.O_RDONLY);
+      return await openForReading(path, READ);
     } catch (error) {
       if (isMissing(error)) throw this.changed(key, "it is gone");
       throw this.failed(error, `read ${path}`);
@@ -351,14 +371,6 @@ export class LocalStore implements Store {
     return path;
   }
 
-  /** Left out in silence, its records would be lost. */
-  private skipped(path: string, why: string): HourpackError {
-    return new HourpackError("invalid", `list ${path}: ${why}`, {
-      location: path,
-      hint: "Rename it, or move what it stands for to this place; or move it out of the hour's folder.",
-    });
-  }
-
   private escaped(key: string): HourpackError {
     return new HourpackError("invalid", `the key ${JSON.stringify(key)} leaves the directory ${this.root}`, {
       location: this.root,
@@ -371,22 +383,9 @@ export class LocalStore implements Store {
   }
 
   private failed(error: unknown, doing: string): HourpackError {
-    const code = (error as NodeJS.ErrnoException).code ?? "";
-    return new HourpackError(kindOfSystemError(error), `${doing}: ${reasonOf(error)}`, {
-      location: relative(process.cwd(), this.root) || ".",
-      cause: error,
-      hint: HINTS[code] ?? "Check the directory and its disk.",
-    });
+    return refused(error, doing, this.root);
   }
 }
-
-const HINTS: Record<string, string> = {
-  ENOSPC: "The disk is full: free some space; nothing was published.",
-  EACCES: "Give this user the right to read and write there.",
-  EPERM: "Give this user the right to read and write there.",
-  EROFS: "The file system is read-only: choose another tier-1 directory.",
-  ENOTDIR: "A file stands where a folder is needed.",
-};
 
 function interrupted(signal: AbortSignal | undefined, doing: string): void {
   if (signal?.aborted)

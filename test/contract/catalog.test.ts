@@ -1,6 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import {
   BatchCreatePartitionCommand,
   GetPartitionsCommand,
@@ -367,5 +370,81 @@ describe("a DuckDB file", () => {
     expect(views.map((view) => view["view_name"])).toEqual(
       expect.arrayContaining(specs.map(({ name }) => name)),
     );
+  });
+
+  it("is no pipe, which nobody might ever write to", async () => {
+    const pipe = join(root, "pipe.duckdb");
+    execFileSync("mkfifo", [pipe]);
+    const settings = { type: "local", database: "mmp_db", path: pipe } as const;
+    const none = new LocalCatalog(settings, () => Promise.reject(new Error("no S3 here")));
+    await expect(none.ensureTable(spec({ location: `${root}/` }))).rejects.toMatchObject({
+      kind: "invalid",
+      message: expect.stringContaining("no file"),
+    });
+  });
+
+  /** A process that has the file open for writing, and has written a row to a table of its own. */
+  async function openElsewhere(): Promise<ChildProcess> {
+    const script = `
+      const { DuckDBInstance } = require("@duckdb/node-api");
+      (async () => {
+        const instance = await DuckDBInstance.create(process.argv[1]);
+        const connection = await instance.connect();
+        await connection.run("CREATE TABLE IF NOT EXISTS theirs (a INTEGER)");
+        await connection.run("INSERT INTO theirs VALUES (1)");
+        console.log("open");
+        process.stdin.once("data", async () => {
+          await connection.run("INSERT INTO theirs VALUES (2)");
+          connection.closeSync();
+          instance.closeSync();
+          process.exit();
+        });
+      })();`;
+    const child = spawn(process.execPath, ["-e", script, path], { stdio: ["pipe", "pipe", "inherit"] });
+    await once(child.stdout, "data");
+    return child;
+  }
+
+  // Elsewhere the kernel's two kinds of locks know nothing of each other.
+  describe.runIf(process.platform === "linux")("that another process has open for writing", () => {
+    const known = spec({ location: `${join(root, "known")}/` });
+    const rows = async () => (await query("SELECT a FROM theirs ORDER BY a")).map(({ a }) => a);
+
+    it("is waited for, so that nothing is lost that was written there", async () => {
+      await catalog.ensureTable(known);
+      const other = await openElsewhere();
+      // Nothing to change: nothing to wait for.
+      expect(await catalog.ensureTable(known)).toBe(false);
+      const table = spec({ location: `${join(root, "meanwhile")}/` });
+      const changed = catalog.ensureTable(table);
+      await setTimeout(300);
+      other.stdin?.write("go on");
+      expect(await changed).toBe(true);
+      expect(await rows()).toEqual([1, 2]);
+      expect(await query(`SELECT * FROM mmp_db.${table.name}`)).toEqual([]);
+    });
+
+    it("and was killed: what it left beside the file is taken in", async () => {
+      const other = await openElsewhere();
+      other.kill("SIGKILL");
+      await once(other, "exit");
+      expect(existsSync(`${path}.wal`)).toBe(true);
+      expect(await catalog.ensureTable(spec({ location: `${join(root, "after")}/` }))).toBe(true);
+      expect(await rows()).toEqual([1, 1, 2]);
+    });
+
+    it("and does not close it: a message, and the file as it was", { timeout: 20_000 }, async () => {
+      const other = await openElsewhere();
+      const table = spec({ location: `${join(root, "refused")}/` });
+      await expect(catalog.ensureTable(table)).rejects.toMatchObject({
+        kind: "unavailable",
+        message: expect.stringContaining("open for writing"),
+        hint: expect.stringContaining("hourpack register"),
+      });
+      other.stdin?.write("go on");
+      await once(other, "exit");
+      expect(await rows()).toEqual([1, 1, 1, 2, 2]);
+      expect(await catalog.ensureTable(table)).toBe(true);
+    });
   });
 });

@@ -1,5 +1,6 @@
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { rename, stat } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
@@ -305,6 +306,54 @@ describe("a directory keeps to its root", () => {
     await expect(listAll(store, prefix)).rejects.toMatchObject({
       message: expect.stringContaining("not UTF-8"),
     });
+  });
+
+  it("passes no link over whose target is away, but where its name is no object's", async () => {
+    const folder = mkdtempSync(join(root, "away-"));
+    const prefix = `${basename(folder)}/`;
+    writeFileSync(join(folder, "a.json"), "{}");
+    // What an editor leaves beside an open file.
+    symlinkSync("user@host.1234", join(folder, ".#a.json"));
+    expect((await listAll(store, prefix)).map(({ key }) => key)).toEqual([`${prefix}a.json`]);
+    symlinkSync("../not-mounted/b.json", join(folder, "b.json"));
+    await expect(listAll(store, prefix)).rejects.toMatchObject({
+      kind: "invalid",
+      message: expect.stringContaining("b.json: this is a link to ../not-mounted/b.json, where nothing is"),
+      hint: expect.stringContaining("mounted"),
+    });
+    symlinkSync("not-mounted", join(root, "hour=00"));
+    await expect(listAll(store, "hour=00/")).rejects.toThrow("hour=00: this is a link to not-mounted");
+    await expect(listAll(store, "hour=00/more/")).rejects.toThrow("hour=00: this is a link to not-mounted");
+    symlinkSync("loop", join(root, "loop"));
+    await expect(listAll(store, "loop")).rejects.toMatchObject({ kind: "invalid", hint: /each other/ });
+    expect(await listAll(store, "hour=01/")).toEqual([]);
+  });
+
+  it("takes no pipe, folder or dangling link for a file, nor waits for one, nor for whoever made it", async () => {
+    execFileSync("mkfifo", [join(root, "pipe")]);
+    mkdirSync(join(root, "folder.json"));
+    symlinkSync("not-mounted", join(root, "dangling"));
+    await expect(store.get("pipe")).rejects.toMatchObject({ kind: "invalid", hint: /Move it away/ });
+    for (const [key, what] of [
+      ["pipe", "a pipe or device"],
+      ["folder.json", "a folder"],
+      ["dangling", "a link to what is away"],
+    ] as const) {
+      expect(await store.head(key)).toBeUndefined();
+      await expect(store.put(key, bytes("x"), { condition: { absent: true } })).rejects.toMatchObject({
+        kind: "invalid",
+        message: expect.stringContaining(`${key}: ${what} is in its place`),
+      });
+    }
+  });
+
+  it("lists what is there while others delete", async () => {
+    const folder = mkdtempSync(join(root, "race-"));
+    const names = Array.from({ length: 500 }, (_, i) => join(folder, `${i}.json`));
+    for (const name of names) writeFileSync(name, "{}");
+    const listing = listAll(store, `${basename(folder)}/`);
+    await Promise.all([listing, ...names.map((name) => rm(name))]);
+    expect((await listing).length).toBeLessThanOrEqual(names.length);
   });
 
   it("deletes the version that was asked for, and none that comes meanwhile", async () => {

@@ -175,6 +175,16 @@ describe("bytes that are not what was listed", { timeout: TIMEOUT_MS }, () => {
     expect((await readLake(files, tier1, reader)).hours).toEqual({});
   });
 
+  it("nor is the only object of its hour, by a cache with a damaged copy", async () => {
+    const [only] = objectsOf(FIRST_HOUR, 1);
+    await seed(files, "only/", only ? [only] : []);
+    const fault: Fault = async (_, forward) => ({ kind: "answer", answer: corrupted(await forward(), 0) });
+    const hooks = { fault: (exchange: Exchange) => (isRaw(exchange, only) ? fault : undefined) };
+    const { end, tier1 } = await runThrough({ raw: "only/", hours: 1, hooks, retryBudget: "5s" });
+    expect(end.code, outcomeOf(end)).toBe(10);
+    expect((await readLake(files, tier1, reader)).hours).toEqual({});
+  });
+
   it("a short body whose ETag is no MD5 is told by the listed size", async () => {
     for (const object of objects) await files.writeInParts(rawKey("parts/", object), object.body);
     const hooks = once("short body", (exchange) => isRaw(exchange, objects[1]));

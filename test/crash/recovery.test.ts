@@ -10,7 +10,7 @@ import { loadSettings } from "../../src/config/load.js";
 import type { Dataset } from "../../src/config/settings.js";
 import { expireHour } from "../../src/expire.js";
 import { HOUR_MS, parseHour } from "../../src/hour.js";
-import { claimKey, journalPrefix, manifestKey, partKey, quarantineKey } from "../../src/layout.js";
+import { claimKey, journalPrefix, manifestKey, partKey, quarantineKey, schemaKey } from "../../src/layout.js";
 import { run } from "../../src/run.js";
 import { headPart } from "../../src/stages/list.js";
 import type { Store } from "../../src/store/store.js";
@@ -154,6 +154,46 @@ describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
       expect(left.filter((key) => /manifests|quarantine|claims/.test(key)).sort()).toEqual(
         named(prefix).sort(),
       );
+    });
+  });
+
+  it("sweeps nothing for a table that the tier 1 is not of, nor what an expired hour's missing part named", async () => {
+    const subject = await subjectOf(kind);
+    const own = (store: Store, prefix: string) => keysOf(store, `${prefix}_hourpack/`);
+    await using(subject.open(), async ({ components, raw }) => {
+      await raw.put(rawKey(raw, "a.json"), Buffer.from('{"a":1}\nno json\n'));
+      await pack(components);
+    });
+    await using(
+      subject.open(8 * DAY_MS, { table: "typo" }),
+      async ({ components, dataset, tier1, prefix }) => {
+        const before = await own(tier1, prefix);
+        const refused = {
+          kind: "invalid",
+          message: expect.stringMatching(/sweep .* the table t, and typo is/),
+        };
+        for (const dryRun of [true, false])
+          await expect(sweep(components, dataset, { dryRun })).rejects.toMatchObject(refused);
+        // The parts tell it, too: an hour without a record pins no schema.
+        const schema = await tier1.get(schemaKey(prefix));
+        await tier1.delete(schemaKey(prefix));
+        await expect(sweep(components, dataset)).rejects.toMatchObject(refused);
+        await tier1.put(schemaKey(prefix), schema);
+        expect(await own(tier1, prefix)).toEqual(before);
+      },
+    );
+    await using(subject.open(40 * DAY_MS), async ({ components, dataset, tier1, prefix }) => {
+      const part = partKey(prefix, dataset.table, HOUR);
+      const other = partKey(prefix, "other", HOUR);
+      await tier1.put(other, await tier1.get(part));
+      await expect(sweep(components, dataset)).rejects.toThrow("it holds the table other besides t");
+      await tier1.delete(other);
+      const task = { dataset, hour: HOUR, request: {}, isAsked: true, components, observe: () => {} };
+      expect(await expireHour(task, { dryRun: false, rawIsImmutable: true })).toMatchObject({ objects: 1 });
+      await tier1.delete(part);
+      const before = await own(tier1, prefix);
+      expect((await sweep(components, dataset)).attempts).toEqual([]);
+      expect(await own(tier1, prefix)).toEqual(before);
     });
   });
 

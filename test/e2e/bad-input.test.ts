@@ -1,4 +1,5 @@
 /** Bad input: one clear message with the remedy, the documented exit code, and nothing written. */
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
@@ -6,7 +7,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { hourpack } from "../support/cli.js";
+import { cleanEnv, HOURPACK, hourpack } from "../support/cli.js";
 import { createBucket, credentialsEnv, type S3Server, startMinio } from "../support/minio.js";
 import { SILENT_PORT } from "../support/processes.js";
 import { Bucket } from "../support/s3.js";
@@ -252,6 +253,58 @@ describe("an S3 that cannot be used", () => {
     expect(code).toBe(10);
     const text = expect.stringMatching(/^(head|list) s3:\/\/lake\/t\/\S*: http:\S+ has not answered yet$/);
     expect(records).toContainEqual({ type: "notice", text });
+  });
+});
+
+describe("a pipe where a file is read", () => {
+  const text = () =>
+    `datasets: {t: {raw: "${dir}/piped/raw/${TEMPLATE}", tier1: "${dir}/piped/lake/", table: t}}\n`;
+  const raw = () => join(dir, "piped/raw/year=2022/month=07/day=26/hour=00");
+
+  it("is a configuration like any other, also while it is still written", async () => {
+    mkdirSync(raw(), { recursive: true });
+    writeFileSync(join(raw(), "a.json"), '{"a":1}\n');
+    const slowly = `{ sleep 0.5; printf '%s' "$TEXT"; } | "${process.execPath}" "${HOURPACK}" run --config /dev/stdin --hour ${HOUR}`;
+    const child = spawn("sh", ["-c", slowly], { env: { ...cleanEnv(), TEXT: text() }, stdio: "ignore" });
+    expect((await once(child, "exit"))[0]).toBe(0);
+  });
+
+  it("that nobody writes to hears signals", async () => {
+    const pipe = join(dir, "pipe.yaml");
+    execFileSync("mkfifo", [pipe]);
+    const child = spawn(process.execPath, [HOURPACK, "run", "--config", pipe], {
+      env: cleanEnv(),
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    const ended = once(child, "exit");
+    let told = "";
+    child.stderr.setEncoding("utf8").on("data", (piece) => {
+      told += piece;
+      // The second one ends it at once.
+      child.kill("SIGTERM");
+    });
+    const asking = setInterval(() => told === "" && child.kill("SIGINT"), 1000);
+    const deadline = setTimeout(() => child.kill("SIGKILL"), 15_000);
+    const [code, signal] = await ended;
+    clearInterval(asking);
+    clearTimeout(deadline);
+    expect(told).toContain("stopping");
+    expect(code ?? signal).toBe("SIGINT");
+  });
+
+  it("in a claim's place costs the claim, and not the hour", async () => {
+    const claims = join(dir, "piped/claimed/_hourpack/claims/2022/07/26");
+    mkdirSync(claims, { recursive: true });
+    mkdirSync(raw(), { recursive: true });
+    writeFileSync(join(raw(), "a.json"), '{"a":1}\n');
+    execFileSync("mkfifo", [join(claims, "00.json")]);
+    const dataset = ["--raw", `piped/raw/${TEMPLATE}`, "--tier1", "piped/claimed/", "--table", "t"];
+    const { code, records } = await hourpack(["run", ...dataset, "--hour", HOUR, "--json"], { cwd: dir });
+    expect(code).toBe(0);
+    const text = expect.stringMatching(
+      /^no claim could be taken .*00\.json: a pipe or device is in its place/,
+    );
+    expect(records).toContainEqual(expect.objectContaining({ type: "notice", text }));
   });
 });
 

@@ -15,6 +15,7 @@ it("an error told of another place is the same in all that is not said anew", ()
 it.each([
   ["EACCES", "invalid"],
   ["ENOTDIR", "invalid"],
+  ["ELOOP", "invalid"],
   ["ENOSPC", "unavailable"],
   [undefined, "unavailable"],
 ])("what the file system refuses with %s is %s", (code, kind) => {

@@ -2,7 +2,6 @@ import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { hoursBetween, parseHour } from "../../src/hour.js";
 import {
-  hourOfPartKey,
   isSkippedKey,
   newestClosedHour,
   parseLocation,
@@ -10,6 +9,7 @@ import {
   partitionPrefix,
   partitionValues,
   partKey,
+  partOfKey,
   rawBasePrefix,
   rawPrefix,
 } from "../../src/layout.js";
@@ -42,9 +42,9 @@ describe("tier 1", () => {
   it("has one deterministic key an hour", () => {
     const key = partKey("mmp/", "mmp_android", hour);
     expect(key).toBe("mmp/year=2022/month=07/day=26/hour=00/mmp_android-2022072600.snappy.parquet");
-    expect(hourOfPartKey("mmp/", "mmp_android", key)).toBe(hour);
-    expect(hourOfPartKey("mmp/", "mmp_ios", key)).toBeUndefined();
-    expect(hourOfPartKey("", "mmp_android", key)).toBeUndefined();
+    expect(partOfKey("mmp/", key)).toEqual({ table: "mmp_android", hour });
+    expect(partOfKey("mmp/", key.replace("hour=00", "hour=01"))).toBeUndefined();
+    expect(partOfKey("", key)).toBeUndefined();
   });
 
   it("spells partitions as Glue holds them, and locations with two digits", () => {

@@ -1,5 +1,4 @@
 /** GETs of objects, the hot path of an hour of small ones. */
-import { hash } from "node:crypto";
 import type { S3Client } from "@aws-sdk/client-s3";
 import type { S3Settings } from "../../config/settings.js";
 import { HourpackError } from "../../errors.js";
@@ -7,6 +6,7 @@ import type { GetOptions } from "../store.js";
 import type { DirectRequests } from "./direct.js";
 import { codeOf, statusOf } from "./errors.js";
 import { unquoted } from "./headers.js";
+import type { Md5Check } from "./md5.js";
 
 type Sdk = typeof import("@aws-sdk/client-s3");
 
@@ -27,20 +27,23 @@ export class ObjectReader {
   private readonly sdk: Sdk;
   private readonly client: S3Client;
   private readonly direct: DirectRequests;
-  /** Off where an ETag of 32 hex digits turned out to be no MD5. ETags of directory buckets never are. */
-  private comparesMd5: boolean;
-  /** An ETag was the MD5 once: this store's are, and one that is not means damage. */
-  private hasMatched = false;
-  private readonly odd = new Map<string, string>();
+  private readonly md5: Md5Check;
 
-  constructor(bucket: string, settings: S3Settings, sdk: Sdk, client: S3Client, direct: DirectRequests) {
+  constructor(
+    bucket: string,
+    settings: S3Settings,
+    sdk: Sdk,
+    client: S3Client,
+    direct: DirectRequests,
+    md5: Md5Check,
+  ) {
     this.bucket = bucket;
     this.uri = `s3://${bucket}/`;
     this.settings = settings;
     this.sdk = sdk;
     this.client = client;
     this.direct = direct;
-    this.comparesMd5 = !bucket.endsWith("--x-s3");
+    this.md5 = md5;
   }
 
   /** One try. Throws `conflict` where the object is gone or another version, and what the SDK or `DirectRequests` throw. */
@@ -64,7 +67,8 @@ export class ObjectReader {
         { location: this.uri + key },
       );
     }
-    if (isWhole(answer.contentRange) && answer.encryption === "") this.checkMd5(key, answer);
+    if (isWhole(answer.contentRange) && answer.encryption === "")
+      this.md5.read(key, answer.etag, answer.bytes);
     return answer.bytes;
   }
 
@@ -80,30 +84,6 @@ export class ObjectReader {
         location: this.uri + key,
         hint: "Does a proxy or cache before the store drop the Range header? Large objects are read in ranges.",
       },
-    );
-  }
-
-  /**
-   * The ETag of an object written whole, and not encrypted with KMS or a customer's key, is its MD5 (S3 User Guide,
-   * "Object ETag"). A look-alike may have other ideas: the same bytes twice under one ETag are what it has.
-   */
-  private checkMd5(key: string, { etag, bytes }: Answer): void {
-    if (!this.comparesMd5 || !/^[0-9a-f]{32}$/.test(etag)) return;
-    const md5 = hash("md5", bytes);
-    if (md5 === etag) {
-      this.hasMatched = true;
-      return;
-    }
-    if (!this.hasMatched && this.odd.get(key) === md5) {
-      this.comparesMd5 = false;
-      this.odd.clear();
-      return;
-    }
-    this.odd.set(key, md5);
-    throw new HourpackError(
-      "unavailable",
-      `read ${this.uri}${key}: its bytes have the MD5 ${md5}, its ETag says ${etag}`,
-      { location: this.uri + key, hint: "The body was damaged on its way: run again." },
     );
   }
 

@@ -27,6 +27,7 @@ import { Gate } from "./gate.js";
 import { ObjectReader } from "./get.js";
 import { headOf, unquoted, writeHeaders, writeInput } from "./headers.js";
 import { type ListedPage, Lister, type PageRequest } from "./list.js";
+import { Md5Check } from "./md5.js";
 import { Pace } from "./pace.js";
 
 type Sdk = typeof import("@aws-sdk/client-s3");
@@ -63,6 +64,7 @@ class S3Store implements Store {
   private readonly pageKeys: number;
   private readonly probes = new Map<string, Promise<boolean>>();
   private readonly direct: DirectRequests;
+  private readonly md5: Md5Check;
   private readonly reader: ObjectReader;
   private readonly lister: Lister;
   private readonly pace: Pace;
@@ -77,7 +79,8 @@ class S3Store implements Store {
     this.pageKeys = pageKeys;
     this.uri = `s3://${bucket}/`;
     this.direct = new DirectRequests(bucket, settings, client);
-    this.reader = new ObjectReader(bucket, settings, sdk, client, this.direct);
+    this.md5 = new Md5Check(bucket, settings);
+    this.reader = new ObjectReader(bucket, settings, sdk, client, this.direct, this.md5);
     this.lister = new Lister(client, sdk, this.direct, this.target());
     this.pace = new Pace({
       start: Math.min(GETS_AT_FIRST, settings.concurrency ?? GETS_AT_FIRST),
@@ -163,6 +166,7 @@ class S3Store implements Store {
             ? this.putParts(key, gate.after(body), options, abortSignal)
             : this.putWhole(key, body, sizeBytes, options, abortSignal),
         );
+        if (body instanceof Uint8Array) this.md5.written(etag, body);
         return { outcome: "written", etag };
       } catch (error) {
         if (gate.failure) throw gate.failure.error;
