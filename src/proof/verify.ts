@@ -13,6 +13,7 @@ import type { Store } from "../store/store.js";
 import { Canon } from "./canon.js";
 import { type Difference, DifferenceFinder } from "./differences.js";
 import { collectGarbage } from "./garbage.js";
+import type { Obj } from "./json.js";
 import { Balance, fingerprint } from "./multiset.js";
 import { type ReadObject, readAhead, readFrom, sight, storedIn } from "./objects.js";
 import { openPart, type Part } from "./part.js";
@@ -268,7 +269,8 @@ class Verification {
     const { records, limits = RAW_LIMITS } = this.options;
     const { source, damage } = await opened(stored, limits);
     if (damage !== undefined) return passDamaged(source, check);
-    const reader = new RawReader(source, { path: records.keys, limits });
+    const isTaken = (value: Obj, envelope: Obj) => this.canon.text(value, envelope) !== undefined;
+    const reader = new RawReader(source, { path: records.keys, limits, isTaken });
     for await (const items of reader.items()) {
       this.checkSignal();
       let isLarge = false;
