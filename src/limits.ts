@@ -9,6 +9,9 @@ export const VALUE_BYTES_MAX = 500_000_000;
 /** What a record may have unless it is said otherwise. */
 export const RECORD_BYTES = 64 << 20;
 
+/** Values that a column takes of one record: what it would take to read and write more is not to be had everywhere. */
+export const COLUMN_VALUES_MAX = 1_000_000;
+
 /** What is read of a large object at a time. It fits into a batch, with the newline that ends it there. */
 const RANGE_BYTES = { min: 1_000_000, max: 16_000_000 };
 /** What is no line goes the exact way, by a text of the whole piece: 16 MB at a time took 100 MB more than 4. */

@@ -24,7 +24,7 @@ export type Spelling = "exact" | "marked" | "loose";
 export type Hold = (value: Json) => string | undefined;
 
 /** Thrown inside, where NaN or Infinity would have to be written as plain JSON. */
-class NonFinite {}
+export class NonFinite {}
 
 /** Derived columns as a tree of the keys they read. */
 interface Derived {
@@ -117,7 +117,7 @@ export class Canon {
 const quotedKeys = new Map<string, string>();
 
 /** A key as a JSON string; keys come again and again. */
-function quoted(key: string): string {
+export function quoted(key: string): string {
   let text = quotedKeys.get(key);
   if (text === undefined) {
     text = JSON.stringify(key);

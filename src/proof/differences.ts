@@ -1,5 +1,6 @@
 /** Names what differs: the records and rows of the buckets that do not balance, matched one by one. */
 import { spellsTheSame } from "./canon.js";
+import { holesIn, type Likeness } from "./likeness.js";
 import { bucketOf, type Fingerprint } from "./multiset.js";
 
 export interface Difference {
@@ -27,6 +28,8 @@ interface FoundRecord {
   matched: number;
   object: string;
   offset: number;
+  record: Fingerprint;
+  columns: string;
   text?: string;
   canonical?: string;
   marked?: string;
@@ -35,6 +38,8 @@ interface FoundRecord {
 
 interface FoundRow {
   row: number;
+  record: Fingerprint;
+  columns: string;
   canonical?: string;
   loose?: Fingerprint;
   twinOf?: FoundRecord;
@@ -57,6 +62,8 @@ export class DifferenceFinder {
   private readonly records = new Map<Fingerprint, FoundRecord>();
   private readonly rows: FoundRow[] = [];
   private kept = 0;
+  /** How many rows leave a derived column NULL whose record has a value for it, by the column's number. */
+  readonly unfilled = new Map<number, number>();
 
   constructor(buckets: Set<number>) {
     this.buckets = buckets;
@@ -67,17 +74,22 @@ export class DifferenceFinder {
   }
 
   /** All records come before the first row. */
-  addRecord(print: Fingerprint, object: string, offset: number, texts: () => Texts): void {
+  addRecord(likeness: Likeness, object: string, offset: number, texts: () => Texts): void {
+    const { print, recordPrint: record, columnPrints: columns } = likeness;
     const found = this.records.get(print);
     // Where one of several equal records has no row, the last of them is named.
     if (found) Object.assign(found, { count: found.count + 1, object, offset });
-    else this.records.set(print, { count: 1, matched: 0, object, offset, ...this.keep(texts) });
+    else {
+      const kept = this.keep(texts);
+      this.records.set(print, { count: 1, matched: 0, object, offset, record, columns, ...kept });
+    }
   }
 
-  addRow(print: Fingerprint, row: number, texts: () => Texts): void {
+  addRow(likeness: Likeness, row: number, texts: () => Texts): void {
+    const { print, recordPrint: record, columnPrints: columns } = likeness;
     const found = this.records.get(print);
     if (found && found.matched < found.count) found.matched++;
-    else this.rows.push({ row, twinOf: found, ...this.keep(texts) });
+    else this.rows.push({ row, record, columns, twinOf: found, ...this.keep(texts) });
   }
 
   private keep(texts: () => Texts): Partial<Texts> {
@@ -92,6 +104,7 @@ export class DifferenceFinder {
     const rows = new Set(this.rows);
     const records = [...this.records.values()].filter((record) => record.matched < record.count);
     this.matchSpellings(records, rows);
+    this.matchUnfilled(records, rows);
     const missing = records.filter((record) => record.matched < record.count);
     const changed: Difference[] = [];
     for (const record of missing.slice(0, 200)) {
@@ -109,6 +122,32 @@ export class DifferenceFinder {
       return new Array<Difference>(times).fill(one);
     });
     return [...changed, ...lost, ...[...rows].map(describeExtra)];
+  }
+
+  /**
+   * A row that leaves derived columns NULL has lost nothing: it is its record's, and counted. Rows that leave the fewest
+   * choose first, as what they leave the others leave, too: columns are only ever appended.
+   */
+  private matchUnfilled(records: FoundRecord[], rows: Set<FoundRow>): void {
+    const byRecord = new Map<Fingerprint, FoundRecord[]>();
+    for (const record of records) {
+      const list = byRecord.get(record.record);
+      if (list) list.push(record);
+      else byRecord.set(record.record, [record]);
+    }
+    const found: { row: FoundRow; record: FoundRecord; holes: number[] }[] = [];
+    for (const row of rows) {
+      for (const record of byRecord.get(row.record) ?? []) {
+        const holes = holesIn(row.columns, record.columns);
+        if (holes) found.push({ row, record, holes });
+      }
+    }
+    found.sort((a, b) => a.holes.length - b.holes.length);
+    for (const { row, record, holes } of found) {
+      if (record.matched === record.count || !rows.delete(row)) continue;
+      record.matched++;
+      for (const hole of holes) this.unfilled.set(hole, (this.unfilled.get(hole) ?? 0) + 1);
+    }
   }
 
   /** A number or an object under a string column may be spelled in more than one way; such pairs are the same. */
@@ -132,17 +171,19 @@ export class DifferenceFinder {
   }
 }
 
-/** The row that shares most members with the record, and at least half of them. */
+/** The row of the same record that shows it falsely, or the one that shares most members with it, and at least half of them. */
 function mostAlike(record: FoundRecord, rows: Set<FoundRow>): FoundRow | undefined {
   if (record.canonical === undefined) return undefined;
-  const members = new Set(record.canonical.split("\n"));
+  const members = new Set(membersOf(record.canonical));
   let best: FoundRow | undefined;
   let bestShared = 0;
   let looked = 0;
   for (const row of rows) {
-    if (row.canonical === undefined || row.twinOf) continue;
+    if (row.canonical === undefined) continue;
+    if (row.record === record.record && row.columns !== record.columns) return row;
+    if (row.twinOf) continue;
     if (++looked > 2_000) break;
-    const lines = row.canonical.split("\n");
+    const lines = membersOf(row.canonical);
     const shared = lines.filter((line) => members.has(line)).length;
     if (2 * shared >= Math.max(members.size, lines.length) && shared > bestShared) {
       best = row;
@@ -155,11 +196,15 @@ function mostAlike(record: FoundRecord, rows: Set<FoundRow>): FoundRow | undefin
 
 function aloneWithKey(canonical: string, rows: Set<FoundRow>): FoundRow | undefined {
   for (const row of rows) {
-    const text = row.canonical;
-    if (text !== undefined && !row.twinOf && !text.includes("\n") && keyOf(text) === keyOf(canonical))
-      return row;
+    const [first, ...others] = membersOf(row.canonical ?? "");
+    if (first && !row.twinOf && others.length === 0 && keyOf(first) === keyOf(canonical)) return row;
   }
   return undefined;
+}
+
+/** Without the lines of derived columns, which say again what is in a member. */
+function membersOf(canonical: string): string[] {
+  return canonical.split("\n").filter((line) => !line.startsWith("@"));
 }
 
 function describeChange(record: FoundRecord, row: FoundRow): Difference {
@@ -173,7 +218,7 @@ function describeChange(record: FoundRecord, row: FoundRow): Difference {
   for (const line of found.filter((text) => !wanted.includes(text))) {
     if (!wanted.some((text) => keyOf(text) === keyOf(line))) members.push({ row: cut(line) });
   }
-  const names = members.map((member) => keyOf(member.record ?? member.row ?? "")).join(", ");
+  const names = members.map((member) => nameOf(member.record ?? member.row ?? "")).join(", ");
   const detail = `the row differs in ${names}`;
   return { kind: "changed", detail, ...whereOf(record), row: row.row, members: members.slice(0, 20) };
 }
@@ -200,7 +245,13 @@ function whereOf(record: FoundRecord): Pick<Difference, "object" | "offset" | "r
 
 /** `"key":` of a canonical line. */
 function keyOf(line: string): string {
-  return /^\^?"(?:[^"\\]|\\.)*"/.exec(line)?.[0] ?? line;
+  return /^[\^@]?"(?:[^"\\]|\\.)*"/.exec(line)?.[0] ?? line;
+}
+
+/** As it is told: a member by its key, a derived column by its name. */
+function nameOf(line: string): string {
+  const key = keyOf(line);
+  return key.startsWith("@") ? `the column ${JSON.parse(key.slice(1))}` : key;
 }
 
 function cut(text: string): string {

@@ -33,17 +33,22 @@ export class Balance {
     counts[bucket] = (counts[bucket] ?? 0) + 1;
   }
 
-  /** The buckets that differ, so many that they hold about `limit` texts at most; `isAll` where these are all. */
-  differing(limit: number): { buckets: Set<number>; isAll: boolean } {
-    const buckets = new Set<number>();
+  /** The buckets that differ, in sets that hold about `limit` texts at most. */
+  *differing(limit: number): Generator<Set<number>> {
+    let buckets = new Set<number>();
     let texts = 0;
     for (let bucket = 0; bucket < BUCKETS; bucket++) {
       if (this.isBalanced(bucket)) continue;
-      texts += Math.max(this.records[bucket] ?? 0, this.rows[bucket] ?? 0);
-      if (texts > limit && buckets.size > 0) return { buckets, isAll: false };
+      const more = Math.max(this.records[bucket] ?? 0, this.rows[bucket] ?? 0);
+      if (texts + more > limit && buckets.size > 0) {
+        yield buckets;
+        buckets = new Set();
+        texts = 0;
+      }
+      texts += more;
       buckets.add(bucket);
     }
-    return { buckets, isAll: true };
+    if (buckets.size > 0) yield buckets;
   }
 
   private isBalanced(bucket: number): boolean {

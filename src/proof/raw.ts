@@ -55,12 +55,15 @@ export interface RawOptions {
   path: string[];
   limits: RawLimits;
   windowBytes?: number;
+  /** Whether a record with NaN or Infinity is one that columns take; none is unless given. */
+  isTaken?(value: Obj, envelope: Obj): boolean;
 }
 
 /** Reads an opened object. Never throws on data. */
 export class RawReader {
   private readonly source: Source;
   private readonly path: string[];
+  private readonly isTaken: (value: Obj, envelope: Obj) => boolean;
   private readonly windowBytes: number;
   private readonly recordBytes: number;
   /** A longer value is not looked at: it is no record, and holds none under a record path. */
@@ -81,9 +84,11 @@ export class RawReader {
   private isAfterElement = false;
   private isLines: boolean | undefined;
 
-  constructor(source: Source, { path, limits, windowBytes = WINDOW_BYTES }: RawOptions) {
+  constructor(source: Source, options: RawOptions) {
+    const { path, limits, windowBytes = WINDOW_BYTES, isTaken = () => false } = options;
     this.source = source;
     this.path = path;
+    this.isTaken = isTaken;
     this.windowBytes = windowBytes;
     this.recordBytes = limits.recordBytes;
     this.valueBytes = path.length > 0 ? VALUE_BYTES_MAX : Math.min(limits.recordBytes, VALUE_BYTES_MAX);
@@ -226,9 +231,26 @@ export class RawReader {
       yield this.none(start, end, "the envelope holds what no valid JSON can give back");
       return;
     }
-    for (const place of items instanceof Unread ? items.places() : placesOf(items, spans)) {
-      yield this.record(reader, objectOf(place.value) ?? place.value, place.start, place.end, envelope);
+    const places = () => (items instanceof Unread ? items.places() : placesOf(items, spans));
+    // The envelope is given back with its records: where none is one, all of the value is in quarantine.
+    if (envelope.keys.length > 0 && !this.hasRecord(reader, places(), envelope)) {
+      yield this.none(start, end, "an envelope without a record");
+      return;
     }
+    for (const place of places()) yield this.element(reader, place, envelope);
+  }
+
+  private hasRecord(reader: Reader, elements: Iterable<Element>, envelope: Obj): boolean {
+    for (const place of elements) {
+      const item = this.element(reader, place, envelope);
+      if (item.kind !== "record") continue;
+      if (!item.hasNonFinite || this.isTaken(item.value, envelope)) return true;
+    }
+    return false;
+  }
+
+  private element(reader: Reader, { value, start, end }: Element, envelope: Obj): RawItem {
+    return this.record(reader, objectOf(value) ?? value, start, end, envelope);
   }
 
   private record(reader: Reader, value: Json, start: number, end: number, envelope?: Obj): RawItem {
@@ -341,10 +363,13 @@ function takePath(value: Json, path: string[]): { items: Json[] | Unread; envelo
   return { items: inner.items, envelope };
 }
 
-function* placesOf(
-  items: Json[],
-  spans: number[],
-): Generator<{ value: Json; start: number; end: number }, void> {
+interface Element {
+  value: Json;
+  start: number;
+  end: number;
+}
+
+function* placesOf(items: Json[], spans: number[]): Generator<Element, void> {
   for (const [i, value] of items.entries()) {
     yield { value, start: spans[2 * i] as number, end: spans[2 * i + 1] as number };
   }

@@ -3,7 +3,6 @@ import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/typ
 import { type Hold, holdOf, holdOfColumn, nearest } from "./canon.js";
 import { epochMs, parseTimestamp } from "./instant.js";
 import {
-  Day,
   fold,
   Inner,
   Instant,
@@ -11,6 +10,7 @@ import {
   MAX_DEPTH,
   Num,
   Obj,
+  objectOf,
   UNREAD_CHARS,
   Unread,
   whole,
@@ -22,8 +22,8 @@ export interface RestoredRow {
   record: Obj;
   /** What is wrong with the row by itself, such as a column that shows another value than its rescued member. */
   faults: string[];
-  /** Derived columns that are NULL though the record has a value that they would show. Nothing is lost by it. */
-  empty: string[];
+  /** The same of derived columns: what can be told of them without the raw record. */
+  derivedFaults: string[];
 }
 
 /** Of larger rescued data no tree is made. */
@@ -48,9 +48,10 @@ export class Restorer {
   }
 
   restore(row: Row): RestoredRow {
-    const [faults, empty]: [string[], string[]] = [[], []];
+    const [faults, derivedFaults]: [string[], string[]] = [[], []];
     const rescued = row.rescued === null ? new Obj() : parseRescued(row.rescued, this.hasEnvelopes);
-    if (!rescued) return { record: new Obj(), faults: ["_rescued_data is no valid JSON object"], empty };
+    if (!rescued)
+      return { record: new Obj(), faults: ["_rescued_data is no valid JSON object"], derivedFaults };
     const rescuedKeys = new Set(rescued.keys.map(fold));
     const record = new Obj();
     const envelope = new Obj();
@@ -65,45 +66,28 @@ export class Restorer {
     }
     for (const [i, key] of rescued.keys.entries()) record.set(key, rescued.values[i] ?? null);
     if (envelope.keys.length > 0) addEnvelope(record, rescuedEnvelope, envelope);
-    if (row.rescued !== null || this.columns.some(({ column }) => column.derived)) {
-      this.findContradictions(row, record, rescuedKeys, faults, empty);
+    for (const [i, { column, root }] of this.columns.entries()) {
+      const isRescued = (column.envelope ? envelopeKeys : rescuedKeys).has(root);
+      const fault = isRescued || column.derived ? this.faultOf(i, row, record, isRescued) : undefined;
+      if (fault) (column.derived ? derivedFaults : faults).push(`the column ${column.name} ${fault}`);
     }
-    return { record, faults, empty };
-  }
-
-  /** Of lists and objects a column may show a part, or nothing where they are very large: those are not judged. */
-  private wouldShow({ jsonString, type }: Column, original: Json, hold: Hold): boolean {
-    if (jsonString || ["array", "map", "struct"].includes(type.kind)) return false;
-    if (!isComparable(original, type)) return false;
-    return hold(original) !== undefined || contradicts(null, original, type, this.zone, hold);
+    return { record, faults, derivedFaults };
   }
 
   /** The equation would not see a column that shows something else than the member which overrides it. */
-  private findContradictions(
-    row: Row,
-    record: Obj,
-    rescuedKeys: Set<string>,
-    faults: string[],
-    empty: string[],
-  ): void {
-    for (const [i, { column, root, hold }] of this.columns.entries()) {
-      const shown = row.values[i] ?? null;
-      const isRescued = rescuedKeys.has(column.envelope ? ENVELOPE_KEY : root);
-      if (!isRescued && !column.derived) continue;
-      const path = column.envelope ? [ENVELOPE_KEY, ...column.path] : column.path;
-      const isNamesake = this.hasEnvelopes && !column.envelope && root === ENVELOPE_KEY;
-      const original = valueAt(isNamesake ? withoutEnvelope(record) : record, column.derived ? path : [root]);
-      if (original === undefined) {
-        if (shown !== null) faults.push(`the column ${column.name} shows a value that the record lacks`);
-      } else if (column.derived && shown === null) {
-        if (this.wouldShow(column, original, hold)) empty.push(column.name);
-      } else if (isRescued || isComparable(original, column.type)) {
-        const meant = column.jsonString ? innerOf(original) : original;
-        if (contradicts(shown, meant, column.type, this.zone, column.jsonString ? undefined : hold)) {
-          faults.push(`the column ${column.name} contradicts its member`);
-        }
-      }
-    }
+  private faultOf(index: number, row: Row, record: Obj, isRescued: boolean): string | undefined {
+    const { column, root, hold } = this.columns[index] as (typeof this.columns)[number];
+    const shown = row.values[index] ?? null;
+    const path = column.envelope ? [ENVELOPE_KEY, ...column.path] : column.path;
+    const isNamesake = this.hasEnvelopes && !column.envelope && root === ENVELOPE_KEY;
+    const own = isNamesake ? withoutEnvelope(record) : record;
+    const original = memberAt(own, column.derived ? path : [root]);
+    if (original === undefined) return shown === null ? undefined : "shows a value that the record lacks";
+    const isJudged = isRescued || (shown !== null && isComparable(original, column.type));
+    if (!isJudged || (column.derived && shown === null)) return undefined;
+    const meant = column.jsonString ? innerOf(original) : original;
+    const isFalse = contradicts(shown, meant, column.type, this.zone, column.jsonString ? undefined : hold);
+    return isFalse ? "contradicts its member" : undefined;
   }
 }
 
@@ -164,11 +148,12 @@ function withoutEnvelope(record: Obj): Obj {
   return own;
 }
 
-function valueAt(record: Obj, path: string[]): Json | undefined {
+/** What is at a path, also through members that are JSON inside of a string. */
+export function memberAt(record: Obj, path: string[]): Json | undefined {
   let value: Json | undefined = record;
   for (const key of path) {
-    const inside: Json = value instanceof Obj ? value : innerOf(whole(value ?? null));
-    value = inside instanceof Obj ? last(inside, fold(key)) : undefined;
+    const inside = objectOf(innerOf(value ?? null));
+    value = inside && last(inside, fold(key));
     if (value === undefined) return undefined;
   }
   return value;
@@ -180,12 +165,10 @@ function innerOf(value: Json): Json {
   return (typeof value === "string" ? parseJson(value) : undefined) ?? value;
 }
 
-/** A value out of another column has lost its spelling: only some types can still be compared with it. */
+/** A value out of another column has lost its spelling: where that may tell what is shown, only the raw record can. */
 function isComparable(value: Json, type: Type): boolean {
-  if (value instanceof Instant) return type.kind === "timestamp";
-  if (value instanceof Day) return type.kind === "date";
   if (value instanceof Num || typeof value === "boolean") return type.kind !== "string";
-  return typeof value === "string";
+  return typeof value === "string" && !["array", "map", "struct"].includes(type.kind);
 }
 
 /**
@@ -238,7 +221,6 @@ function contradictsTimestamp(
   type: Extract<Type, { kind: "timestamp" }>,
   zone: string,
 ): boolean {
-  if (original instanceof Instant) return shown instanceof Instant && shown.ms !== original.ms;
   const parsed = typeof original === "string" ? parseTimestamp(original, type.zone ?? zone) : undefined;
   const meant = parsed ?? (type.epoch && epochMs(original, type.epoch));
   if (shown instanceof Instant) return meant?.ms !== shown.ms;

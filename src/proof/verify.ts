@@ -12,9 +12,10 @@ import type { Listing } from "../listing.js";
 import type { ManifestEntry } from "../manifest.js";
 import type { Schema } from "../schema/types.js";
 import type { Store } from "../store/store.js";
-import { Canon } from "./canon.js";
 import { type Difference, DifferenceFinder } from "./differences.js";
 import { collectGarbage } from "./garbage.js";
+import type { Obj } from "./json.js";
+import { type Likeness, Likenesses } from "./likeness.js";
 import { Balance, fingerprint } from "./multiset.js";
 import { type ReadObject, readAhead, readFrom, sight, storedIn } from "./objects.js";
 import { openPart, type Part } from "./part.js";
@@ -50,6 +51,8 @@ export interface DeepVerification {
   limits?: RawLimits;
   /** How many differences are named; 20 unless given. */
   maxDifferences?: number;
+  /** How many texts a second pass remembers at a time; 500,000 unless given. */
+  maxTexts?: number;
   /** Where the copy of the part lies while it is read; the system's temporary directory unless given. */
   workDirectory?: string;
 }
@@ -85,7 +88,6 @@ export interface DeepResult {
   hasMore: boolean;
 }
 
-/** Texts that a second pass looks at; at most about so many are held in memory. */
 const SECOND_PASS_TEXTS = 500_000;
 const RECORD_CHARS = 500;
 const RANGE_BYTES = 16 * 2 ** 20;
@@ -137,19 +139,24 @@ async function copyPart(
 class Verification {
   private readonly options: DeepVerification;
   private readonly part: Part;
-  private readonly canon: Canon;
+  private readonly likenesses: Likenesses;
   private readonly restorer: Restorer;
   private readonly result: Omit<DeepResult, "partSha256">;
   private readonly maxDifferences: number;
   private readonly goneKeys = new Set<string>();
   /** What the quarantine file has of objects that were not met yet. */
   private quarantine = new Map<string, Quarantined[]>();
+  /** Rows that are no record's, of which as many may be there as gone objects had. */
+  private readonly extra: Difference[] = [];
+  private extraCount = 0;
+  /** By derived column: rows that leave it NULL. */
+  private readonly unfilled = new Map<string, number>();
 
   constructor(options: DeepVerification, part: Part) {
     this.options = options;
     this.part = part;
     this.maxDifferences = options.maxDifferences ?? 20;
-    this.canon = this.canonOf("exact");
+    this.likenesses = this.likenessesOf("exact");
     this.restorer = new Restorer(options.schema, options.zone, options.records.keys.length > 0);
     this.result = {
       ok: false,
@@ -175,15 +182,23 @@ class Verification {
     // Where no object is left there are no records to find in the rows; they are as many as they were, or not.
     if (result.objects === 0) this.compareCounts();
     else await this.compareRecords(balance);
+    result.unfilled = [...this.unfilled].map(([column, rows]) => ({ column, rows }));
     result.ok = result.differences.length === 0 && !result.hasMore && result.gone.count === 0;
     return result;
   }
 
   private async compareRecords(balance: Balance): Promise<void> {
-    const { buckets, isAll } = balance.differing(SECOND_PASS_TEXTS);
-    if (buckets.size === 0) return;
-    await this.nameDifferences(buckets);
-    if (!isAll) this.result.hasMore = true;
+    const { result, maxDifferences } = this;
+    const { gone, expired } = result;
+    for (const buckets of balance.differing(this.options.maxTexts ?? SECOND_PASS_TEXTS)) {
+      // What is not looked at any more differs as well.
+      if (result.differences.length >= maxDifferences) result.hasMore = true;
+      else await this.nameDifferences(buckets);
+    }
+    // Rows of objects that are gone are nobody's now; only more of them than the manifest counts are a difference.
+    if (this.extraCount <= gone.rows + expired.rows) return;
+    for (const difference of this.extra) this.report(difference);
+    if (this.extraCount > this.extra.length) result.hasMore = true;
   }
 
   private compareCounts(): void {
@@ -201,8 +216,8 @@ class Verification {
       let rows = 0;
       const entries = this.takeQuarantined(entry);
       const check = new QuarantineCheck(entries, entry.etag);
-      await this.readItems(stored, check, (text) => {
-        balance.add(fingerprint(text), "record");
+      await this.readItems(stored, check, ({ print }) => {
+        balance.add(print, "record");
         rows++;
       });
       result.objects++;
@@ -272,24 +287,26 @@ class Verification {
     this.compareObject(entry, rowsOf(entry), this.takeQuarantined(entry).length);
   }
 
-  /** Canonical texts of an object's records; all of its bytes are passed to the check. */
+  /** An object's records; all of its bytes are passed to the check. */
   private async readItems(
     stored: Stored,
     check: QuarantineCheck | undefined,
-    onRecord: (text: string, item: RawRecord, bytes: () => Buffer) => void,
+    onRecord: (likeness: Likeness, item: RawRecord, bytes: () => Buffer) => void,
   ): Promise<void> {
     const { records, limits = RAW_LIMITS } = this.options;
     const { source, damage } = await opened(stored, limits);
     if (damage !== undefined) return passDamaged(source, check);
-    const reader = new RawReader(source, { path: records.keys, limits });
+    const isTaken = (value: Obj, envelope: Obj) => this.likenesses.ofRecord(value, envelope) !== undefined;
+    const reader = new RawReader(source, { path: records.keys, limits, isTaken });
     for await (const items of reader.items()) {
       this.checkSignal();
       let isLarge = false;
       for (const item of items) {
         const bytes = () => reader.bytesOf(item);
-        const text = item.kind === "record" ? this.canon.text(item.value, item.envelope) : undefined;
-        if (item.kind === "record" && text !== undefined) onRecord(text, item, bytes);
-        check?.pass(item.offset, item.sizeBytes, item.kind === "gap" || text !== undefined, bytes);
+        const found =
+          item.kind === "record" ? this.likenesses.ofRecord(item.value, item.envelope) : undefined;
+        if (item.kind === "record" && found) onRecord(found, item, bytes);
+        check?.pass(item.offset, item.sizeBytes, item.kind === "gap" || found !== undefined, bytes);
         isLarge ||= item.kind === "record" && item.sizeBytes > GARBAGE_BYTES;
       }
       if (isLarge) collectGarbage();
@@ -297,33 +314,33 @@ class Verification {
   }
 
   private async readRows(balance: Balance): Promise<void> {
-    const unfilled = new Map<string, number>();
+    const { result } = this;
+    const isComplete = result.gone.count + result.expired.count === 0;
     for await (const row of this.part.read()) {
-      const { record, faults, empty } = this.restorer.restore(row);
-      for (const column of empty) unfilled.set(column, (unfilled.get(column) ?? 0) + 1);
-      balance.add(fingerprint(this.canon.text(record) ?? ""), "row");
-      for (const detail of faults) this.report({ kind: "contradicted", row: this.result.rows, detail });
-      if (++this.result.rows % 10_000 === 0) this.checkSignal();
+      const { record, faults, derivedFaults } = this.restorer.restore(row);
+      balance.add(this.likenesses.ofRow(record, row.values).print, "row");
+      // Where each row has its raw record, that tells more.
+      const told = isComplete ? faults : [...faults, ...derivedFaults];
+      for (const detail of told) this.report({ kind: "contradicted", row: result.rows, detail });
+      if (++result.rows % 10_000 === 0) this.checkSignal();
     }
-    this.result.unfilled = [...unfilled].map(([column, rows]) => ({ column, rows }));
   }
 
   /** Second pass, over the buckets that differ only. */
   private async nameDifferences(buckets: Set<number>): Promise<void> {
     const { options } = this;
     const finder = new DifferenceFinder(buckets);
-    const [marked, loose] = [this.canonOf("marked"), this.canonOf("loose")];
+    const [marked, loose] = [this.likenessesOf("marked"), this.likenessesOf("loose")];
     const entries = this.presentEntries();
     const read = options.readObject ?? readFrom(options.raw);
     for await (const { entry, stored } of readAhead(entries, read, options)) {
-      await this.readItems(stored, undefined, (canonical, item, bytes) => {
-        const print = fingerprint(canonical);
-        if (!finder.isWanted(print)) return;
-        finder.addRecord(print, entry.key, item.offset, () => {
-          const markedText = marked.text(item.value, item.envelope) ?? "";
+      await this.readItems(stored, undefined, (likeness, item, bytes) => {
+        if (!finder.isWanted(likeness.print)) return;
+        finder.addRecord(likeness, entry.key, item.offset, () => {
+          const markedText = marked.ofRecord(item.value, item.envelope)?.text ?? "";
           return {
-            canonical,
-            loose: fingerprint(loose.text(item.value, item.envelope) ?? ""),
+            canonical: likeness.text,
+            loose: fingerprint(loose.ofRecord(item.value, item.envelope)?.text ?? ""),
             marked: markedText.includes("\x01") ? markedText : undefined,
             text: recordText(bytes()),
           };
@@ -333,25 +350,27 @@ class Verification {
     let number = 0;
     for await (const row of this.part.read()) {
       const { record } = this.restorer.restore(row);
-      const canonical = this.canon.text(record) ?? "";
-      const print = fingerprint(canonical);
-      const texts = () => ({ canonical, loose: fingerprint(loose.text(record) ?? "") });
-      if (finder.isWanted(print)) finder.addRow(print, number, texts);
+      const likeness = this.likenesses.ofRow(record, row.values);
+      const looseText = () => loose.ofRow(record, row.values).text;
+      const texts = () => ({ canonical: likeness.text, loose: fingerprint(looseText()) });
+      if (finder.isWanted(likeness.print)) finder.addRow(likeness, number, texts);
       number++;
     }
-    this.reportFound(finder.differences());
+    this.take(finder);
   }
 
   private async *presentEntries(): AsyncGenerator<ManifestEntry> {
     for await (const entry of this.options.entries()) if (!this.goneKeys.has(entry.key)) yield entry;
   }
 
-  /** Rows of objects that are gone are nobody's now; only more of them than the manifest counts are a difference. */
-  private reportFound(differences: Difference[]): void {
-    const { gone, expired } = this.result;
-    const extra = differences.filter((difference) => difference.kind === "extra").length;
-    for (const difference of differences) {
-      if (difference.kind !== "extra" || extra > gone.rows + expired.rows) this.report(difference);
+  private take(finder: DifferenceFinder): void {
+    for (const difference of finder.differences()) {
+      if (difference.kind !== "extra") this.report(difference);
+      else if (++this.extraCount <= this.maxDifferences) this.extra.push(difference);
+    }
+    for (const [number, rows] of finder.unfilled) {
+      const column = this.likenesses.names[number] ?? "";
+      this.unfilled.set(column, (this.unfilled.get(column) ?? 0) + rows);
     }
   }
 
@@ -360,9 +379,9 @@ class Verification {
     else this.result.hasMore = true;
   }
 
-  private canonOf(spelling: "exact" | "marked" | "loose"): Canon {
+  private likenessesOf(spelling: "exact" | "marked" | "loose"): Likenesses {
     const { schema, zone, records } = this.options;
-    return new Canon(schema, { zone, path: records.keys, spelling });
+    return new Likenesses(schema, { zone, path: records.keys, spelling });
   }
 
   private checkSignal(): void {

@@ -1,8 +1,9 @@
 /** A grammar a type: which values a column takes, and what it shows of the rest. */
+import { COLUMN_VALUES_MAX } from "../limits.js";
 import type { Field, Type, Value } from "../schema/types.js";
 import { fold } from "./grammar.js";
 import { asArray, asObject, JsonNumber, type JsonObject, type JsonValue } from "./json.js";
-import { isJsonNumber, parseDecimal, toDouble, toInteger, toUnscaled } from "./number.js";
+import { DIGITS_MAX, isJsonNumber, parseDecimal, toDouble, toInteger, toUnscaled } from "./number.js";
 import { isInRange, parseDate, parseTimestamp } from "./timestamp.js";
 import { writeJson } from "./write.js";
 
@@ -15,13 +16,10 @@ export interface Cast {
 
 /** `zone`: of timestamps that carry none. Throws JsonDamage where NaN or Infinity would have to become JSON. */
 export function cast(value: JsonValue, type: Type, zone: string): Cast {
-  const state = { held: true, zone, valuesLeft: VALUES_MAX };
+  const state = { held: true, zone, valuesLeft: COLUMN_VALUES_MAX };
   const shown = castInto(value, type, state);
   return state.valuesLeft < 0 ? { value: null, held: false } : { value: shown, held: state.held };
 }
-
-/** Values that a column takes of one record: what it would take to read and write more is not to be had everywhere. */
-const VALUES_MAX = 1_000_000;
 
 interface State {
   held: boolean;
@@ -131,7 +129,7 @@ function castTimestamp(value: JsonValue, type: Extract<Type, { kind: "timestamp"
 }
 
 function floorDivide(digits: bigint, power: number): bigint {
-  const divisor = 10n ** BigInt(Math.min(power, 100));
+  const divisor = 10n ** BigInt(Math.min(power, DIGITS_MAX));
   const quotient = digits / divisor;
   return digits < 0n && quotient * divisor !== digits ? quotient - 1n : quotient;
 }

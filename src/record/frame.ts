@@ -39,9 +39,17 @@ interface Place {
   sizeBytes: number;
 }
 
+/** A value under the record path that has more than its records: that is in their rows, or nowhere. */
+export interface Enclosing extends Place {
+  /** How many of its records have become rows: counted by whoever makes rows of them. */
+  rows: number;
+  /** Why it goes to quarantine where none has. */
+  reason: string;
+}
+
 export type Framed =
-  | ({ kind: "record"; value: JsonObject; envelope?: JsonObject } & Place)
-  | ({ kind: "quarantine"; reason: string } & Place);
+  | ({ kind: "record"; value: JsonObject; envelope?: JsonObject; within?: Enclosing } & Place)
+  | ({ kind: "quarantine"; reason: string; within?: Enclosing } & Place);
 
 /**
  * In the order of the bytes. Never throws, whatever the bytes are. Returns whether they end inside a top-level array:
@@ -182,10 +190,15 @@ function* framed(
   const envelope = followPath(outside, records.keys) as JsonObject;
   if (!parsed.isWellFormed && !isWellFormed(envelope)) return yield quarantine(LONE);
   if (!parsed.isFinite && !isFiniteJson(envelope)) return yield quarantine(NON_FINITE);
+  const reason = `no record at ${records.text}`;
+  const within = envelope.keys.length > 0 ? { ...text.place(span), rows: 0, reason } : undefined;
+  let isEmpty = true;
   for (const part of partsOf(text.text, array.start)) {
     const framed = element(text, part, part.value, parsed, limits);
-    yield framed.kind === "record" ? { ...framed, envelope } : framed;
+    yield framed.kind === "record" ? { ...framed, envelope, within } : { ...framed, within };
+    isEmpty = false;
   }
+  if (isEmpty && within) yield quarantine(reason);
 }
 
 /** What should be a record. `whole`: the value that it is, or stands in. */

@@ -31,7 +31,7 @@ export function parseDecimal(text: string): Decimal | undefined {
 }
 
 /** More significant digits than any column holds. */
-const DIGITS_MAX = 1000;
+export const DIGITS_MAX = 1000;
 
 /** A pattern would begin anew at every zero on the way. */
 function endWithoutZeros(digits: string): number {

@@ -8,7 +8,7 @@ import { knownMembers } from "../schema/evolution.js";
 import type { Shape } from "../schema/inference.js";
 import type { Schema } from "../schema/types.js";
 import { type CompiledSchema, compileSchema } from "./convert.js";
-import { type Framed, type FrameLimits, frameObject, type Within } from "./frame.js";
+import { type Enclosing, type Framed, type FrameLimits, frameObject, type Within } from "./frame.js";
 import { fold, Grammar } from "./grammar.js";
 import { JsonObject, parseRescued } from "./json.js";
 import type { RecordPath } from "./path.js";
@@ -23,9 +23,16 @@ export interface Sifted {
   exact: string[];
   /** How many of them have rescued data. */
   rescued: number;
-  quarantine: { offset: number; sizeBytes: number; reason: string }[];
+  quarantine: Piece[];
   /** The longest accepted or exact line, bytes (characters for exact ones). */
   maxLineBytes: number;
+}
+
+interface Piece {
+  offset: number;
+  sizeBytes: number;
+  reason: string;
+  within?: Enclosing | undefined;
 }
 
 export class Sifter {
@@ -71,10 +78,11 @@ export class Sifter {
     for (const framed of frameObject(bytes, this.records, this.limits, within)) {
       this.convert(framed, 0, sifted, false);
       if (sifted.exact.length < EXACT_CHUNK_ROWS) continue;
-      yield sifted;
+      // It ends with a row: a value without one is never cut in two.
+      yield withEnvelopes(sifted);
       sifted = nothing();
     }
-    yield sifted;
+    yield withEnvelopes(sifted);
   }
 
   /** Line by line; undefined where a line is not made of whole values, so that the object must be seen as a whole. */
@@ -111,8 +119,9 @@ export class Sifter {
   }
 
   private convert(framed: Framed, offset: number, sifted: Sifted, isLine: boolean): void {
+    const { sizeBytes, within } = framed;
     const quarantine = (reason: string) =>
-      sifted.quarantine.push({ offset: offset + framed.offset, sizeBytes: framed.sizeBytes, reason });
+      sifted.quarantine.push({ offset: offset + framed.offset, sizeBytes, reason, within });
     if (framed.kind !== "record") {
       quarantine(framed.reason);
       return;
@@ -124,6 +133,7 @@ export class Sifter {
     }
     const line = writeRow(this.schema.columns, row.values, row.rescued);
     sifted.exact.push(line);
+    if (within) within.rows++;
     if (row.rescued !== null) {
       sifted.rescued++;
       this.census(row.rescued);
@@ -152,6 +162,21 @@ const LINE_BYTES_MAX = 1 << 20;
 const EXACT_CHUNK_ROWS = 1000;
 /** Of an object with more, all lines go the exact way: in chunks, so that their rows are not held all at once. */
 const EXACT_LINES_MAX = 20_000;
+
+/** Where none of a value's records is a row, what stands beside them would be in none: the whole value goes to quarantine. */
+function withEnvelopes(sifted: Sifted): Sifted {
+  const quarantine: Piece[] = [];
+  let last: Enclosing | undefined;
+  for (const { within, ...piece } of sifted.quarantine) {
+    if (!within || within.rows > 0) quarantine.push(piece);
+    else if (within !== last) {
+      const { offset, sizeBytes, reason } = within;
+      quarantine.push({ offset, sizeBytes, reason: `${reason}: ${piece.reason}` });
+    }
+    last = within;
+  }
+  return { ...sifted, quarantine };
+}
 
 function joined(chunks: Iterable<Sifted>): Sifted {
   const all = nothing();

@@ -65,7 +65,8 @@ async function bothWays(components: Components, dataset: Dataset, hour: Hour) {
     const store = await components.raw(dataset);
     for (const { key } of await listHour(store, rawPrefix(dataset.raw, hour), hour, {})) {
       const stored = await store.get(key);
-      for (const item of await rawItems(stored, dataset.records.keys)) {
+      const isTaken = (value: Obj, envelope: Obj) => canon.text(value, envelope) !== undefined;
+      for (const item of await rawItems(stored, dataset.records.keys, { isTaken })) {
         const text = item.kind === "record" ? canon.text(item.value, item.envelope) : undefined;
         if (text !== undefined) raw.push(text);
       }

@@ -43,7 +43,7 @@ import {
   type Style,
   write,
 } from "../support/random-records.js";
-import { rawItems } from "../support/raw-items.js";
+import { piecesOf, rawItems } from "../support/raw-items.js";
 
 const RUNS = Number(process.env["HOURPACK_PROPERTY_RUNS"] ?? 1000);
 /** An hour packs several objects of several records, each of them a case. */
@@ -51,10 +51,14 @@ const HOURS_SHARE = 6;
 const SEED = process.env["HOURPACK_PROPERTY_SEED"];
 
 /** A stretch of an object's bytes, in order. Texts of records and garbage have no blanks around them. */
-type Chunk =
+type Chunk = (
   | { text: string; as: "filler" }
   | { text: string; as: "garbage" }
-  | { text: string; as: "record"; envelope?: string };
+  | { text: string; as: "record"; envelope?: string }
+) & {
+  /** The chunks of a value whose envelope is not empty: all of them are garbage where none is a record. */
+  within?: Chunk[];
+};
 
 interface RandomObject {
   key: string;
@@ -257,7 +261,9 @@ function envelopeChunks(
     const isRecord = "members" in element && !isDamaged(element);
     return [filler(i > 0 ? "," : ""), isRecord ? { text, as: "record", envelope } : garbage(text)];
   });
-  return [filler(`${open}[`), ...inner, filler(`]${close}`)];
+  const chunks = [filler(`${open}[`), ...inner, filler(`]${close}`)];
+  if (envelope !== "{}") for (const chunk of chunks) chunk.within = chunks;
+  return chunks;
 }
 
 const HOLE = "\ue001";
@@ -453,14 +459,16 @@ function wantedOf(objects: RandomObject[], canon: Canon): Found {
     const { stored, isBroken } = storedBytes(object);
     if (isBroken) pieces.push({ key, offset: 0, bytes: stored });
     let offset = 0;
+    const textOf = (chunk: Chunk) =>
+      chunk.as === "record"
+        ? canon.text(parse(chunk.text), chunk.envelope === undefined ? undefined : parse(chunk.envelope))
+        : undefined;
     for (const chunk of isBroken ? [] : object.chunks) {
       const bytes = bytesOf(chunk.text);
-      const text =
-        chunk.as === "record"
-          ? canon.text(parse(chunk.text), chunk.envelope === undefined ? undefined : parse(chunk.envelope))
-          : undefined;
+      const text = textOf(chunk);
+      const isLost = chunk.within?.every((other) => textOf(other) === undefined);
       if (text !== undefined) records.push(text);
-      else if (chunk.as !== "filler") pieces.push({ key, offset, bytes });
+      else if (chunk.as !== "filler" || isLost) pieces.push({ key, offset, bytes });
       offset += bytes.length;
     }
   }
@@ -507,12 +515,15 @@ async function convertAndRestore({
   const proved = new Gathered();
   for (const [i, object] of objects.entries()) {
     const { bytes } = storedBytes(object);
-    for (const item of framed[i] ?? []) {
-      const row = item.kind === "record" ? compiled.convert(item.value, item.envelope) : undefined;
-      if (!row || "reason" in row) converted.piece(object.key, item.offset, bytes, item.sizeBytes);
-      else converted.record(canon.text(parse(restoreRecord(schema, row.values, row.rescued))));
-    }
-    for (const item of await rawItems(bytes, records.keys)) {
+    const pieces = piecesOf(framed[i] ?? [], ({ value, envelope }) => {
+      const row = compiled.convert(value, envelope);
+      if ("reason" in row) return false;
+      converted.record(canon.text(parse(restoreRecord(schema, row.values, row.rescued))));
+      return true;
+    });
+    for (const { offset, sizeBytes } of pieces) converted.piece(object.key, offset, bytes, sizeBytes);
+    const isTaken = (value: Obj, envelope: Obj) => canon.text(value, envelope) !== undefined;
+    for (const item of await rawItems(bytes, records.keys, { isTaken })) {
       const text = item.kind === "record" ? canon.text(item.value, item.envelope) : undefined;
       if (text === undefined) proved.piece(object.key, item.offset, bytes, item.sizeBytes);
       else proved.record(text);

@@ -366,6 +366,37 @@ describe("a derived column that the schema has and a configuration lacks", () =>
     expect(await lake.verify()).toMatchObject({ state: "sound", deep: { unfilled: [] } });
   });
 
+  it("is NULL in rows beside those of objects that expired: no finding, and no objection to another expiry", async () => {
+    const lake = new Lake().put("a.json", `${record(1)}{"id":2}\n`).put("a.json", '{"id":2}\n', NEXT);
+    await lake.pack();
+    await lake.expire();
+    lake.put("c.json", record(4));
+    await lake.pack();
+    await lake.pack({ hour: NEXT, columns: derived });
+    lake.put("b.json", record(3));
+    await lake.pack();
+    expect(await lake.verify()).toMatchObject({
+      ...{ state: "expired", problems: [] },
+      deep: { rows: 4, expired: { rows: 2 }, differences: [], unfilled: [{ column: "m_b", rows: 1 }, {}] },
+    });
+    expect(await lake.expire()).toMatchObject({ objects: 2 });
+    expect(await lake.verify()).toMatchObject({ state: "expired", problems: [] });
+  });
+
+  it("reads its member otherwise than the column that gives it back: no finding, nor when raw is gone", async () => {
+    const columns = {
+      t: { type: "timestamp", epoch: "s" },
+      t_ms: { type: "timestamp", epoch: "ms", from: "t" },
+      l: "string",
+      l_list: { type: "array<int>", from: "l" },
+    };
+    const lake = new Lake().put("a.json", '{"t":1700000000,"l":[1,2]}\n');
+    await lake.pack({ columns });
+    expect(await lake.verify()).toMatchObject({ state: "sound", deep: { unfilled: [] } });
+    expect(await lake.expire()).toMatchObject({ objects: 1 });
+    expect(await lake.verify()).toMatchObject({ state: "expired", problems: [] });
+  });
+
   it("is NULL in rows that were to be kept as they are: that is found, and nothing is said to be lost", async () => {
     const lake = await late();
     expect(await lake.pack({ keepOld: true })).toMatchObject({ action: "packed", part: { rows: 3 } });

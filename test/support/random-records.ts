@@ -336,13 +336,18 @@ const plainColumn: Arbitrary<Source> = fc
 /** `from:` columns, of plain columns' members and of members that no column has; some by way of the envelope. */
 const derivedColumn: Arbitrary<ColumnOption> = fc
   .tuple(
-    anyType,
+    mix<Partial<ColumnOption> & { type: string }>(
+      [6, anyType.map((type) => ({ type: hiveType(type) }))],
+      [1, anyType.map((type) => ({ type: hiveType(type), json: "string" }))],
+      [1, fc.constantFrom("s" as const, "ms" as const).map((epoch) => ({ type: "timestamp", epoch }))],
+      [1, fc.constantFrom("Asia/Kolkata", "Europe/Berlin").map((zone) => ({ type: "timestamp", zone }))],
+    ),
     fc.constantFrom(...COLUMN_NAMES, "u", "ev", "EV", "_envelope", '"a.b"', '""', '"ü"'),
     fc.array(fc.constantFrom(...FIELD_NAMES, '"a.b"', "ID"), { maxLength: 2 }),
     fc.nat(5),
   )
-  .map(([type, root, rest, dice]) => ({
-    type: hiveType(type),
+  .map(([option, root, rest, dice]) => ({
+    ...option,
     from: (dice === 0 ? "^." : "") + [root, ...rest].join("."),
   }));
 
@@ -358,7 +363,7 @@ const configured: Arbitrary<{
 }> = fc
   .tuple(
     fc.uniqueArray(plainColumn, { maxLength: 5, selector: ({ key }) => key.toLowerCase() }),
-    mix([2, fc.constant<ColumnOption[]>([])], [1, fc.array(derivedColumn, { maxLength: 3 })]),
+    mix([2, fc.constant<ColumnOption[]>([])], [1, fc.array(derivedColumn, { maxLength: 4 })]),
     fc.nat(5),
   )
   .map(([sources, derived, dice]) => {

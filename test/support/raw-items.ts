@@ -1,24 +1,28 @@
 /** What the proof finds in an object, as it finds it in a store: piece by piece. */
+import type { Obj } from "../../src/proof/json.js";
 import { RAW_LIMITS, type RawItem, type RawLimits, RawReader } from "../../src/proof/raw.js";
 import { inMemory, opened, type Stored } from "../../src/proof/source.js";
+import type { Framed } from "../../src/record/frame.js";
 
 export interface Reading {
   limits?: RawLimits;
   windowBytes?: number;
   /** The store gives so many bytes at a time; all of them unless given. */
   pieceBytes?: number;
+  /** Whether a record with NaN or Infinity is one; none is unless given. */
+  isTaken?(value: Obj, envelope: Obj): boolean;
 }
 
 type DataItem = Exclude<RawItem, { kind: "gap" }> & { bytes: Buffer };
 
 /** Its records, and what is none as one item each. Throws where a byte is in no item, or in two. */
 export async function rawItems(stored: Buffer, path: string[], reading: Reading = {}): Promise<DataItem[]> {
-  const { limits = RAW_LIMITS, windowBytes, pieceBytes } = reading;
+  const { limits = RAW_LIMITS, windowBytes, pieceBytes, isTaken } = reading;
   const { source, damage } = await opened(inPieces(stored, pieceBytes), limits);
   if (damage !== undefined)
     return [{ kind: "none", offset: 0, sizeBytes: stored.length, reason: damage, bytes: stored }];
   const found: DataItem[] = [];
-  const reader = new RawReader(source, { path, limits, windowBytes });
+  const reader = new RawReader(source, { path, limits, windowBytes, isTaken });
   let end = 0;
   for await (const items of reader.items()) {
     for (const item of items) {
@@ -49,4 +53,15 @@ export function inPieces(bytes: Buffer, pieceBytes = bytes.length): Stored {
       for (let at = from; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
     },
   };
+}
+
+/** What of the converter's framing goes to quarantine: what is no row, whole where an envelope would be lost. */
+export function piecesOf(
+  framed: Framed[],
+  isRow: (record: Extract<Framed, { kind: "record" }>) => boolean,
+): { kind: "quarantine"; offset: number; sizeBytes: number }[] {
+  const rejected = framed.filter((item) => item.kind !== "record" || !isRow(item));
+  const rows = new Set(framed.filter((item) => !rejected.includes(item)).map(({ within }) => within));
+  const places = rejected.map((item) => (item.within && !rows.has(item.within) ? item.within : item));
+  return [...new Set(places)].map(({ offset, sizeBytes }) => ({ kind: "quarantine", offset, sizeBytes }));
 }

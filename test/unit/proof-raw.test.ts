@@ -1,5 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
+import type { Obj } from "../../src/proof/json.js";
 import { RAW_LIMITS } from "../../src/proof/raw.js";
 import { writeJson } from "../../src/proof/text.js";
 import { type Reading, rawItems } from "../support/raw-items.js";
@@ -219,6 +220,27 @@ describe("a record path", () => {
       '!{"s":"\\ud800"}@22',
       "![{}]@37",
     ]);
+  });
+
+  it("an envelope without a record is none, and one that is empty is nothing", async () => {
+    expect(await read('{"x":1,"Records":[]}{"Records":[]}\n{"x":null,"Records":[5]}', ["Records"])).toEqual([
+      '!{"x":1,"Records":[]}@0',
+      '!{"x":null,"Records":[5]}@35',
+    ]);
+    const deep = '{"d":{"Records":[]}}{"d":{"y":2,"Records":[]}}{"d":{"y":3,"Records":[{"a":1}]}}';
+    expect(await read(deep, ["d", "Records"])).toEqual([
+      '!{"d":{"y":2,"Records":[]}}@20',
+      '{"a":1} in {"d":{"y":3}}',
+    ]);
+    const long = `{"x":${JSON.stringify(Array.from({ length: 40 }, (_, i) => ({ i })))},"Records":[5,6]}`;
+    expect(await read(long, ["Records"], { windowBytes: 64, pieceBytes: 50 })).toEqual([`!${long}@0`]);
+  });
+
+  it("NaN in its records: whether one is a record is asked", async () => {
+    const value = '{"x":1,"Records":[{"a":NaN},{"b":NaN}]}';
+    expect(await read(value, ["Records"])).toEqual([`!${value}@0`]);
+    const isTaken = (record: Obj) => record.keys[0] === "b";
+    expect(await read(value, ["Records"], { isTaken })).toHaveLength(2);
   });
 
   it("an envelope that cannot be given back takes its records along", async () => {

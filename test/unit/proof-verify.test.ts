@@ -490,6 +490,26 @@ describe("quarantine and counts", () => {
     expect(result.differences.map((difference) => difference.kind)).toContain("quarantine");
   });
 
+  it.each([
+    ["an empty array", "[]", true],
+    ["no element that is a record", '[5,{"x":NaN}]', true],
+    ["a record that only a double column takes", '[{"d":NaN}]', false],
+  ])("an envelope of %s must be in quarantine, or with its record in a row", async (_, list, isLost) => {
+    const value = `{"batch":7,"Records":${list}}`;
+    const quarantine = [{ key: "a.json", offset: 0, bytes: value }];
+    const row = `SELECT 'NaN'::DOUBLE AS d, '{"_envelope":{"batch":7}}'::VARCHAR AS _rescued_data`;
+    const enveloped = {
+      ...{ raw: { "a.json": `${value}\n{"Records":[]}` }, columns: [column("d", { kind: "double" })] },
+      ...{ rows: `${row} WHERE ${!isLost}`, options: { records: { keys: ["Records"] } } },
+    };
+    const whole = await verify({ ...enveloped, counts: { "a.json": [0, 1] }, quarantine });
+    expect(whole.ok).toBe(isLost);
+    const without = await verify({ ...enveloped, counts: { "a.json": [isLost ? 0 : 1, 0] } });
+    expect(without.differences.map(({ kind, detail }) => [kind, detail])).toEqual(
+      isLost ? [["quarantine", "bytes that are no record are not in quarantine"]] : [],
+    );
+  });
+
   describe("bytes that are no record, in entries that follow each other", () => {
     const damaged = gzipSync(`{"id":9,"s":"${"x".repeat(500)}"}`).subarray(0, 30);
     const cut = (...places: [number, number][]) =>

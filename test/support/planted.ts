@@ -1,0 +1,94 @@
+/** An hour that is packed and proved, and whose part is written again as somebody might have damaged it. */
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { DuckDBInstance } from "@duckdb/node-api";
+import { type Components, openComponents } from "../../src/components.js";
+import { loadSettings } from "../../src/config/load.js";
+import type { Dataset } from "../../src/config/settings.js";
+import { manifestKey, partKey, rawPrefix } from "../../src/layout.js";
+import { openManifest } from "../../src/manifest.js";
+import { type DeepResult, type DeepVerification, verifyDeep } from "../../src/proof/verify.js";
+import { schemaOf } from "../../src/restore.js";
+import { headPart } from "../../src/stages/list.js";
+import { FIRST_HOUR, type GoldenCase } from "./golden.js";
+import { packCase } from "./pack.js";
+
+export interface PackedHour {
+  components: Components;
+  dataset: Dataset;
+  partPath: string;
+  records: number;
+  close(): Promise<void>;
+}
+
+/** Packs objects of lines, as one hour, in this folder. */
+export async function packHour(dir: string, options: object, objects: string[][]): Promise<PackedHour> {
+  mkdirSync(join(dir, "objects"), { recursive: true });
+  for (const [i, lines] of objects.entries())
+    writeFileSync(join(dir, "objects", `${i}.json`), `${lines.join("\n")}\n`);
+  const hours = [{ name: "00", hour: FIRST_HOUR, objectsDir: join(dir, "objects") }];
+  // Only what packing needs of a case.
+  const golden = { dataset: options, hours } as unknown as GoldenCase;
+  const [packed] = await packCase(golden, join(dir, "work"));
+  const components = openComponents(
+    await loadSettings({ file: join(dir, "work", "hourpack.yaml"), env: {} }),
+  );
+  const [dataset] = components.settings.datasets as [Dataset];
+  const records = objects.reduce((sum, lines) => sum + lines.length, 0);
+  return { components, dataset, partPath: packed?.partPath ?? "", records, close: () => components.close() };
+}
+
+export async function prove(
+  { components, dataset }: PackedHour,
+  options: Partial<DeepVerification> = {},
+): Promise<DeepResult> {
+  const tier1 = await components.tier1(dataset);
+  const published = await headPart(
+    tier1,
+    partKey(dataset.tier1.prefix, dataset.table, FIRST_HOUR),
+    undefined,
+  );
+  if (!published) throw new Error("the hour has no part");
+  const key = manifestKey(dataset.tier1.prefix, FIRST_HOUR, published.attempt);
+  const manifest = await openManifest(await tier1.get(key), key);
+  return verifyDeep({
+    raw: await components.raw(dataset),
+    tier1,
+    rawPrefix: rawPrefix(dataset.raw, FIRST_HOUR),
+    partKey: published.key,
+    partEtag: published.etag,
+    entries: () => manifest.entries(),
+    schema: await schemaOf(components, dataset, published, undefined),
+    records: dataset.records,
+    zone: dataset.zone,
+    ...options,
+  });
+}
+
+/** Writes the part again, with its metadata, from a query over its rows (`part`, numbered from 0 by `row`). */
+export async function rewrite(instance: DuckDBInstance, partPath: string, query: string): Promise<void> {
+  const connection = await instance.connect();
+  try {
+    const sql = (text: string) => `'${text.replaceAll("'", "''")}'`;
+    const pairs = await connection.runAndReadAll(
+      `SELECT decode(key) AS k, decode(value) AS v FROM parquet_kv_metadata(${sql(partPath)})`,
+    );
+    const metadata = pairs.getRows().map(([key, value]) => `"${key}": ${sql(String(value))}`);
+    // DuckDB reads milliseconds as microseconds, and would write them so.
+    await connection.run(
+      `CREATE OR REPLACE TEMP TABLE part AS SELECT * EXCLUDE (file_row_number), file_row_number AS row
+        FROM read_parquet(${sql(partPath)}, file_row_number = true, hive_partitioning = false)`,
+    );
+    const stamps = await connection.runAndReadAll(
+      "SELECT column_name FROM (DESCRIBE part) WHERE column_type = 'TIMESTAMP'",
+    );
+    for (const [name] of stamps.getRows())
+      await connection.run(`ALTER TABLE part ALTER "${name}" TYPE TIMESTAMP_MS`);
+    await connection.run(
+      `COPY (${query}) TO ${sql(`${partPath}.new`)} (FORMAT parquet, COMPRESSION snappy, KV_METADATA {${metadata.join(", ")}})`,
+    );
+    renameSync(`${partPath}.new`, partPath);
+  } finally {
+    connection.closeSync();
+  }
+}
