@@ -53,7 +53,7 @@ export async function compactHour(task: HourTask): Promise<HourResult> {
       lost = packed.lost;
       if (packed.noMerge) request = { ...request, noMerge: true };
     } catch (error) {
-      if (!(error instanceof HourpackError) || error.kind !== "conflict") throw error;
+      if (!isHourpackError(error, "conflict")) throw error;
       lost = error.message;
     }
     task.observe({

@@ -1,7 +1,7 @@
 /** Whether a published hour is what its part says: the cheap look, and the deep one that reads everything again. */
 import { type FileMetaData, parquetMetadataAsync } from "hyparquet";
 import { readManifest } from "./compact.js";
-import { HourpackError, reasonOf } from "./errors.js";
+import { isHourpackError, reasonOf } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { type Journals, readJournals } from "./journal.js";
 import { partKey, quarantineKey, rawPrefix } from "./layout.js";
@@ -69,7 +69,7 @@ export async function verifyHour(
     found.problems.push(...(await manifestProblems(task, published)));
     if (options.deep) await lookDeep(task, tier1, published, found, options.proved);
   } catch (error) {
-    if (!(error instanceof HourpackError) || error.kind !== "data") throw error;
+    if (!isHourpackError(error, "data")) throw error;
     found.problems.push(`${error.message}. ${error.hint ?? remedyOf(hour)}`);
   }
   if (found.problems.length > 0) found.state = "wrong";
@@ -119,7 +119,7 @@ async function footerProblems(
   try {
     footer = await parquetMetadataAsync({ byteLength: sizeBytes, slice });
   } catch (error) {
-    if (error instanceof HourpackError) throw error;
+    if (isHourpackError(error)) throw error;
     return [`the part ${tier1.uri}${key} is no whole Parquet file: ${reasonOf(error)}. ${remedyOf(hour)}`];
   }
   const metadata = (footer.key_value_metadata ?? []).map(({ key: name, value }) => [name, value ?? ""]);

@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Batch } from "../batch.js";
 import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";
-import { HourpackError } from "../errors.js";
+import { HourpackError, isHourpackError } from "../errors.js";
 import { Limiter } from "../limiter.js";
 import type { Listing } from "../listing.js";
 import { quarantineEntry } from "../quarantine.js";
@@ -138,7 +138,7 @@ export async function convertBatch(
     converted = await attempt(batch, conversion, engine, (bytes, within) => sifter.chunks(bytes, within));
   } catch (error) {
     // The engine refused lines that the grammar accepted, or counted other rows: the exact way needs no such trust.
-    if (!(error instanceof HourpackError) || error.kind !== "internal") throw error;
+    if (!isHourpackError(error, "internal")) throw error;
     // In memory of its own: those that could give some back may wait for this batch.
     await batch.readBesides();
     converted = await attempt(batch, conversion, engine, (bytes, within) =>

@@ -1,7 +1,7 @@
 /** Stage 6: quarantine, then manifest, then the part: one conditional write, the commit point. */
 import { readFile, stat } from "node:fs/promises";
 import { decodeTime } from "ulid";
-import { HourpackError } from "../errors.js";
+import { isHourpackError } from "../errors.js";
 import { HOUR_MS } from "../hour.js";
 import { type PartFacts, type Published, toMetadata } from "../manifest.js";
 import type { PutCondition, Store } from "../store/store.js";
@@ -67,7 +67,7 @@ export async function publish(
     reason = put.reason;
   } catch (error) {
     // The outcome is unknown (a lost answer): what is there now decides.
-    if (!(error instanceof HourpackError) || error.kind !== "unavailable") throw error;
+    if (!isHourpackError(error, "unavailable")) throw error;
     reason = error.message;
     cause = error;
   }
