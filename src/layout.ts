@@ -39,8 +39,13 @@ export function uriOf(location: Location): string {
 
 /** `year=2022/month=07/day=26/hour=00/`, relative to tier 1. */
 export function partitionPrefix(hour: Hour): string {
-  const { yyyy, MM, dd, HH } = partsOf(hour);
-  return `year=${yyyy}/month=${MM}/day=${dd}/hour=${HH}/`;
+  return `${partitionDayPrefix(hour)}hour=${partsOf(hour).HH}/`;
+}
+
+/** `year=2022/month=07/day=26/`: of the partitions of the hour's whole day. */
+export function partitionDayPrefix(hour: Hour): string {
+  const { yyyy, MM, dd } = partsOf(hour);
+  return `year=${yyyy}/month=${MM}/day=${dd}/`;
 }
 
 /** Values as Glue holds them: `["2022", "7", "26", "0"]`. */
@@ -98,8 +103,8 @@ export function journalsPrefix(tier1Prefix: string): string {
   return `${tier1Prefix}_hourpack/expired/`;
 }
 
-/** Of the hour's whole day, in a folder such as `manifestsPrefix`. */
-export function dayPrefix(folder: string, hour: Hour): string {
+/** Of the attempts at the hour's whole day, in a folder such as `manifestsPrefix`. */
+export function attemptsDayPrefix(folder: string, hour: Hour): string {
   return folder + hourPath(hour).slice(0, "2022/07/26/".length);
 }
 

@@ -4,11 +4,11 @@ import type { Dataset } from "./config/settings.js";
 import { addHours, HOUR_MS, type Hour, startMs } from "./hour.js";
 import {
   attemptOfKey,
-  dayPrefix,
+  attemptsDayPrefix,
   hourOfPartKey,
   journalsPrefix,
   manifestsPrefix,
-  partitionPrefix,
+  partitionDayPrefix,
 } from "./layout.js";
 import type { Store } from "./store/store.js";
 
@@ -87,7 +87,7 @@ export async function publishedHours(
     startMs(day) < startMs(range.to);
     day = addHours(day, 24)
   ) {
-    const prefix = dataset.tier1.prefix + partitionPrefix(day).replace(/hour=.*$/, "");
+    const prefix = dataset.tier1.prefix + partitionDayPrefix(day);
     for await (const hour of hoursUnder(store, dataset, prefix, signal)) {
       if (hour >= range.from && hour < range.to) hours.push(hour);
     }
@@ -173,7 +173,7 @@ export async function tracesOf(
   ] as const;
   for (const [trace, folder] of folders) {
     for (const hour of days.values()) {
-      for await (const found of attemptsUnder(store, folder, dayPrefix(folder, hour), signal)) {
+      for await (const found of attemptsUnder(store, folder, attemptsDayPrefix(folder, hour), signal)) {
         if (!asked.has(found.hour)) continue;
         if (trace === "expired" || isOver(found.attempt)) traces.set(found.hour, trace);
       }
