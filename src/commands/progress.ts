@@ -3,6 +3,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { causeOf } from "../errors.js";
 import { type Hour, hoursText } from "../hour.js";
 import { errorFields, type Fields, type Log } from "../log.js";
+import { PACE_CHANNEL } from "../store/s3/pace.js";
 import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
 import { hourName, openBars, stageWords } from "./bars.js";
 import { described } from "./columns.js";
@@ -47,8 +48,6 @@ export async function openProgress(output: Output, log: Log, options: ProgressOp
   };
   return { stop, observe };
 }
-
-const PACE_CHANNEL = "hourpack:pace";
 
 function logEvent(log: Log, event: RunEvent): void {
   const [level, text, fields] = logLine(event);

@@ -8,13 +8,8 @@ import { endMs, startMs } from "../hour.js";
 import { rawBasePrefix, uriOf } from "../layout.js";
 import { require } from "../require.js";
 import type { HourResult, RunEvent } from "../task.js";
+import { RETRY_CHANNEL } from "../waiting.js";
 import type { DatasetRound, WorkerEvent } from "./worker.js";
-
-/**
- * Where it is said that a request is tried again: by a store as `{ location }`, the URI of the key or prefix, by a
- * catalog as `{ service }`.
- */
-export const RETRY_CHANNEL = "hourpack:retry";
 
 const OUTCOMES = ["packed", "up_to_date", "empty", "waiting", "claimed", "failed", "interrupted"] as const;
 type Outcome = (typeof OUTCOMES)[number];

@@ -9,10 +9,11 @@ import { HourpackError } from "../../src/errors.js";
 import { addHours, endMs, type Hour, parseHour } from "../../src/hour.js";
 import { parseLocation, parseRawTemplate } from "../../src/layout.js";
 import { type StatusServer, serveStatus } from "../../src/operations/http.js";
-import { Metrics, RETRY_CHANNEL, resumeFromFile, writeMetricsFile } from "../../src/operations/metrics.js";
+import { Metrics, resumeFromFile, writeMetricsFile } from "../../src/operations/metrics.js";
 import { Readiness } from "../../src/operations/readiness.js";
 import type { DatasetRound } from "../../src/operations/worker.js";
 import type { HourFailure, HourResult } from "../../src/task.js";
+import { RETRY_CHANNEL } from "../../src/waiting.js";
 
 const HOUR = parseHour("2022-07-26T00");
 const DATASET = "mmp/android";
