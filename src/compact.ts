@@ -6,14 +6,8 @@ import type { Components } from "./components.js";
 import type { Engine } from "./engine/engine.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs } from "./hour.js";
-import {
-  EXPIRE_AFTER_MIN_MS,
-  journalPrefix,
-  manifestKey,
-  partKey,
-  quarantineKey,
-  rawPrefix,
-} from "./layout.js";
+import { EXPIRE_AFTER_MIN_MS } from "./journal.js";
+import { journalPrefix, manifestKey, partKey, quarantineKey, rawPrefix } from "./layout.js";
 import { cutLimitsOf, GZIP_LIMITS } from "./limits.js";
 import { Listing, PAGE_OBJECTS } from "./listing.js";
 import { type Manifest, openManifest, type PartFacts, type Published } from "./manifest.js";

@@ -1,7 +1,7 @@
 /** Where things lie. Every key and prefix of tier 1 is built and parsed here and nowhere else. */
 import { resolve } from "node:path";
 import { HourpackError } from "./errors.js";
-import { addHours, HOUR_MS, type Hour, hourOfMs, partsOf, startMs } from "./hour.js";
+import { addHours, type Hour, hourOfMs, partsOf, startMs } from "./hour.js";
 
 /** A place in a store: a bucket or a root directory, and a prefix in it (empty, or ending in `/`). */
 export interface Location {
@@ -90,9 +90,6 @@ export function probePrefix(tier1Prefix: string): string {
 export function claimsPrefix(tier1Prefix: string): string {
   return `${tier1Prefix}_hourpack/claims/`;
 }
-
-/** Nothing younger than this is ever expired. */
-export const EXPIRE_AFTER_MIN_MS = 24 * HOUR_MS;
 
 /** What `expire` deleted of the raw objects. */
 export function journalPrefix(tier1Prefix: string, hour: Hour): string {

@@ -1,7 +1,7 @@
 /** Which hours are published: read from the part keys of tier 1. */
 import { decodeTime } from "ulid";
 import type { Dataset } from "./config/settings.js";
-import { addHours, HOUR_MS, type Hour, startMs } from "./hour.js";
+import { addHours, DAY_MS, type Hour, startMs } from "./hour.js";
 import {
   attemptOfKey,
   attemptsDayPrefix,
@@ -165,7 +165,7 @@ export async function tracesOf(
   const days = new Map(hours.map((hour) => [hour.slice(0, 10), hour]));
   const asked = new Set(hours);
   // The store has dated what lies in it; an attempt at work is younger.
-  const isOver = (attempt: string) => decodeTime(attempt) < nowMs + store.clockOffsetMs - 24 * HOUR_MS;
+  const isOver = (attempt: string) => decodeTime(attempt) < nowMs + store.clockOffsetMs - DAY_MS;
   // In this order: what is expired is certain.
   const folders = [
     ["manifest", manifestsPrefix(prefix)],

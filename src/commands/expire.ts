@@ -3,7 +3,7 @@ import { parseDurationMs } from "../config/units.js";
 import { EXIT, HourpackError } from "../errors.js";
 import { type ExpiredHour, expireHour } from "../expire.js";
 import { addHours, endMs, type Hour, hourOfMs } from "../hour.js";
-import { EXPIRE_AFTER_MIN_MS } from "../layout.js";
+import { EXPIRE_AFTER_MIN_MS } from "../journal.js";
 import { publishedHours, publishedRange } from "../published.js";
 import { datasetsOf } from "../run.js";
 import type { Command } from "./command.js";

@@ -2,7 +2,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { decodeTime } from "ulid";
 import { isHourpackError } from "../errors.js";
-import { HOUR_MS } from "../hour.js";
+import { DAY_MS } from "../hour.js";
 import { type PartFacts, type Published, toMetadata } from "../manifest.js";
 import type { PutCondition, Store } from "../store/store.js";
 import { headPart } from "./list.js";
@@ -34,8 +34,8 @@ export async function publish(
   const { nowMs } = options;
   const { attempt } = publication.facts;
   const ageMs = () => nowMs() - decodeTime(attempt);
-  if (ageMs() > ATTEMPT_MS) return { outcome: "lost", reason: "the attempt took more than a day" };
-  const signal = withDeadline(options.signal, ATTEMPT_MS - ageMs());
+  if (ageMs() > PUBLISHES_WITHIN_MS) return { outcome: "lost", reason: "the attempt took more than a day" };
+  const signal = withDeadline(options.signal, PUBLISHES_WITHIN_MS - ageMs());
   const own: [key: string, path: string][] = [[publication.manifestKey, publication.manifestPath]];
   if (publication.quarantinePath) own.unshift([publication.quarantineKey, publication.quarantinePath]);
   // By these the sweeper finds what an attempt that was killed in the middle of its upload has left.
@@ -46,7 +46,8 @@ export async function publish(
     : { absent: true };
   const published = async (sizeBytes: number): Promise<PublishOutcome> => {
     // A machine that slept for days in the middle of this: the sweeper may have been there.
-    if (ageMs() > ATTEMPT_MS) for (const [key, path] of own) await writeOwn(store, key, path, options.signal);
+    if (ageMs() > PUBLISHES_WITHIN_MS)
+      for (const [key, path] of own) await writeOwn(store, key, path, options.signal);
     return {
       outcome: "published",
       part: { key: publication.partKey, rows: publication.facts.rows, sizeBytes },
@@ -79,8 +80,8 @@ export async function publish(
   return { outcome: "lost", reason };
 }
 
-/** The sweeper takes what no part names after seven days: an attempt that has not published in one gives up. */
-const ATTEMPT_MS = 24 * HOUR_MS;
+/** An attempt that has not published by then gives up: the sweeper takes what no part names after seven days (sweep.ts). */
+const PUBLISHES_WITHIN_MS = DAY_MS;
 
 function withDeadline(signal: AbortSignal | undefined, timeoutMs: number): AbortSignal {
   const deadline = AbortSignal.timeout(timeoutMs);
