@@ -9,7 +9,7 @@ import { tablesOf, unreadableByAthena } from "../tables.js";
 import type { Command } from "./command.js";
 import { count, counted } from "./figures.js";
 import { hourOptions, hoursOf } from "./request.js";
-import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 export const command: Command = {
   options: {
@@ -32,7 +32,7 @@ export const command: Command = {
     }
     return withComponents(settings, async (components) => {
       const registered = [];
-      for (const dataset of datasetsOf(settings, args["dataset"] as string[] | undefined)) {
+      for (const dataset of datasetsOf(settings, datasetNames(args))) {
         const tier1 = await components.tier1(dataset);
         const span = range ?? (await publishedRange(tier1, dataset, signal));
         const hours = span ? await publishedHours(tier1, dataset, span, signal) : [];

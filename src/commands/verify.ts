@@ -12,7 +12,7 @@ import type { Command } from "./command.js";
 import { count, counted, passedOver } from "./figures.js";
 import type { Output } from "./output.js";
 import { hourOptions, hoursOf } from "./request.js";
-import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 import { Unpublished } from "./unpublished.js";
 
 export const command: Command = {
@@ -32,7 +32,7 @@ export const command: Command = {
       const verified: HourVerification[] = [];
       const empty: Dataset[] = [];
       let published = 0;
-      const datasets = datasetsOf(components.settings, args["dataset"] as string[] | undefined);
+      const datasets = datasetsOf(components.settings, datasetNames(args));
       const unpublished = range && new Unpublished("verify", range);
       for (const dataset of datasets) {
         const tier1 = await components.tier1(dataset);
