@@ -33,20 +33,6 @@ export async function publishedRange(
   return from && newest && { from, to: addHours(newest, 1) };
 }
 
-/** The published hours of a range, or of the newest published day where none is named. */
-export async function hoursToLookAt(
-  store: Store,
-  dataset: Dataset,
-  range: { from: Hour; to: Hour } | undefined,
-  signal: AbortSignal | undefined,
-): Promise<Hour[]> {
-  if (range) return publishedHours(store, dataset, range, signal);
-  const newest = await newestPublishedHour(store, dataset, signal);
-  return newest
-    ? publishedHours(store, dataset, { from: addHours(newest, -23), to: addHours(newest, 1) }, signal)
-    : [];
-}
-
 const LEVELS = ["year=", "month=", "day=", "hour="];
 
 async function endUnder(

@@ -8,7 +8,7 @@ import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { makeFolders } from "../make-folders.js";
-import { hoursToLookAt } from "../published.js";
+import { publishedHours } from "../published.js";
 import { openRestoration, type Restoration } from "../restore.js";
 import { datasetsOf } from "../run.js";
 import type { Command, CommandContext } from "./command.js";
@@ -49,7 +49,7 @@ export const command: Command = {
       if (!isApart && datasetNames(args) === undefined) requireOne(datasets);
       for (const dataset of datasets) {
         const tier1 = await components.tier1(dataset);
-        const hours = await hoursToLookAt(tier1, dataset, range, context.signal);
+        const hours = await publishedHours(tier1, dataset, range, context.signal);
         unpublished.add(dataset, hours);
         for (const hour of hours) {
           if (args["dry-run"]) {
