@@ -192,22 +192,19 @@ const DELETES_AT_A_TIME = 32;
 async function deleteAll(task: HourTask, doomed: Listing): Promise<ObjectInfo[]> {
   const { dataset, components, signal } = task;
   const raw = await components.raw(dataset);
-  const inFlight = new Set<Promise<void>>();
   const spared: ObjectInfo[] = [];
-  for (const entry of doomed) {
-    const deleted = raw
-      .delete(entry.key, { etag: entry.etag, signal })
-      .catch((error) => {
+  // All take from one iterator, which the first failure closes: the rest goes in a later run.
+  const objects = doomed[Symbol.iterator]();
+  const deleteSome = async () => {
+    for (const object of objects) {
+      await raw.delete(object.key, { etag: object.etag, signal }).catch((error) => {
         if (!isHourpackError(error, "conflict")) throw error;
-        spared.push(entry);
-      })
-      .finally(() => {
-        inFlight.delete(deleted);
+        spared.push(object);
       });
-    inFlight.add(deleted);
-    // A failure ends the loop at the next turn; the rest goes in a later run.
-    if (inFlight.size >= DELETES_AT_A_TIME) await Promise.race(inFlight);
-  }
-  await Promise.all(inFlight);
+    }
+  };
+  const deleting = Array.from({ length: DELETES_AT_A_TIME }, deleteSome);
+  await Promise.allSettled(deleting);
+  await Promise.all(deleting);
   return spared;
 }
