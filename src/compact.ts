@@ -51,7 +51,7 @@ export async function compactHour(task: HourTask): Promise<HourResult> {
       lost = error.message;
     }
     task.observe({
-      type: "notice",
+      type: "hour-replanned",
       dataset: task.dataset.name,
       hour: task.hour,
       text: `planning again: ${lost}`,

@@ -69,6 +69,8 @@ export type RunEvent =
   | { type: "pinned"; dataset: string; hour: Hour; location: string; columns: Column[] }
   /** Another worker is at it; it is looked at again when the others are done. */
   | { type: "hour-claimed"; dataset: string; hour: Hour }
+  /** What was read of it is read again: it changed, or another worker published first. */
+  | { type: "hour-replanned"; dataset: string; hour: Hour; text: string }
   | { type: "hour-finished"; result: HourResult }
   | { type: "hour-failed"; failure: HourFailure }
   | { type: "registered"; dataset: string; table: string; added: number; corrected: number }

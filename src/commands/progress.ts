@@ -63,6 +63,7 @@ function logLine(event: RunEvent): ["debug" | "info" | "warn" | "error", string,
       return ["error", hour === undefined ? "dataset failed" : "hour failed", { dataset, hour, error }];
     }
     case "notice":
+    case "hour-replanned":
       return ["warn", event.text, { dataset: event.dataset, hour: event.hour }];
     case "pinned":
       return ["info", event.type, { ...event, type: undefined, columns: event.columns.map(described) }];
@@ -155,6 +156,7 @@ class Lines {
         return `${event.dataset} ${event.hour}  ${columns} inferred, and pinned in ${event.location}`;
       }
       case "notice":
+      case "hour-replanned":
         return [event.dataset, event.hour, event.text].filter(Boolean).join(" ");
       default:
         return undefined;

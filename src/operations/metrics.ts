@@ -88,10 +88,9 @@ export class Metrics {
       case "progress":
         this.read(event);
         break;
-      case "notice":
-        // An hour's only notice is that it is planned again; what it reads then is counted from nothing.
-        if (!event.dataset || !event.hour) break;
-        this.counted.delete(`${event.dataset} ${event.hour}`);
+      case "hour-replanned":
+        // What it reads then is counted from nothing.
+        this.counted.delete(nameOf(event));
         this.counters.retries.inc({ dataset: event.dataset });
         break;
       case "hour-finished":

@@ -165,11 +165,12 @@ describe("what is counted", () => {
     expect(await value("hourpack_hours_total", { outcome: "interrupted" })).toBe(1);
   });
 
-  it("objects and bytes as they are read, again where an hour is planned again", async () => {
+  it("objects and bytes as they are read, again where an hour is planned again, and not where it has a notice", async () => {
     progress(1, 100);
     progress(4, 400);
     expect(await value("hourpack_objects_total")).toBe(4);
-    metrics.observe({ type: "notice", dataset: DATASET, hour: HOUR, text: "planning again: lost" });
+    metrics.observe({ type: "notice", dataset: DATASET, hour: HOUR, text: "the claim was lost" });
+    metrics.observe({ type: "hour-replanned", dataset: DATASET, hour: HOUR, text: "planning again: lost" });
     progress(4, 400);
     metrics.observe({ type: "hour-finished", result: result() });
     expect(await value("hourpack_objects_total")).toBe(8);
