@@ -201,10 +201,9 @@ async function pack(
       .time("publish", () => publish(tier1, publication, { before, nowMs: components.nowMs, signal }))
       .finally(() => verificationEnded);
     if (published.outcome === "lost") return { lost: published.reason };
-    const { key, rows, sizeBytes } = published.part;
     return {
       action: "packed",
-      part: { key, rows, sizeBytes },
+      part: published.part,
       rescued: converted.rescued,
       quarantined: converted.quarantined,
       converted: {
@@ -342,7 +341,12 @@ function resultOf(task: HourTask, plan: Plan, listing: Listing, watch: Stopwatch
     skipped: listing.skipped,
     // A new hour was planned by its first page.
     changes: changes && !published ? { ...changes, added: listing.count } : changes,
-    part: published && { key: published.key, rows: published.rows, sizeBytes: published.sizeBytes },
+    part: published && {
+      key: published.key,
+      rows: published.rows,
+      quarantined: published.quarantined,
+      sizeBytes: published.sizeBytes,
+    },
     seconds: watch.seconds(),
   };
 }

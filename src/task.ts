@@ -33,11 +33,11 @@ export interface HourResult {
   skipped: number;
   changes?: Changes;
   /** Of the published part; absent for `empty`. */
-  part?: { key: string; rows: number; sizeBytes: number };
+  part?: { key: string; rows: number; quarantined: number; sizeBytes: number };
   /** Of this run's conversion; absent unless packed. */
   rescued?: number;
   quarantined?: number;
-  /** Of this run's conversion alone, where `part` and `quarantined` are of the whole part that late objects joined. */
+  /** Of this run's conversion alone, where `part` is of the whole part that late objects joined. */
   converted?: { rows: number; rescued: number; quarantined: number };
   /** Seconds by stage, and in all. */
   seconds: Record<string, number> & { total: number };

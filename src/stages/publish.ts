@@ -22,7 +22,7 @@ export interface Publication {
 
 /** `lost`: somebody else published first; the attempt's own files are gone and the hour is to be planned again. */
 export type PublishOutcome =
-  | { outcome: "published"; part: { key: string; rows: number; sizeBytes: number } }
+  | { outcome: "published"; part: { key: string; rows: number; quarantined: number; sizeBytes: number } }
   | { outcome: "lost"; reason: string };
 
 /** `before`: awaited before the part can be seen, while the bytes of a large one are on their way. */
@@ -48,10 +48,8 @@ export async function publish(
     // A machine that slept for days in the middle of this: the sweeper may have been there.
     if (ageMs() > PUBLISHES_WITHIN_MS)
       for (const [key, path] of own) await writeOwn(store, key, path, options.signal);
-    return {
-      outcome: "published",
-      part: { key: publication.partKey, rows: publication.facts.rows, sizeBytes },
-    };
+    const { rows, quarantined } = publication.facts;
+    return { outcome: "published", part: { key: publication.partKey, rows, quarantined, sizeBytes } };
   };
   const { sizeBytes, body } = await contentsOf(publication.partPath);
   let reason: string;

@@ -52,7 +52,7 @@ function result(more: Partial<HourResult> = {}): HourResult {
     bytesIn: 1000,
     skipped: 0,
     changes: { added: 10, overwritten: 0, gone: 0 },
-    part: { key: "k", rows: 97, sizeBytes: 400 },
+    part: { key: "k", rows: 97, quarantined: 3, sizeBytes: 400 },
     rescued: 2,
     quarantined: 3,
     seconds: { list: 0.5, convert: 1.5, total: 3 },
