@@ -5,7 +5,7 @@ import { publishedHours, publishedRange } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { currentSchema, readPinned } from "../stages/pin.js";
 import { registerHours } from "../stages/register.js";
-import { tablesOf, unreadableByAthena } from "../tables.js";
+import { tablesIn, tablesOf, unreadableByAthena } from "../tables.js";
 import type { Command } from "./command.js";
 import { count, counted } from "./figures.js";
 import { hourOptions, hoursOf } from "./request.js";
@@ -43,7 +43,7 @@ export const command: Command = {
         }
         const tables = tablesOf(dataset, currentSchema(pinned.pinned).columns, settings);
         const catalog = await components.catalog();
-        for (const table of [tables.raw, tables.parquet]) {
+        for (const table of tablesIn(tables, settings)) {
           const done = await registerHours(catalog, table, hours, { ahead: settings.run.ahead, signal });
           registered.push({ dataset: dataset.name, ...done });
           output.record({ type: "registered", dataset: dataset.name, ...done });
