@@ -31,6 +31,15 @@ export function addColumns(table: TableSpec, columns: TableColumn[]): string {
   return `ALTER TABLE ${tableName(table)} ADD COLUMNS (${columns.map(columnDdl).join(", ")})`;
 }
 
+/** A line a property: its name, and its value after a tab. */
+export function showProperties(table: TableSpec): string {
+  return `SHOW TBLPROPERTIES ${tableName(table)}`;
+}
+
+export function setProperties(table: TableSpec): string {
+  return `ALTER TABLE ${tableName(table)} SET TBLPROPERTIES (${properties(tableProperties(table))})`;
+}
+
 /** One statement for each hundred hours. */
 export function addPartitions(table: TableSpec, hours: Hour[]): string[] {
   const statements: string[] = [];
