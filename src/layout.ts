@@ -74,21 +74,21 @@ export function ownPrefix(tier1Prefix: string): string {
 }
 
 export function manifestsPrefix(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/manifests/`;
+  return `${ownPrefix(tier1Prefix)}manifests/`;
 }
 
 export function quarantinesPrefix(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/quarantine/`;
+  return `${ownPrefix(tier1Prefix)}quarantine/`;
 }
 
 /** Where a store is tried out. */
 export function probePrefix(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/probe/`;
+  return `${ownPrefix(tier1Prefix)}probe/`;
 }
 
 /** Who is at work on which hour. */
 export function claimsPrefix(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/claims/`;
+  return `${ownPrefix(tier1Prefix)}claims/`;
 }
 
 /** What `expire` deleted of the raw objects. */
@@ -97,7 +97,7 @@ export function journalPrefix(tier1Prefix: string, hour: Hour): string {
 }
 
 export function journalsPrefix(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/expired/`;
+  return `${ownPrefix(tier1Prefix)}expired/`;
 }
 
 /** Of the attempts at the hour's whole day, in a folder such as `manifestsPrefix`. */
@@ -129,11 +129,11 @@ export function claimKey(tier1Prefix: string, hour: Hour): string {
 
 /** Hours that runs may have left behind. */
 export function owedKey(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/owed.json`;
+  return `${ownPrefix(tier1Prefix)}owed.json`;
 }
 
 export function schemaKey(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/schema.json`;
+  return `${ownPrefix(tier1Prefix)}schema.json`;
 }
 
 /** Objects that are no data by convention: `dir/`, `_SUCCESS`, `.hidden`. */
