@@ -59,7 +59,7 @@ export type RunEvent =
       type: "progress";
       dataset: string;
       hour: Hour;
-      stage: "list" | "spool" | "convert";
+      stage: "spool";
       objects: number;
       objectsTotal: number;
       bytes: number;

@@ -138,7 +138,6 @@ export class Metrics {
   }
 
   private read(event: Extract<RunEvent, { type: "progress" }>): void {
-    if (event.stage !== "spool") return;
     const name = nameOf(event);
     const before = this.counted.get(name) ?? { objects: 0, bytes: 0 };
     const { dataset } = event;

@@ -55,7 +55,7 @@ export async function convertBatches(
   batches: AsyncIterable<Batch> | Iterable<Batch>,
   conversion: Conversion,
   engine: Engine,
-  options: { keepBatches: boolean; onBatch?: (converted: Converted) => void },
+  options: { keepBatches: boolean },
 ): Promise<ConvertedHour> {
   const limiter = new Limiter(BATCHES_AT_WORK);
   const working: Promise<Converted>[] = [];
@@ -68,7 +68,7 @@ export async function convertBatches(
         break;
       }
       const work = convertBatch(batch, conversion, engine, { keepBatch: options.keepBatches }).finally(give);
-      work.then(options.onBatch, (error) => {
+      work.catch((error) => {
         failure ??= { error };
       });
       working.push(work);
@@ -126,7 +126,7 @@ function totals(batches: Converted[]): { rows: number; rescued: number; quaranti
 }
 
 /** Never fails on data: what is no record comes back as quarantine. Removes the batch file unless it is kept. */
-export async function convertBatch(
+async function convertBatch(
   batch: Batch,
   conversion: Conversion,
   engine: Engine,
