@@ -30,7 +30,7 @@ export type SetCapacity = Partial<Pick<Capacity, "hoursInFlight" | "batchBytes" 
 const USUAL_MEMORY_BYTES = 512 << 20;
 
 /** No hour was seen to be packed in less. */
-export const LEAST_MEMORY_BYTES = 256 << 20;
+const LEAST_MEMORY_BYTES = 256 << 20;
 
 const USUAL: Capacity = {
   // Of small hours most of the time goes by in some eight requests, one after the other.

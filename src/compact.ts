@@ -6,14 +6,8 @@ import type { Components } from "./components.js";
 import type { Engine } from "./engine/engine.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs } from "./hour.js";
-import {
-  EXPIRE_AFTER_MIN_MS,
-  journalPrefix,
-  manifestKey,
-  partKey,
-  quarantineKey,
-  rawPrefix,
-} from "./layout.js";
+import { EXPIRE_AFTER_MIN_MS } from "./journal.js";
+import { journalPrefix, manifestKey, partKey, quarantineKey, rawPrefix } from "./layout.js";
 import { cutLimitsOf, GZIP_LIMITS } from "./limits.js";
 import { Listing, PAGE_OBJECTS } from "./listing.js";
 import { type Manifest, openManifest, type PartFacts, type Published } from "./manifest.js";
@@ -61,11 +55,11 @@ export async function compactHour(task: HourTask): Promise<HourResult> {
       lost = packed.lost;
       if (packed.noMerge) request = { ...request, noMerge: true };
     } catch (error) {
-      if (!(error instanceof HourpackError) || error.kind !== "conflict") throw error;
+      if (!isHourpackError(error, "conflict")) throw error;
       lost = error.message;
     }
     task.observe({
-      type: "notice",
+      type: "hour-replanned",
       dataset: task.dataset.name,
       hour: task.hour,
       text: `planning again: ${lost}`,
@@ -372,7 +366,12 @@ function resultOf(task: HourTask, plan: Plan, listing: Listing, watch: Stopwatch
     skipped: listing.skipped,
     // A new hour was planned by its first page.
     changes: changes && !published ? { ...changes, added: listing.count } : changes,
-    part: published && { key: published.key, rows: published.rows, sizeBytes: published.sizeBytes },
+    part: published && {
+      key: published.key,
+      rows: published.rows,
+      quarantined: published.quarantined,
+      sizeBytes: published.sizeBytes,
+    },
     seconds: watch.seconds(),
   };
 }

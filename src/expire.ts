@@ -6,8 +6,8 @@ import { ulid } from "ulid";
 import type { Dataset } from "./config/settings.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs, type Hour } from "./hour.js";
-import { journalLines } from "./journal.js";
-import { EXPIRE_AFTER_MIN_MS, journalPrefix, partKey, rawPrefix, uriOf } from "./layout.js";
+import { EXPIRE_AFTER_MIN_MS, journalLines } from "./journal.js";
+import { journalPrefix, partKey, rawPrefix, uriOf } from "./layout.js";
 import { compareUtf8, Listing } from "./listing.js";
 import type { Published } from "./manifest.js";
 import { Spool } from "./spool.js";
@@ -53,7 +53,7 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   const raw = await components.raw(dataset);
   const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, bytes: 0, kept: 0 };
   const listing = await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal });
-  if (listing.count === 0 || !(await publishedOf(task))) return result;
+  if (listing.count === 0) return result;
   const proofs: Proof[] = [];
   for (const reader of readersOf(task, listing)) {
     const proof = await prove(reader);
@@ -64,8 +64,7 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     }
     proofs.push(proof);
   }
-  const [{ proved }, ...others] = proofs as [Proof, ...Proof[]];
-  const doomed = others.reduce(common, proved);
+  const doomed = proofs.reduce(provedOf, listing);
   result.objects = doomed.count;
   result.bytes = doomed.sizeBytes;
   result.kept = listing.count - doomed.count;
@@ -96,17 +95,15 @@ interface Proof {
   proved: Listing;
 }
 
-async function publishedOf({ dataset, hour, components, signal }: HourTask): Promise<Published | undefined> {
-  const tier1 = await components.tier1(dataset);
-  return headPart(tier1, partKey(dataset.tier1.prefix, dataset.table, hour), signal);
-}
-
 /** The dataset, and the others that are configured to read any of these objects. */
 function readersOf(task: HourTask, listing: Listing): HourTask[] {
   const { location } = task.dataset.raw;
+  const own = rawPrefix(task.dataset.raw, task.hour);
   const reads = ({ raw }: Dataset) => {
     if (raw.location.scheme !== location.scheme || raw.location.root !== location.root) return false;
     const prefix = rawPrefix(raw, task.hour);
+    // Mostly the prefixes tell it, without a look at a million keys.
+    if (!prefix.startsWith(own)) return own.startsWith(prefix);
     for (const { key } of listing) if (key.startsWith(prefix)) return true;
     return false;
   };
@@ -116,8 +113,9 @@ function readersOf(task: HourTask, listing: Listing): HourTask[] {
 
 /** Objects that an earlier expiry deleted are no objection. */
 async function prove(task: HourTask): Promise<Proof | { refused: string }> {
-  const { dataset, hour } = task;
-  const published = await publishedOf(task);
+  const { dataset, hour, components, signal } = task;
+  const tier1 = await components.tier1(dataset);
+  const published = await headPart(tier1, partKey(dataset.tier1.prefix, dataset.table, hour), signal);
   if (!published)
     return { refused: `it is not packed; \`hourpack run --dataset ${dataset.name} --hour ${hour}\` does it` };
   const proved = new Listing();
@@ -127,17 +125,17 @@ async function prove(task: HourTask): Promise<Proof | { refused: string }> {
   return { task, published, rawPrefix: rawPrefix(dataset.raw, hour), proved };
 }
 
-/** Without what the other dataset reads too, and has not been proved to have in this version. */
-function common(objects: Listing, other: Proof): Listing {
-  const both = new Listing();
-  const others = other.proved[Symbol.iterator]();
-  let next = others.next();
+/** Without what the proof's dataset reads, and has not been proved to have in this version. */
+function provedOf(objects: Listing, { proved, rawPrefix }: Proof): Listing {
+  const kept = new Listing();
+  const sure = proved[Symbol.iterator]();
+  let next = sure.next();
   for (const object of objects) {
-    while (!next.done && compareUtf8(next.value.key, object.key) < 0) next = others.next();
+    while (!next.done && compareUtf8(next.value.key, object.key) < 0) next = sure.next();
     const isProved = !next.done && next.value.key === object.key && next.value.etag === object.etag;
-    if (isProved || !object.key.startsWith(other.rawPrefix)) both.add(object);
+    if (isProved || !object.key.startsWith(rawPrefix)) kept.add(object);
   }
-  return both;
+  return kept;
 }
 
 async function deletesAreConditional({ dataset, components }: HourTask): Promise<boolean> {
@@ -192,22 +190,19 @@ const DELETES_AT_A_TIME = 32;
 async function deleteAll(task: HourTask, doomed: Listing): Promise<ObjectInfo[]> {
   const { dataset, components, signal } = task;
   const raw = await components.raw(dataset);
-  const inFlight = new Set<Promise<void>>();
   const spared: ObjectInfo[] = [];
-  for (const entry of doomed) {
-    const deleted = raw
-      .delete(entry.key, { etag: entry.etag, signal })
-      .catch((error) => {
+  // All take from one iterator, which the first failure closes: the rest goes in a later run.
+  const objects = doomed[Symbol.iterator]();
+  const deleteSome = async () => {
+    for (const object of objects) {
+      await raw.delete(object.key, { etag: object.etag, signal }).catch((error) => {
         if (!isHourpackError(error, "conflict")) throw error;
-        spared.push(entry);
-      })
-      .finally(() => {
-        inFlight.delete(deleted);
+        spared.push(object);
       });
-    inFlight.add(deleted);
-    // A failure ends the loop at the next turn; the rest goes in a later run.
-    if (inFlight.size >= DELETES_AT_A_TIME) await Promise.race(inFlight);
-  }
-  await Promise.all(inFlight);
+    }
+  };
+  const deleting = Array.from({ length: DELETES_AT_A_TIME }, deleteSome);
+  await Promise.allSettled(deleting);
+  await Promise.all(deleting);
   return spared;
 }

@@ -4,6 +4,7 @@ import { HourpackError } from "./errors.js";
 export type Hour = string & { readonly __hour: unique symbol };
 
 export const HOUR_MS = 3_600_000;
+export const DAY_MS = 24 * HOUR_MS;
 
 export interface HourParts {
   yyyy: string;

@@ -2,12 +2,15 @@
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { HourpackError, reasonOf } from "./errors.js";
-import type { Hour } from "./hour.js";
+import { DAY_MS, type Hour } from "./hour.js";
 import { journalPrefix } from "./layout.js";
 import { linesOf } from "./lines.js";
 import { compareUtf8 } from "./listing.js";
 import type { ManifestEntry } from "./manifest.js";
 import type { Store } from "./store/store.js";
+
+/** So long after its end nothing of an hour is ever expired: one that is younger has no journal. */
+export const EXPIRE_AFTER_MIN_MS = DAY_MS;
 
 export interface JournalHeader {
   format: 1;

@@ -1,7 +1,7 @@
 /** Where things lie. Every key and prefix of tier 1 is built and parsed here and nowhere else. */
 import { resolve } from "node:path";
 import { HourpackError } from "./errors.js";
-import { addHours, HOUR_MS, type Hour, hourOfMs, partsOf, startMs } from "./hour.js";
+import { addHours, type Hour, hourOfMs, partsOf, startMs } from "./hour.js";
 
 /** A place in a store: a bucket or a root directory, and a prefix in it (empty, or ending in `/`). */
 export interface Location {
@@ -39,8 +39,13 @@ export function uriOf(location: Location): string {
 
 /** `year=2022/month=07/day=26/hour=00/`, relative to tier 1. */
 export function partitionPrefix(hour: Hour): string {
-  const { yyyy, MM, dd, HH } = partsOf(hour);
-  return `year=${yyyy}/month=${MM}/day=${dd}/hour=${HH}/`;
+  return `${partitionDayPrefix(hour)}hour=${partsOf(hour).HH}/`;
+}
+
+/** `year=2022/month=07/day=26/`: of the partitions of the hour's whole day. */
+export function partitionDayPrefix(hour: Hour): string {
+  const { yyyy, MM, dd } = partsOf(hour);
+  return `year=${yyyy}/month=${MM}/day=${dd}/`;
 }
 
 /** Values as Glue holds them: `["2022", "7", "26", "0"]`. */
@@ -69,25 +74,22 @@ export function ownPrefix(tier1Prefix: string): string {
 }
 
 export function manifestsPrefix(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/manifests/`;
+  return `${ownPrefix(tier1Prefix)}manifests/`;
 }
 
 export function quarantinesPrefix(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/quarantine/`;
+  return `${ownPrefix(tier1Prefix)}quarantine/`;
 }
 
 /** Where a store is tried out. */
 export function probePrefix(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/probe/`;
+  return `${ownPrefix(tier1Prefix)}probe/`;
 }
 
 /** Who is at work on which hour. */
 export function claimsPrefix(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/claims/`;
+  return `${ownPrefix(tier1Prefix)}claims/`;
 }
-
-/** Nothing younger than this is ever expired. */
-export const EXPIRE_AFTER_MIN_MS = 24 * HOUR_MS;
 
 /** What `expire` deleted of the raw objects. */
 export function journalPrefix(tier1Prefix: string, hour: Hour): string {
@@ -95,11 +97,11 @@ export function journalPrefix(tier1Prefix: string, hour: Hour): string {
 }
 
 export function journalsPrefix(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/expired/`;
+  return `${ownPrefix(tier1Prefix)}expired/`;
 }
 
-/** Of the hour's whole day, in a folder such as `manifestsPrefix`. */
-export function dayPrefix(folder: string, hour: Hour): string {
+/** Of the attempts at the hour's whole day, in a folder such as `manifestsPrefix`. */
+export function attemptsDayPrefix(folder: string, hour: Hour): string {
   return folder + hourPath(hour).slice(0, "2022/07/26/".length);
 }
 
@@ -127,11 +129,11 @@ export function claimKey(tier1Prefix: string, hour: Hour): string {
 
 /** Hours that runs may have left behind. */
 export function owedKey(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/owed.json`;
+  return `${ownPrefix(tier1Prefix)}owed.json`;
 }
 
 export function schemaKey(tier1Prefix: string): string {
-  return `${tier1Prefix}_hourpack/schema.json`;
+  return `${ownPrefix(tier1Prefix)}schema.json`;
 }
 
 /** Objects that are no data by convention: `dir/`, `_SUCCESS`, `.hidden`. */

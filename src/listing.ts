@@ -86,7 +86,7 @@ export class Listing implements Iterable<ObjectInfo>, AsyncIterable<ObjectInfo> 
     await this.whole;
   }
 
-  *[Symbol.iterator](): Iterator<ObjectInfo> {
+  *[Symbol.iterator](): Generator<ObjectInfo> {
     for (const page of this.pages) {
       yield* decode(inflateRawSync(page).toString("utf8"));
     }

@@ -1,13 +1,13 @@
 /** Which hours are published: read from the part keys of tier 1. */
 import { decodeTime } from "ulid";
 import type { Dataset } from "./config/settings.js";
-import { addHours, HOUR_MS, type Hour, startMs } from "./hour.js";
+import { addHours, DAY_MS, type Hour, startMs } from "./hour.js";
 import {
   attemptOfKey,
-  dayPrefix,
+  attemptsDayPrefix,
   journalsPrefix,
   manifestsPrefix,
-  partitionPrefix,
+  partitionDayPrefix,
   partOfKey,
 } from "./layout.js";
 import type { Store } from "./store/store.js";
@@ -31,20 +31,6 @@ export async function publishedRange(
   const from = await endUnder(store, dataset, prefix, LEVELS, "oldest", signal);
   const newest = await endUnder(store, dataset, prefix, LEVELS, "newest", signal);
   return from && newest && { from, to: addHours(newest, 1) };
-}
-
-/** The published hours of a range, or of the newest published day where none is named. */
-export async function hoursToLookAt(
-  store: Store,
-  dataset: Dataset,
-  range: { from: Hour; to: Hour } | undefined,
-  signal: AbortSignal | undefined,
-): Promise<Hour[]> {
-  if (range) return publishedHours(store, dataset, range, signal);
-  const newest = await newestPublishedHour(store, dataset, signal);
-  return newest
-    ? publishedHours(store, dataset, { from: addHours(newest, -23), to: addHours(newest, 1) }, signal)
-    : [];
 }
 
 const LEVELS = ["year=", "month=", "day=", "hour="];
@@ -87,7 +73,7 @@ export async function publishedHours(
     startMs(day) < startMs(range.to);
     day = addHours(day, 24)
   ) {
-    const prefix = dataset.tier1.prefix + partitionPrefix(day).replace(/hour=.*$/, "");
+    const prefix = dataset.tier1.prefix + partitionDayPrefix(day);
     for await (const hour of hoursUnder(store, dataset, prefix, signal)) {
       if (hour >= range.from && hour < range.to) hours.push(hour);
     }
@@ -186,7 +172,7 @@ export async function tracesOf(
   const days = new Map(hours.map((hour) => [hour.slice(0, 10), hour]));
   const asked = new Set(hours);
   // The store has dated what lies in it; an attempt at work is younger.
-  const isOver = (attempt: string) => decodeTime(attempt) < nowMs + store.clockOffsetMs - 24 * HOUR_MS;
+  const isOver = (attempt: string) => decodeTime(attempt) < nowMs + store.clockOffsetMs - DAY_MS;
   // In this order: what is expired is certain.
   const folders = [
     ["manifest", manifestsPrefix(prefix)],
@@ -194,7 +180,7 @@ export async function tracesOf(
   ] as const;
   for (const [trace, folder] of folders) {
     for (const hour of days.values()) {
-      for await (const found of attemptsUnder(store, folder, dayPrefix(folder, hour), signal)) {
+      for await (const found of attemptsUnder(store, folder, attemptsDayPrefix(folder, hour), signal)) {
         if (!asked.has(found.hour)) continue;
         if (trace === "expired" || isOver(found.attempt)) traces.set(found.hour, trace);
       }

@@ -24,10 +24,3 @@ export function quarantineEntry(
     ? { ...place, text: bytes.toString("utf8") }
     : { ...place, base64: bytes.toString("base64") };
 }
-
-/** The quarantined bytes themselves. */
-export function quarantinedBytes(entry: QuarantineEntry): Buffer {
-  return entry.text === undefined
-    ? Buffer.from(entry.base64 ?? "", "base64")
-    : Buffer.from(entry.text, "utf8");
-}

@@ -33,11 +33,11 @@ export interface HourResult {
   skipped: number;
   changes?: Changes;
   /** Of the published part; absent for `empty`. */
-  part?: { key: string; rows: number; sizeBytes: number };
+  part?: { key: string; rows: number; quarantined: number; sizeBytes: number };
   /** Of this run's conversion; absent unless packed. */
   rescued?: number;
   quarantined?: number;
-  /** Of this run's conversion alone, where `part` and `quarantined` are of the whole part that late objects joined. */
+  /** Of this run's conversion alone, where `part` is of the whole part that late objects joined. */
   converted?: { rows: number; rescued: number; quarantined: number };
   /** Seconds by stage, and in all. */
   seconds: Record<string, number> & { total: number };
@@ -59,7 +59,7 @@ export type RunEvent =
       type: "progress";
       dataset: string;
       hour: Hour;
-      stage: "list" | "spool" | "convert";
+      stage: "spool";
       objects: number;
       objectsTotal: number;
       bytes: number;
@@ -69,6 +69,8 @@ export type RunEvent =
   | { type: "pinned"; dataset: string; hour: Hour; location: string; columns: Column[] }
   /** Another worker is at it; it is looked at again when the others are done. */
   | { type: "hour-claimed"; dataset: string; hour: Hour }
+  /** What was read of it is read again: it changed, or another worker published first. */
+  | { type: "hour-replanned"; dataset: string; hour: Hour; text: string }
   | { type: "hour-finished"; result: HourResult }
   | { type: "hour-failed"; failure: HourFailure }
   | { type: "registered"; dataset: string; table: string; added: number; corrected: number }

@@ -2,7 +2,7 @@
 import { type FileMetaData, parquetMetadataAsync } from "hyparquet";
 import { readManifest } from "./compact.js";
 import { otherBytes, remedyOf } from "./download.js";
-import { HourpackError, isHourpackError, reasonOf } from "./errors.js";
+import { type HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { type Journals, readJournals } from "./journal.js";
 import { partKey, quarantineKey, rawPrefix } from "./layout.js";
@@ -128,7 +128,7 @@ async function footerProblems(
   try {
     footer = await parquetMetadataAsync({ byteLength: sizeBytes, slice });
   } catch (error) {
-    if (error instanceof HourpackError) throw error;
+    if (isHourpackError(error)) throw error;
     return [`the part ${tier1.uri}${key} is no whole Parquet file: ${reasonOf(error)}. ${remedyOf(hour)}`];
   }
   const metadata = (footer.key_value_metadata ?? []).map(({ key: name, value }) => [name, value ?? ""]);

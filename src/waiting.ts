@@ -2,12 +2,19 @@
 import { channel } from "node:diagnostics_channel";
 import { isHourpackError } from "./errors.js";
 
-/** Whoever counts requests that are tried again listens here. */
-const retries = channel("hourpack:retry");
+/**
+ * Whoever counts requests that are tried again listens here. A store's message is `{ location }`, the URI of the key or
+ * prefix, a catalog's `{ service }`.
+ */
+export const RETRY_CHANNEL = "hourpack:retry";
 /** Whoever shows what goes on listens here. A message is `{ text }`. */
-const waits = channel("hourpack:waiting");
+export const WAITING_CHANNEL = "hourpack:waiting";
 /** The same, of what is said once. */
-const notices = channel("hourpack:notice");
+export const NOTICE_CHANNEL = "hourpack:notice";
+
+const retries = channel(RETRY_CHANNEL);
+const waits = channel(WAITING_CHANNEL);
+const notices = channel(NOTICE_CHANNEL);
 
 /** Of one request, besides the first try. */
 export const RETRIES_MAX = 8;

@@ -18,6 +18,9 @@ import {
   createTable,
   describePartition,
   setLocation,
+  setProperties,
+  showProperties,
+  tableProperties,
 } from "./ddl.js";
 
 type Sdk = typeof import("@aws-sdk/client-athena");
@@ -62,9 +65,9 @@ class Athena implements Catalog {
     }
     const names = new Set(known.map(([name]) => name));
     const missing = table.columns.filter((column) => !names.has(column.name));
-    if (missing.length === 0) return false;
-    await this.query(addColumns(table, missing), table.database, signal);
-    return true;
+    if (missing.length > 0) await this.query(addColumns(table, missing), table.database, signal);
+    const isChanged = table.projection !== undefined && (await this.project(table, signal));
+    return missing.length > 0 || isChanged;
   }
 
   /**
@@ -101,6 +104,19 @@ class Athena implements Catalog {
 
   async close(): Promise<void> {
     this.client.destroy();
+  }
+
+  /**
+   * No partitions are added where projection takes their place: a table that was made before that would show none of the
+   * hours that come. True where it wrote.
+   */
+  private async project(table: TableSpec, signal: AbortSignal | undefined): Promise<boolean> {
+    const shown = await this.query(showProperties(table), table.database, signal);
+    const known = new Set(shown.map((row) => row.join("\t").trim()));
+    const wanted = Object.entries(tableProperties(table));
+    if (wanted.every(([name, value]) => known.has(`${name}\t${value}`))) return false;
+    await this.query(setProperties(table), table.database, signal);
+    return true;
   }
 
   /** Values without leading zeros, so that `07` and `7` are one. */

@@ -7,7 +7,7 @@ import { PARTITION_KEYS } from "../schema/types.js";
 import type { TableColumn, TableSpec } from "./catalog.js";
 
 /** Partitions of one ALTER TABLE: well below Athena's limit of 262,144 bytes a statement. */
-export const PARTITIONS_PER_STATEMENT = 100;
+const PARTITIONS_PER_STATEMENT = 100;
 
 export function createDatabase(database: string): string {
   return `CREATE DATABASE IF NOT EXISTS ${quoteHive(database)}`;
@@ -29,6 +29,15 @@ export function createTable(table: TableSpec): string {
 
 export function addColumns(table: TableSpec, columns: TableColumn[]): string {
   return `ALTER TABLE ${tableName(table)} ADD COLUMNS (${columns.map(columnDdl).join(", ")})`;
+}
+
+/** A line a property: its name, and its value after a tab. */
+export function showProperties(table: TableSpec): string {
+  return `SHOW TBLPROPERTIES ${tableName(table)}`;
+}
+
+export function setProperties(table: TableSpec): string {
+  return `ALTER TABLE ${tableName(table)} SET TBLPROPERTIES (${properties(tableProperties(table))})`;
 }
 
 /** One statement for each hundred hours. */
@@ -55,7 +64,7 @@ export function describePartition(table: TableSpec, hour: Hour): string {
 }
 
 /** `(year=2022, month=7, day=26, hour=0)`; a spelling such as `07` is the same int. */
-export function partitionDdl(hour: Hour): string {
+function partitionDdl(hour: Hour): string {
   const values = partitionValues(hour);
   return `(${PARTITION_KEYS.map((key, i) => `${quoteHive(key)}=${values[i]}`).join(", ")})`;
 }
@@ -87,14 +96,14 @@ export function tableProperties(table: TableSpec): Record<string, string> {
 }
 
 /** The OpenX SerDe folds keys to lower case; a column of another name than its key is mapped. */
-export function serdeProperties(table: TableSpec): Record<string, string> {
+function serdeProperties(table: TableSpec): Record<string, string> {
   const mapped = table.columns.flatMap(({ name, key }) =>
     key === undefined || key === name ? [] : [[`mapping.${name}`, key.toLowerCase()] as const],
   );
   return { "case.insensitive": "true", "ignore.malformed.json": "true", ...Object.fromEntries(mapped) };
 }
 
-export const JSON_SERDE = "org.openx.data.jsonserde.JsonSerDe";
+const JSON_SERDE = "org.openx.data.jsonserde.JsonSerDe";
 const JSON_INPUT = "org.apache.hadoop.mapred.TextInputFormat";
 const JSON_OUTPUT = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat";
 const PARQUET_SERDE = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe";
@@ -121,7 +130,7 @@ export function tableName(table: TableSpec): string {
 }
 
 /** A text in DDL. */
-export function quoteText(text: string): string {
+function quoteText(text: string): string {
   return `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
 }
 

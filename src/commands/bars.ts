@@ -139,13 +139,11 @@ export function hourName({ dataset, hour }: { dataset: string; hour?: string }):
 
 type StageProgress = Extract<RunEvent, { type: "progress" }>;
 
-const STAGE_WORDS = { list: "listing", spool: "reading", convert: "converting" } as const;
-
 /** `reading 1,234/36,000 objects`, `12 MB of 345 MB`, `22 MB/s`, `15 s left` */
 export function stageWords(event: StageProgress, seconds?: number): string[] {
-  const { stage, objects, objectsTotal, bytes, bytesTotal } = event;
+  const { objects, objectsTotal, bytes, bytesTotal } = event;
   const words = [
-    `${STAGE_WORDS[stage]} ${count(objects)}/${counted(objectsTotal, "object")}`,
+    `reading ${count(objects)}/${counted(objectsTotal, "object")}`,
     `${size(bytes)} of ${size(bytesTotal)}`,
   ];
   if (seconds !== undefined && seconds > 0.5 && bytes > 0) {

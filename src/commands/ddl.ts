@@ -14,7 +14,7 @@ import { currentSchema, readPinned } from "../stages/pin.js";
 import { tablesOf, unreadableByAthena } from "../tables.js";
 import type { Command, CommandContext } from "./command.js";
 import { hourOptions, hoursOf } from "./request.js";
-import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 export const command: Command = {
   options: {
@@ -32,7 +32,7 @@ export const command: Command = {
     return withComponents(settings, async (components) => {
       const statements: string[] = [];
       const notes: string[] = [];
-      for (const dataset of datasetsOf(settings, args["dataset"] as string[] | undefined)) {
+      for (const dataset of datasetsOf(settings, datasetNames(args))) {
         const columns = await columnsOf(components, dataset, context);
         const tables = tablesOf(dataset, columns, settings);
         notes.push(...unreadableByAthena(dataset).map((what) => `${dataset.name}: ${what}`));

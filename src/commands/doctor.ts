@@ -8,7 +8,7 @@ import { unreadableByAthena } from "../tables.js";
 import type { Command, CommandContext } from "./command.js";
 import { counted } from "./figures.js";
 import type { Output } from "./output.js";
-import { settingsOf, settingsOptions } from "./settings.js";
+import { datasetNames, settingsOf, settingsOptions } from "./settings.js";
 
 export const command: Command = {
   options: settingsOptions,
@@ -28,7 +28,7 @@ export const command: Command = {
       tell(check);
       return conclude([check], context);
     }
-    const datasets = args["dataset"] as string[] | undefined;
+    const datasets = datasetNames(args);
     const checks = await diagnose(settings, { datasets, signal, tell });
     const unreadable = checksOfAthena(settings, datasets);
     for (const check of unreadable) tell(check);

@@ -3,13 +3,13 @@ import { parseDurationMs } from "../config/units.js";
 import { EXIT, HourpackError } from "../errors.js";
 import { type ExpiredHour, expireHour } from "../expire.js";
 import { addHours, endMs, type Hour, hourOfMs } from "../hour.js";
-import { EXPIRE_AFTER_MIN_MS } from "../layout.js";
+import { EXPIRE_AFTER_MIN_MS } from "../journal.js";
 import { publishedHours, publishedRange } from "../published.js";
 import { datasetsOf } from "../run.js";
 import type { Command } from "./command.js";
 import { counted, size } from "./figures.js";
 import type { Output } from "./output.js";
-import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 export const command: Command = {
   options: {
@@ -40,7 +40,7 @@ export const command: Command = {
     const options = { dryRun: args["yes"] !== true, rawIsImmutable: args["raw-is-immutable"] === true };
     return withComponents(await settingsOf(args), async (components) => {
       const expired: ExpiredHour[] = [];
-      for (const dataset of datasetsOf(components.settings, args["dataset"] as string[] | undefined)) {
+      for (const dataset of datasetsOf(components.settings, datasetNames(args))) {
         const tier1 = await components.tier1(dataset);
         const range = await publishedRange(tier1, dataset, signal);
         if (!range) continue;

@@ -1,7 +1,7 @@
 /** The command line: which command, its flags, its exit code. */
 import { readFileSync } from "node:fs";
 import { unreadVariables } from "../config/variables.js";
-import { EXIT, exitCodeOf, HourpackError } from "../errors.js";
+import { EXIT, exitCodeOf, HourpackError, isHourpackError } from "../errors.js";
 import { LOG_LEVELS, type LogLevel, openLog } from "../log.js";
 import { readArguments, unknownCommand } from "./arguments.js";
 import type { Args, CommandContext } from "./command.js";
@@ -90,7 +90,7 @@ async function contextOf(args: Args, output: Output, signal: AbortSignal): Promi
 }
 
 function interruption(error: unknown): unknown {
-  return error instanceof HourpackError && error.kind === "internal"
+  return isHourpackError(error, "internal")
     ? error
     : new HourpackError("interrupted", "interrupted", {
         cause: error,

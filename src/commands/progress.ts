@@ -3,6 +3,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { causeOf } from "../errors.js";
 import { type Hour, hoursText } from "../hour.js";
 import { errorFields, type Fields, type Log } from "../log.js";
+import { PACE_CHANNEL } from "../store/s3/pace.js";
 import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
 import { hourName, openBars, stageWords } from "./bars.js";
 import { described } from "./columns.js";
@@ -48,8 +49,6 @@ export async function openProgress(output: Output, log: Log, options: ProgressOp
   return { stop, observe };
 }
 
-const PACE_CHANNEL = "hourpack:pace";
-
 function logEvent(log: Log, event: RunEvent): void {
   const [level, text, fields] = logLine(event);
   log[level](text, fields);
@@ -64,6 +63,7 @@ function logLine(event: RunEvent): ["debug" | "info" | "warn" | "error", string,
       return ["error", hour === undefined ? "dataset failed" : "hour failed", { dataset, hour, error }];
     }
     case "notice":
+    case "hour-replanned":
       return ["warn", event.text, { dataset: event.dataset, hour: event.hour }];
     case "pinned":
       return ["info", event.type, { ...event, type: undefined, columns: event.columns.map(described) }];
@@ -156,6 +156,7 @@ class Lines {
         return `${event.dataset} ${event.hour}  ${columns} inferred, and pinned in ${event.location}`;
       }
       case "notice":
+      case "hour-replanned":
         return [event.dataset, event.hour, event.text].filter(Boolean).join(" ");
       default:
         return undefined;

@@ -5,11 +5,11 @@ import { publishedHours, publishedRange } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { currentSchema, readPinned } from "../stages/pin.js";
 import { registerHours } from "../stages/register.js";
-import { tablesOf, unreadableByAthena } from "../tables.js";
+import { tablesIn, tablesOf, unreadableByAthena } from "../tables.js";
 import type { Command } from "./command.js";
 import { count, counted } from "./figures.js";
 import { hourOptions, hoursOf } from "./request.js";
-import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 export const command: Command = {
   options: {
@@ -32,7 +32,7 @@ export const command: Command = {
     }
     return withComponents(settings, async (components) => {
       const registered = [];
-      for (const dataset of datasetsOf(settings, args["dataset"] as string[] | undefined)) {
+      for (const dataset of datasetsOf(settings, datasetNames(args))) {
         const tier1 = await components.tier1(dataset);
         const span = range ?? (await publishedRange(tier1, dataset, signal));
         const hours = span ? await publishedHours(tier1, dataset, span, signal) : [];
@@ -43,7 +43,7 @@ export const command: Command = {
         }
         const tables = tablesOf(dataset, currentSchema(pinned.pinned).columns, settings);
         const catalog = await components.catalog();
-        for (const table of [tables.raw, tables.parquet]) {
+        for (const table of tablesIn(tables, settings)) {
           const done = await registerHours(catalog, table, hours, { ahead: settings.run.ahead, signal });
           registered.push({ dataset: dataset.name, ...done });
           output.record({ type: "registered", dataset: dataset.name, ...done });

@@ -3,6 +3,7 @@ import { HourpackError } from "../errors.js";
 import { addHours, type Hour, parseHour, parseHourOrDay } from "../hour.js";
 import type { RunRequest } from "../run.js";
 import type { Args, Options } from "./command.js";
+import { datasetNames } from "./settings.js";
 
 const GROUP = "Hours (UTC):";
 
@@ -89,7 +90,7 @@ export function requestOf(args: Args, signal: AbortSignal): RunRequest {
     );
   }
   return {
-    datasets: args["dataset"] as string[] | undefined,
+    datasets: datasetNames(args),
     hours: hoursOf(args),
     rebuild: args["rebuild"] as boolean | undefined,
     keepOld: args["keep-old"] as boolean | undefined,

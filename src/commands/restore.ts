@@ -8,13 +8,13 @@ import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { makeFolders } from "../make-folders.js";
-import { hoursToLookAt } from "../published.js";
+import { publishedHours } from "../published.js";
 import { openRestoration, type Restoration } from "../restore.js";
 import { datasetsOf } from "../run.js";
 import type { Command, CommandContext } from "./command.js";
 import { count, counted } from "./figures.js";
 import { hourOptions, hoursOf } from "./request.js";
-import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 import { Unpublished } from "./unpublished.js";
 
 export const command: Command = {
@@ -44,12 +44,12 @@ export const command: Command = {
     return withComponents(await settingsOf(args), async (components) => {
       const totals = { hours: 0, records: 0, quarantined: 0 };
       const unpublished = new Unpublished("restore", range);
-      const datasets = datasetsOf(components.settings, args["dataset"] as string[] | undefined);
+      const datasets = datasetsOf(components.settings, datasetNames(args));
       const isApart = out !== undefined || context.output.json || args["dry-run"] === true;
-      if (!isApart && args["dataset"] === undefined) requireOne(datasets);
+      if (!isApart && datasetNames(args) === undefined) requireOne(datasets);
       for (const dataset of datasets) {
         const tier1 = await components.tier1(dataset);
-        const hours = await hoursToLookAt(tier1, dataset, range, context.signal);
+        const hours = await publishedHours(tier1, dataset, range, context.signal);
         unpublished.add(dataset, hours);
         for (const hour of hours) {
           if (args["dry-run"]) {

@@ -6,14 +6,14 @@ import { readPinned } from "../stages/pin.js";
 import { described, showColumns } from "./columns.js";
 import type { Command } from "./command.js";
 import { counted } from "./figures.js";
-import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 export const command: Command = {
   options: settingsOptions,
   examples: [["$0 schema --dataset mmp/android", "one dataset's columns and history"]],
   async handler(args, { output, signal }) {
     return withComponents(await settingsOf(args), async (components) => {
-      const datasets = datasetsOf(components.settings, args["dataset"] as string[] | undefined);
+      const datasets = datasetsOf(components.settings, datasetNames(args));
       for (const dataset of datasets) {
         const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
         const versions = pinned?.pinned.versions ?? [];

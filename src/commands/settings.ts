@@ -45,11 +45,16 @@ function optionOf(field: FieldFlag): Option {
   };
 }
 
+/** Of `--dataset`; undefined where all are meant. */
+export function datasetNames(args: Args): string[] | undefined {
+  return args["dataset"] as string[] | undefined;
+}
+
 export function settingsOf(args: Args, options: { withoutDatasets?: boolean } = {}): Promise<Settings> {
   return loadSettings({
     file: args["config"] as string | undefined,
     flags: Object.fromEntries(FIELD_FLAGS.map(({ flag }) => [flag, args[flag]])),
-    datasets: args["dataset"] as string[] | undefined,
+    datasets: datasetNames(args),
     ...options,
   });
 }

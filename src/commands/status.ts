@@ -15,7 +15,7 @@ import { count, counted, duration, size } from "./figures.js";
 import type { Output } from "./output.js";
 import { looksOf } from "./progress.js";
 import { hourOptions, hoursOf } from "./request.js";
-import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 type State = "packed" | "quarantined" | "late" | "missing" | "passed over" | "empty" | "refused";
 
@@ -61,7 +61,7 @@ export const command: Command = {
       const end = addHours(newestClosedHour(components.nowMs(), components.settings.run.settleMs), 1);
       const span = range ?? { from: addHours(end, -lastHours), to: end };
       const datasets = [];
-      for (const dataset of datasetsOf(components.settings, args["dataset"] as string[] | undefined)) {
+      for (const dataset of datasetsOf(components.settings, datasetNames(args))) {
         const hours = await statusOf(components, dataset, hoursBetween(span.from, span.to), output, signal);
         const newest = await newestPublishedHour(await components.tier1(dataset), dataset, signal);
         const ageSeconds = newest && Math.round((components.nowMs() - endMs(newest)) / 1000);

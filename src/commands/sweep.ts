@@ -4,7 +4,7 @@ import { datasetsOf } from "../run.js";
 import { sweep } from "../sweep.js";
 import type { Command } from "./command.js";
 import { counted } from "./figures.js";
-import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 export const command: Command = {
   options: {
@@ -16,7 +16,7 @@ export const command: Command = {
     const dryRun = args["dry-run"] === true;
     return withComponents(await settingsOf(args), async (components) => {
       const totals = { attempts: 0, unfinished: 0, claims: 0 };
-      for (const dataset of datasetsOf(components.settings, args["dataset"] as string[] | undefined)) {
+      for (const dataset of datasetsOf(components.settings, datasetNames(args))) {
         const swept = await sweep(components, dataset, { dryRun, signal });
         output.record({ type: "swept", dataset: dataset.name, dryRun, ...swept });
         for (const key of [...swept.attempts, ...swept.claims])

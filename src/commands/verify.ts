@@ -3,8 +3,8 @@
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
-import { type Hour, hoursBetween } from "../hour.js";
-import { allPublishedHours, expiredHours, hoursToLookAt, tracesOf } from "../published.js";
+import { addHours, type Hour, hoursBetween } from "../hour.js";
+import { allPublishedHours, expiredHours, publishedHours, tracesOf } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { readPinned } from "../stages/pin.js";
 import { type HourVerification, verifyHour } from "../verification.js";
@@ -12,7 +12,7 @@ import type { Command } from "./command.js";
 import { count, counted, passedOver } from "./figures.js";
 import type { Output } from "./output.js";
 import { hourOptions, hoursOf } from "./request.js";
-import { settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 import { Unpublished } from "./unpublished.js";
 
 export const command: Command = {
@@ -32,12 +32,14 @@ export const command: Command = {
       const verified: HourVerification[] = [];
       const empty: Dataset[] = [];
       let published = 0;
-      const datasets = datasetsOf(components.settings, args["dataset"] as string[] | undefined);
+      const datasets = datasetsOf(components.settings, datasetNames(args));
       const unpublished = range && new Unpublished("verify", range);
       for (const dataset of datasets) {
         const tier1 = await components.tier1(dataset);
-        const hours = await hoursToLookAt(tier1, dataset, range, signal);
-        const all = range ? new Set(hours) : await allPublishedHours(tier1, dataset, signal);
+        const all = range
+          ? new Set(await publishedHours(tier1, dataset, range, signal))
+          : await allPublishedHours(tier1, dataset, signal);
+        const hours = range ? [...all] : newestDay(all);
         // Where no hour is named, all that had a part which cannot be made again.
         const expected = range
           ? hoursBetween(range.from, range.to)
@@ -64,6 +66,13 @@ export const command: Command = {
     });
   },
 };
+
+/** The newest hour and those of the 23 before it that are there. */
+function newestDay(published: Set<Hour>): Hour[] {
+  const hours = [...published].sort();
+  const newest = hours.at(-1);
+  return newest === undefined ? [] : hours.filter((hour) => hour >= addHours(newest, -23));
+}
 
 /**
  * Hours whose part is gone: wrong where raw objects were deleted because it had their records. A manifest alone may be

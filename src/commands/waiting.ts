@@ -1,6 +1,7 @@
 /** What a command waits for, and what it found out of a store: said on standard error, as a notice with --json, and in the log. */
 import { subscribe } from "node:diagnostics_channel";
 import type { Log } from "../log.js";
+import { NOTICE_CHANNEL, WAITING_CHANNEL } from "../waiting.js";
 import type { Output } from "./output.js";
 
 /** Of many requests that wait for the same thing, and of one that waits for long. */
@@ -14,8 +15,8 @@ export function tellWaits(output: Output, log: Log): void {
     log.warn(text);
   };
   let saidMs = Number.NEGATIVE_INFINITY;
-  subscribe("hourpack:notice", say);
-  subscribe("hourpack:waiting", (message) => {
+  subscribe(NOTICE_CHANNEL, say);
+  subscribe(WAITING_CHANNEL, (message) => {
     if (performance.now() - saidMs < EVERY_MS) return;
     saidMs = performance.now();
     say(message);

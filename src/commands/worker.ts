@@ -10,7 +10,7 @@ import { datasetsOf } from "../run.js";
 import type { Command, CommandContext } from "./command.js";
 import { openProgress, type Progress } from "./progress.js";
 import { summaryOf } from "./run.js";
-import { settingsOf, settingsOptions, tellCapacity } from "./settings.js";
+import { datasetNames, settingsOf, settingsOptions, tellCapacity } from "./settings.js";
 
 export const command: Command = {
   options: settingsOptions,
@@ -25,7 +25,7 @@ export const command: Command = {
   async handler(args, context) {
     const { output, log, signal } = context;
     const settings = await settingsOf(args);
-    const names = args["dataset"] as string[] | undefined;
+    const names = datasetNames(args);
     tellCapacity(settings, context);
     const metrics = await Metrics.open(datasetsOf(settings, names), { withProcess: true });
     const readiness = new Readiness();

@@ -49,17 +49,19 @@ export class News {
     ];
   }
 
-  /** Of an hour that was packed with more in quarantine than is allowed; told again only where it has become more. */
+  /** Of an hour whose part has more in quarantine than is allowed; told again only where it has become more. */
   private quarantineOf(result: HourResult): string[] {
-    const { dataset, hour, action, quarantined = 0, part } = result;
-    if (this.quarantine === undefined || action !== "packed") return [];
-    const records = (part?.rows ?? 0) + quarantined;
+    const { dataset, hour, action, part } = result;
+    if (this.quarantine === undefined || action !== "packed" || !part) return [];
+    const { quarantined } = part;
+    const records = part.rows + quarantined;
     const limit = this.quarantine;
     if (quarantined <= (limit < 1 ? limit * records : limit)) return [];
     const name = `${dataset} ${hour}`;
     if ((this.quarantines.get(name) ?? 0) >= quarantined) return [];
     this.quarantines.set(name, quarantined);
-    const allowed = limit < 1 ? `${limit * 100} %` : String(limit);
+    // 0.07 * 100 is 7.000000000000001.
+    const allowed = limit < 1 ? `${Number((limit * 100).toPrecision(12))} %` : String(limit);
     return [
       `hourpack: ${name}: ${quarantined} of ${records} records are in quarantine, more than the limit of ${allowed}; ` +
         "the bytes are kept under _hourpack/quarantine/ of tier 1",

@@ -8,13 +8,8 @@ import { endMs, startMs } from "../hour.js";
 import { rawBasePrefix, uriOf } from "../layout.js";
 import { require } from "../require.js";
 import type { HourResult, RunEvent } from "../task.js";
+import { RETRY_CHANNEL } from "../waiting.js";
 import type { DatasetRound, WorkerEvent } from "./worker.js";
-
-/**
- * Where it is said that a request is tried again: by a store as `{ location }`, the URI of the key or prefix, by a
- * catalog as `{ service }`.
- */
-export const RETRY_CHANNEL = "hourpack:retry";
 
 const OUTCOMES = ["packed", "up_to_date", "empty", "waiting", "claimed", "failed", "interrupted"] as const;
 type Outcome = (typeof OUTCOMES)[number];
@@ -93,10 +88,9 @@ export class Metrics {
       case "progress":
         this.read(event);
         break;
-      case "notice":
-        // An hour's only notice is that it is planned again; what it reads then is counted from nothing.
-        if (!event.dataset || !event.hour) break;
-        this.counted.delete(`${event.dataset} ${event.hour}`);
+      case "hour-replanned":
+        // What it reads then is counted from nothing.
+        this.counted.delete(nameOf(event));
         this.counters.retries.inc({ dataset: event.dataset });
         break;
       case "hour-finished":
@@ -144,7 +138,6 @@ export class Metrics {
   }
 
   private read(event: Extract<RunEvent, { type: "progress" }>): void {
-    if (event.stage !== "spool") return;
     const name = nameOf(event);
     const before = this.counted.get(name) ?? { objects: 0, bytes: 0 };
     const { dataset } = event;

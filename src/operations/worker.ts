@@ -154,7 +154,7 @@ export function datasetRound(
 /** A long timer keeps no step with a clock that is set, or with a machine that was asleep. */
 const SLEEP_MAX_MS = 30_000;
 
-export const SYSTEM_CLOCK: Clock = {
+const SYSTEM_CLOCK: Clock = {
   nowMs: Date.now,
   async sleepUntil(ms, signal) {
     // A timer may fire a millisecond early, when the hour is not closed yet.

@@ -41,7 +41,7 @@ const holders = new WeakMap<Schema, [number, Column][]>();
  * The columns that give something back: plain ones, and derived ones of members that no plain column has. Of derived
  * columns the first that names a place has it, with all that lies below.
  */
-export function holdersOf(schema: Schema): [number, Column][] {
+function holdersOf(schema: Schema): [number, Column][] {
   let found = holders.get(schema);
   if (!found) {
     const columns = [...schema.columns.entries()];

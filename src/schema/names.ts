@@ -4,7 +4,7 @@
  */
 import { PARTITION_KEYS, RESCUED_COLUMN } from "./types.js";
 
-export const NAME_LENGTH_MAX = 255;
+const NAME_LENGTH_MAX = 255;
 
 export function isValidName(name: string): boolean {
   return /^[a-z0-9_]+$/.test(name) && name.length <= NAME_LENGTH_MAX && name !== UNREADABLE_NAME;

@@ -45,7 +45,7 @@ export function reconcile(
 }
 
 /** sha256 of the columns, 16 hexadecimal digits. */
-export function fingerprintOf(columns: Column[]): string {
+function fingerprintOf(columns: Column[]): string {
   return createHash("sha256")
     .update(JSON.stringify(columns.map(toDocument)))
     .digest("hex")

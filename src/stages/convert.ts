@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Batch } from "../batch.js";
 import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";
-import { HourpackError } from "../errors.js";
+import { HourpackError, isHourpackError } from "../errors.js";
 import { Limiter } from "../limiter.js";
 import type { Listing } from "../listing.js";
 import { quarantineEntry } from "../quarantine.js";
@@ -55,7 +55,7 @@ export async function convertBatches(
   batches: AsyncIterable<Batch> | Iterable<Batch>,
   conversion: Conversion,
   engine: Engine,
-  options: { keepBatches: boolean; onBatch?: (converted: Converted) => void },
+  options: { keepBatches: boolean },
 ): Promise<ConvertedHour> {
   const limiter = new Limiter(BATCHES_AT_WORK);
   const working: Promise<Converted>[] = [];
@@ -68,7 +68,7 @@ export async function convertBatches(
         break;
       }
       const work = convertBatch(batch, conversion, engine, { keepBatch: options.keepBatches }).finally(give);
-      work.then(options.onBatch, (error) => {
+      work.catch((error) => {
         failure ??= { error };
       });
       working.push(work);
@@ -126,7 +126,7 @@ function totals(batches: Converted[]): { rows: number; rescued: number; quaranti
 }
 
 /** Never fails on data: what is no record comes back as quarantine. Removes the batch file unless it is kept. */
-export async function convertBatch(
+async function convertBatch(
   batch: Batch,
   conversion: Conversion,
   engine: Engine,
@@ -138,7 +138,7 @@ export async function convertBatch(
     converted = await attempt(batch, conversion, engine, (bytes, within) => sifter.chunks(bytes, within));
   } catch (error) {
     // The engine refused lines that the grammar accepted, or counted other rows: the exact way needs no such trust.
-    if (!(error instanceof HourpackError) || error.kind !== "internal") throw error;
+    if (!isHourpackError(error, "internal")) throw error;
     // In memory of its own: those that could give some back may wait for this batch.
     await batch.readBesides();
     converted = await attempt(batch, conversion, engine, (bytes, within) =>

@@ -2,7 +2,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { Batch } from "../batch.js";
 import type { Dataset } from "../config/settings.js";
-import { HourpackError } from "../errors.js";
+import { HourpackError, isHourpackError } from "../errors.js";
 import { schemaKey } from "../layout.js";
 import { type FrameLimits, frameObject } from "../record/frame.js";
 import type { RecordPath } from "../record/path.js";
@@ -151,7 +151,7 @@ export async function readPinned(
       return version;
     } catch (error) {
       // Replaced between the two requests: read the new one.
-      if (!(error instanceof HourpackError) || error.kind !== "conflict") throw error;
+      if (!isHourpackError(error, "conflict")) throw error;
     }
   }
   throw contended(store, key);

@@ -1,8 +1,8 @@
 /** Stage 6: quarantine, then manifest, then the part: one conditional write, the commit point. */
 import { readFile, stat } from "node:fs/promises";
 import { decodeTime } from "ulid";
-import { HourpackError } from "../errors.js";
-import { HOUR_MS } from "../hour.js";
+import { isHourpackError } from "../errors.js";
+import { DAY_MS } from "../hour.js";
 import { type PartFacts, type Published, toMetadata } from "../manifest.js";
 import type { PutCondition, Store } from "../store/store.js";
 import { headPart } from "./list.js";
@@ -22,7 +22,7 @@ export interface Publication {
 
 /** `lost`: somebody else published first; the attempt's own files are gone and the hour is to be planned again. */
 export type PublishOutcome =
-  | { outcome: "published"; part: { key: string; rows: number; sizeBytes: number } }
+  | { outcome: "published"; part: { key: string; rows: number; quarantined: number; sizeBytes: number } }
   | { outcome: "lost"; reason: string };
 
 /** `before`: awaited before the part can be seen, while the bytes of a large one are on their way. */
@@ -34,8 +34,8 @@ export async function publish(
   const { nowMs } = options;
   const { attempt } = publication.facts;
   const ageMs = () => nowMs() - decodeTime(attempt);
-  if (ageMs() > ATTEMPT_MS) return { outcome: "lost", reason: "the attempt took more than a day" };
-  const signal = withDeadline(options.signal, ATTEMPT_MS - ageMs());
+  if (ageMs() > PUBLISHES_WITHIN_MS) return { outcome: "lost", reason: "the attempt took more than a day" };
+  const signal = withDeadline(options.signal, PUBLISHES_WITHIN_MS - ageMs());
   const own: [key: string, path: string][] = [[publication.manifestKey, publication.manifestPath]];
   if (publication.quarantinePath) own.unshift([publication.quarantineKey, publication.quarantinePath]);
   // By these the sweeper finds what an attempt that was killed in the middle of its upload has left.
@@ -46,11 +46,10 @@ export async function publish(
     : { absent: true };
   const published = async (sizeBytes: number): Promise<PublishOutcome> => {
     // A machine that slept for days in the middle of this: the sweeper may have been there.
-    if (ageMs() > ATTEMPT_MS) for (const [key, path] of own) await writeOwn(store, key, path, options.signal);
-    return {
-      outcome: "published",
-      part: { key: publication.partKey, rows: publication.facts.rows, sizeBytes },
-    };
+    if (ageMs() > PUBLISHES_WITHIN_MS)
+      for (const [key, path] of own) await writeOwn(store, key, path, options.signal);
+    const { rows, quarantined } = publication.facts;
+    return { outcome: "published", part: { key: publication.partKey, rows, quarantined, sizeBytes } };
   };
   const { sizeBytes, body } = await contentsOf(publication.partPath);
   let reason: string;
@@ -67,7 +66,7 @@ export async function publish(
     reason = put.reason;
   } catch (error) {
     // The outcome is unknown (a lost answer): what is there now decides.
-    if (!(error instanceof HourpackError) || error.kind !== "unavailable") throw error;
+    if (!isHourpackError(error, "unavailable")) throw error;
     reason = error.message;
     cause = error;
   }
@@ -79,8 +78,8 @@ export async function publish(
   return { outcome: "lost", reason };
 }
 
-/** The sweeper takes what no part names after seven days: an attempt that has not published in one gives up. */
-const ATTEMPT_MS = 24 * HOUR_MS;
+/** An attempt that has not published by then gives up: the sweeper takes what no part names after seven days (sweep.ts). */
+const PUBLISHES_WITHIN_MS = DAY_MS;
 
 function withDeadline(signal: AbortSignal | undefined, timeoutMs: number): AbortSignal {
   const deadline = AbortSignal.timeout(timeoutMs);

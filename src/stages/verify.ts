@@ -91,7 +91,10 @@ function sampleOf(
   const columns: string[] = [];
   let bytes = 0;
   for (const name of [...names.slice(first), ...names.slice(0, first)]) {
-    bytes += sizes.get(name) ?? 0;
+    const size = sizes.get(name) ?? 0;
+    // Of a large hour most columns are: where the first of them is, others are decoded.
+    if (size > SAMPLE_BYTES) continue;
+    bytes += size;
     if (bytes > SAMPLE_BYTES || (bytes > shareBytes && columns.length > 0)) break;
     columns.push(name);
   }

@@ -14,6 +14,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openAthena } from "../../src/catalog/athena.js";
 import type { Catalog, TableSpec } from "../../src/catalog/catalog.js";
+import { tableProperties } from "../../src/catalog/ddl.js";
 import { openGlue } from "../../src/catalog/glue.js";
 import { LocalCatalog } from "../../src/catalog/local.js";
 import { openDatabase, sqlString } from "../../src/engine/duckdb/database.js";
@@ -291,6 +292,21 @@ describe("Athena", () => {
       [],
     );
     expect(await catalog.ensureTable(spec())).toBe(true);
+  });
+
+  it("puts partition projection on a table that was made without it, once", async () => {
+    const projection = {
+      locationTemplate: "s3://lake/p/year=$" + "{year}/",
+      firstYear: 2020,
+      lastYear: 2030,
+    };
+    const table = spec({ projection });
+    const columns = [["column_name", "data_type"], ...table.columns.map(({ name }) => [name, "bigint"])];
+    await answers(columns, [["EXTERNAL\tTRUE"], ["classification\tparquet"]], []);
+    expect(await catalog.ensureTable(table)).toBe(true);
+    const set = Object.entries(tableProperties(table)).map(([name, value]) => [`${name}\t${value}`]);
+    await answers(columns, [["EXTERNAL\tTRUE"], ...set]);
+    expect(await catalog.ensureTable(table)).toBe(false);
   });
 
   it("adds missing partitions, and compares and sets the location of those that are there", async () => {

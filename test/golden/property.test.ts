@@ -20,7 +20,6 @@ import type { Dataset } from "../../src/config/settings.js";
 import { addHours } from "../../src/hour.js";
 import { Canon } from "../../src/proof/canon.js";
 import { MAX_DEPTH, type Obj, Reader } from "../../src/proof/json.js";
-import { quarantinedBytes } from "../../src/quarantine.js";
 import { compileSchema } from "../../src/record/convert.js";
 import { frameObject } from "../../src/record/frame.js";
 import { parseRecordPath } from "../../src/record/path.js";
@@ -426,12 +425,9 @@ async function readBack(
     const found: Found = { records: [], quarantine: [], problems: [] };
     for await (const line of restoration.records()) found.records.push(canon.text(parse(line)) ?? line);
     const pieces: Piece[] = [];
-    for await (const entry of restoration.quarantined()) {
-      pieces.push({
-        key: entry.key.slice(RAW_HOUR.length),
-        offset: entry.offset,
-        bytes: quarantinedBytes(entry),
-      });
+    for await (const { key, offset, text, base64 = "" } of restoration.quarantined()) {
+      const bytes = text === undefined ? Buffer.from(base64, "base64") : Buffer.from(text);
+      pieces.push({ key: key.slice(RAW_HOUR.length), offset, bytes });
     }
     found.records.sort();
     found.quarantine = textsOf(pieces);

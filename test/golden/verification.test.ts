@@ -164,6 +164,23 @@ describe("raw objects that expire deleted", () => {
     expect(await lake.verify()).toMatchObject({ state: "expired", deep: { expired: { count: 2, rows: 3 } } });
   });
 
+  it("one of many that could not be deleted ends it, also where it fails in the moment in which another one is done", async () => {
+    const lake = new Lake();
+    const names = Array.from({ length: 40 }, (_, i) => `${String(i).padStart(2, "0")}.json`);
+    for (const name of names) lake.put(name, '{"id":1}\n');
+    await lake.pack();
+    const beforeRead = (raw: Store) => {
+      const remove = raw.delete.bind(raw);
+      raw.delete = async (key, options) => {
+        if (key.endsWith("/01.json")) throw new HourpackError("unavailable", `delete ${key}: no answer`);
+        if (key.endsWith("/00.json")) return;
+        return remove(key, options);
+      };
+    };
+    await expect(lake.expire({ beforeRead })).rejects.toMatchObject({ kind: "unavailable" });
+    expect(lake.names()).toContain("01.json");
+  });
+
   it("what is newer than the part is kept, and an hour that has nothing else is refused with the reason", async () => {
     const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
     await lake.pack();

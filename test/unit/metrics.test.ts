@@ -9,10 +9,11 @@ import { HourpackError } from "../../src/errors.js";
 import { addHours, endMs, type Hour, parseHour } from "../../src/hour.js";
 import { parseLocation, parseRawTemplate } from "../../src/layout.js";
 import { type StatusServer, serveStatus } from "../../src/operations/http.js";
-import { Metrics, RETRY_CHANNEL, resumeFromFile, writeMetricsFile } from "../../src/operations/metrics.js";
+import { Metrics, resumeFromFile, writeMetricsFile } from "../../src/operations/metrics.js";
 import { Readiness } from "../../src/operations/readiness.js";
 import type { DatasetRound } from "../../src/operations/worker.js";
 import type { HourFailure, HourResult } from "../../src/task.js";
+import { RETRY_CHANNEL } from "../../src/waiting.js";
 
 const HOUR = parseHour("2022-07-26T00");
 const DATASET = "mmp/android";
@@ -51,7 +52,7 @@ function result(more: Partial<HourResult> = {}): HourResult {
     bytesIn: 1000,
     skipped: 0,
     changes: { added: 10, overwritten: 0, gone: 0 },
-    part: { key: "k", rows: 97, sizeBytes: 400 },
+    part: { key: "k", rows: 97, quarantined: 3, sizeBytes: 400 },
     rescued: 2,
     quarantined: 3,
     seconds: { list: 0.5, convert: 1.5, total: 3 },
@@ -164,11 +165,12 @@ describe("what is counted", () => {
     expect(await value("hourpack_hours_total", { outcome: "interrupted" })).toBe(1);
   });
 
-  it("objects and bytes as they are read, again where an hour is planned again", async () => {
+  it("objects and bytes as they are read, again where an hour is planned again, and not where it has a notice", async () => {
     progress(1, 100);
     progress(4, 400);
     expect(await value("hourpack_objects_total")).toBe(4);
-    metrics.observe({ type: "notice", dataset: DATASET, hour: HOUR, text: "planning again: lost" });
+    metrics.observe({ type: "notice", dataset: DATASET, hour: HOUR, text: "the claim was lost" });
+    metrics.observe({ type: "hour-replanned", dataset: DATASET, hour: HOUR, text: "planning again: lost" });
     progress(4, 400);
     metrics.observe({ type: "hour-finished", result: result() });
     expect(await value("hourpack_objects_total")).toBe(8);

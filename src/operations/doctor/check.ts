@@ -49,11 +49,6 @@ export class Checks {
 
 const UNEXPECTED = "Not foreseen: please report it with this line and `hourpack --version`.";
 
-/** `1 row`, `3 rows` */
-export function several(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
-}
-
 export function verdictOf(error: unknown): Verdict {
   return {
     status: "failed",

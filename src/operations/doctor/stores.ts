@@ -5,14 +5,15 @@ import type { Components } from "../../components.js";
 import type { Dataset } from "../../config/settings.js";
 import { newestRawPrefix } from "../../discovery.js";
 import { EXIT, HourpackError } from "../../errors.js";
-import { isSkippedKey, partKey, rawBasePrefix, uriOf } from "../../layout.js";
+import { isSkippedKey, ownPrefix, partKey, probePrefix, rawBasePrefix, uriOf } from "../../layout.js";
 import { newestPublishedHour } from "../../published.js";
 import { mergeConfigured } from "../../schema/evolution.js";
 import { headPart } from "../../stages/list.js";
 import { currentSchema, readPinned } from "../../stages/pin.js";
 import { codeOf, statusOf } from "../../store/s3/errors.js";
 import type { ObjectInfo, Store } from "../../store/store.js";
-import { type Checks, several, type Verdict, verdictOf } from "./check.js";
+import { counted } from "../../words.js";
+import { type Checks, type Verdict, verdictOf } from "./check.js";
 
 export interface StoreContext {
   components: Components;
@@ -80,7 +81,7 @@ export async function checkRaw(
       const prefix = await newestRawPrefix(store, dataset.raw, signal);
       if (prefix === undefined) return noHour(store, dataset, signal);
       page = (await firstPage(store, prefix, signal)).filter(({ key }) => !isSkippedKey(key));
-      const count = several(page.length, "object") + (page.length >= PAGE_OBJECTS ? " or more" : "");
+      const count = counted(page.length, "object") + (page.length >= PAGE_OBJECTS ? " or more" : "");
       return { status: "ok", message: `the newest hour is ${store.uri}${prefix} with ${count}` };
     }),
   );
@@ -145,7 +146,7 @@ export async function checkTier1(
       const hour = await newestPublishedHour(store, dataset, signal);
       if (!hour) return { status: "ok", message: `no part under ${uriOf(tier1)} yet` };
       const part = await headPart(store, partKey(tier1.prefix, table, hour), signal);
-      const rows = several(part?.rows ?? 0, "row");
+      const rows = counted(part?.rows ?? 0, "row");
       return { status: "ok", message: `the newest part is ${hour} with ${rows}, under ${uriOf(tier1)}` };
     }),
   );
@@ -159,7 +160,7 @@ export async function checkTier1(
       if (columns) mergeConfigured(schema, columns);
       return {
         status: "ok",
-        message: `version ${schema.version}, ${several(schema.columns.length, "column")}`,
+        message: `version ${schema.version}, ${counted(schema.columns.length, "column")}`,
       };
     }),
   );
@@ -169,7 +170,7 @@ export async function checkTier1(
 export async function checkWriting(context: StoreContext, dataset: Dataset): Promise<boolean> {
   const { components, checks, signal } = context;
   const store = await components.tier1(dataset);
-  const key = `${probePrefix(dataset)}${ulid()}`;
+  const key = `${probePrefix(dataset.tier1.prefix)}${ulid()}`;
   const body = Buffer.from("hourpack doctor");
   const uri = store.uri + key;
   const make = (name: string, right: string, on: string, task: () => Promise<string>) =>
@@ -192,7 +193,7 @@ export async function checkWriting(context: StoreContext, dataset: Dataset): Pro
       hint: "Something between this machine and the store changes objects: find it before packing anything.",
     });
   });
-  const ours = `${uriOf(dataset.tier1)}_hourpack/*`;
+  const ours = `${store.uri}${ownPrefix(dataset.tier1.prefix)}*`;
   const isDeleted = await make("delete", "s3:DeleteObject", ours, async () => {
     await store.delete(key, { signal });
     if (!(await store.head(key, { signal }))) return "the probe is gone";
@@ -214,7 +215,7 @@ export async function checkConditions(context: StoreContext, dataset: Dataset): 
   return checks.make("conditional writes", dataset.name, async () => {
     for (let race = 0; race < RACES; race++) {
       // A directory keeps an empty lock file for each key that was ever replaced: one is enough there.
-      const key = probePrefix(dataset) + (store.kind === "local" ? "doctor" : ulid());
+      const key = probePrefix(dataset.tier1.prefix) + (store.kind === "local" ? "doctor" : ulid());
       const wrong = await raceAt(store, key, signal).finally(async () => {
         await store.delete(key, { signal });
         await dropEmptyFolder(store, dataset);
@@ -265,11 +266,7 @@ async function raceAt(
   return late.outcome === "refused" ? undefined : "a version that was there no longer could be replaced";
 }
 
-function probePrefix(dataset: Dataset): string {
-  return `${dataset.tier1.prefix}_hourpack/probe/`;
-}
-
 /** A directory keeps the folder of a file that is gone; one that is in use stays. */
 async function dropEmptyFolder(store: Store, dataset: Dataset): Promise<void> {
-  if (store.kind === "local") await rmdir(store.uri + probePrefix(dataset)).catch(() => {});
+  if (store.kind === "local") await rmdir(store.uri + probePrefix(dataset.tier1.prefix)).catch(() => {});
 }

@@ -14,7 +14,9 @@ export interface PaceOptions {
 }
 
 /** Whoever shows what goes on listens here. A message is `{ location, text, inFlight }`. */
-const paces = channel("hourpack:pace");
+export const PACE_CHANNEL = "hourpack:pace";
+
+const paces = channel(PACE_CHANNEL);
 
 /** What is judged together: so long, and at least so many GETs for each in flight. */
 const WINDOW_MS = 1_000;

@@ -8,6 +8,7 @@ import pRetry from "p-retry";
 import { ulid } from "ulid";
 import type { S3Settings } from "../../config/settings.js";
 import { HourpackError } from "../../errors.js";
+import { probePrefix } from "../../layout.js";
 import { require } from "../../require.js";
 import { countRetry, RETRIES_MAX, Wait } from "../../waiting.js";
 import { honoursDeletes, honoursWrites } from "../probe.js";
@@ -204,11 +205,11 @@ class S3Store implements Store {
   }
 
   honoursConditions(prefix: string): Promise<boolean> {
-    return this.probed(`writes ${prefix}`, () => honoursWrites(this, `${prefix}_hourpack/probe/${ulid()}`));
+    return this.probed(`writes ${prefix}`, () => honoursWrites(this, probePrefix(prefix) + ulid()));
   }
 
   honoursConditionalDeletes(prefix: string): Promise<boolean> {
-    return this.probed(`deletes ${prefix}`, () => honoursDeletes(this, `${prefix}_hourpack/probe/${ulid()}`));
+    return this.probed(`deletes ${prefix}`, () => honoursDeletes(this, probePrefix(prefix) + ulid()));
   }
 
   async dropUnfinished(
