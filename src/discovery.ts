@@ -3,12 +3,13 @@ import { HourpackError } from "./errors.js";
 import { type Hour, hourOfMs } from "./hour.js";
 import { isSkippedKey, ownPrefix, type RawTemplate } from "./layout.js";
 import { GZIP_LIMITS, RECORD_BYTES } from "./limits.js";
-import { frameObject } from "./record/frame.js";
+import { type Framed, frameObject } from "./record/frame.js";
 import { gunzipWithin } from "./record/gunzip.js";
 import { asArray, asObject, type JsonObject } from "./record/json.js";
 import { parseRecordPath, type RecordPath, ROOT_PATH } from "./record/path.js";
 import { Shape } from "./schema/inference.js";
 import { isValidName } from "./schema/names.js";
+import { type Outlier, Outliers } from "./schema/outliers.js";
 import type { Column } from "./schema/types.js";
 import type { ObjectInfo, Store } from "./store/store.js";
 import { counted } from "./words.js";
@@ -247,12 +248,20 @@ function patternOf(template: string, patternOfPart: (part: HourPart) => string):
 export interface Sample {
   records: RecordPath;
   columns: Column[];
+  /** By the names of columns that are text since a few values differ from most. */
+  outliers: Map<string, Outlier>;
   /** Prefixes of those that had objects, as they were given. */
   hours: string[];
   objects: number;
   recordCount: number;
   /** Bytes that were no record. */
   damaged: number;
+}
+
+/** An object that was read, without its gzip. */
+interface Body {
+  key: string;
+  bytes: Buffer;
 }
 
 /** In all, whatever the number of hours. */
@@ -270,7 +279,7 @@ export async function sampleHours(
 ): Promise<Sample> {
   const [newest = ""] = prefixes;
   const hours: string[] = [];
-  const bodies: Buffer[] = [];
+  const bodies: Body[] = [];
   for (const prefix of prefixes) {
     const found = await sampleHour(store, prefix, prefixes.length, signal);
     if (found.length > 0) hours.push(prefix);
@@ -294,26 +303,26 @@ async function sampleHour(
   prefix: string,
   hours: number,
   signal: AbortSignal | undefined,
-): Promise<Buffer[]> {
+): Promise<Body[]> {
   const objects: ObjectInfo[] = [];
   for await (const page of store.list(prefix, { signal })) {
     objects.push(...page.filter(({ key, sizeBytes }) => !isSkippedKey(key) && sizeBytes > 0));
     if (objects.length > 0) break;
   }
-  const bodies: Buffer[] = [];
-  let bytes = 0;
-  for (const object of evenly(objects, Math.ceil(SAMPLE_OBJECTS / hours))) {
-    if (bytes > SAMPLE_BYTES / hours) break;
-    const body = await plainBytes(await store.get(object.key, { etag: object.etag, signal }));
-    bytes += body.length;
-    bodies.push(body);
+  const bodies: Body[] = [];
+  let sizeBytes = 0;
+  for (const { key, etag } of evenly(objects, Math.ceil(SAMPLE_OBJECTS / hours))) {
+    if (sizeBytes > SAMPLE_BYTES / hours) break;
+    const bytes = await plainBytes(await store.get(key, { etag, signal }));
+    sizeBytes += bytes.length;
+    bodies.push({ key, bytes });
   }
   return bodies;
 }
 
 /** Columns of nothing would be a configuration that packs nothing. */
-function noRecords(uri: string, bodies: Buffer[], path: RecordPath): HourpackError {
-  const isParquet = bodies.some((body) => PARQUET_MAGIC.equals(body.subarray(0, PARQUET_MAGIC.length)));
+function noRecords(uri: string, bodies: Body[], path: RecordPath): HourpackError {
+  const isParquet = bodies.some(({ bytes }) => PARQUET_MAGIC.equals(bytes.subarray(0, PARQUET_MAGIC.length)));
   const what = isParquet ? "and what was read is Parquet" : `and no JSON record found at ${path.text}`;
   return new HourpackError("invalid", `look at ${uri}: ${counted(bodies.length, "object")} read, ${what}`, {
     location: uri,
@@ -323,27 +332,40 @@ function noRecords(uri: string, bodies: Buffer[], path: RecordPath): HourpackErr
   });
 }
 
-function look(bodies: Buffer[], path: RecordPath): Pick<Sample, "columns" | "recordCount" | "damaged"> {
+function look(
+  bodies: Body[],
+  path: RecordPath,
+): Pick<Sample, "columns" | "outliers" | "recordCount" | "damaged"> {
   const shape = new Shape();
   let recordCount = 0;
   let damaged = 0;
-  for (const body of bodies) {
-    for (const framed of frameObject(body, path, LIMITS)) {
-      if (framed.kind === "record") {
-        shape.observe(framed.value);
-        recordCount++;
-      } else damaged++;
-    }
+  for (const framed of framesOf(bodies, path)) {
+    if (framed.kind === "record") {
+      shape.observe(framed.value);
+      recordCount++;
+    } else damaged++;
   }
-  return { columns: shape.columns(), recordCount, damaged };
+  const columns = shape.columns();
+  const outliers = new Outliers(columns);
+  for (const framed of framesOf(bodies, path)) {
+    if (framed.kind === "record") outliers.observe(framed.value, framed.key);
+  }
+  return { columns, outliers: outliers.found(), recordCount, damaged };
+}
+
+/** What is in each object, under its key. */
+function* framesOf(bodies: Body[], path: RecordPath): Generator<Framed & { key: string }> {
+  for (const { key, bytes } of bodies) {
+    for (const framed of frameObject(bytes, path, LIMITS)) yield { ...framed, key };
+  }
 }
 
 /** `Records[*]` where each value is an object that has its records in an array (CloudTrail, CloudWatch logs). */
-function likelyPath(bodies: Buffer[]): RecordPath {
+function likelyPath(bodies: Body[]): RecordPath {
   const keys = ["Records", "records", "logEvents", "events", "items"];
   const first: JsonObject[] = [];
-  for (const body of bodies) {
-    for (const framed of frameObject(body, ROOT_PATH, LIMITS)) {
+  for (const { bytes } of bodies) {
+    for (const framed of frameObject(bytes, ROOT_PATH, LIMITS)) {
       if (framed.kind === "record") first.push(framed.value);
       break;
     }

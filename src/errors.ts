@@ -34,6 +34,12 @@ export class HourpackError extends Error {
     this.location = details.location;
     this.hint = details.hint;
   }
+
+  /** The same trouble, told in other words or of another place; what is not said stays as it is. */
+  with({ message = this.message, ...details }: ErrorDetails & { message?: string }): HourpackError {
+    const { kind, stage, location, hint, cause } = this;
+    return new HourpackError(kind, message, { stage, location, hint, cause, ...details });
+  }
 }
 
 /** The one guard: is this one of ours (and of this kind)? */
@@ -84,6 +90,7 @@ export function reasonOf(error: unknown): string {
 }
 
 /** Of what the file system refused. Some codes come again, until somebody gives rights or mends a path. */
-export function kindOfSystemError(code: string): "invalid" | "unavailable" {
+export function kindOfSystemError(error: unknown): "invalid" | "unavailable" {
+  const { code = "" } = error as NodeJS.ErrnoException;
   return ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR"].includes(code) ? "invalid" : "unavailable";
 }

@@ -12,7 +12,7 @@ import { partKey, quarantineKey } from "./layout.js";
 import { linesOf } from "./lines.js";
 import type { Published } from "./manifest.js";
 import { Day, Instant, type Json, Num, Obj } from "./proof/json.js";
-import { openPart } from "./proof/part.js";
+import { damaged, openPart } from "./proof/part.js";
 import type { QuarantineEntry } from "./quarantine.js";
 import { restoreRecord } from "./record/restore.js";
 import type { Schema, Type, Value } from "./schema/types.js";
@@ -96,15 +96,30 @@ export async function schemaOf(
 async function* recordsOf(path: string, schema: Schema, location: string): AsyncGenerator<string> {
   const part = await openPart(path, schema, location);
   try {
+    let row = 0;
     for await (const { values, rescued } of part.read()) {
-      yield restoreRecord(
-        schema,
-        schema.columns.map(({ type }, i) => toValue(values[i] ?? null, type)),
-        rescued,
+      yield recordOf(schema, values, rescued, (cause) =>
+        damaged(location, `what is in its row ${row}`, cause),
       );
+      row++;
     }
   } finally {
     await part.close();
+  }
+}
+
+/** Rows were read back before they were published: one that makes no record is not what was written. */
+function recordOf(
+  schema: Schema,
+  values: Json[],
+  rescued: string | null,
+  damage: (cause: unknown) => HourpackError,
+): string {
+  try {
+    const typed = schema.columns.map(({ type }, i) => toValue(values[i] ?? null, type));
+    return restoreRecord(schema, typed, rescued);
+  } catch (cause) {
+    throw damage(cause);
   }
 }
 
@@ -118,8 +133,7 @@ async function* withRemedy<T>(records: AsyncGenerator<T>, hour: Hour): AsyncGene
     yield* records;
   } catch (error) {
     if (!isHourpackError(error, "data") || error.hint) throw error;
-    const { message, location } = error;
-    throw new HourpackError("data", message, { location, cause: error, hint: remedyOf(hour) });
+    throw error.with({ hint: remedyOf(hour) });
   }
 }
 
@@ -140,5 +154,5 @@ function toValue(json: Json, type: Type): Value {
   if (json instanceof Obj && type.kind === "struct") {
     return type.fields.map((field) => toValue(json.values[json.keys.indexOf(field.key)] ?? null, field.type));
   }
-  throw new HourpackError("internal", `a value of the part is no ${type.kind}`);
+  throw new Error(`a value of the part is no ${type.kind}`);
 }

@@ -135,7 +135,7 @@ export function spoolError(error: unknown, doing: string, location: string): Hou
     EROFS: "Point --spool-dir at a folder that can be written.",
     ENOTDIR: "Point --spool-dir at a folder.",
   };
-  return new HourpackError(kindOfSystemError(code), `${doing}: ${(error as Error).message}`, {
+  return new HourpackError(kindOfSystemError(error), `${doing}: ${(error as Error).message}`, {
     stage: "spool",
     location,
     cause: error,

@@ -179,7 +179,6 @@ class Athena implements Catalog {
 
   /** Nobody waits for the statement any longer. The error then says what became of it. */
   private async stopped(id: string, error: HourpackError): Promise<HourpackError> {
-    const { kind, message, stage, hint, cause } = error;
     const outcome = await this.stops
       .call("it was not stopped", {}, (abortSignal) =>
         this.client.send(new this.sdk.StopQueryExecutionCommand({ QueryExecutionId: id }), { abortSignal }),
@@ -188,7 +187,7 @@ class Athena implements Catalog {
         () => `the statement ${id} was stopped`,
         (failure: unknown) => `the statement ${id} may go on: ${reasonOf(failure)}`,
       );
-    return new HourpackError(kind, `${message}; ${outcome}`, { stage, hint, cause });
+    return error.with({ message: `${error.message}; ${outcome}` });
   }
 
   private async results(

@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import type { CatalogSettings } from "../config/settings.js";
 import { openDatabase, sqlName, sqlString } from "../engine/duckdb/database.js";
 import { duckdbType } from "../engine/duckdb/types.js";
-import { HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
+import { HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { isSkippedKey, partitionPrefix } from "../layout.js";
 import { withFileLock } from "../lock.js";
@@ -98,9 +98,8 @@ export class LocalCatalog implements Catalog {
         return !isSame;
       });
     } catch (error) {
-      if (error instanceof HourpackError) throw error;
-      const kind = kindOfSystemError((error as NodeJS.ErrnoException).code ?? "");
-      throw new HourpackError(kind, `write the catalog ${path}: ${reasonOf(error)}`, {
+      if (isHourpackError(error)) throw error;
+      throw new HourpackError(kindOfSystemError(error), `write the catalog ${path}: ${reasonOf(error)}`, {
         stage: "register",
         location: path,
         cause: error,
@@ -140,9 +139,8 @@ export class LocalCatalog implements Catalog {
 
 /** Of a copy that nobody named, the file that it is a copy of. */
 function renamed(error: unknown, copy: string, path: string): unknown {
-  if (!(error instanceof HourpackError)) return error;
-  const { kind, message, hint, cause } = error;
-  return new HourpackError(kind, message.replaceAll(copy, path), { location: path, hint, cause });
+  if (!isHourpackError(error)) return error;
+  return error.with({ message: error.message.replaceAll(copy, path), location: path });
 }
 
 function isS3(location: string): boolean {

@@ -21,6 +21,8 @@ export interface Option {
   /** Like choices, but refused elsewhere: what the shell's completion offers. */
   offers?: readonly string[];
   default?: string | number;
+  /** Of a boolean: what it is where nothing is said, so that its `--no-` form is the one of use. */
+  isOn?: boolean;
   /** The command is nothing without it. */
   isRequired?: boolean;
   /** Its heading in the help. */

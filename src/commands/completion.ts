@@ -27,16 +27,28 @@ async function candidates(line: string): Promise<string[]> {
   const typed = words.pop() ?? "";
   const entry = words.map(entryNamed).find((found) => found !== undefined);
   const options = { ...GLOBAL_OPTIONS, ...(entry && (await entry.load()).command.options) };
-  const before = options[words.at(-1)?.replace(/^--/, "") ?? ""];
-  const flags = Object.entries(options).flatMap(([name, { hidden }]) => (hidden ? [] : [`--${name}`]));
+  const last = words.at(-1)?.replace(/^--/, "") ?? "";
+  const before = options[last];
+  const flags = Object.entries(options).flatMap(([name, { hidden, isOn }]) =>
+    hidden ? [] : isOn ? [`--${name}`, `--no-${name}`] : [`--${name}`],
+  );
   const names = ENTRIES.map(({ name }) => name);
   const possible =
     before && before.type !== "boolean"
-      ? (before.choices ?? before.offers ?? [])
+      ? (before.choices ?? before.offers ?? (last === "dataset" ? await datasetsFor(words) : []))
       : entry || typed.startsWith("-")
         ? flags
         : names;
   return possible.filter((word) => word.startsWith(typed));
+}
+
+/** Those of the configuration, as `--dataset` takes them; none where it cannot be read. */
+async function datasetsFor(words: string[]): Promise<string[]> {
+  const { loadSettings } = await import("../config/load.js");
+  const at = words.lastIndexOf("--config");
+  const settings = await loadSettings({ file: at < 0 ? undefined : words[at + 1] }).catch(() => undefined);
+  const names = settings?.datasets.map(({ name }) => name) ?? [];
+  return [...new Set(names.flatMap((name) => [name.replace(/\/.*/, ""), name]))];
 }
 
 /** Without mapfile, which the bash of macOS (3.2) has not. */

@@ -99,7 +99,7 @@ function rowsOf(options: Options): Row[] {
       const value = option.type === "boolean" ? "" : ` <${valueName(option)}>`;
       const choices = option.choices ? ` (${option.choices.join(", ")})` : "";
       const byDefault = option.default === undefined ? "" : ` [default: ${option.default}]`;
-      return [`--${name}${value}`, option.describe + choices + byDefault];
+      return [`--${option.isOn ? "[no-]" : ""}${name}${value}`, option.describe + choices + byDefault];
     });
 }
 

@@ -82,6 +82,7 @@ export const command: Command = {
         variable: layout.variable,
         records: sample.records.text,
         columns: sample.columns,
+        outliers: sample.outliers,
         seen,
         s3: s3Of(location, settings),
         catalogPath: location.scheme === "file" ? "./catalog.duckdb" : undefined,
@@ -120,9 +121,7 @@ function othersText(prefixes: string[], { uri }: Store): string {
 /** Throws what `run` would of the file; its lines are of no use, as it is not written then. */
 async function requireUsable(text: string, file: string): Promise<void> {
   await loadSettings({ text, file, env: {} }).catch((error) => {
-    if (!isHourpackError(error)) throw error;
-    const { kind, message, hint, cause } = error;
-    throw new HourpackError(kind, message, { hint, cause });
+    throw isHourpackError(error) ? error.with({ location: undefined }) : error;
   });
 }
 
@@ -222,8 +221,7 @@ async function write(out: string, text: string): Promise<void> {
   try {
     await writeFile(out, text);
   } catch (error) {
-    const kind = kindOfSystemError((error as NodeJS.ErrnoException).code ?? "");
-    throw new HourpackError(kind, `write ${out}: ${reasonOf(error)}`, {
+    throw new HourpackError(kindOfSystemError(error), `write ${out}: ${reasonOf(error)}`, {
       location: out,
       cause: error,
       hint: "Name a file that can be written with --out.",

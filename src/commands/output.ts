@@ -59,6 +59,12 @@ export class Output {
     if (!this.json) this.aside(`${withoutCredentials(text)}\n`);
   }
 
+  /** What went wrong beside the work, which goes on. */
+  warning({ message, hint }: HourpackError): void {
+    this.note(hint === undefined ? message : `${message}\n  → ${hint}`);
+    this.record({ type: "notice", text: message, hint });
+  }
+
   /** Whole lines for standard error, as they stand. */
   aside(text: string): void {
     if (this.sayAside) this.sayAside(text);

@@ -21,7 +21,8 @@ export function hoursOf(args: Args): { from: Hour; to: Hour } | undefined {
       return parse(text);
     } catch (error) {
       if (!(error instanceof HourpackError)) throw error;
-      throw new HourpackError("invalid", `--${flag}: ${error.message}`, {
+      throw error.with({
+        message: `--${flag}: ${error.message}`,
         location: `--${flag}`,
         hint: (flag === "hour" && dayHint(text)) || error.hint,
       });

@@ -156,8 +156,7 @@ async function writeLines(path: string, lines: AsyncIterable<string>, signal: Ab
 }
 
 function unwritten(error: unknown, path: string): HourpackError {
-  const kind = kindOfSystemError((error as NodeJS.ErrnoException).code ?? "");
-  return new HourpackError(kind, `write ${path}: ${reasonOf(error)}`, {
+  return new HourpackError(kindOfSystemError(error), `write ${path}: ${reasonOf(error)}`, {
     location: path,
     cause: error,
     hint: "Choose another folder with --out.",

@@ -57,7 +57,7 @@ export const command: Command = {
         result = await run(components, { ...request, runId: context.runId }, observe);
       } finally {
         progress.stop();
-        for (const problem of await telling.finish()) context.output.note(problem);
+        for (const problem of await telling.finish()) context.output.warning(problem);
       }
       await showPinned(pinned, context.output);
       if (args["profile"]) await showProfile(result, settings, context.output);

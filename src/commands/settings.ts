@@ -39,6 +39,7 @@ function optionOf(field: FieldFlag): Option {
     type: field.kind === "boolean" ? "boolean" : "string",
     describe: field.description + choices + byDefault,
     ...(field.choices ? { offers: field.choices } : {}),
+    ...(field.kind === "boolean" && field.default === "true" ? { isOn: true } : {}),
     group: GROUPS[field.group],
     hidden: HIDDEN.test(field.flag),
   };

@@ -100,9 +100,14 @@ class Teller {
         return onRoundFinished();
       case "asleep": {
         const until = new Date(event.untilMs).toISOString();
-        output.note(`asleep until ${until}`);
-        output.record({ type: "asleep", until });
-        return this.log.debug("asleep", { until });
+        const { waitsFor } = event;
+        const why =
+          waitsFor === "settle"
+            ? ", and not at its minute (--at): an hour is closed only --settle after its end"
+            : "";
+        output.note(`asleep until ${until}${why}`);
+        output.record({ type: "asleep", until, waitsFor });
+        return this.log.info("asleep", { until, waitsFor });
       }
       default:
         return this.progress?.observe(event);
@@ -115,7 +120,7 @@ class Teller {
   }
 
   warn(error: HourpackError): void {
-    this.context.output.note(error.message);
+    this.context.output.warning(error);
     this.log.warn(error.message, { error });
   }
 

@@ -1,5 +1,6 @@
 /** The text of a commented hourpack.yaml. Pure. */
 import { hiveType } from "../schema/hive.js";
+import type { Outlier } from "../schema/outliers.js";
 import type { Column } from "../schema/types.js";
 import type { S3Settings } from "./settings.js";
 
@@ -12,6 +13,8 @@ export interface Draft {
   /** `$` or `Records[*]`. */
   records: string;
   columns: Column[];
+  /** By the names of columns that are text since a few values differ from most. */
+  outliers?: ReadonlyMap<string, Outlier>;
   /** What they were inferred from, as words. */
   seen: string;
   s3?: Pick<S3Settings, "endpoint" | "region" | "forcePathStyle">;
@@ -39,7 +42,8 @@ function s3Lines({ s3 }: Draft): string[] {
   ];
 }
 
-function datasetLines({ dataset, raw, tier1, table, variable, records, columns, seen }: Draft): string[] {
+function datasetLines(draft: Draft): string[] {
+  const { dataset, raw, tier1, table, variable, records, columns, outliers, seen } = draft;
   return [
     "datasets:",
     `  ${keyText(dataset)}:`,
@@ -61,9 +65,15 @@ function datasetLines({ dataset, raw, tier1, table, variable, records, columns, 
     `    # Inferred from ${seen}.`,
     "    # Members that none of these has go the way of unknown: add columns for those that matter.",
     "    # Types are Hive's. Without columns the first whole hour's are inferred and pinned.",
+    ...(outliers?.size
+      ? ["    # After # is what most values are: with that type, the others go to _rescued_data."]
+      : []),
     ...(columns.length === 0
       ? ["    # columns:"]
-      : ["    columns:", ...columns.map((column) => `      ${columnText(column)}`)]),
+      : [
+          "    columns:",
+          ...columns.map((column) => `      ${columnText(column)}${outlierText(column, outliers)}`),
+        ]),
     "",
   ];
 }
@@ -99,6 +109,14 @@ function columnText({ name, type, path }: Column): string {
   if (key.toLowerCase() === name) return `${keyText(key)}: ${/^[a-z]+$/.test(hive) ? hive : quoted(hive)}`;
   const from = /^[^".[\]\s^]+$/.test(key) ? key : JSON.stringify(key);
   return `${keyText(name)}: { type: ${quoted(hive)}, from: ${quoted(from)} }`;
+}
+
+/** ` # bigint in 318 of 320 values; string in "events/2022/07/26/00/a.json"` */
+function outlierText({ name }: Column, outliers: Draft["outliers"]): string {
+  const outlier = outliers?.get(name);
+  if (!outlier) return "";
+  const { usual, count, of, kind, object } = outlier;
+  return ` # ${hiveType(usual)} in ${count} of ${of} values; ${kind} in ${quoted(object)}`;
 }
 
 function keyText(key: string): string {

@@ -61,10 +61,11 @@ export function parseConfig(text: string, path: string): ConfigFile {
       if (!yaml.isScalar(key) || key.value !== "__proto__") return;
       throw new HourpackError("invalid", "read the configuration: nothing can have the name __proto__", {
         location: `${path}:${lines.linePos(key.range?.[0] ?? 0).line}`,
-        hint: "Give it another name: JavaScript's objects take no member of this one.",
+        hint: PROTO_HINT,
       });
     },
   });
+  keepAsWritten(document, yaml);
   const value = plainValue(document, path);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new HourpackError("invalid", "read the configuration: it is no map of settings", {
@@ -74,6 +75,24 @@ export function parseConfig(text: string, path: string): ConfigFile {
   }
   const lineOf = (at: ConfigPath) => lines.linePos(offsetOf(document.contents, at, yaml)).line;
   return { path, value: value as Record<string, unknown>, lineOf };
+}
+
+/** Of what is called `__proto__`. */
+export const PROTO_HINT = "Give it another name: JavaScript's objects take no member of this one.";
+
+/** Numbers under `for:` name folders: read as a number, 1.10 would be 1.1, and 01 would be 1. */
+function keepAsWritten(document: Document, yaml: Yaml): void {
+  const resolved = (node: unknown) => (yaml.isAlias(node) ? node.resolve(document) : node);
+  yaml.visit(document, {
+    Pair(_, { key, value }) {
+      const variables = resolved(value);
+      if (!yaml.isScalar(key) || key.value !== "for" || !yaml.isMap(variables)) return;
+      for (const values of variables.items.map((pair) => resolved(pair.value))) {
+        for (const item of yaml.isSeq(values) ? values.items.map(resolved) : [])
+          if (yaml.isScalar(item) && typeof item.value === "number") item.value = item.source;
+      }
+    },
+  });
 }
 
 function plainValue(document: Document, path: string): unknown {

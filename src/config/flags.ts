@@ -6,6 +6,7 @@
  */
 import { getMetadata } from "valibot";
 import { HourpackError } from "../errors.js";
+import { PROTO_HINT } from "./file.js";
 import {
   catalogSchema,
   datasetSchema,
@@ -158,7 +159,10 @@ function pairsOf(text: string, separator: string, source: string): [string, stri
         `has "${pair}", which is no name=value`,
         `Write it like name=value${separator}other=value.`,
       );
-    return [pair.slice(0, cut).trim(), pair.slice(cut + 1).trim()];
+    const name = pair.slice(0, cut).trim();
+    if (name === "__proto__")
+      throw wrong(source, "has the name __proto__, which nothing can have", PROTO_HINT);
+    return [name, pair.slice(cut + 1).trim()];
   });
 }
 

@@ -132,7 +132,8 @@ function datasetFor(
 ): string | undefined {
   const given = new Map(overrides.map((override) => [override.field.flag, override.value]));
   if (ONE_OFF_FLAGS.every((flag) => given.has(flag))) {
-    const name = String(given.get("table")).replace(/_?\{[^}]*\}/g, "") || "dataset";
+    // Under the name __proto__ it would be lost, and nobody would say that this is no table name.
+    const name = String(given.get("table")).replace(/_?\{[^}]*\}|^__proto__$/g, "") || "dataset";
     value["datasets"] = { [name]: {} };
     return name;
   }

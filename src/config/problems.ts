@@ -1,6 +1,6 @@
 /** What is wrong with a configuration, in words, at the place where it was said. */
 import type { BaseIssue } from "valibot";
-import { HourpackError } from "../errors.js";
+import { HourpackError, isHourpackError } from "../errors.js";
 import type { ConfigPath } from "./file.js";
 import { nearest } from "./spelling.js";
 import { bareOf, choicesOf, descriptionOf, formOf, mapOf, schemaAt, valueAt } from "./walk.js";
@@ -25,9 +25,7 @@ export function problemOf(issues: Issue[], value: unknown, locate: Locate): Hour
 
 /** An error about a value, moved to the place where the value was given. */
 export function relocated(error: unknown, path: ConfigPath, locate: Locate): unknown {
-  if (!(error instanceof HourpackError)) return error;
-  const { kind, message, hint, cause } = error;
-  return new HourpackError(kind, message, { location: locate(path), hint, cause });
+  return isHourpackError(error) ? error.with({ location: locate(path) }) : error;
 }
 
 interface Problem {

@@ -267,7 +267,8 @@ export async function resumeFromFile(metrics: Metrics, path: string, nowMs: numb
     const { mtimeMs } = await stat(path);
     metrics.resume(await readFile(path, "utf8"), Math.max(0, nowMs - mtimeMs), nowMs);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw fileError(error, "read", path);
+    // Where no file can be, the writing says so.
+    if (!(codeOf(error) in NO_FILE)) throw fileError(error, "read", path);
   }
 }
 
@@ -278,15 +279,26 @@ export async function writeMetricsFile(metrics: Metrics, path: string): Promise<
     await writeFile(aside, await metrics.text(), { mode: 0o644 });
     await rename(aside, path);
   } catch (error) {
-    await rm(aside, { force: true });
+    await rm(aside, { force: true }).catch(() => {});
     throw fileError(error, "write", path);
   }
 }
 
+const NO_FILE: Record<string, string> = {
+  ENOENT: "its folder is not there",
+  ENOTDIR: "what should be its folder is a file",
+  EISDIR: "it is a folder",
+};
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? "";
+}
+
 function fileError(error: unknown, doing: string, path: string): HourpackError {
-  return new HourpackError("unavailable", `${doing} the metrics file ${path}: ${reasonOf(error)}`, {
+  const reason = NO_FILE[codeOf(error)] ?? reasonOf(error);
+  return new HourpackError("unavailable", `${doing} the metrics file ${path}: ${reason}`, {
     location: path,
-    hint: "Make its folder, and let this user write there.",
+    hint: "Name a file with --metrics-file or metrics.file, in a folder that is there and that this user may write. The hours are packed all the same.",
     cause: error,
   });
 }

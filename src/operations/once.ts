@@ -1,5 +1,6 @@
 /** What a single run tells beside its output: the metrics file and the webhook. Neither ever fails the run. */
 import type { Settings } from "../config/settings.js";
+import type { HourpackError } from "../errors.js";
 import type { Log } from "../log.js";
 import { datasetsOf, type RunRequest } from "../run.js";
 import type { HourFailure, HourResult, RunEvent } from "../task.js";
@@ -9,8 +10,8 @@ import { datasetRound } from "./worker.js";
 
 export interface Telling {
   observe(event: RunEvent): void;
-  /** To be called when the run is over. Returns what went wrong with telling, as words. */
-  finish(): Promise<string[]>;
+  /** To be called when the run is over. Returns what went wrong with telling. */
+  finish(): Promise<HourpackError[]>;
 }
 
 /** Longer than the tries of the webhook take. */
@@ -25,10 +26,10 @@ export async function openTelling(settings: Settings, request: RunRequest, log: 
   const { url } = settings.hooks;
   if (file === undefined && url === undefined) return { observe: () => {}, finish: async () => [] };
   const datasets = datasetsOf(settings, request.datasets);
-  const problems: string[] = [];
+  const problems: HourpackError[] = [];
   const quietly = async (task: Promise<void>) => {
-    await task.catch((error) => {
-      problems.push(error.message);
+    await task.catch((error: HourpackError) => {
+      problems.push(error);
       log.warn(error.message, { error });
     });
   };

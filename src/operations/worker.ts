@@ -31,7 +31,7 @@ export type WorkerEvent =
   | { type: "round-started"; round: string }
   | { type: "dataset-finished"; result: DatasetRound }
   | { type: "round-finished"; round: string; datasets: DatasetRound[]; seconds: number }
-  | { type: "asleep"; untilMs: number };
+  | { type: "asleep"; untilMs: number; waitsFor: "at" | "settle" };
 
 export interface WorkerOptions {
   settings: Settings;
@@ -68,7 +68,8 @@ export async function work(options: WorkerOptions): Promise<WorkerEnd> {
     if (signal.aborted) return { rounds, isInterrupted: true };
     // Counted from the start: where the round took longer than to the next minute, that one's begins at once.
     const untilMs = nextRoundMs(startedMs, at, settings.run.settleMs);
-    await observe({ type: "asleep", untilMs });
+    const isAt = at.some((minute) => untilMs % HOUR_MS === minute * 60_000);
+    await observe({ type: "asleep", untilMs, waitsFor: isAt ? "at" : "settle" });
     await clock.sleepUntil(untilMs, signal);
   }
 }

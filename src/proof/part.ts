@@ -41,7 +41,7 @@ export async function openPart(path: string, schema: Schema, location: string): 
 }
 
 /** What hyparquet stumbled over is of no use to its reader: it is the cause. */
-function damaged(location: string, where: string, cause: unknown): HourpackError {
+export function damaged(location: string, where: string, cause: unknown): HourpackError {
   const message = `read the part ${location}: it is damaged, and ${where} cannot be read`;
   return new HourpackError("data", message, { cause, location });
 }
@@ -76,13 +76,15 @@ async function* readRows(
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
     if (rowEnd === rowStart) continue;
-    const columns = await readGroup(file, metadata, present, rowStart, rowEnd).catch((cause) => {
+    try {
+      const columns = await readGroup(file, metadata, present, rowStart, rowEnd);
+      yield* rowsOf(columns, readers, rowEnd - rowStart);
+      // Nothing holds on to the columns while the next row group's are decoded.
+      columns.clear();
+    } catch (cause) {
       throw damaged(location, `what is in its rows ${rowStart} to ${rowEnd}`, cause);
-    });
-    yield* rowsOf(columns, readers, rowEnd - rowStart);
+    }
     rowStart = rowEnd;
-    // Nothing holds on to the columns while the next row group's are decoded.
-    columns.clear();
     if (Number(group.total_byte_size) > GARBAGE_BYTES || Number(group.num_rows) > GARBAGE_ROWS)
       collectGarbage();
   }

@@ -130,7 +130,7 @@ class Member {
 }
 
 /** The values that stand in one place. */
-class Values {
+export class Values {
   private booleans = 0;
   private numbers = 0;
   private strings = 0;

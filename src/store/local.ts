@@ -47,7 +47,7 @@ export class LocalStore implements Store {
 
   constructor(root: string) {
     this.root = resolve(root);
-    // Node.js never comes back from making folders there (mkdir with `recursive`).
+    // Where another process's entries come and go, no listing is whole.
     if (/^\/proc(\/|$)/.test(this.root)) {
       throw new HourpackError("invalid", `open the directory ${this.root}: nothing can be kept under /proc`, {
         location: this.root,
@@ -372,7 +372,7 @@ export class LocalStore implements Store {
 
   private failed(error: unknown, doing: string): HourpackError {
     const code = (error as NodeJS.ErrnoException).code ?? "";
-    return new HourpackError(kindOfSystemError(code), `${doing}: ${reasonOf(error)}`, {
+    return new HourpackError(kindOfSystemError(error), `${doing}: ${reasonOf(error)}`, {
       location: relative(process.cwd(), this.root) || ".",
       cause: error,
       hint: HINTS[code] ?? "Check the directory and its disk.",

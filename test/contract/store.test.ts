@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { rename, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { basename, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { HourpackError } from "../../src/errors.js";
 import { compareUtf8 } from "../../src/listing.js";
 import { LocalStore } from "../../src/store/local.js";
@@ -173,6 +173,7 @@ describe.each([
 
   it("writes a file of many parts, whole and under a condition", async () => {
     const dir = mkdtempSync(join(tmpdir(), "hourpack-put-"));
+    onTestFinished(() => rmSync(dir, { recursive: true }));
     const path = join(dir, "big");
     const big = Buffer.alloc(40 << 20, "0123456789abcdef");
     writeFileSync(path, big);
@@ -187,14 +188,15 @@ describe.each([
       "refused",
     );
     expect((await store.put("big/a", { path }, { condition: { etag } })).outcome).toBe("written");
-    rmSync(dir, { recursive: true });
   });
 
   it.each([
     ["small", 10],
     ["large", 20_000_000],
   ])("shows nothing of a %s file before it is told to", async (size, sizeBytes) => {
-    const path = join(mkdtempSync(join(tmpdir(), "hourpack-before-")), "file");
+    const dir = mkdtempSync(join(tmpdir(), "hourpack-before-"));
+    onTestFinished(() => rmSync(dir, { recursive: true }));
+    const path = join(dir, "file");
     writeFileSync(path, Buffer.alloc(sizeBytes, "x"));
     const key = `before/${size}`;
     let seen: unknown = "nobody looked";
@@ -215,7 +217,6 @@ describe.each([
     expect(asked).toBe(1);
     expect(await store.head(refused)).toBeUndefined();
     expect(await store.dropUnfinished(refused, Date.now() + 60_000)).toBe(0);
-    rmSync(dirname(path), { recursive: true });
   });
 
   it("honours conditions, and leaves no trace of having asked", async () => {
@@ -271,6 +272,9 @@ describe("what S3 refuses is told with the remedy", () => {
 describe("a directory keeps to its root", () => {
   const root = mkdtempSync(join(tmpdir(), "hourpack-root-"));
   const outside = mkdtempSync(join(tmpdir(), "hourpack-outside-"));
+  afterAll(() => {
+    for (const dir of [root, outside]) rmSync(dir, { recursive: true });
+  });
   writeFileSync(join(outside, "secret"), "s");
   symlinkSync(outside, join(root, "link"));
   const store = new LocalStore(root);

@@ -124,6 +124,20 @@ describe("hourpack init", () => {
     );
   });
 
+  it("says of a column that is text what most values are, and which object has another", async () => {
+    for (const [name, user] of Object.entries({ a: 1, b: '"n/a\\n"', c: 3, d: 4 }))
+      put(`raw/2022/07/26/00/${name}.json`, `{"User":${user},"kind":"x"}\n`);
+    const made = await init("raw");
+    expect(made.code, made.stderr).toBe(0);
+    expect(written()).toContain(
+      '      User: string # bigint in 3 of 4 values; string in "2022/07/26/00/b.json"\n',
+    );
+    expect(written()).toContain("      kind: string\n");
+    writeFileSync(join(root, "hourpack.yaml"), written().replace("User: string #", "User: bigint #"));
+    const ran = await hourpack(["run", "--hour", "2022-07-26T00", "--json"], { cwd: root });
+    expect(ran.result).toMatchObject({ packed: 1, rows: 4, rescued: 1 });
+  });
+
   it("passes over what is packed already, ours and that of others", async () => {
     putHour("raw/events", RECENT);
     await init("raw/events");

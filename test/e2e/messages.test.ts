@@ -116,6 +116,17 @@ describe("a file that is something else", () => {
   });
 });
 
+it.each(["/proc/x", "/proc/x/below"])(
+  "restore says that nothing can be made there: --out %s",
+  async (out) => {
+    const { code, stderr } = await here("restore", "--hour", HOUR, "--out", out);
+    expect([code, stderr]).toEqual([
+      2,
+      `error: write ${out}: EPERM: no folder can be made in /proc\n  → Choose another folder with --out.\n`,
+    ]);
+  },
+);
+
 it.each(["a-file", "a-file/below"])("restore says that --out is no folder: %s", async (out) => {
   put("a-file", "");
   const { code, stdout, stderr } = await here("restore", "--hour", HOUR, "--out", out);
@@ -612,6 +623,20 @@ describe("completion", () => {
     expect(offered("hourpack --log-level d")).toEqual(["debug"]);
     expect(offered("hourpack run --catalog l")).toEqual(["local"]);
     expect(offered("hourpack run --raw ./")).toEqual([]);
+    expect(offered("hourpack run --no-a")).toEqual(["--no-ahead"]);
+  });
+
+  it("offers the datasets of the configuration that is named", () => {
+    const dataset = `raw: "./r/{p}/{yyyy}/{MM}/{dd}/{HH}/", tier1: "./t/{p}/", table: "t_{p}"`;
+    writeFileSync(join(root, "mmp.yaml"), `datasets: { mmp: { for: { p: [android, ios] }, ${dataset} } }\n`);
+    const line = "hourpack run --config mmp.yaml --dataset ";
+    expect(offered(line)).toEqual(["mmp", "mmp/android", "mmp/ios"]);
+    expect(offered(`${line}mmp/i`)).toEqual(["mmp/ios"]);
+    expect(offered("hourpack run --config none.yaml --dataset ")).toEqual([]);
+  });
+
+  it("is of what the help names: a flag that is on is shown with its --no- form", async () => {
+    expect((await here("run", "--help")).stdout).toContain("--[no-]ahead ");
   });
 });
 

@@ -115,11 +115,19 @@ describe("a metrics file", () => {
     expect(value('hourpack_last_success_timestamp_seconds{dataset="t"}')).toBe(success);
   });
 
-  it("that cannot be written is told, and the run is done all the same", async () => {
+  it.each([
+    ["./no/such/folder/x.prom", "its folder is not there"],
+    ["./metrics/file/x.prom", "what should be its folder is a file"],
+    ["./metrics", "it is a folder"],
+  ])("that cannot be written is told once, and the run is done all the same: %s", async (path, why) => {
     feed("a.json", '{"n":1}\n');
-    const end = await run({ "metrics-file": "./no/such/folder/x.prom", "log-level": "warn" });
+    writeFileSync(join(dir, "metrics/file"), "");
+    const end = await run({ "metrics-file": path, "log-level": "warn" });
     expect(end.code).toBe(0);
-    expect(end.stderr).toContain("write the metrics file");
+    expect(end.stderr).toMatch(new RegExp(`write the metrics file \\S+: ${why}`));
+    expect(end.records.filter(({ type }) => type === "notice")).toEqual([
+      { type: "notice", text: expect.stringContaining(why), hint: expect.stringContaining("--metrics-file") },
+    ]);
     expect(end.result).toMatchObject({ packed: 1, exitCode: 0 });
   });
 });

@@ -78,7 +78,8 @@ describe("as a process", () => {
   function start(more: string[] = []) {
     const file = writeConfig();
     const flags = ["--config", file, "--at", at, "--settle", "0s", "--listen", "127.0.0.1:0", "--json"];
-    const child = spawn(process.execPath, [HOURPACK, "worker", ...flags, ...more], {
+    const own = flags.filter((flag, i) => !more.includes(flag) && !more.includes(flags[i - 1] ?? ""));
+    const child = spawn(process.execPath, [HOURPACK, "worker", ...own, ...more], {
       env: { ...cleanEnv(), ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -149,6 +150,18 @@ describe("as a process", () => {
     const packed = log.map((line) => JSON.parse(line)).filter(({ msg }) => msg === "hour packed");
     expect(packed).toHaveLength(2);
     for (const line of packed) expect(line).toMatchObject({ runId: /\w{26}/, round: /\w{26}/, dataset: "a" });
+  });
+
+  it("says in the log when it is at work again, and that it waits for settle, and not for its minute", async () => {
+    const running = start(["--at", "0", "--settle", "59m", "--log-level", "info"]);
+    const { until, waitsFor } = await running.record("asleep");
+    expect(waitsFor).toBe("settle");
+    expect(until).toMatch(/:59:00\.000Z$/);
+    running.child.kill("SIGTERM");
+    expect(await running.ended).toBe(0);
+    const log = running.stderr().split("\n");
+    const line = JSON.parse(log.find((text) => text.includes('"msg":"asleep"')) ?? "{}");
+    expect(line).toMatchObject({ until, waitsFor: "settle" });
   });
 
   it("a stop at work answers with 130, publishes nothing half, and the next start goes on", async () => {

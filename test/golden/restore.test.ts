@@ -115,3 +115,44 @@ it("is refused where the part is damaged, with the remedy that verify has", asyn
   });
   await restoration.close();
 });
+
+it("calls a part damaged whichever of its pages' bytes is another, and is never a bug", async () => {
+  const flags = { raw: "./raw/{yyyy}/{MM}/{dd}/{HH}/", tier1: "./lake/", table: "t" };
+  const columns = "at:timestamp,d:date,m:decimal(30,2),s:struct<x:bigint>,l:array<string>";
+  await components.close();
+  components = openComponents(await loadSettings({ flags: { ...flags, columns }, cwd: root, env: {} }));
+  const [dataset] = components.settings.datasets;
+  if (!dataset) throw new Error("no dataset");
+  const record = {
+    at: "2022-07-26T00:00:01.000Z",
+    d: "2022-07-26",
+    m: 1.25,
+    s: { x: 1 },
+    l: ["a"],
+    more: "b",
+  };
+  put("a.json", `${JSON.stringify(record)}\n`);
+  await pack();
+  const folder = join(root, "lake/year=2022/month=07/day=26/hour=00");
+  const path = join(folder, readdirSync(folder)[0] ?? "");
+  const whole = readFileSync(path);
+  const errors: { kind?: string; message: string; hint?: string }[] = [];
+  const pagesEnd = whole.length - 8 - whole.readUInt32LE(whole.length - 8);
+  for (let i = 4; i < pagesEnd; i++) {
+    const bytes = Buffer.from(whole);
+    bytes[i] = 0xff ^ (whole[i] ?? 0);
+    writeFileSync(path, bytes);
+    const restoration = await openRestoration(components, dataset, HOUR);
+    const read = async () => {
+      for await (const text of restoration.records()) JSON.parse(text);
+    };
+    await read().catch((error) => errors.push(error));
+    await restoration.close();
+  }
+  // A row that can be decoded, and is none of ours: a time of no year, rescued data that is no JSON.
+  expect(errors.filter(({ message }) => message.includes("what is in its row 0 "))).not.toHaveLength(0);
+  for (const error of errors) {
+    expect(error, error.message).toMatchObject({ kind: "data", hint: expect.stringMatching(/--rebuild/) });
+    expect(error.message).toMatch(/it is damaged, and what is in its row/);
+  }
+});

@@ -116,6 +116,35 @@ describe("a configuration", () => {
     });
   });
 
+  it.each([
+    ["a list", "    for: { v: [01, 1e3, 2024] }\n"],
+    ["by an alias", "    for: { v: *values }\n"],
+    ["in an alias", "    for: *variables\n"],
+    ["merged", "    <<: *dataset\n"],
+  ])("keeps the numbers of variables as they are written: %s", async (_how, variables) => {
+    const { datasets } = await load(`datasets:
+  first: &dataset
+    for: &variables { v: &values [01, 1e3, 2024] }
+    raw: "./first/{v}/{yyyy}/{MM}/{dd}/{HH}/"
+    tier1: "./first-parquet/{v}/"
+    table: "first_{v}"
+  events:
+${variables}    raw: "./events/{v}/{yyyy}/{MM}/{dd}/{HH}/"
+    tier1: "./events-parquet/{v}/"
+    table: "events_{v}"
+`);
+    const names = datasets.map(({ name }) => name).slice(3);
+    expect(names).toEqual(["events/01", "events/1e3", "events/2024"]);
+  });
+
+  it("keeps a version as it is written", async () => {
+    const { datasets } = await load(
+      `datasets: { events: { for: { v: [1.10] }, raw: "./raw/{v}/{yyyy}/{MM}/{dd}/{HH}/", tier1: "./t/{v}/", table: t } }`,
+    );
+    expect(datasets[0]?.raw.template).toBe("{yyyy}/{MM}/{dd}/{HH}/");
+    expect(datasets[0]?.rawUri).toContain("/raw/1.10/");
+  });
+
   it("reads columns in Hive's types, with their sources", async () => {
     const { datasets } = await load(`${EVENTS}    columns:
       appVersion: string
@@ -709,6 +738,17 @@ describe("flags and variables", () => {
     expect(await place({ flags: { ...ONE_OFF, "s3-write-tags": "x" } })).toBe("--s3-write-tags");
     expect(await place({ flags: { ...ONE_OFF, catalog: "glue" } })).toBe("--catalog-database");
     expect(await place({ flags: ONE_OFF, env: { AWS_ENDPOINT_URL: "nonsense" } })).toBe("AWS_ENDPOINT_URL");
+  });
+
+  it.each([
+    ["for", "--for", "__proto__=x"],
+    ["for", "--for", "p=a; __proto__ =x"],
+    ["s3-write-tags", "--s3-write-tags", "team=data,__proto__=x"],
+    ["columns", "--columns", "__proto__ int"],
+    ["table", "--table", "__proto__"],
+  ])("refuse a name that JavaScript would lose: %s", async (flag, location, text) => {
+    const error = await failure(bare({ flags: { ...ONE_OFF, [flag]: text } }));
+    expect(error).toMatchObject({ location, message: expect.stringContaining("__proto__") });
   });
 
   it("say what a one-off run lacks", async () => {

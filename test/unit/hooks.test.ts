@@ -1,11 +1,11 @@
 /** What people are told, and a webhook over real HTTP. */
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { loadSettings } from "../../src/config/load.js";
 import { type ErrorKind, HourpackError } from "../../src/errors.js";
 import { addHours, type Hour, parseHour } from "../../src/hour.js";
@@ -237,7 +237,9 @@ describe("the webhook's address", () => {
     ["hourpack.yaml:1", "hooks: https://hooks.example/sEcReT", ""],
     ["hourpack.yaml:1", "hooks: { quarantine: https://hooks.example/sEcReT }", ""],
   ])("is told nowhere where it is wrong: %s %s", async (location, yaml, variable) => {
-    const file = join(mkdtempSync(join(tmpdir(), "hourpack-hooks-")), "hourpack.yaml");
+    const dir = mkdtempSync(join(tmpdir(), "hourpack-hooks-"));
+    onTestFinished(() => rmSync(dir, { recursive: true }));
+    const file = join(dir, "hourpack.yaml");
     const dataset = `{ raw: ${JSON.stringify(flags.raw)}, tier1: ./t1/, table: t }`;
     writeFileSync(file, `${yaml}\ndatasets: { d: ${dataset} }\n`);
     const loaded = loadSettings({ file, env: { HOURPACK_HOOK_URL: variable } });

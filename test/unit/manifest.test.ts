@@ -1,8 +1,8 @@
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { parseHour } from "../../src/hour.js";
 import {
   fromMetadata,
@@ -39,7 +39,9 @@ const entries: ManifestEntry[] = ['a\u2028"\n', "b", "😀"].map((key) => ({
 }));
 
 async function written(list: ManifestEntry[] = entries): Promise<Buffer> {
-  const path = join(mkdtempSync(join(tmpdir(), "hourpack-manifest-")), "m.gz");
+  const dir = mkdtempSync(join(tmpdir(), "hourpack-manifest-"));
+  onTestFinished(() => rmSync(dir, { recursive: true }));
+  const path = join(dir, "m.gz");
   await writeManifest(path, header, list);
   return readFileSync(path);
 }

@@ -126,6 +126,16 @@ describe("a worker", () => {
     expect(packedHours(events)).toEqual(["a 2022-07-26T00", "b 2022-07-26T01", "a 2022-07-26T02"]);
   });
 
+  it("says whether it waits for a minute, or for the hour to settle", async () => {
+    settings.worker.at = [0, 20];
+    const { events } = await rounds(2, at("01:00:00"));
+    const asleep = events.filter(({ type }) => type === "asleep");
+    expect(asleep).toEqual([
+      { type: "asleep", untilMs: at("01:05:00"), waitsFor: "settle" },
+      { type: "asleep", untilMs: at("01:20:00"), waitsFor: "at" },
+    ]);
+  });
+
   it("leaves an hour alone until it has settled", async () => {
     feed("a", HOUR);
     const { events } = await rounds(2, at("01:04:59"));
