@@ -94,7 +94,7 @@ export const command: Command = {
       const odd = sample.damaged > 0 ? `; ${counted(sample.damaged, "piece")} of bytes without a record` : "";
       output.note(`${isDry ? "would write" : "wrote"} ${out}: ${found}${odd}`);
       if (layout.others?.length) output.note(othersText(layout.others, store));
-      if (!isDry) output.note(nextSteps(layout, settings, components.nowMs()));
+      if (!isDry) output.note(nextSteps(layout, settings, out, components.nowMs()));
       const { columns, objects, recordCount, damaged } = sample;
       output.result({
         file: isDry ? undefined : out,
@@ -197,11 +197,13 @@ function seenOf({ recordCount, objects, hours }: Sample, { template }: RawLayout
 }
 
 /** An older hour is not due by itself, and `run` alone would find nothing to do. */
-function nextSteps(layout: RawLayout, { run }: Settings, nowMs: number): string {
+function nextSteps(layout: RawLayout, { run }: Settings, out: string, nowMs: number): string {
   const hour = hourOfRawPrefix(layout.template, layout.newestPrefix);
   const isDue =
     hour === undefined || hour > addHours(newestClosedHour(nowMs, run.settleMs), -run.lookBackHours);
-  const asked = isDue ? "" : ` --hour ${hour}`;
+  // Found by itself is only the one of the working directory.
+  const named = resolve(out) === resolve(CONFIG_NAME) ? "" : ` --config ${/\s/.test(out) ? `"${out}"` : out}`;
+  const asked = named + (isDue ? "" : ` --hour ${hour}`);
   return `next: look at its columns, its tier1 and its catalog, then \`hourpack plan${asked}\` and \`hourpack run${asked}\``;
 }
 

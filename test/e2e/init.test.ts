@@ -103,6 +103,20 @@ describe("hourpack init", () => {
     expect((await hourpack(["run", "--hour", "2015-01-01T01"], { cwd: root })).code).toBe(0);
   });
 
+  it("names the file in the next commands where it is not the one that they find", async () => {
+    putHour("raw/events", RECENT);
+    mkdirSync(join(root, "my lake"));
+    for (const [out, named] of [
+      ["clicks.yaml", " --config clicks.yaml"],
+      ["my lake/hourpack.yaml", ' --config "my lake/hourpack.yaml"'],
+      ["./hourpack.yaml", ""],
+    ] as const) {
+      const { stderr } = await init("raw/events", "--out", out);
+      expect(stderr).toContain(`then \`hourpack plan${named}\` and \`hourpack run${named}\`\n`);
+    }
+    expect((await hourpack(["plan", "--config", "clicks.yaml"], { cwd: root })).code).toBe(0);
+  });
+
   it("sees the columns of hours all over the range, and says which it looked at", async () => {
     for (let month = 1; month <= 12; month++) {
       const MM = String(month).padStart(2, "0");
