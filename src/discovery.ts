@@ -25,8 +25,8 @@ export interface RawLayout {
   others?: string[];
 }
 
-const HOUR_PARTS = ["yyyy", "MM", "dd", "HH"] as const;
-type HourPart = (typeof HOUR_PARTS)[number];
+export const HOUR_PARTS = ["yyyy", "MM", "dd", "HH"] as const;
+export type HourPart = (typeof HOUR_PARTS)[number];
 const RANGES: Record<HourPart, [number, number]> = {
   yyyy: [1970, 2199],
   MM: [1, 12],

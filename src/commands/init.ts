@@ -7,6 +7,9 @@ import { CONFIG_NAME, loadSettings } from "../config/load.js";
 import type { Dataset, Settings } from "../config/settings.js";
 import {
   findLayout,
+  generalise,
+  HOUR_PARTS,
+  type HourPart,
   hourOfRawPrefix,
   newestRawPrefix,
   type RawLayout,
@@ -147,10 +150,27 @@ async function layoutOf(
   }
   const found = raw.includes("{") ? "" : await foldersIn(store, location.prefix, signal);
   const but = found === "" ? "" : `, but ${found}`;
+  const days = daysOf(found);
   throw new HourpackError("invalid", `look at ${raw}: there are no folders of hours${but}`, {
     location: raw,
-    hint: "Name the folder above the years (folders of Parquet are passed over; those of an hour have two digits for month, day and hour), or the whole template: s3://bucket/events/year={yyyy}/month={MM}/day={dd}/hour={HH}/.",
+    hint:
+      days === undefined
+        ? "Name the folder above the years (folders of Parquet are passed over; those of an hour have two digits for month, day and hour), or the whole template: s3://bucket/events/year={yyyy}/month={MM}/day={dd}/hour={HH}/."
+        : `These are days. Is the hour in the names of the objects? Then the template goes on into them, and ends without a slash, such as ${raw.replace(/\/*$/, "/")}${days}events-{yyyy}{MM}{dd}T{HH} (docs/recipes/cloudtrail.md has one). Else a folder for each hour is needed.`,
   });
+}
+
+/** `2022/07/26/` as a template, where it has all of an hour but the hour. */
+function daysOf(folders: string): string | undefined {
+  let rest: readonly HourPart[] = HOUR_PARTS;
+  let template = "";
+  for (const folder of folders.split("/").slice(0, -1)) {
+    const level = generalise(folder, rest);
+    template += `${level?.text ?? folder}/`;
+    rest = level?.rest ?? rest;
+    if (rest.length === 1) return template;
+  }
+  return undefined;
 }
 
 /** What is there instead: the last folder, and the last in it, so many deep as an hour's are. */

@@ -168,17 +168,30 @@ describe("hourpack init", () => {
     }
   });
 
-  it.each([["days/2022-07-26/"], ["unpadded/2022/7/26/0/"]])(
-    "says what there is instead of hours: %s",
-    async (path) => {
-      put(`${path}a.json`, '{"id":1}\n');
-      const [folder = "", ...rest] = path.split("/");
-      const { code, stderr } = await init(folder);
-      expect(code).toBe(2);
-      expect(stderr).toContain(`no folders of hours, but ${rest.join("/")}\n`);
-      expect(stderr).toContain("two digits for month, day and hour");
-    },
-  );
+  it("says what there is instead of hours", async () => {
+    put("unpadded/2022/7/26/0/a.json", '{"id":1}\n');
+    const { code, stderr } = await init("unpadded");
+    expect(code).toBe(2);
+    expect(stderr).toContain("no folders of hours, but 2022/7/26/0/\n");
+    expect(stderr).toContain("two digits for month, day and hour");
+  });
+
+  it.each([
+    ["2022-07-26/", "{yyyy}-{MM}-{dd}/"],
+    ["2022/07/26/", "{yyyy}/{MM}/{dd}/"],
+    ["us-east-1/2022/07/26/", "us-east-1/{yyyy}/{MM}/{dd}/"],
+  ])("says how a template is written where folders are days: %s", async (path, template) => {
+    put(`days/${path}events-20220726T0005Z.json`, '{"id":1}\n');
+    const { code, stderr } = await init("days");
+    expect(code).toBe(2);
+    expect(stderr).toContain(`no folders of hours, but ${path}\n`);
+    const said = /such as (\S+) /.exec(stderr)?.[1] ?? "";
+    expect(said).toBe(`days/${template}events-{yyyy}{MM}{dd}T{HH}`);
+    const made = await init(said);
+    expect(made.code, made.stderr).toBe(0);
+    const ran = await hourpack(["run", "--hour", "2022-07-26T00", "--json"], { cwd: root });
+    expect(ran.result, ran.stderr).toMatchObject({ packed: 1, rows: 1 });
+  });
 
   it("puts the Parquet beside the folder that it stands in", async () => {
     putHour("events", RECENT);
