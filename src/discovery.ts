@@ -23,6 +23,8 @@ export interface RawLayout {
   newestPrefix: string;
   /** Prefixes beside it whose hours are laid out otherwise, and are not in it. */
   others?: string[];
+  /** Prefixes beside it that have data, and no folders of hours. */
+  hourless?: string[];
 }
 
 export const HOUR_PARTS = ["yyyy", "MM", "dd", "HH"] as const;
@@ -64,12 +66,14 @@ async function layoutUnder(
   if (hours) return { template: prefix + hours.template, newestPrefix: hours.newestPrefix };
   if (depth === 0) return undefined;
   const found: { folder: string; layout: RawLayout }[] = [];
+  const without: string[] = [];
   for (const name of (await foldersUnder(store, prefix, signal)).slice(0, FOLDERS_MAX)) {
     const layout = await layoutUnder(store, name, depth - 1, signal);
     if (layout) found.push({ folder: name.slice(prefix.length, -1), layout });
+    else without.push(name);
   }
   const [first] = found;
-  if (!first || found.length === 1) return first?.layout;
+  if (!first) return undefined;
   const below = (one: { folder: string; layout: RawLayout }) =>
     one.layout.template.slice(prefix.length + one.folder.length + 1);
   const alike = found.filter((one) => !one.layout.variable && below(one) === below(first));
@@ -80,20 +84,39 @@ async function layoutUnder(
       ? [withVariable(prefix, alike, below(first)), alike]
       : [first.layout, [first]];
   const others = found.filter((one) => !taken.includes(one)).map(({ folder }) => `${prefix}${folder}/`);
-  return { ...layout, others: [...(layout.others ?? []), ...others] };
+  const hourless = [...(layout.hourless ?? [])];
+  for (const name of without) if (await mayHoldRecords(store, name, signal)) hourless.push(name);
+  return { ...layout, others: [...(layout.others ?? []), ...others], hourless };
 }
 
 const PARQUET_MAGIC = Buffer.from("PAR1");
 
-/** By the first object that is long enough to be any file. */
 async function holdsParquet(store: Store, prefix: string, signal: AbortSignal | undefined): Promise<boolean> {
+  return PARQUET_MAGIC.equals(await beginningOf(store, prefix, signal));
+}
+
+/** Whether it looks like JSON or gzip. */
+async function mayHoldRecords(
+  store: Store,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const beginning = await beginningOf(store, prefix, signal);
+  return /^(?:\s*[[{]|\x1f\x8b)/.test(beginning.toString("latin1"));
+}
+
+/** Of the first object that is long enough to be any file; what lies under `_hourpack/` is not looked at. */
+async function beginningOf(store: Store, prefix: string, signal: AbortSignal | undefined): Promise<Buffer> {
   for await (const page of store.list(prefix, { signal })) {
-    const object = page.find(({ key, sizeBytes }) => !isSkippedKey(key) && sizeBytes > PARQUET_MAGIC.length);
+    const object = page.find(
+      ({ key, sizeBytes }) =>
+        !/(^|\/)[_.]/.test(key.slice(prefix.length)) && sizeBytes > PARQUET_MAGIC.length,
+    );
     if (!object) continue;
     const range = { start: 0, end: PARQUET_MAGIC.length };
-    return PARQUET_MAGIC.equals(await store.get(object.key, { etag: object.etag, range, signal }));
+    return store.get(object.key, { etag: object.etag, range, signal });
   }
-  return false;
+  return Buffer.alloc(0);
 }
 
 /** `platform=android` is a variable `platform`; a bare `android` one that we have no name for. */

@@ -96,7 +96,7 @@ export const command: Command = {
       const found = `${counted(sample.columns.length, "column")} from ${seen}`;
       const odd = sample.damaged > 0 ? `; ${counted(sample.damaged, "piece")} of bytes without a record` : "";
       output.note(`${isDry ? "would write" : "wrote"} ${out}: ${found}${odd}`);
-      if (layout.others?.length) output.note(othersText(layout.others, store));
+      for (const text of leftOut(layout, store)) output.note(text);
       if (!isDry) output.note(nextSteps(layout, settings, out, components.nowMs()));
       const { columns, objects, recordCount, damaged } = sample;
       output.result({
@@ -116,9 +116,20 @@ export const command: Command = {
 };
 
 /** What was found and is in no dataset of the draft would else be packed by nobody. */
-function othersText(prefixes: string[], { uri }: Store): string {
-  const named = prefixes.map((prefix) => uri + prefix);
-  return `not in it, since the hours there are laid out otherwise: ${named.join(", ")}; \`hourpack init <prefix> --out <file>\` looks at each`;
+function leftOut({ template, others = [], hourless = [] }: RawLayout, { uri }: Store): string[] {
+  if (others.length + hourless.length === 0) return [];
+  const why = [
+    ["the hours there are laid out otherwise", others],
+    ["there are no folders of hours", hourless],
+  ] as const;
+  const texts = why
+    .filter(([, prefixes]) => prefixes.length > 0)
+    .map(
+      ([reason, prefixes]) =>
+        `not in it, since ${reason}: ${prefixes.map((prefix) => uri + prefix).join(", ")}`,
+    );
+  const next = "`hourpack init <prefix> --out <file>` looks at each";
+  return [`in it: ${uri}${template}`, ...texts.slice(0, -1), `${texts.at(-1)}; ${next}`];
 }
 
 /** Throws what `run` would of the file; its lines are of no use, as it is not written then. */

@@ -53,15 +53,28 @@ describe("hourpack init", () => {
     expect(existsSync(join(root, "hourpack.yaml"))).toBe(false);
   });
 
-  it("names the folders whose hours are laid out otherwise, and are in no dataset", async () => {
+  it("names the folders that are in no dataset, and the one that is", async () => {
     for (const part of ["android", "ios"]) putHour(`raw/${part}`, RECENT);
     put("raw/trail/2022/07/26/00/a.json", '{"id":1}\n');
+    put("raw/web/2022/07/26/a.json", '{"id":1}\n');
+    put("raw/code/README", "no data\n");
+    put(`raw/lake/${folderOf(RECENT)}/part.parquet`, `PAR1${"\0".repeat(100)}PAR1`);
+    put("raw/lake/_hourpack/schema.json", '{"version":1}\n');
     const { code, stderr } = await init("raw");
     expect(code, stderr).toBe(0);
     expect(written()).toContain('for: { part: ["android", "ios"] }');
-    expect(stderr).toMatch(/^not in it, since .* otherwise: \S+\/raw\/trail\/; `hourpack init <prefix>/m);
+    expect(stderr).toMatch(/^in it: \S+\/raw\/\{part\}\/year=\{yyyy\}\/.*\nnot in it/m);
+    expect(stderr).toMatch(/^not in it, since .* otherwise: \S+\/raw\/trail\/$/m);
+    expect(stderr).toMatch(
+      /^not in it, since there are no folders of hours: \S+\/raw\/web\/; `hourpack init <prefix>/m,
+    );
     const alone = await init("raw/android", "--force");
-    expect(alone.stderr).not.toContain("not in it");
+    expect(alone.stderr).not.toContain("in it");
+    // One that has hours, beside one that has none.
+    rmSync(join(root, "raw/ios"), { recursive: true });
+    rmSync(join(root, "raw/trail"), { recursive: true });
+    const one = await init("raw", "--force");
+    expect(one.stderr).toMatch(/^in it: \S+\/raw\/android\/year=.*\nnot in it, .* hours: \S+\/raw\/web\/;/m);
   });
 
   it("refuses a file in a folder that is not there", async () => {
