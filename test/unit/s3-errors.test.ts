@@ -3,13 +3,16 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { exitCodeOf } from "../../src/errors.js";
 import { s3Error } from "../../src/store/s3/errors.js";
 
-const told = (name: string, status?: number, code = "") => {
+const ENDPOINT = "http://127.0.0.1:9001";
+
+const told = (name: string, status?: number, code = "", more: { Code?: string; endpoint?: string } = {}) => {
   const error = Object.assign(new Error(`it says ${name}`), {
     name,
     code,
+    Code: more.Code,
     $metadata: { httpStatusCode: status },
   });
-  return s3Error(error, "list", "s3://raw/events/", { bucket: "raw" });
+  return s3Error(error, "list", "s3://raw/events/", { bucket: "raw", endpoint: more.endpoint });
 };
 
 afterEach(() => vi.unstubAllEnvs());
@@ -39,5 +42,28 @@ describe("exit code", () => {
   it("10 where a role's credentials did not come", () => {
     vi.stubEnv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/x");
     expect(exitCodeOf(told("CredentialsProviderError"))).toBe(10);
+  });
+
+  it.each([
+    ["Unknown", 400],
+    ["NotFound", 404],
+    ["Error", 405],
+  ])("2 where another than S3 answers at the endpoint: %s %i", (name, status) => {
+    const error = told(name, status, "", { endpoint: ENDPOINT });
+    expect([exitCodeOf(error), error.message, error.hint]).toEqual([
+      2,
+      `list s3://raw/events/: it answered ${status} without a reason of S3's`,
+      expect.stringContaining(`Is ${ENDPOINT} the address of S3's API?`),
+    ]);
+  });
+
+  it.each<[string, number, { Code?: string; endpoint?: string }]>([
+    ["XMinioStorageFull", 400, { Code: "XMinioStorageFull", endpoint: ENDPOINT }],
+    ["Error", 429, { endpoint: ENDPOINT }],
+    // Only AWS is asked without one.
+    ["Unknown", 400, {}],
+  ])("10 where S3 itself did: %s %i %j", (name, status, more) => {
+    const error = told(name, status, "", more);
+    expect([exitCodeOf(error), error.hint]).toEqual([10, expect.not.stringContaining("address")]);
   });
 });

@@ -100,6 +100,21 @@ const HINTS_BY_MESSAGE: typeof HINTS = [
   ],
 ];
 
+/** What S3 refuses has a code of its own, save an answer to a HEAD: a 404 there is no error, and a 403 has its own hint. */
+function isNoApi(error: unknown, { endpoint }: Where): boolean {
+  const status = statusOf(error) ?? 0;
+  const isCoded = (error as SdkError).Code !== undefined;
+  return (
+    endpoint !== undefined && !isCoded && status >= 400 && status < 500 && ![403, 408, 429].includes(status)
+  );
+}
+
+/** MinIO's console answers at a port beside its API's; a HEAD is refused without a reason where credentials expired. */
+function noApiHint(status: number | undefined, endpoint = "the endpoint"): string {
+  const expired = status === 400 ? " If it is, the credentials may have expired." : "";
+  return `Is ${endpoint} the address of S3's API? (MinIO's console has a port of its own.)${expired}`;
+}
+
 /** Where one of these is set credentials come from a service, which may be away for a moment. */
 const ROLE_VARIABLES = [
   "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -132,11 +147,14 @@ export function s3Error(
   const known =
     HINTS.find(([pattern]) => pattern.test(code)) ??
     HINTS_BY_MESSAGE.find(([pattern]) => pattern.test(message));
+  const isElsewhere = !known && isNoApi(error, context);
   const reason = isNetwork
     ? `no connection to ${context.endpoint ?? "S3"} (${systemCode})`
     : status === 403 && !known
       ? "the store refused these credentials (403)"
-      : `${message || code || "no answer"}${status ? ` (${status} ${code})` : ""}`;
+      : isElsewhere
+        ? `it answered ${status} without a reason of S3's`
+        : `${message || code || "no answer"}${status ? ` (${status} ${code})` : ""}`;
   const hint = known
     ? known[1](context)
     : isNetwork
@@ -144,8 +162,10 @@ export function s3Error(
       : status === 403
         ? // The answer to a HEAD has no body that would tell.
           `Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile, and that they may use the bucket ${context.bucket}: ListBucket, GetObject, and PutObject where it writes.`
-        : "The store did not answer as it should; the next run goes on from here.";
+        : isElsewhere
+          ? noApiHint(status, context.endpoint)
+          : "The store did not answer as it should; the next run goes on from here.";
   const isForSomebody = known !== undefined || status === 403;
-  const kind = isForSomebody && !mayPass(error) ? "invalid" : "unavailable";
+  const kind = isElsewhere || (isForSomebody && !mayPass(error)) ? "invalid" : "unavailable";
   return new HourpackError(kind, `${doing} ${location}: ${reason}`, { location, hint, cause: error });
 }
