@@ -26,6 +26,7 @@ describe("exit code", () => {
     ["PermanentRedirect", 301, /another region/],
     ["CredentialsProviderError", undefined, /No credentials were found/],
   ])("2 where another try would end alike: %s", (name, status, hint) => {
+    vi.stubEnv("AWS_PROFILE", undefined);
     const error = told(name, status);
     expect([exitCodeOf(error), error.hint]).toEqual([2, expect.stringMatching(hint)]);
   });
@@ -37,6 +38,12 @@ describe("exit code", () => {
     ["RequestTimeTooSkewed", 403],
   ])("10 where it may pass: %s %s %s", (name, status, code) => {
     expect(exitCodeOf(told(name, status, code))).toBe(10);
+  });
+
+  it("2 where the profile that is named gives no credentials", () => {
+    vi.stubEnv("AWS_PROFILE", "prod");
+    const error = told("CredentialsProviderError");
+    expect([exitCodeOf(error), error.hint]).toEqual([2, expect.stringMatching(/^AWS_PROFILE is prod, /)]);
   });
 
   it("10 where a role's credentials did not come", () => {

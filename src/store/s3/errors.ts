@@ -86,7 +86,12 @@ const HINTS: [RegExp, (where: Where) => string][] = [
   ],
   [
     /^(CredentialsProviderError|NoCredentials)$/,
-    () => "No credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role.",
+    () => {
+      const { AWS_PROFILE: profile } = process.env;
+      return profile
+        ? `AWS_PROFILE is ${profile}, which gives none: is there such a profile in ~/.aws/config or ~/.aws/credentials, and is it logged in (for SSO, \`aws sso login\`)?`
+        : "No credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role.";
+    },
   ],
   [/^RequestTimeTooSkewed$/, () => "This machine's clock is off by more than 15 minutes: set it."],
 ];
