@@ -43,7 +43,17 @@ export const integer = (min: number, max: number) =>
   v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max));
 
 /** A count, or a share where below 1. */
-export const amount = (about: string) => v.pipe(v.number(), v.finite(), v.minValue(0), v.description(about));
+export const amount = (about: string) =>
+  v.pipe(
+    v.number(),
+    v.finite(),
+    v.minValue(0),
+    v.check(
+      (value) => value < 1 || Number.isInteger(value),
+      "is neither a count nor a share\nWrite a whole number, or a share below 1: 0.05 for 5 %.",
+    ),
+    v.description(about),
+  );
 
 /** Fields by name; any other key is an error. */
 export const map = <const Fields extends v.ObjectEntries>(about: string, fields: Fields) =>

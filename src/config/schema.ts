@@ -101,7 +101,11 @@ const datasetSchema = map("A raw prefix, a tier-1 prefix and two tables", {
     [],
   ),
   columns: v.optional(
-    byName("Columns by name; the first hour's are inferred and pinned where absent", name, columnSchema),
+    byName(
+      "Columns by name, such as `id: bigint`; the first hour's are inferred and pinned where absent",
+      name,
+      columnSchema,
+    ),
   ),
 });
 
@@ -187,7 +191,7 @@ const workerSchema = map("The long-running worker", {
     v.pipe(
       v.union([minute, v.pipe(v.array(minute), v.minLength(1))]),
       v.description(
-        "Worker: minutes of the hour at which it looks for what is due; at least `settle` after the hour's end",
+        "Worker: minutes of the hour (one of 0 to 59, or a list) at which it looks for what is due; at least `settle` after the hour's end",
       ),
     ),
     5,
