@@ -186,7 +186,7 @@ async function pack(
       assemble(task, { attempt, fetched: plan.fetch, listing, converted, base, spool, engine, tier1 }),
     );
     checkQuarantine(task, part.facts);
-    tellMisfit(task, converted);
+    if (!base) tellMisfit(task, converted);
     // Waited for before anything is public, while the bytes of a large part are on their way.
     const verified = watch.time("verify", () => verifyPart(engine, part));
     const verificationEnded = verified.catch(() => {});
@@ -294,7 +294,7 @@ export async function readManifest(task: HourTask, published: Published): Promis
     return openManifest(await tier1.get(key, { signal: task.signal }), tier1.uri + key);
   } catch (error) {
     if (!isHourpackError(error, "conflict")) throw error;
-    // Another attempt's part may be there by now, whose winner took the old one's files away.
+    // Another attempt's part may be there by now, and a sweep has taken the old one's files.
     const now = await headPart(tier1, published.key, task.signal);
     if (now?.attempt !== published.attempt) throw error;
     throw new HourpackError(

@@ -59,12 +59,7 @@ async function endUnder(
 ): Promise<Hour | undefined> {
   const [level, ...deeper] = levels;
   if (level === undefined) {
-    for await (const page of store.list(prefix, { signal })) {
-      for (const { key } of page) {
-        const hour = hourOfPartKey(dataset.tier1.prefix, dataset.table, key);
-        if (hour) return hour;
-      }
-    }
+    for await (const hour of hoursUnder(store, dataset, prefix, signal)) return hour;
     return undefined;
   }
   const names = (await store.listPrefixes(prefix, { signal })).filter((name) =>
@@ -93,11 +88,8 @@ export async function publishedHours(
     day = addHours(day, 24)
   ) {
     const prefix = dataset.tier1.prefix + partitionPrefix(day).replace(/hour=.*$/, "");
-    for await (const page of store.list(prefix, { signal })) {
-      for (const { key } of page) {
-        const hour = hourOfPartKey(dataset.tier1.prefix, dataset.table, key);
-        if (hour && hour >= range.from && hour < range.to) hours.push(hour);
-      }
+    for await (const hour of hoursUnder(store, dataset, prefix, signal)) {
+      if (hour >= range.from && hour < range.to) hours.push(hour);
     }
   }
   return hours.sort();
@@ -110,13 +102,51 @@ export async function allPublishedHours(
   signal: AbortSignal | undefined,
 ): Promise<Set<Hour>> {
   const hours = new Set<Hour>();
-  for await (const page of store.list(`${dataset.tier1.prefix}year=`, { signal })) {
+  const prefix = `${dataset.tier1.prefix}year=`;
+  for await (const hour of hoursUnder(store, dataset, prefix, signal)) hours.add(hour);
+  return hours;
+}
+
+/** Of the parts whose keys begin with `prefix`, in the order of the keys. */
+async function* hoursUnder(
+  store: Store,
+  dataset: Dataset,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Hour> {
+  for await (const page of store.list(prefix, { signal })) {
     for (const { key } of page) {
       const hour = hourOfPartKey(dataset.tier1.prefix, dataset.table, key);
-      if (hour) hours.add(hour);
+      if (hour) yield hour;
     }
   }
+}
+
+/** Every hour of which raw objects were deleted, since its part had their records. */
+export async function expiredHours(
+  store: Store,
+  dataset: Dataset,
+  signal: AbortSignal | undefined,
+): Promise<Set<Hour>> {
+  const hours = new Set<Hour>();
+  const folder = journalsPrefix(dataset.tier1.prefix);
+  for await (const { hour } of attemptsUnder(store, folder, folder, signal)) hours.add(hour);
   return hours;
+}
+
+/** The files of attempts in one of their folders whose keys begin with `prefix`. */
+export async function* attemptsUnder(
+  store: Store,
+  folder: string,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ key: string; hour: Hour; attempt: string }> {
+  for await (const page of store.list(prefix, { signal })) {
+    for (const { key } of page) {
+      const found = attemptOfKey(folder, key);
+      if (found) yield { key, ...found };
+    }
+  }
 }
 
 /** `expired`: raw objects of it were deleted, which its part had. `manifest`: an attempt of over a day ago wrote one. */
@@ -143,12 +173,9 @@ export async function tracesOf(
   ] as const;
   for (const [trace, folder] of folders) {
     for (const hour of days.values()) {
-      for await (const page of store.list(dayPrefix(folder, hour), { signal })) {
-        for (const { key } of page) {
-          const found = attemptOfKey(folder, key);
-          if (!found || !asked.has(found.hour)) continue;
-          if (trace === "expired" || isOver(found.attempt)) traces.set(found.hour, trace);
-        }
+      for await (const found of attemptsUnder(store, folder, dayPrefix(folder, hour), signal)) {
+        if (!asked.has(found.hour)) continue;
+        if (trace === "expired" || isOver(found.attempt)) traces.set(found.hour, trace);
       }
     }
   }

@@ -3,15 +3,8 @@ import { decodeTime } from "ulid";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { HOUR_MS, type Hour } from "./hour.js";
-import {
-  attemptOfKey,
-  claimsPrefix,
-  manifestsPrefix,
-  partKey,
-  probePrefix,
-  quarantinesPrefix,
-} from "./layout.js";
-import { allPublishedHours } from "./published.js";
+import { claimsPrefix, manifestsPrefix, partKey, probePrefix, quarantinesPrefix } from "./layout.js";
+import { allPublishedHours, attemptsUnder } from "./published.js";
 import { headPart } from "./stages/list.js";
 import type { ObjectHead, Store } from "./store/store.js";
 
@@ -100,14 +93,10 @@ async function attemptFiles(
 ): Promise<Map<Hour, AttemptFile[]>> {
   const hours = new Map<Hour, AttemptFile[]>();
   for (const folder of [manifestsPrefix(prefix), quarantinesPrefix(prefix)]) {
-    for await (const page of store.list(folder, { signal })) {
-      for (const { key } of page) {
-        const found = attemptOfKey(folder, key);
-        if (!found) continue;
-        const files = hours.get(found.hour) ?? [];
-        files.push({ key, attempt: found.attempt });
-        hours.set(found.hour, files);
-      }
+    for await (const { key, hour, attempt } of attemptsUnder(store, folder, folder, signal)) {
+      const files = hours.get(hour) ?? [];
+      files.push({ key, attempt });
+      hours.set(hour, files);
     }
   }
   return hours;

@@ -59,10 +59,16 @@ export class Output {
     if (!this.json) this.aside(`${withoutCredentials(text)}\n`);
   }
 
+  /** A remark that `--json` has, too; `of` says what it is about. */
+  notice(text: string, of: object = {}): void {
+    this.note(text);
+    this.record({ type: "notice", ...of, text });
+  }
+
   /** What went wrong beside the work, which goes on. */
   warning({ message, hint }: HourpackError): void {
-    this.note(hint === undefined ? message : `${message}\n  → ${hint}`);
-    this.record({ type: "notice", text: message, hint });
+    this.notice(message, { hint });
+    if (hint !== undefined) this.note(`  → ${hint}`);
   }
 
   /** Whole lines for standard error, as they stand. */

@@ -62,7 +62,10 @@ export const command: Command = {
       await showPinned(pinned, context.output);
       if (args["profile"]) await showProfile(result, settings, context.output);
       const code = tell(result, context);
-      if (request.hours === undefined) await pointAtOlder(result, components, context);
+      // Of hours that somebody named, some may well be empty, but not all.
+      if (request.hours === undefined || result.hours.every(({ action }) => action === "empty"))
+        await pointAtOthers(result, request.hours !== undefined, components, context);
+      context.output.result(fieldsOf(result, code));
       return code;
     });
   },
@@ -91,24 +94,23 @@ function tell(result: RunResult, { output, signal }: CommandContext): number {
   }
   const { green, yellow } = output.colors;
   output.line((code === EXIT.done ? green : yellow)(summaryOf(result, signal.aborted)));
-  output.result({
-    runId: result.runId,
-    exitCode: code,
-    ...totalsOf(result),
-    hours: result.hours,
-    failures: result.failures.map(({ dataset, hour, error }) => ({
-      dataset,
-      hour,
-      error: errorFields(error),
-    })),
-    registered: result.registered,
-  });
   return code;
 }
 
-/** Somebody who tries it on old data would otherwise learn only that nothing is due. */
-async function pointAtOlder(
+function fieldsOf(result: RunResult, exitCode: number): Record<string, unknown> {
+  const failures = result.failures.map(({ dataset, hour, error }) => ({
+    dataset,
+    hour,
+    error: errorFields(error),
+  }));
+  const { runId, hours, registered } = result;
+  return { runId, exitCode, ...totalsOf(result), hours, failures, registered };
+}
+
+/** Somebody who tries it on old data, or mistypes raw, would otherwise learn only that there is nothing to do. */
+async function pointAtOthers(
   { hours }: RunResult,
+  areNamed: boolean,
   components: Components,
   { output, signal }: CommandContext,
 ): Promise<void> {
@@ -119,14 +121,14 @@ async function pointAtOlder(
     const newest = await newestRawPrefix(raw, dataset.raw, signal).catch(() => null);
     if (newest === null) continue;
     const where = newest === undefined ? "nowhere else, either" : `the newest are in ${raw.uri}${newest}`;
-    const text = `${dataset.name}: no objects in the last ${counted(looked.length, "hour")}; ${where}`;
-    output.note(text);
+    const last = areNamed ? "" : "the last ";
+    const text = `${dataset.name}: no objects in ${last}${counted(looked.length, "hour")}; ${where}`;
+    output.notice(text, { dataset: dataset.name });
     output.note(
       newest === undefined
         ? "  → Is raw right? Nothing lies under it."
-        : "  → Name older hours with --from and --to. Where these are still to come, the folders are in local time, and are read as UTC.",
+        : `  → Name ${areNamed ? "those" : "older"} hours with --from and --to. Where these are still to come, the folders are in local time, and are read as UTC.`,
     );
-    if (output.json) output.record({ type: "notice", dataset: dataset.name, text });
   }
 }
 

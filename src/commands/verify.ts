@@ -4,7 +4,7 @@ import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
 import { type Hour, hoursBetween } from "../hour.js";
-import { allPublishedHours, hoursToLookAt, tracesOf } from "../published.js";
+import { allPublishedHours, expiredHours, hoursToLookAt, tracesOf } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { readPinned } from "../stages/pin.js";
 import { type HourVerification, verifyHour } from "../verification.js";
@@ -37,12 +37,18 @@ export const command: Command = {
       for (const dataset of datasets) {
         const tier1 = await components.tier1(dataset);
         const hours = await hoursToLookAt(tier1, dataset, range, signal);
-        const lost = range ? await lostHours(components, dataset, range, hours, output, signal) : [];
+        const all = range ? new Set(hours) : await allPublishedHours(tier1, dataset, signal);
+        // Where no hour is named, all that had a part which cannot be made again.
+        const expected = range
+          ? hoursBetween(range.from, range.to)
+          : await expiredHours(tier1, dataset, signal);
+        const missing = [...expected].filter((hour) => !all.has(hour)).sort();
+        const lost = await lostHours(components, dataset, missing, output, signal);
         unpublished?.add(dataset, [...hours, ...lost.map(({ hour }) => hour)]);
         verified.push(...lost);
         for (const hour of lost) tell(hour, deep, output);
-        if (!range && hours.length === 0) empty.push(dataset);
-        if (!range) published += (await allPublishedHours(tier1, dataset, signal)).size;
+        if (!range && hours.length + lost.length === 0) empty.push(dataset);
+        published += all.size;
         for (const hour of hours) {
           const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
           const result = await verifyHour(task, { deep });
@@ -60,26 +66,22 @@ export const command: Command = {
 };
 
 /**
- * Hours of the range whose part is gone: wrong where raw objects were deleted because it had their records. A manifest
- * alone may be that of an attempt that ended before it published, which is noted.
+ * Hours whose part is gone: wrong where raw objects were deleted because it had their records. A manifest alone may be
+ * that of an attempt that ended before it published, which is noted.
  */
 async function lostHours(
   components: Components,
   dataset: Dataset,
-  range: { from: Hour; to: Hour },
-  published: Hour[],
+  missing: Hour[],
   output: Output,
   signal: AbortSignal,
 ): Promise<HourVerification[]> {
-  const have = new Set(published);
-  const missing = hoursBetween(range.from, range.to).filter((hour) => !have.has(hour));
   const tier1 = await components.tier1(dataset);
   const traces = await tracesOf(tier1, dataset, missing, { nowMs: components.nowMs(), signal });
   const { name } = dataset;
   for (const hour of missing.filter((hour) => traces.get(hour) === "manifest")) {
     const text = `${name} ${hour}: its part is missing, and a manifest is there: the part was deleted, or its attempt ended before it published; \`hourpack run --hour ${hour}\` packs it while its raw objects are there`;
-    output.note(text);
-    output.record({ type: "notice", dataset: name, hour, text });
+    output.notice(text, { dataset: name, hour });
   }
   return missing
     .filter((hour) => traces.get(hour) === "expired")
@@ -141,8 +143,9 @@ function conclude(
   } else {
     output.line(green(`${hours} ${proofOf(verified, rows)}`));
   }
-  if (published !== undefined && published > verified.length) {
-    const looked = `${count(verified.length)} of ${counted(published, "published hour")}`;
+  const withPart = verified.filter(({ etag }) => etag !== undefined).length;
+  if (published !== undefined && published > withPart) {
+    const looked = `${count(withPart)} of ${counted(published, "published hour")}`;
     output.line(`${looked} looked at (the newest day); name others with --from and --to`);
   }
   output.result({

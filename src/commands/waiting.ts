@@ -14,8 +14,7 @@ export function tellWaits(output: Output, log: Log): void {
     const { text } = message as { text: string };
     if (performance.now() - saidMs < EVERY_MS) return;
     saidMs = performance.now();
-    output.note(text);
-    output.record({ type: "notice", text });
+    output.notice(text);
     log.warn(text);
   });
 }

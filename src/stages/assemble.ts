@@ -190,7 +190,7 @@ async function writeQuarantine(
   return path;
 }
 
-/** Nothing is lost where the configuration is of other data than these, and nobody would look. */
+/** Of a whole hour. Nothing is lost where the configuration is of other data than these, and nobody would look. */
 export function tellMisfit({ dataset, hour, observe }: HourTask, converted: ConvertedHour): void {
   const { rows, rescued, quarantined } = converted;
   const isMisfit = rows === 0 ? quarantined > 0 : rescued === rows;

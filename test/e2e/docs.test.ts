@@ -149,7 +149,8 @@ function helpOf(command: string): string {
 }
 
 const flagsOf = (text: string) => text.match(/(?<=^| )--[a-z0-9-]+/g) ?? [];
-const hasFlag = (help: string, flag: string) => new RegExp(`${flag}(?![a-z0-9-])`).test(help);
+const hasFlag = (help: string, flag: string) =>
+  new RegExp(`${flag}(?![a-z0-9-])`).test(help.replace(/--\[no-\]([a-z0-9-]+)/g, "--$1 --no-$1"));
 const commandNames = () => [...helpOf("").matchAll(/^ {2}hourpack (\w+)/gm)].map(([, name = ""]) => name);
 
 /** Flags of other programs that stand alone in the prose. */

@@ -287,7 +287,8 @@ describe("hours that are not published", () => {
     );
     expect((await here("expire", ...flags, "--older-than", "1d", "--yes")).code).toBe(0);
     rmSync(join(lake, "year=2022/month=07/day=26/hour=00"), { recursive: true });
-    for (const hours of [day, ["--hour", HOUR]]) {
+    // Without a range, too: it is no hour of the newest day that is looked at then.
+    for (const hours of [day, ["--hour", HOUR], []]) {
       const lost = await here("verify", ...flags, ...hours);
       expect(lost.code, lost.stderr).toBe(12);
       expect(lost.stdout).toMatch(
@@ -295,6 +296,9 @@ describe("hours that are not published", () => {
       );
       expect(lost.stderr).not.toMatch(/no part: 2022-07-26T00/);
     }
+    rmSync(join(lake, "year=2022"), { recursive: true });
+    const all = await here("verify", ...flags);
+    expect([all.code, all.stdout.trimEnd().split("\n").at(-1)]).toEqual([12, "2 of 2 hours wrong"]);
   });
 
   it("verify --deep tells of raw objects that expire deleted", async () => {
@@ -354,6 +358,33 @@ it("status names an hour that is not packed between others that are", async () =
   expect(stderr).toMatch(/^o: 2022-07-20T01 passed over: `hourpack run --hour 2022-07-20T01` packs it/);
   const { result } = await here("status", "--json", ...flags, ...day);
   expect(result["datasets"]).toMatchObject([{ states: { packed: 2, missing: 1, "passed over": 1 } }]);
+});
+
+it("a run that finds no objects says where some are; its result is the last line", async () => {
+  const since = ["--from", "2022-07-27", "--to", "2022-08-01"];
+  const newest = `the newest are in ${root}/raw/2022/07/26/00/`;
+  for (const [hours, text] of [
+    [[], `events: no objects in the last 48 hours; ${newest}`],
+    [since, `events: no objects in 120 hours; ${newest}`],
+  ] as const) {
+    const { code, stderr } = await here("run", ...hours);
+    expect([code, stderr.split("\n").includes(text)], stderr).toEqual([0, true]);
+    const lines = (await here("run", ...hours, "--json")).stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines.slice(-2)).toMatchObject([{ type: "notice", text }, { type: "result" }]);
+  }
+  mkdirSync(join(root, "row"));
+  const mistyped = await here(
+    "run",
+    ...since,
+    "--raw",
+    "./row/{yyyy}/{MM}/{dd}/{HH}/",
+    "--dataset",
+    "events",
+  );
+  expect(mistyped.stderr).toContain("Is raw right?");
 });
 
 it("an hour that is not over is packed as it is, and told", async () => {

@@ -69,8 +69,17 @@ class Lake {
     return this.at((task) => expireHour(task, { dryRun: false, rawIsImmutable: true }));
   }
 
-  verify(deep = true) {
-    return this.at((task) => verifyHour(task, { deep }));
+  /** `beforeManifest` runs when the part has been looked at, and its manifest has not. */
+  verify(deep = true, beforeManifest: () => Promise<unknown> = async () => {}) {
+    return this.at(async (task) => {
+      const tier1 = await task.components.tier1(task.dataset);
+      const get = tier1.get.bind(tier1);
+      tier1.get = async (key, options) => {
+        if (key.includes("/manifests/")) await beforeManifest();
+        return get(key, options);
+      };
+      return verifyHour(task, { deep });
+    });
   }
 }
 
@@ -139,6 +148,19 @@ describe("raw objects that expire deleted", () => {
     expect(state).toBe("wrong");
     expect(problems).toEqual([expect.stringMatching(/^the part has 2 rows; .*, 3 had been proved$/)]);
   });
+});
+
+it("an hour that is packed again meanwhile is a conflict, and not one whose manifest is missing", async () => {
+  const lake = new Lake().put("a.json", '{"id":1}\n');
+  await lake.pack();
+  const manifests = join(lake.root, "lake/_hourpack/manifests/2022/07/26/00");
+  const packAgainAndSweep = async () => {
+    const [old] = readdirSync(manifests);
+    await lake.pack({ rebuild: true });
+    rmSync(join(manifests, old as string), { force: true });
+  };
+  await expect(lake.verify(false, packAgainAndSweep)).rejects.toMatchObject({ kind: "conflict" });
+  expect(await lake.verify()).toMatchObject({ state: "sound", problems: [] });
 });
 
 it("a quarantine file that is missing is named, and so is what should be in it", async () => {

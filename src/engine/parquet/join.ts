@@ -14,9 +14,8 @@ const GROUP_BYTES_MIN = 4 << 20;
 
 /**
  * Writes the joined file and returns its rows; undefined, with nothing written, where the files have other columns than
- * `names`, in this order, where their schemas differ, or their row groups have fewer rows than
- * `groupRowsMin` on average, and are small. `dropped`: a column
- * without fields that is the last one of some files, and is not copied.
+ * `names`, in this order, where their schemas differ, or their row groups have fewer rows than `groupRowsMin` on average, and
+ * are small. `dropped`: a column without fields that is the last one of some files, and is not copied.
  */
 export async function joinParquet(
   paths: string[],
