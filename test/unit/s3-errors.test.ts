@@ -64,6 +64,14 @@ describe("exit code", () => {
     ]);
   });
 
+  it("2 where MinIO's console says that it is not the API", () => {
+    const text = "S3 API Requests must be made to API port.";
+    const refused = { Code: "InvalidArgument", $metadata: { httpStatusCode: 400 } };
+    const where = { bucket: "raw", endpoint: ENDPOINT };
+    const error = s3Error(Object.assign(new Error(text), refused), "list", "s3://raw/", where);
+    expect([exitCodeOf(error), error.hint]).toEqual([2, expect.stringContaining(`Is ${ENDPOINT} the`)]);
+  });
+
   it.each<[string, number, { Code?: string; endpoint?: string }]>([
     ["XMinioStorageFull", 400, { Code: "XMinioStorageFull", endpoint: ENDPOINT }],
     ["Error", 429, { endpoint: ENDPOINT }],

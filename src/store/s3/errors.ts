@@ -99,6 +99,7 @@ const HINTS: [RegExp, (where: Where) => string][] = [
 /** What has no code of its own, by its message. */
 const HINTS_BY_MESSAGE: typeof HINTS = [
   [/region is missing/i, () => "Set s3.region or AWS_REGION."],
+  [/must be made to API port/i, noApiHint],
   [
     /wrong version number/i,
     ({ endpoint = "the endpoint" }) => `Nobody speaks TLS at ${endpoint}: is it http:// and not https://?`,
@@ -114,10 +115,9 @@ function isNoApi(error: unknown, { endpoint }: Where): boolean {
   );
 }
 
-/** MinIO's console answers at a port beside its API's; a HEAD is refused without a reason where credentials expired. */
-function noApiHint(status: number | undefined, endpoint = "the endpoint"): string {
-  const expired = status === 400 ? " If it is, the credentials may have expired." : "";
-  return `Is ${endpoint} the address of S3's API? (MinIO's console has a port of its own.)${expired}`;
+/** MinIO's console answers at a port beside its API's. */
+function noApiHint({ endpoint = "the endpoint" }: Where): string {
+  return `Is ${endpoint} the address of S3's API? (MinIO's console has a port of its own.)`;
 }
 
 /** Where one of these is set credentials come from a service, which may be away for a moment. */
@@ -168,7 +168,7 @@ export function s3Error(
         ? // The answer to a HEAD has no body that would tell.
           `Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile, and that they may use the bucket ${context.bucket}: ListBucket, GetObject, and PutObject where it writes.`
         : isElsewhere
-          ? noApiHint(status, context.endpoint)
+          ? noApiHint(context)
           : "The store did not answer as it should; the next run goes on from here.";
   const isForSomebody = known !== undefined || status === 403;
   const kind = isElsewhere || (isForSomebody && !mayPass(error)) ? "invalid" : "unavailable";
