@@ -13,14 +13,13 @@ import {
   hourOfRawPrefix,
   newestRawPrefix,
   type RawLayout,
-  type Sample,
-  sampleHours,
   spreadPrefixes,
 } from "../discovery.js";
 import { EXIT, HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import { addHours } from "../hour.js";
 import { type Location, newestClosedHour, parseLocation, parseRawTemplate } from "../layout.js";
 import { parseRecordPath } from "../record/path.js";
+import { type Sample, sampleHours } from "../sample.js";
 import { toColumnName } from "../schema/names.js";
 import type { Store } from "../store/store.js";
 import type { Args, Command } from "./command.js";
