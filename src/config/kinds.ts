@@ -23,12 +23,30 @@ export const databaseName = (about: string) =>
     about,
   );
 
+const isHttp = (text: string) => /^https?:\/\//i.test(text);
+
 export const url = (about: string, hint: string) =>
   v.pipe(
     v.string(),
     v.trim(),
     v.url(`is no URL\n${hint}`),
-    v.check((text) => /^https?:\/\//i.test(text), `is no URL\n${hint}`),
+    v.check(isHttp, `is no URL\n${hint}`),
+    v.description(about),
+  );
+
+const ENDPOINT_HINT = "Write it like http://127.0.0.1:9000";
+
+/** No request would use credentials or a query in it, and messages would show them. */
+export const endpoint = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.trim(),
+    v.check(
+      (text) => !/[@?#]/.test(text),
+      `has credentials or a query in it\n${ENDPOINT_HINT}: credentials come from the AWS chain (AWS_ACCESS_KEY_ID, a profile, a role).`,
+    ),
+    v.url(`is no URL\n${ENDPOINT_HINT}.`),
+    v.check(isHttp, `is no URL\n${ENDPOINT_HINT}.`),
     v.description(about),
   );
 

@@ -11,6 +11,7 @@ import {
   byName,
   databaseName,
   duration,
+  endpoint,
   integer,
   map,
   noList,
@@ -20,8 +21,6 @@ import {
   url,
   yesOrNo,
 } from "./kinds.js";
-
-const ENDPOINT_HINT = "Write it like http://127.0.0.1:9000.";
 
 const writeSchema = map("What a bucket demands of every write", {
   serverSideEncryption: v.optional(
@@ -34,9 +33,8 @@ const writeSchema = map("What a bucket demands of every write", {
 
 const s3Schema = map("How to reach S3. Credentials come from the AWS chain only", {
   endpoint: v.optional(
-    url(
+    endpoint(
       "An S3 service that is not AWS, such as http://127.0.0.1:9000; AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL count too",
-      ENDPOINT_HINT,
     ),
   ),
   region: v.optional(text("AWS region; the SDK's chain decides where absent")),
@@ -111,7 +109,7 @@ const datasetSchema = map("A raw prefix, a tier-1 prefix and two tables", {
 
 const aws = {
   region: v.optional(text("AWS region of the catalog; that of S3 where absent")),
-  endpoint: v.optional(url("A Glue or Athena service that is not AWS", ENDPOINT_HINT)),
+  endpoint: v.optional(endpoint("A Glue or Athena service that is not AWS")),
   timeout: v.optional(duration("Limit of one call or statement, retries and all"), "5m"),
 };
 const database = databaseName("Database of the tables; that of Glue and Athena must be said");

@@ -489,6 +489,13 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
   ],
   ["a bad endpoint", `${EVENTS}s3: { endpoint: "127.0.0.1:9000" }\n`, 6, /is no URL/, /http:/],
   [
+    "yes",
+    `${EVENTS}s3: { forcePathStyle: "yes" }\n`,
+    6,
+    /s3\.forcePathStyle must be true or false, not "yes"/,
+    /^forcePathStyle: /,
+  ],
+  [
     "an unknown catalog",
     `${EVENTS}catalog: { type: gleu }\n`,
     6,
