@@ -168,6 +168,21 @@ describe("an S3 that cannot be used", () => {
   });
 
   it.each([
+    ["a newline", "AWS_ACCESS_KEY_ID", "key-of-someone\n", /the access key id has a character/],
+    [
+      "a letter that is not ASCII",
+      "AWS_SESSION_TOKEN",
+      "key-of-someoné",
+      /the session token has a character/,
+    ],
+  ])("%s in %s, which is not printed", async (_, name, value, message) => {
+    const env = { ...credentialsEnv(minio), [name]: value };
+    const end = await run(minio.endpoint, bucket.name, bucket.name, env);
+    expectOneError(end, 2, message, new RegExp(name));
+    expect(end.stdout + end.stderr).not.toContain("key-of-someon");
+  });
+
+  it.each([
     "http://user:secret-of-someone@127.0.0.1:9000",
     "http:/user:secret-of-someone@127.0.0.1:9000",
     "//user:secret-of-someone@127.0.0.1:9000",

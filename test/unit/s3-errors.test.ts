@@ -72,6 +72,17 @@ describe("exit code", () => {
     expect([exitCodeOf(error), error.hint]).toEqual([2, expect.stringContaining(`Is ${ENDPOINT} the`)]);
   });
 
+  it.each(['Invalid character in header content ["authorization"]', "Region not accepted: region=x"])(
+    "2 where it is the configuration that the SDK could not send: %s",
+    (text) => {
+      const error = s3Error(new TypeError(text), "list", "s3://raw/", { bucket: "raw", endpoint: ENDPOINT });
+      expect([exitCodeOf(error), error.hint]).toEqual([
+        2,
+        expect.stringMatching(/AWS_(REGION|SESSION_TOKEN)/),
+      ]);
+    },
+  );
+
   it.each<[string, number, { Code?: string; endpoint?: string }]>([
     ["XMinioStorageFull", 400, { Code: "XMinioStorageFull", endpoint: ENDPOINT }],
     ["Error", 429, { endpoint: ENDPOINT }],

@@ -98,7 +98,13 @@ const HINTS: [RegExp, (where: Where) => string][] = [
 
 /** What has no code of its own, by its message. */
 const HINTS_BY_MESSAGE: typeof HINTS = [
-  [/region is missing/i, () => "Set s3.region or AWS_REGION."],
+  [/region is missing|region not accepted/i, () => "Set s3.region or AWS_REGION."],
+  [
+    // Ours, and the SDK's.
+    /character .*\bheader\b/i,
+    () =>
+      "Check AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN, or the profile: a newline came with it, or a letter that is not ASCII.",
+  ],
   [/must be made to API port/i, noApiHint],
   [
     /wrong version number/i,
