@@ -174,7 +174,7 @@ function rawViewSql(table: TableSpec): string {
   return `SELECT filename, content FROM read_text(${sqlString(`${literal(table.location)}**`)})`;
 }
 
-/** A path as a pattern of DuckDB's that matches it alone. */
+/** A path as a pattern of DuckDB's that matches it alone. A backslash would part folders there: it is what lies between [ and ]. */
 function literal(path: string): string {
-  return path.replace(/[*?[]/g, "[$&]");
+  return path.replace(/[*?[\\]/g, (letter) => (letter === "\\" ? "[[-]]" : `[${letter}]`));
 }

@@ -52,6 +52,15 @@ export const endpoint = (about: string) =>
 
 export const text = (about: string) => v.pipe(v.string(), v.minLength(1), v.description(about));
 
+/** DuckDB takes what follows a question mark for parameters, and puts its log elsewhere. */
+export const duckdbFile = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.minLength(1),
+    v.check((path) => !path.includes("?"), "has a ?, which DuckDB does not take\nName a path without one."),
+    v.description(about),
+  );
+
 export const oneOf = <const Choices extends readonly string[]>(about: string, choices: Choices) =>
   v.pipe(v.picklist(choices), v.description(about));
 

@@ -10,6 +10,7 @@ import {
   amount,
   byName,
   databaseName,
+  duckdbFile,
   duration,
   endpoint,
   integer,
@@ -121,7 +122,7 @@ const catalogSchema = v.pipe(
       map("A DuckDB file with views", {
         type: v.literal("local"),
         database: v.optional(database, "hourpack"),
-        path: v.optional(text("The DuckDB file that has the views"), "catalog.duckdb"),
+        path: v.optional(duckdbFile("The DuckDB file that has the views"), "catalog.duckdb"),
       }),
       map("AWS Glue", {
         type: v.literal("glue"),

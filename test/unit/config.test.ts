@@ -496,6 +496,13 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /^forcePathStyle: /,
   ],
   [
+    "a question mark in the path of a catalog",
+    `${EVENTS}catalog: { type: local, path: "./a?b/c.duckdb" }\n`,
+    6,
+    /catalog\.path ".*a\?b\/c\.duckdb" has a \?/,
+    /without one/,
+  ],
+  [
     "an unknown catalog",
     `${EVENTS}catalog: { type: gleu }\n`,
     6,
