@@ -51,6 +51,13 @@ export class Output {
     if (this.json) this.stdout.write(`${withoutCredentials(JSON.stringify(record, jsonValue))}\n`);
   }
 
+  /** The same of many at once, when they are written. False where nobody takes them any more. */
+  async records(records: object[]): Promise<boolean> {
+    if (!this.json) return true;
+    const text = records.map((record) => `${JSON.stringify(record, jsonValue)}\n`).join("");
+    return new Promise((resolve) => this.stdout.write(withoutCredentials(text), (error) => resolve(!error)));
+  }
+
   /** The last line of a command that got to its end. */
   result(result: object): void {
     this.record({ type: "result", ...result });

@@ -61,3 +61,37 @@ it("a file above the limit of a process's files is told as that, and nothing is 
   );
   expect(output).not.toContain("bug");
 });
+
+describe("a query", () => {
+  const query = "query --json --catalog-path ./c.duckdb";
+  beforeAll(async () => {
+    const { exitCode, output } = await shell(
+      `hourpack ${RUN.replace("--catalog none", "--catalog-path ./c.duckdb")} --tier1 ./queried/`,
+    );
+    expect(exitCode, output).toBe(0);
+  });
+
+  it("of many rows holds few of them at a time", async () => {
+    const { exitCode, output } = await shell(
+      `export NODE_OPTIONS=--max-old-space-size=40; hourpack ${query} "select * from range(500000)" | tail -1; exit \${PIPESTATUS[0]}`,
+    );
+    expect(output).toBe('{"type":"result","rows":500000,"columns":[{"name":"range","type":"BIGINT"}]}\n');
+    expect(exitCode).toBe(0);
+  });
+
+  it("of more rows than anybody reads ends when nobody does", async () => {
+    const { exitCode, output } = await shell(
+      `hourpack ${query} "select * from range(1000000000000)" | head -1; exit \${PIPESTATUS[0]}`,
+    );
+    expect([exitCode, output]).toEqual([0, '{"type":"row","row":{"range":0}}\n']);
+  });
+
+  it("writes the file that a copy names, and never the catalog", async () => {
+    const copied = await shell(
+      `hourpack ${query} "copy (select id from events) to 'ids.csv'" && cat ids.csv`,
+    );
+    expect(copied).toEqual({ exitCode: 0, output: expect.stringMatching(/\nid\n1\n$/) });
+    const refused = await shell(`hourpack ${query} "drop view events"`);
+    expect([refused.exitCode, refused.output]).toEqual([2, expect.stringContaining("query only reads")]);
+  });
+});
