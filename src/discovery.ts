@@ -1,18 +1,8 @@
-/** What lies under a raw prefix: how its hours are laid out, and what its newest records look like. Reads only. */
-import { HourpackError } from "./errors.js";
+/** How the hours under a raw prefix are laid out, told by the names of its folders. Reads only. */
 import { type Hour, hourOfMs } from "./hour.js";
-import { isSkippedKey, ownPrefix, type RawTemplate } from "./layout.js";
-import { GZIP_LIMITS, RECORD_BYTES } from "./limits.js";
-import { type Framed, frameObject } from "./record/frame.js";
-import { gunzipWithin } from "./record/gunzip.js";
-import { asArray, asObject, type JsonObject } from "./record/json.js";
-import { parseRecordPath, type RecordPath, ROOT_PATH } from "./record/path.js";
-import { Shape } from "./schema/inference.js";
+import { ownPrefix, type RawTemplate } from "./layout.js";
 import { isValidName } from "./schema/names.js";
-import { type Outlier, Outliers } from "./schema/outliers.js";
-import type { Column } from "./schema/types.js";
-import type { ObjectInfo, Store } from "./store/store.js";
-import { counted } from "./words.js";
+import type { Store } from "./store/store.js";
 
 export interface RawLayout {
   /** With {yyyy} {MM} {dd} {HH}, and the variable's name where there is one; relative to the store. */
@@ -23,10 +13,12 @@ export interface RawLayout {
   newestPrefix: string;
   /** Prefixes beside it whose hours are laid out otherwise, and are not in it. */
   others?: string[];
+  /** Prefixes beside it that have data, and no folders of hours. */
+  hourless?: string[];
 }
 
-const HOUR_PARTS = ["yyyy", "MM", "dd", "HH"] as const;
-type HourPart = (typeof HOUR_PARTS)[number];
+export const HOUR_PARTS = ["yyyy", "MM", "dd", "HH"] as const;
+export type HourPart = (typeof HOUR_PARTS)[number];
 const RANGES: Record<HourPart, [number, number]> = {
   yyyy: [1970, 2199],
   MM: [1, 12],
@@ -64,12 +56,14 @@ async function layoutUnder(
   if (hours) return { template: prefix + hours.template, newestPrefix: hours.newestPrefix };
   if (depth === 0) return undefined;
   const found: { folder: string; layout: RawLayout }[] = [];
+  const without: string[] = [];
   for (const name of (await foldersUnder(store, prefix, signal)).slice(0, FOLDERS_MAX)) {
     const layout = await layoutUnder(store, name, depth - 1, signal);
     if (layout) found.push({ folder: name.slice(prefix.length, -1), layout });
+    else without.push(name);
   }
   const [first] = found;
-  if (!first || found.length === 1) return first?.layout;
+  if (!first) return undefined;
   const below = (one: { folder: string; layout: RawLayout }) =>
     one.layout.template.slice(prefix.length + one.folder.length + 1);
   const alike = found.filter((one) => !one.layout.variable && below(one) === below(first));
@@ -80,20 +74,39 @@ async function layoutUnder(
       ? [withVariable(prefix, alike, below(first)), alike]
       : [first.layout, [first]];
   const others = found.filter((one) => !taken.includes(one)).map(({ folder }) => `${prefix}${folder}/`);
-  return { ...layout, others: [...(layout.others ?? []), ...others] };
+  const hourless = [...(layout.hourless ?? [])];
+  for (const name of without) if (await mayHoldRecords(store, name, signal)) hourless.push(name);
+  return { ...layout, others: [...(layout.others ?? []), ...others], hourless };
 }
 
-const PARQUET_MAGIC = Buffer.from("PAR1");
+export const PARQUET_MAGIC = Buffer.from("PAR1");
 
-/** By the first object that is long enough to be any file. */
 async function holdsParquet(store: Store, prefix: string, signal: AbortSignal | undefined): Promise<boolean> {
+  return PARQUET_MAGIC.equals(await beginningOf(store, prefix, signal));
+}
+
+/** Whether it looks like JSON or gzip. */
+async function mayHoldRecords(
+  store: Store,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const beginning = await beginningOf(store, prefix, signal);
+  return /^(?:\s*[[{]|\x1f\x8b)/.test(beginning.toString("latin1"));
+}
+
+/** Of the first object that is long enough to be any file; what lies under `_hourpack/` is not looked at. */
+async function beginningOf(store: Store, prefix: string, signal: AbortSignal | undefined): Promise<Buffer> {
   for await (const page of store.list(prefix, { signal })) {
-    const object = page.find(({ key, sizeBytes }) => !isSkippedKey(key) && sizeBytes > PARQUET_MAGIC.length);
+    const object = page.find(
+      ({ key, sizeBytes }) =>
+        !/(^|\/)[_.]/.test(key.slice(prefix.length)) && sizeBytes > PARQUET_MAGIC.length,
+    );
     if (!object) continue;
     const range = { start: 0, end: PARQUET_MAGIC.length };
-    return PARQUET_MAGIC.equals(await store.get(object.key, { etag: object.etag, range, signal }));
+    return store.get(object.key, { etag: object.etag, range, signal });
   }
-  return false;
+  return Buffer.alloc(0);
 }
 
 /** `platform=android` is a variable `platform`; a bare `android` one that we have no name for. */
@@ -245,147 +258,8 @@ function patternOf(template: string, patternOfPart: (part: HourPart) => string):
   });
 }
 
-export interface Sample {
-  records: RecordPath;
-  columns: Column[];
-  /** By the names of columns that are text since a few values differ from most. */
-  outliers: Map<string, Outlier>;
-  /** Prefixes of those that had objects, as they were given. */
-  hours: string[];
-  objects: number;
-  recordCount: number;
-  /** Bytes that were no record. */
-  damaged: number;
-}
-
-/** An object that was read, without its gzip. */
-interface Body {
-  key: string;
-  bytes: Buffer;
-}
-
-/** In all, whatever the number of hours. */
-const SAMPLE_OBJECTS = 64;
-const SAMPLE_BYTES = 32 << 20;
-const LIMITS = { maxRecordBytes: RECORD_BYTES };
-const GUNZIP = { ...GZIP_LIMITS, maxBytes: 64 << 20 };
-
-/** Columns as they would be inferred from some objects of each hour, taken evenly from its first page of keys. */
-export async function sampleHours(
-  store: Store,
-  prefixes: string[],
-  records: RecordPath | undefined,
-  signal?: AbortSignal,
-): Promise<Sample> {
-  const [newest = ""] = prefixes;
-  const hours: string[] = [];
-  const bodies: Body[] = [];
-  for (const prefix of prefixes) {
-    const found = await sampleHour(store, prefix, prefixes.length, signal);
-    if (found.length > 0) hours.push(prefix);
-    bodies.push(...found);
-  }
-  if (bodies.length === 0) {
-    throw new HourpackError("invalid", `look at ${store.uri}${newest}: there are no objects`, {
-      location: store.uri + newest,
-      hint: "Name a prefix that has some.",
-    });
-  }
-  const path = records ?? likelyPath(bodies);
-  const seen = look(bodies, path);
-  if (seen.recordCount === 0) throw noRecords(store.uri + newest, bodies, path);
-  return { records: path, hours, objects: bodies.length, ...seen };
-}
-
-/** The bytes of some objects of one hour: its share of what is looked at. */
-async function sampleHour(
-  store: Store,
-  prefix: string,
-  hours: number,
-  signal: AbortSignal | undefined,
-): Promise<Body[]> {
-  const objects: ObjectInfo[] = [];
-  for await (const page of store.list(prefix, { signal })) {
-    objects.push(...page.filter(({ key, sizeBytes }) => !isSkippedKey(key) && sizeBytes > 0));
-    if (objects.length > 0) break;
-  }
-  const bodies: Body[] = [];
-  let sizeBytes = 0;
-  for (const { key, etag } of evenly(objects, Math.ceil(SAMPLE_OBJECTS / hours))) {
-    if (sizeBytes > SAMPLE_BYTES / hours) break;
-    const bytes = await plainBytes(await store.get(key, { etag, signal }));
-    sizeBytes += bytes.length;
-    bodies.push({ key, bytes });
-  }
-  return bodies;
-}
-
-/** Columns of nothing would be a configuration that packs nothing. */
-function noRecords(uri: string, bodies: Body[], path: RecordPath): HourpackError {
-  const isParquet = bodies.some(({ bytes }) => PARQUET_MAGIC.equals(bytes.subarray(0, PARQUET_MAGIC.length)));
-  const what = isParquet ? "and what was read is Parquet" : `and no JSON record found at ${path.text}`;
-  return new HourpackError("invalid", `look at ${uri}: ${counted(bodies.length, "object")} read, ${what}`, {
-    location: uri,
-    hint: isParquet
-      ? "Name the prefix that the JSON objects lie under."
-      : "Name a prefix of JSON objects; where the records are inside of each, say it with --records, like Records[*].",
-  });
-}
-
-function look(
-  bodies: Body[],
-  path: RecordPath,
-): Pick<Sample, "columns" | "outliers" | "recordCount" | "damaged"> {
-  const shape = new Shape();
-  let recordCount = 0;
-  let damaged = 0;
-  for (const framed of framesOf(bodies, path)) {
-    if (framed.kind === "record") {
-      shape.observe(framed.value);
-      recordCount++;
-    } else damaged++;
-  }
-  const columns = shape.columns();
-  const outliers = new Outliers(columns);
-  for (const framed of framesOf(bodies, path)) {
-    if (framed.kind === "record") outliers.observe(framed.value, framed.key);
-  }
-  return { columns, outliers: outliers.found(), recordCount, damaged };
-}
-
-/** What is in each object, under its key. */
-function* framesOf(bodies: Body[], path: RecordPath): Generator<Framed & { key: string }> {
-  for (const { key, bytes } of bodies) {
-    for (const framed of frameObject(bytes, path, LIMITS)) yield { ...framed, key };
-  }
-}
-
-/** `Records[*]` where each value is an object that has its records in an array (CloudTrail, CloudWatch logs). */
-function likelyPath(bodies: Body[]): RecordPath {
-  const keys = ["Records", "records", "logEvents", "events", "items"];
-  const first: JsonObject[] = [];
-  for (const { bytes } of bodies) {
-    for (const framed of frameObject(bytes, ROOT_PATH, LIMITS)) {
-      if (framed.kind === "record") first.push(framed.value);
-      break;
-    }
-  }
-  const key = keys.find((name) => first.length > 0 && first.every((record) => holdsRecords(record, name)));
-  return key === undefined ? ROOT_PATH : parseRecordPath(`${key}[*]`);
-}
-
-function holdsRecords(record: JsonObject, key: string): boolean {
-  const elements = [...(asArray(record.values[record.keys.indexOf(key)]) ?? [])];
-  return elements.length > 0 && elements.every((element) => asObject(element));
-}
-
-async function plainBytes(stored: Buffer): Promise<Buffer> {
-  if (stored[0] !== 0x1f || stored[1] !== 0x8b) return stored;
-  const plain = await gunzipWithin(stored, GUNZIP);
-  return "bytes" in plain ? plain.bytes : stored;
-}
-
-function evenly<T>(items: T[], count: number): T[] {
+/** So many of them, from first to last. */
+export function evenly<T>(items: T[], count: number): T[] {
   if (items.length <= count) return items;
   return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)] as T);
 }

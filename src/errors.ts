@@ -89,6 +89,27 @@ export function reasonOf(error: unknown): string {
   return String(error);
 }
 
+/** Limits of a process that files and connections come up against: no bug, and nothing that the store did. */
+const PROCESS_LIMITS: [RegExp, string][] = [
+  [
+    /\bEMFILE\b|too many open files/i,
+    "Raise the number of files that the process may have open: `ulimit -n 1024`, or LimitNOFILE= of its service.",
+  ],
+  [
+    /\bEFBIG\b|file too large/i,
+    "Raise the size that a file of the process may have: `ulimit -f unlimited`, or LimitFSIZE= of its service.",
+  ],
+];
+
+/** The same, where such a limit was the reason told as that: somebody has to raise it. */
+export function withLimitTold(error: unknown): unknown {
+  const reason = reasonOf(error);
+  const [, hint] = PROCESS_LIMITS.find(([pattern]) => pattern.test(reason)) ?? [];
+  if (hint === undefined || isHourpackError(error, "data")) return error;
+  const { stage, location } = isHourpackError(error) ? error : {};
+  return new HourpackError("invalid", reason, { stage, location, hint, cause: error });
+}
+
 /** Of what the file system refused. Some codes come again, until somebody gives rights or mends a path. */
 export function kindOfSystemError(error: unknown): "invalid" | "unavailable" {
   const { code = "" } = error as NodeJS.ErrnoException;

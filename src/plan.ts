@@ -118,7 +118,10 @@ async function decide(
   if (request.rebuild) return { ...(await scratch()), reason: "rebuild asked for" };
   if (!changed(changes)) return { action: "up to date", reason: "inputs unchanged", published, changes };
   if (input.notBeforeMs !== undefined && input.nowMs < input.notBeforeMs) {
-    return { action: "wait", reason: `${reason}: waits for lateSettle`, published, changes };
+    const minuteMs = Math.ceil(input.notBeforeMs / 60_000) * 60_000;
+    const until = `${new Date(minuteMs).toISOString().slice(0, 16)}Z`;
+    const wait = `waits for lateSettle until ${until}; --hour ${input.hour} takes it now`;
+    return { action: "wait", reason: `${reason}: ${wait}`, published, changes };
   }
   if (changes.gone > 0) return merge();
   const isUnchanged = changes.overwritten === 0 && published.recipe === input.recipe;

@@ -6,7 +6,7 @@ import { compactHour, lookAt } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset, Settings } from "./config/settings.js";
 import { dueHours } from "./due.js";
-import { EXIT, exitCodeOf, HourpackError, isHourpackError, reasonOf } from "./errors.js";
+import { EXIT, exitCodeOf, HourpackError, isHourpackError, reasonOf, withLimitTold } from "./errors.js";
 import { type Hour, hoursBetween } from "./hour.js";
 import { Limiter } from "./limiter.js";
 import { Owing } from "./owed.js";
@@ -300,7 +300,8 @@ async function registerDataset(
 }
 
 function asHourpackError(error: unknown, doing: string, signal: AbortSignal | undefined): HourpackError {
-  if (error instanceof HourpackError) return error;
+  const thrown = withLimitTold(error);
+  if (thrown instanceof HourpackError) return thrown;
   if (signal?.aborted) return new HourpackError("interrupted", `${doing}: interrupted`);
   return new HourpackError("internal", `${doing}: ${reasonOf(error)}`, { cause: error });
 }

@@ -49,8 +49,8 @@ export class LocalCatalog implements Catalog {
     const sync: PartitionSync = { added: 0, corrected: 0, unchanged: 0, notes: [] };
     if (table.format !== "parquet" || !isS3(table.location)) return { ...sync, unchanged: hours.length };
     for (const hour of hours) {
-      const copied = await this.copyPartition(table, hour, options.signal);
-      if (copied) sync.added++;
+      const isNew = await this.copyPartition(table, hour, options.signal);
+      if (isNew) sync.added++;
       else sync.unchanged++;
     }
     await this.ensureTable(table, options);
@@ -140,7 +140,7 @@ export class LocalCatalog implements Catalog {
     }
   }
 
-  /** True where the part was new or another version. A copy is named by its ETag. */
+  /** True where there was no copy yet: one of another version is copied anew. A copy is named by its ETag. */
   private async copyPartition(table: TableSpec, hour: Hour, signal?: AbortSignal): Promise<boolean> {
     const { store, prefix } = await this.storeAt(table.partitionLocation(hour));
     const folder = join(this.copiesOf(table), partitionPrefix(hour));
@@ -161,7 +161,7 @@ export class LocalCatalog implements Catalog {
       hasCopied = true;
     }
     for (const name of present) if (!wanted.has(name)) await rm(join(folder, name), { force: true });
-    return hasCopied;
+    return hasCopied && !present.some((name) => !isSkippedKey(name));
   }
 
   private copiesOf(table: TableSpec): string {
@@ -240,7 +240,7 @@ function rawViewSql(table: TableSpec): string {
   return `SELECT filename, content FROM read_text(${sqlString(`${literal(table.location)}**`)})`;
 }
 
-/** A path as a pattern of DuckDB's that matches it alone. */
+/** A path as a pattern of DuckDB's that matches it alone. A backslash would part folders there: it is what lies between [ and ]. */
 function literal(path: string): string {
-  return path.replace(/[*?[]/g, "[$&]");
+  return path.replace(/[*?[\\]/g, (letter) => (letter === "\\" ? "[[-]]" : `[${letter}]`));
 }

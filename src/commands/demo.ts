@@ -153,8 +153,10 @@ async function show(
 
   output.line(`\n${bold("A query")}  ${dim(QUERY)}`);
   showRows(
-    await ask(settings.catalog as Extract<CatalogSettings, { type: "local" }>, QUERY, signal),
-    20,
+    await ask(settings.catalog as Extract<CatalogSettings, { type: "local" }>, QUERY, {
+      rowsMax: 20,
+      signal,
+    }),
     output,
   );
 
@@ -214,8 +216,7 @@ async function showOdd(dir: string, settings: Settings, output: Output, signal: 
   const sql =
     "select customer_user_id, session_count, _rescued_data from mmp_android where _rescued_data is not null limit 3";
   showRows(
-    await ask(settings.catalog as Extract<CatalogSettings, { type: "local" }>, sql, signal),
-    3,
+    await ask(settings.catalog as Extract<CatalogSettings, { type: "local" }>, sql, { rowsMax: 3, signal }),
     output,
   );
   const files = (await filesUnder(join(dir, "lake"))).sort();

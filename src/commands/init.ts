@@ -7,17 +7,19 @@ import { CONFIG_NAME, loadSettings } from "../config/load.js";
 import type { Dataset, Settings } from "../config/settings.js";
 import {
   findLayout,
+  generalise,
+  HOUR_PARTS,
+  type HourPart,
   hourOfRawPrefix,
   newestRawPrefix,
   type RawLayout,
-  type Sample,
-  sampleHours,
   spreadPrefixes,
 } from "../discovery.js";
 import { EXIT, HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import { addHours } from "../hour.js";
 import { type Location, newestClosedHour, parseLocation, parseRawTemplate } from "../layout.js";
 import { parseRecordPath } from "../record/path.js";
+import { type Sample, sampleHours } from "../sample.js";
 import { toColumnName } from "../schema/names.js";
 import type { Store } from "../store/store.js";
 import type { Args, Command } from "./command.js";
@@ -93,8 +95,8 @@ export const command: Command = {
       const found = `${counted(sample.columns.length, "column")} from ${seen}`;
       const odd = sample.damaged > 0 ? `; ${counted(sample.damaged, "piece")} of bytes without a record` : "";
       output.note(`${isDry ? "would write" : "wrote"} ${out}: ${found}${odd}`);
-      if (layout.others?.length) output.note(othersText(layout.others, store));
-      if (!isDry) output.note(nextSteps(layout, settings, components.nowMs()));
+      for (const text of leftOut(layout, store)) output.note(text);
+      if (!isDry) output.note(nextSteps(layout, settings, out, components.nowMs()));
       const { columns, objects, recordCount, damaged } = sample;
       output.result({
         file: isDry ? undefined : out,
@@ -113,9 +115,20 @@ export const command: Command = {
 };
 
 /** What was found and is in no dataset of the draft would else be packed by nobody. */
-function othersText(prefixes: string[], { uri }: Store): string {
-  const named = prefixes.map((prefix) => uri + prefix);
-  return `not in it, since the hours there are laid out otherwise: ${named.join(", ")}; \`hourpack init <prefix> --out <file>\` looks at each`;
+function leftOut({ template, others = [], hourless = [] }: RawLayout, { uri }: Store): string[] {
+  if (others.length + hourless.length === 0) return [];
+  const why = [
+    ["the hours there are laid out otherwise", others],
+    ["there are no folders of hours", hourless],
+  ] as const;
+  const texts = why
+    .filter(([, prefixes]) => prefixes.length > 0)
+    .map(
+      ([reason, prefixes]) =>
+        `not in it, since ${reason}: ${prefixes.map((prefix) => uri + prefix).join(", ")}`,
+    );
+  const next = "`hourpack init <prefix> --out <file>` looks at each";
+  return [`in it: ${uri}${template}`, ...texts.slice(0, -1), `${texts.at(-1)}; ${next}`];
 }
 
 /** Throws what `run` would of the file; its lines are of no use, as it is not written then. */
@@ -147,10 +160,27 @@ async function layoutOf(
   }
   const found = raw.includes("{") ? "" : await foldersIn(store, location.prefix, signal);
   const but = found === "" ? "" : `, but ${found}`;
+  const days = daysOf(found);
   throw new HourpackError("invalid", `look at ${raw}: there are no folders of hours${but}`, {
     location: raw,
-    hint: "Name the folder above the years (folders of Parquet are passed over; those of an hour have two digits for month, day and hour), or the whole template: s3://bucket/events/year={yyyy}/month={MM}/day={dd}/hour={HH}/.",
+    hint:
+      days === undefined
+        ? "Name the folder above the years (folders of Parquet are passed over; those of an hour have two digits for month, day and hour), or the whole template: s3://bucket/events/year={yyyy}/month={MM}/day={dd}/hour={HH}/."
+        : `These are days. Is the hour in the names of the objects? Then the template goes on into them, and ends without a slash, such as ${raw.replace(/\/*$/, "/")}${days}events-{yyyy}{MM}{dd}T{HH} (docs/recipes/cloudtrail.md has one). Else a folder for each hour is needed.`,
   });
+}
+
+/** `2022/07/26/` as a template, where it has all of an hour but the hour. */
+function daysOf(folders: string): string | undefined {
+  let rest: readonly HourPart[] = HOUR_PARTS;
+  let template = "";
+  for (const folder of folders.split("/").slice(0, -1)) {
+    const level = generalise(folder, rest);
+    template += `${level?.text ?? folder}/`;
+    rest = level?.rest ?? rest;
+    if (rest.length === 1) return template;
+  }
+  return undefined;
 }
 
 /** What is there instead: the last folder, and the last in it, so many deep as an hour's are. */
@@ -197,11 +227,13 @@ function seenOf({ recordCount, objects, hours }: Sample, { template }: RawLayout
 }
 
 /** An older hour is not due by itself, and `run` alone would find nothing to do. */
-function nextSteps(layout: RawLayout, { run }: Settings, nowMs: number): string {
+function nextSteps(layout: RawLayout, { run }: Settings, out: string, nowMs: number): string {
   const hour = hourOfRawPrefix(layout.template, layout.newestPrefix);
   const isDue =
     hour === undefined || hour > addHours(newestClosedHour(nowMs, run.settleMs), -run.lookBackHours);
-  const asked = isDue ? "" : ` --hour ${hour}`;
+  // Found by itself is only the one of the working directory.
+  const named = resolve(out) === resolve(CONFIG_NAME) ? "" : ` --config ${/\s/.test(out) ? `"${out}"` : out}`;
+  const asked = named + (isDue ? "" : ` --hour ${hour}`);
   return `next: look at its columns, its tier1 and its catalog, then \`hourpack plan${asked}\` and \`hourpack run${asked}\``;
 }
 

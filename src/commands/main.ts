@@ -1,18 +1,18 @@
 /** The command line: which command, its flags, its exit code. */
 import { readFileSync } from "node:fs";
 import { unreadVariables } from "../config/variables.js";
-import { EXIT, exitCodeOf, HourpackError, isHourpackError } from "../errors.js";
+import { EXIT, exitCodeOf, HourpackError, isHourpackError, withLimitTold } from "../errors.js";
 import { LOG_LEVELS, type LogLevel, openLog } from "../log.js";
 import { readArguments, unknownCommand } from "./arguments.js";
 import type { Args, CommandContext } from "./command.js";
 import { entryNamed, GLOBAL_OPTIONS } from "./entries.js";
-import { Output, tolerateClosedPipes } from "./output.js";
+import { Output, tolerateLostOutput } from "./output.js";
 import { listenForSignals } from "./signals.js";
 import { tellWaits } from "./waiting.js";
 
 /** Sets the process's exit code; resolves when there is nothing more to do. */
 export async function main(argv: string[]): Promise<void> {
-  tolerateClosedPipes();
+  const lostOutput = tolerateLostOutput();
   const output = new Output({ json: wantsJson(argv), color: wantsColor(argv) });
   const signals = listenForSignals(output);
   let code: number;
@@ -20,12 +20,17 @@ export async function main(argv: string[]): Promise<void> {
     code = await runCommand(withoutWords(argv), output, signals.signal);
     if (signals.signal.aborted && code !== EXIT.done) code = EXIT.interrupted;
   } catch (thrown) {
-    const error = signals.signal.aborted ? interruption(thrown) : thrown;
+    const error = signals.signal.aborted ? interruption(thrown) : withLimitTold(thrown);
     code = exitCodeOf(error);
     output.error(error, argv.includes("debug") && argv.includes("--log-level"));
     output.errorRecord(error, code);
   } finally {
     signals.release();
+  }
+  const lost = await lostOutput();
+  if (lost && code === EXIT.done) {
+    output.error(lost);
+    code = exitCodeOf(lost);
   }
   process.exitCode = code;
   // Nothing should hold the process now; what does anyway is not worth waiting for.

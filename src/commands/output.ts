@@ -1,5 +1,7 @@
 /** What a command says: results on standard output, everything else on standard error. */
-import { HourpackError, isHourpackError } from "../errors.js";
+import { setImmediate } from "node:timers/promises";
+import { getSystemErrorMap } from "node:util";
+import { HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import { errorFields, withoutCredentials } from "../log.js";
 import { require } from "../require.js";
 
@@ -47,6 +49,13 @@ export class Output {
   /** A JSON line; left out without `--json`. */
   record(record: object): void {
     if (this.json) this.stdout.write(`${withoutCredentials(JSON.stringify(record, jsonValue))}\n`);
+  }
+
+  /** The same of many at once, when they are written. False where nobody takes them any more. */
+  async records(records: object[]): Promise<boolean> {
+    if (!this.json) return true;
+    const text = records.map((record) => `${JSON.stringify(record, jsonValue)}\n`).join("");
+    return new Promise((resolve) => this.stdout.write(withoutCredentials(text), (error) => resolve(!error)));
   }
 
   /** The last line of a command that got to its end. */
@@ -142,13 +151,29 @@ function jsonValue(_key: string, value: unknown): unknown {
 }
 
 /**
- * Whoever reads our output may stop reading (`| head`): then the rest is not said, and the command goes on to its end,
- * so that an hour is not left half packed for it.
+ * Whoever reads our output may stop reading (`| head`), or the disk that it is written to is full: then the rest is not
+ * said, and the command goes on to its end, so that an hour is not left half packed for it. Asked there, it says what
+ * results could not be written; that somebody stopped reading is no loss.
  */
-export function tolerateClosedPipes(): void {
+export function tolerateLostOutput(): () => Promise<HourpackError | undefined> {
+  let lost: HourpackError | undefined;
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE" && error.code !== "ERR_STREAM_DESTROYED") throw error;
+      const isUnread = error.code === "EPIPE" || error.code === "ERR_STREAM_DESTROYED";
+      if (stream === process.stdout && !isUnread) lost ??= unwritten(error);
     });
   }
+  return async () => {
+    // Of the last line, too.
+    await setImmediate();
+    return lost;
+  };
+}
+
+function unwritten(error: NodeJS.ErrnoException): HourpackError {
+  const [, reason = reasonOf(error)] = getSystemErrorMap().get(error.errno ?? 0) ?? [];
+  return new HourpackError(kindOfSystemError(error), `write the output: ${reason}`, {
+    cause: error,
+    hint: "What was printed is not whole: make room, or send it elsewhere. What the command did is done.",
+  });
 }

@@ -1,7 +1,7 @@
 /** hourpack query: SQL over the local catalog. */
 import { existsSync } from "node:fs";
 import type { CatalogSettings } from "../config/settings.js";
-import type { Database } from "../engine/duckdb/database.js";
+import type { Database, Row } from "../engine/duckdb/database.js";
 import { EXIT, HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import type { Command } from "./command.js";
 import { count, counted } from "./figures.js";
@@ -41,11 +41,14 @@ export const command: Command = {
         },
       );
     }
-    const answer = await ask(catalog, String(args["sql"]), signal);
-    for (const row of answer.rows) output.record({ type: "row", row });
-    if (!output.json) showRows(answer, Number(args["limit"]), output);
+    const answer = await ask(catalog, String(args["sql"]), {
+      rowsMax: output.json ? 1 : Number(args["limit"]),
+      each: (rows) => output.records(rows.map((row) => ({ type: "row", row }))),
+      signal,
+    });
+    if (!output.json) showRows(answer, output);
     output.result({
-      rows: answer.rows.length,
+      rows: answer.rowCount,
       columns: answer.columns.map(({ name, type }) => ({ name, type })),
     });
     return EXIT.done;
@@ -57,14 +60,25 @@ const DATABASE_DEFAULT = "hourpack";
 
 export interface Answer {
   columns: { name: string; type?: string }[];
-  rows: Record<string, unknown>[];
+  /** The first ones. */
+  rows: Row[];
+  /** Of all. */
+  rowCount: number;
+}
+
+export interface AskOptions {
+  /** Rows that are kept. */
+  rowsMax: number;
+  /** Is told of all, some at a time; false ends it. */
+  each?: (rows: Row[]) => Promise<boolean>;
+  signal?: AbortSignal;
 }
 
 /** Opens the catalog's file for reading only. Throws `invalid` for SQL that DuckDB refuses. */
 export async function ask(
   catalog: Extract<CatalogSettings, { type: "local" }>,
   sql: string,
-  signal?: AbortSignal,
+  { rowsMax, each, signal }: AskOptions,
 ): Promise<Answer> {
   if (!existsSync(catalog.path)) {
     throw new HourpackError("invalid", `query the catalog ${catalog.path}: there is no such file`, {
@@ -79,12 +93,19 @@ export async function ask(
     schema = await schemaOf(database, catalog.database);
     await expectOne(sql, database);
     const types = await database.rows(`DESCRIBE ${sql}`, { schema }).catch(() => []);
-    const rows = await database.rows(sql, { schema, signal });
+    const keptMax = Math.min(rowsMax, TABLE_ROWS_MAX);
+    const rows: Row[] = [];
+    let rowCount = 0;
+    for await (const some of database.stream(sql, { schema, signal })) {
+      rowCount += some.length;
+      rows.push(...some.slice(0, Math.max(0, keptMax - rows.length)));
+      if (each && !(await each(some))) break;
+    }
     const columns =
       types.length > 0
         ? types.map((row) => ({ name: String(row["column_name"]), type: String(row["column_type"]) }))
         : Object.keys(rows[0] ?? {}).map((name) => ({ name }));
-    return { columns, rows };
+    return { columns, rows, rowCount };
   } catch (error) {
     if (signal?.aborted) throw new HourpackError("interrupted", "query: interrupted");
     if (isHourpackError(error)) throw error;
@@ -111,7 +132,7 @@ async function expectOne(sql: string, database: Database): Promise<void> {
   const statements = await database.statements(sql);
   if (statements === 1) return;
   // Throws what DuckDB minds; of nothing but blanks and comments, nothing.
-  if (statements === 0) await database.rows(sql);
+  if (statements === 0) await database.run(sql);
   throw new HourpackError("invalid", `query: ${counted(statements, "statement")}, where one is asked for`, {
     hint:
       statements === 0
@@ -179,12 +200,12 @@ const TABLE_ROWS_MAX = 10_000;
 
 const NUMERIC = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL.*)$/;
 
-export function showRows({ columns, rows }: Answer, wanted: number, output: Output): void {
-  const limit = Math.min(wanted, TABLE_ROWS_MAX);
-  const words = [counted(rows.length, "row") + (rows.length > limit ? `, the first ${limit} shown` : "")];
+export function showRows({ columns, rows, rowCount }: Answer, output: Output): void {
+  const more = rowCount > rows.length ? `, the first ${rows.length} shown` : "";
+  const words = [counted(rowCount, "row") + more];
   if (columns.length > 0) {
     const heads = columns.map(({ name, type = "" }) => ({ name, isNumber: NUMERIC.test(type) }));
-    const cells = rows.slice(0, limit).map((row) => columns.map(({ name }) => row[name]));
+    const cells = rows.map((row) => columns.map(({ name }) => row[name]));
     const shown = showTable(heads, cells, output);
     if (shown < columns.length)
       words.push(`${shown} of ${counted(columns.length, "column")} fit the terminal; --json has all`);

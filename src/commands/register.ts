@@ -47,6 +47,12 @@ export const command: Command = {
           const done = await registerHours(catalog, table, hours, { ahead: settings.run.ahead, signal });
           registered.push({ dataset: dataset.name, ...done });
           output.record({ type: "registered", dataset: dataset.name, ...done });
+          if (catalog.kind === "local" && table.format === "json" && table.location.startsWith("s3://")) {
+            output.line(
+              `${table.database}.${table.name}: no view; the local catalog reads no raw objects of S3`,
+            );
+            continue;
+          }
           const figures = `${count(done.added)} added, ${count(done.corrected)} corrected, ${count(done.unchanged)} unchanged`;
           output.line(
             `${table.database}.${table.name}: ${counted(hours.length, "hour")}, partitions ${figures}`,

@@ -19,6 +19,8 @@ export function listenForSignals(output: Output): { signal: AbortSignal; release
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
+  // It ends whoever does not listen; then a write beyond `ulimit -f` fails, and is told.
+  process.on("SIGXFSZ", () => {});
   const release = () => {
     clearTimeout(timer);
     process.off("SIGINT", onSignal);

@@ -23,16 +23,43 @@ export const databaseName = (about: string) =>
     about,
   );
 
+const isHttp = (text: string) => /^https?:\/\//i.test(text);
+
 export const url = (about: string, hint: string) =>
   v.pipe(
     v.string(),
     v.trim(),
     v.url(`is no URL\n${hint}`),
-    v.check((text) => /^https?:\/\//i.test(text), `is no URL\n${hint}`),
+    v.check(isHttp, `is no URL\n${hint}`),
+    v.description(about),
+  );
+
+const ENDPOINT_HINT = "Write it like http://127.0.0.1:9000";
+
+/** No request would use credentials or a query in it, and messages would show them. */
+export const endpoint = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.trim(),
+    v.check(
+      (text) => !/[@?#]/.test(text),
+      `has credentials or a query in it\n${ENDPOINT_HINT}: credentials come from the AWS chain (AWS_ACCESS_KEY_ID, a profile, a role).`,
+    ),
+    v.url(`is no URL\n${ENDPOINT_HINT}.`),
+    v.check(isHttp, `is no URL\n${ENDPOINT_HINT}.`),
     v.description(about),
   );
 
 export const text = (about: string) => v.pipe(v.string(), v.minLength(1), v.description(about));
+
+/** DuckDB takes what follows a question mark for parameters, and puts its log elsewhere. */
+export const duckdbFile = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.minLength(1),
+    v.check((path) => !path.includes("?"), "has a ?, which DuckDB does not take\nName a path without one."),
+    v.description(about),
+  );
 
 export const oneOf = <const Choices extends readonly string[]>(about: string, choices: Choices) =>
   v.pipe(v.picklist(choices), v.description(about));
@@ -43,7 +70,17 @@ export const integer = (min: number, max: number) =>
   v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max));
 
 /** A count, or a share where below 1. */
-export const amount = (about: string) => v.pipe(v.number(), v.finite(), v.minValue(0), v.description(about));
+export const amount = (about: string) =>
+  v.pipe(
+    v.number(),
+    v.finite(),
+    v.minValue(0),
+    v.check(
+      (value) => value < 1 || Number.isInteger(value),
+      "is neither a count nor a share\nWrite a whole number, or a share below 1: 0.05 for 5 %.",
+    ),
+    v.description(about),
+  );
 
 /** Fields by name; any other key is an error. */
 export const map = <const Fields extends v.ObjectEntries>(about: string, fields: Fields) =>

@@ -16,7 +16,9 @@ export function problemOf(issues: Issue[], value: unknown, locate: Locate): Hour
   const inOrder = issues.map(innermost).sort((a, b) => Number(isUnknownKey(b)) - Number(isUnknownKey(a)));
   const [first] = inOrder.map((issue) => describe(issue, value));
   if (!first) throw new HourpackError("internal", "the configuration was refused without a reason");
-  const more = issues.length > 1 ? ` (${issues.length - 1} more after this one.)` : "";
+  // A value may be wrong in more than one way.
+  const others = new Set(inOrder.map((issue) => String(pathOf(issue)))).size - 1;
+  const more = others > 0 ? ` (${others} more after this one.)` : "";
   return new HourpackError("invalid", first.message, {
     location: locate(first.path),
     hint: first.hint + more,
@@ -79,15 +81,18 @@ function describe(issue: Issue, value: unknown): Problem {
 /** What valibot names otherwise than people do. */
 const KINDS: Record<string, string> = {
   array: "a list",
+  boolean: "true or false",
   finite: "a number",
   integer: "a whole number",
   strict_object: "a map",
   variant: "a map",
 };
 
-/** A webhook's address is not told, even where it is wrong or in the wrong place. */
+/** A webhook's address is not told, even where it is wrong or in the wrong place; of an endpoint's the host alone. */
 function withoutSecret(path: ConfigPath, given: unknown): unknown {
-  return path[0] === "hooks" && typeof given === "string" ? "…" : given;
+  if (typeof given !== "string") return given;
+  if (path[0] === "hooks") return "…";
+  return path.at(-1) === "endpoint" ? given.replace(/^.*@/s, "…@").replace(/[?#].*$/s, "?…") : given;
 }
 
 /** `of`: where the schema with the choices is; that of a `type` is around it. */

@@ -10,7 +10,9 @@ import {
   amount,
   byName,
   databaseName,
+  duckdbFile,
   duration,
+  endpoint,
   integer,
   map,
   noList,
@@ -20,8 +22,6 @@ import {
   url,
   yesOrNo,
 } from "./kinds.js";
-
-const ENDPOINT_HINT = "Write it like http://127.0.0.1:9000.";
 
 const writeSchema = map("What a bucket demands of every write", {
   serverSideEncryption: v.optional(
@@ -34,9 +34,8 @@ const writeSchema = map("What a bucket demands of every write", {
 
 const s3Schema = map("How to reach S3. Credentials come from the AWS chain only", {
   endpoint: v.optional(
-    url(
+    endpoint(
       "An S3 service that is not AWS, such as http://127.0.0.1:9000; AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL count too",
-      ENDPOINT_HINT,
     ),
   ),
   region: v.optional(text("AWS region; the SDK's chain decides where absent")),
@@ -101,13 +100,17 @@ const datasetSchema = map("A raw prefix, a tier-1 prefix and two tables", {
     [],
   ),
   columns: v.optional(
-    byName("Columns by name; the first hour's are inferred and pinned where absent", name, columnSchema),
+    byName(
+      "Columns by name, such as `id: bigint`; the first hour's are inferred and pinned where absent",
+      name,
+      columnSchema,
+    ),
   ),
 });
 
 const aws = {
   region: v.optional(text("AWS region of the catalog; that of S3 where absent")),
-  endpoint: v.optional(url("A Glue or Athena service that is not AWS", ENDPOINT_HINT)),
+  endpoint: v.optional(endpoint("A Glue or Athena service that is not AWS")),
   timeout: v.optional(duration("Limit of one call or statement, retries and all"), "5m"),
 };
 const database = databaseName("Database of the tables; that of Glue and Athena must be said");
@@ -119,7 +122,7 @@ const catalogSchema = v.pipe(
       map("A DuckDB file with views", {
         type: v.literal("local"),
         database: v.optional(database, "hourpack"),
-        path: v.optional(text("The DuckDB file that has the views"), "catalog.duckdb"),
+        path: v.optional(duckdbFile("The DuckDB file that has the views"), "catalog.duckdb"),
       }),
       map("AWS Glue", {
         type: v.literal("glue"),
@@ -187,7 +190,7 @@ const workerSchema = map("The long-running worker", {
     v.pipe(
       v.union([minute, v.pipe(v.array(minute), v.minLength(1))]),
       v.description(
-        "Worker: minutes of the hour at which it looks for what is due; at least `settle` after the hour's end",
+        "Worker: minutes of the hour (one of 0 to 59, or a list) at which it looks for what is due; at least `settle` after the hour's end",
       ),
     ),
     5,

@@ -2,10 +2,11 @@
 import { setTimeout } from "node:timers/promises";
 import pRetry from "p-retry";
 import type { HookSettings } from "../config/settings.js";
-import { type HourpackError, isHourpackError } from "../errors.js";
+import { HourpackError, isHourpackError } from "../errors.js";
 import { type Hour, hoursText } from "../hour.js";
 import { type Log, withoutCredentials } from "../log.js";
 import type { HourFailure, HourResult } from "../task.js";
+import { counted } from "../words.js";
 import type { DatasetRound } from "./worker.js";
 
 /**
@@ -112,6 +113,8 @@ export class Hook {
   private readonly pauseMs: number;
   private last: Promise<void> = Promise.resolve();
   private waiting = 0;
+  private lost = 0;
+  private reason = "";
 
   /** The address is a secret, its host included: it stands in no message. */
   constructor(url: string, log: Log, { timeoutMs = 5_000, pauseMs = 1_000 }: HookOptions = {}) {
@@ -124,6 +127,7 @@ export class Hook {
   send(text: string): void {
     if (this.waiting >= WAITING_MAX) {
       this.log.warn("the webhook is behind: a message was dropped");
+      this.lose("it is behind");
       return;
     }
     this.waiting++;
@@ -136,12 +140,27 @@ export class Hook {
     });
   }
 
-  /** Resolves when all is delivered or given up, or after so long. */
-  async flush(withinMs: number): Promise<void> {
+  /** Resolves when all is delivered or given up, or after so long, with what was not delivered. */
+  async flush(withinMs: number): Promise<HourpackError | undefined> {
     const waited = new AbortController();
     const { signal } = waited;
     await Promise.race([this.last, setTimeout(withinMs, undefined, { signal }).catch(() => {})]);
     waited.abort();
+    const lost = this.lost + this.waiting;
+    if (lost === 0) return undefined;
+    const reason = this.waiting > 0 ? `no answer in ${withinMs / 1000} s` : this.reason;
+    return new HourpackError(
+      "unavailable",
+      `tell the webhook: it did not take ${counted(lost, "message")} (${reason})`,
+      {
+        hint: "Check HOURPACK_HOOK_URL, and that this machine can reach it; what it was to be told is in the output of the run.",
+      },
+    );
+  }
+
+  private lose(reason: string): void {
+    this.lost++;
+    this.reason = reason;
   }
 
   private async deliver(text: string): Promise<void> {
@@ -153,7 +172,9 @@ export class Hook {
           !(error instanceof Refused) || error.status === 429 || error.status >= 500,
       });
     } catch (error) {
-      this.log.warn("the webhook did not take a message", { reason: deliveryReason(error) });
+      const reason = deliveryReason(error);
+      this.log.warn("the webhook did not take a message", { reason });
+      this.lose(reason);
     }
   }
 

@@ -54,8 +54,8 @@ export async function openTelling(settings: Settings, request: RunRequest, log: 
       }
       if (metrics && file !== undefined) await quietly(writeMetricsFile(metrics, file));
       metrics?.close();
-      await hook?.flush(HOOK_FLUSH_MS);
-      return problems;
+      const undelivered = await hook?.flush(HOOK_FLUSH_MS);
+      return undelivered ? [...problems, undelivered] : problems;
     },
   };
 }

@@ -20,6 +20,7 @@ import { LocalCatalog } from "../../src/catalog/local.js";
 import { openDatabase, sqlString } from "../../src/engine/duckdb/database.js";
 import { addHours, hoursBetween, parseHour } from "../../src/hour.js";
 import { partitionPrefix } from "../../src/layout.js";
+import { LocalStore } from "../../src/store/local.js";
 import { type Moto, startMoto } from "../support/moto.js";
 
 const hour = parseHour("2022-07-26T00");
@@ -359,7 +360,7 @@ describe("a DuckDB file", () => {
 
   it("has a view before there is a part, and reads parts of older columns beside newer ones", async () => {
     // A folder's name may look like a pattern.
-    const location = `${join(root, "la[k]e*")}/`;
+    const location = `${join(root, "la[k]\\e*?")}/`;
     const table = spec({
       location,
       columns: [
@@ -377,6 +378,27 @@ describe("a DuckDB file", () => {
       { id: 1, late: null, year: 2022, month: 7, day: 26, hour: 0 },
       { id: 2, late: "x", year: 2022, month: 7, day: 26, hour: 10 },
     ]);
+  });
+
+  it("adds a partition of S3 once: another version of its part is copied anew", async () => {
+    const bucket = mkdtempSync(join(root, "bucket-"));
+    const table = spec({
+      location: "s3://lake/copied/",
+      columns: [{ name: "id", type: { kind: "bigint" } }],
+    });
+    const overS3 = new LocalCatalog({ type: "local", database: "mmp_db", path }, async () => ({
+      store: new LocalStore(bucket),
+      prefix: partitionPrefix(hour),
+    }));
+    for (const [id, added, unchanged] of [
+      [1, 1, 0],
+      [1, 0, 1],
+      [22, 0, 1],
+    ]) {
+      await writePart(bucket, hour, `SELECT unnest(range(${id}))::BIGINT + 1 AS id`);
+      expect(await overS3.syncPartitions(table, [hour])).toMatchObject({ added, unchanged, corrected: 0 });
+      expect(await query(`SELECT max(id) AS id FROM mmp_db.${table.name}`)).toEqual([{ id }]);
+    }
   });
 
   it("is changed by two at a time without losing a view", async () => {

@@ -9,6 +9,7 @@ import { compareUtf8 } from "../../src/listing.js";
 import { LocalStore } from "../../src/store/local.js";
 import { openS3Store } from "../../src/store/s3/s3.js";
 import type { ObjectInfo, Store } from "../../src/store/store.js";
+import { FAULTS } from "../support/faults.js";
 import {
   createBucket,
   credentialsEnv,
@@ -17,6 +18,7 @@ import {
   startMinio,
   startVersitygw,
 } from "../support/minio.js";
+import { S3Proxy } from "../support/proxy.js";
 
 interface Subject {
   store: Store;
@@ -258,6 +260,17 @@ describe("what S3 refuses is told with the remedy", () => {
     process.env["AWS_SECRET_ACCESS_KEY"] = server.secretAccessKey;
     expect(error).toMatchObject({ kind: "invalid", hint: /credentials are wrong/ });
     expect(`${error.message}${error.hint}${error.stack}`).not.toContain(secret);
+  });
+
+  it("a token that expired, where a HEAD is refused, too: its answer has no body", async () => {
+    const proxy = await S3Proxy.start(server, { fault: () => FAULTS["expired token"] });
+    onTestFinished(() => proxy.stop());
+    const store = await openS3Store("any-bucket", s3Settings(proxy, quick));
+    await expect(store.head("a")).rejects.toMatchObject({
+      kind: "unavailable",
+      message: "head s3://any-bucket/a: The provided token has expired. (400 ExpiredToken)",
+      hint: /renew them/,
+    });
   });
 
   it("an endpoint where nobody listens", async () => {

@@ -168,17 +168,41 @@ describe("an S3 that cannot be used", () => {
     expect(end.stdout + end.stderr).not.toContain(secret);
   });
 
-  it("a password in the endpoint, which is not printed by any command", async () => {
-    const endpoint = `http://user:a-password-of-someone@127.0.0.1:${SILENT_PORT}`;
+  it.each([
+    ["a newline", "AWS_ACCESS_KEY_ID", "key-of-someone\n", /the access key id has a character/],
+    [
+      "a letter that is not ASCII",
+      "AWS_SESSION_TOKEN",
+      "key-of-someoné",
+      /the session token has a character/,
+    ],
+  ])("%s in %s, which is not printed", async (_, name, value, message) => {
+    const env = { ...credentialsEnv(minio), [name]: value };
+    const end = await run(minio.endpoint, bucket.name, bucket.name, env);
+    expectOneError(end, 2, message, new RegExp(name));
+    expect(end.stdout + end.stderr).not.toContain("key-of-someon");
+  });
+
+  it.each([
+    "http://user:secret-of-someone@127.0.0.1:9000",
+    "http:/user:secret-of-someone@127.0.0.1:9000",
+    "//user:secret-of-someone@127.0.0.1:9000",
+    "user:secret-of-someone@127.0.0.1:9000",
+    "http:\\\\user:secret-of-someone@127.0.0.1:9000",
+    "http://user:half/secret-of-someone@127.0.0.1:9000",
+    "http://secret-of-someone@127.0.0.1:9000",
+    "http://127.0.0.1:9000/?x=secret-of-someone",
+  ])("a password in the endpoint %s, which is not printed by any command", async (endpoint) => {
     const env = credentialsEnv(minio);
     const end = await run(endpoint, bucket.name, bucket.name, env);
     const places = ["--raw", `s3://${bucket.name}/raw/${TEMPLATE}`, "--tier1", `s3://${bucket.name}/lake/`];
     const s3 = ["--s3-endpoint", endpoint, "--s3-force-path-style", "--s3-retry-budget", "1s"];
     const doctor = await hourpack(["doctor", ...places, ...s3, "--table", "events"], { env });
-    for (const { code, stdout, stderr } of [end, doctor]) {
-      expect(code).toBe(10);
+    expectOneError(end, 2, /s3\.endpoint ".*127\.0\.0\.1.*" has credentials or a query in it/, /AWS chain/);
+    expect(doctor.code).toBe(2);
+    for (const { stdout, stderr } of [end, doctor]) {
       expect(stdout + stderr).toContain("127.0.0.1");
-      expect(stdout + stderr).not.toContain("a-password-of-someone");
+      expect(stdout + stderr).not.toContain("secret-of-someone");
     }
   });
 

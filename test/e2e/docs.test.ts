@@ -38,7 +38,8 @@ const OTHER_PROGRAMS = [
     "ecs run-task",
     "logs tail",
   ].map((command) => `aws ${command}`),
-  ...["build", "login", "push", "compose"].map((command) => `docker ${command}`),
+  "aws --endpoint-url http://127.0.0.1:9000 s3",
+  ...["build", "login", "push", "compose", "run"].map((command) => `docker ${command}`),
   ...["create secret", "create job", "logs", "rollout status", "port-forward"].map(
     (command) => `kubectl --namespace hourpack ${command}`,
   ),

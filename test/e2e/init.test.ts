@@ -53,15 +53,28 @@ describe("hourpack init", () => {
     expect(existsSync(join(root, "hourpack.yaml"))).toBe(false);
   });
 
-  it("names the folders whose hours are laid out otherwise, and are in no dataset", async () => {
+  it("names the folders that are in no dataset, and the one that is", async () => {
     for (const part of ["android", "ios"]) putHour(`raw/${part}`, RECENT);
     put("raw/trail/2022/07/26/00/a.json", '{"id":1}\n');
+    put("raw/web/2022/07/26/a.json", '{"id":1}\n');
+    put("raw/code/README", "no data\n");
+    put(`raw/lake/${folderOf(RECENT)}/part.parquet`, `PAR1${"\0".repeat(100)}PAR1`);
+    put("raw/lake/_hourpack/schema.json", '{"version":1}\n');
     const { code, stderr } = await init("raw");
     expect(code, stderr).toBe(0);
     expect(written()).toContain('for: { part: ["android", "ios"] }');
-    expect(stderr).toMatch(/^not in it, since .* otherwise: \S+\/raw\/trail\/; `hourpack init <prefix>/m);
+    expect(stderr).toMatch(/^in it: \S+\/raw\/\{part\}\/year=\{yyyy\}\/.*\nnot in it/m);
+    expect(stderr).toMatch(/^not in it, since .* otherwise: \S+\/raw\/trail\/$/m);
+    expect(stderr).toMatch(
+      /^not in it, since there are no folders of hours: \S+\/raw\/web\/; `hourpack init <prefix>/m,
+    );
     const alone = await init("raw/android", "--force");
-    expect(alone.stderr).not.toContain("not in it");
+    expect(alone.stderr).not.toContain("in it");
+    // One that has hours, beside one that has none.
+    rmSync(join(root, "raw/ios"), { recursive: true });
+    rmSync(join(root, "raw/trail"), { recursive: true });
+    const one = await init("raw", "--force");
+    expect(one.stderr).toMatch(/^in it: \S+\/raw\/android\/year=.*\nnot in it, .* hours: \S+\/raw\/web\/;/m);
   });
 
   it("refuses a file in a folder that is not there", async () => {
@@ -101,6 +114,20 @@ describe("hourpack init", () => {
     expect(written()).toContain("# Inferred from 6 records in 3 objects of the hour 2015-01-01T01.\n");
     expect(stderr).toContain("`hourpack run --hour 2015-01-01T01`");
     expect((await hourpack(["run", "--hour", "2015-01-01T01"], { cwd: root })).code).toBe(0);
+  });
+
+  it("names the file in the next commands where it is not the one that they find", async () => {
+    putHour("raw/events", RECENT);
+    mkdirSync(join(root, "my lake"));
+    for (const [out, named] of [
+      ["clicks.yaml", " --config clicks.yaml"],
+      ["my lake/hourpack.yaml", ' --config "my lake/hourpack.yaml"'],
+      ["./hourpack.yaml", ""],
+    ] as const) {
+      const { stderr } = await init("raw/events", "--out", out);
+      expect(stderr).toContain(`then \`hourpack plan${named}\` and \`hourpack run${named}\`\n`);
+    }
+    expect((await hourpack(["plan", "--config", "clicks.yaml"], { cwd: root })).code).toBe(0);
   });
 
   it("sees the columns of hours all over the range, and says which it looked at", async () => {
@@ -154,17 +181,30 @@ describe("hourpack init", () => {
     }
   });
 
-  it.each([["days/2022-07-26/"], ["unpadded/2022/7/26/0/"]])(
-    "says what there is instead of hours: %s",
-    async (path) => {
-      put(`${path}a.json`, '{"id":1}\n');
-      const [folder = "", ...rest] = path.split("/");
-      const { code, stderr } = await init(folder);
-      expect(code).toBe(2);
-      expect(stderr).toContain(`no folders of hours, but ${rest.join("/")}\n`);
-      expect(stderr).toContain("two digits for month, day and hour");
-    },
-  );
+  it("says what there is instead of hours", async () => {
+    put("unpadded/2022/7/26/0/a.json", '{"id":1}\n');
+    const { code, stderr } = await init("unpadded");
+    expect(code).toBe(2);
+    expect(stderr).toContain("no folders of hours, but 2022/7/26/0/\n");
+    expect(stderr).toContain("two digits for month, day and hour");
+  });
+
+  it.each([
+    ["2022-07-26/", "{yyyy}-{MM}-{dd}/"],
+    ["2022/07/26/", "{yyyy}/{MM}/{dd}/"],
+    ["us-east-1/2022/07/26/", "us-east-1/{yyyy}/{MM}/{dd}/"],
+  ])("says how a template is written where folders are days: %s", async (path, template) => {
+    put(`days/${path}events-20220726T0005Z.json`, '{"id":1}\n');
+    const { code, stderr } = await init("days");
+    expect(code).toBe(2);
+    expect(stderr).toContain(`no folders of hours, but ${path}\n`);
+    const said = /such as (\S+) /.exec(stderr)?.[1] ?? "";
+    expect(said).toBe(`days/${template}events-{yyyy}{MM}{dd}T{HH}`);
+    const made = await init(said);
+    expect(made.code, made.stderr).toBe(0);
+    const ran = await hourpack(["run", "--hour", "2022-07-26T00", "--json"], { cwd: root });
+    expect(ran.result, ran.stderr).toMatchObject({ packed: 1, rows: 1 });
+  });
 
   it("puts the Parquet beside the folder that it stands in", async () => {
     putHour("events", RECENT);

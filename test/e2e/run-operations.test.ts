@@ -166,10 +166,17 @@ describe("a webhook", () => {
     for (const end of [kept, refused]) expect(end.stdout + end.stderr).not.toContain("sEcReT");
   });
 
-  it("that refuses does not fail the run", async () => {
+  it("that refuses does not fail the run, which says so", async () => {
     await new Promise((resolve) => server.close(resolve));
     feed("a.json", "broken\n");
-    expect((await run({ "hooks-quarantine": "0" }, { HOURPACK_HOOK_URL: url })).code).toBe(0);
+    const end = await run({ "hooks-quarantine": "0" }, { HOURPACK_HOOK_URL: url });
+    expect(end.code).toBe(0);
+    expect(end.records.filter(({ type }) => type === "notice")).toContainEqual({
+      type: "notice",
+      text: "tell the webhook: it did not take 1 message (ECONNREFUSED)",
+      hint: expect.stringContaining("HOURPACK_HOOK_URL"),
+    });
+    expect(end.stdout + end.stderr).not.toContain("sEcReT");
     server = createServer().listen(0);
   });
 });

@@ -86,11 +86,8 @@ const RESULTS = [0, 1, 2, 3].map(
   (hour) => `mobile-events 2022-07-26T0${hour}  packed: rebuild asked for, 4 objects (#) → 4 rows (#), #`,
 );
 
-const PRINTED = [
-  ...RESULTS,
-  "events: 4 partitions added, 0 corrected",
-  "4 hours packed: 16 objects → 4 files, # → #, 16 rows, #",
-];
+/** Of hours that were registered before: their partitions are there. */
+const PRINTED = [...RESULTS, "4 hours packed: 16 objects → 4 files, # → #, 16 rows, #"];
 
 describe("run", () => {
   const command = `hourpack run ${RANGE} --rebuild`;

@@ -1,5 +1,5 @@
-import { expect, it } from "vitest";
-import { HourpackError, kindOfSystemError } from "../../src/errors.js";
+import { describe, expect, it } from "vitest";
+import { HourpackError, kindOfSystemError, withLimitTold } from "../../src/errors.js";
 
 it("an error told of another place is the same in all that is not said anew", () => {
   const cause = new Error("ENOSPC");
@@ -20,4 +20,20 @@ it.each([
   [undefined, "unavailable"],
 ])("what the file system refuses with %s is %s", (code, kind) => {
   expect(kindOfSystemError(Object.assign(new Error("refused"), { code }))).toBe(kind);
+});
+
+describe("a limit of the process", () => {
+  it.each([
+    [new Error("EMFILE: too many open files, open '/dist/sweep.js'"), "invalid", /ulimit -n/],
+    [new HourpackError("unavailable", "list s3://raw/: connect EMFILE 10.0.0.1:443"), "invalid", /ulimit -n/],
+    [new HourpackError("internal", "convert: IO Error: File too large"), "invalid", /ulimit -f/],
+  ])("is told as that: %s", (error, kind, hint) => {
+    expect(withLimitTold(error)).toMatchObject({ kind, message: error.message, hint, cause: error });
+  });
+
+  it.each([
+    new Error("ENOSPC: no space left on device"),
+    new HourpackError("data", "record: EMFILE"),
+    undefined,
+  ])("is not what %s was", (error) => expect(withLimitTold(error)).toBe(error));
 });

@@ -166,13 +166,17 @@ describe("a webhook", () => {
 
   const logged = () => lines.join("");
 
+  let undelivered: HourpackError | undefined;
+
   async function sent(texts: string[], to = url): Promise<string[]> {
     const log = await openLog({ level: "trace", write: (line) => lines.push(line) });
     const hook = new Hook(to, log, { pauseMs: 1, timeoutMs: 500 });
     for (const one of texts) hook.send(one);
-    await hook.flush(15_000);
-    // Whatever happened, the address is in no line of the log.
-    expect(logged()).not.toMatch(/sEcReT|127\.0\.0\.1|services/);
+    undelivered = await hook.flush(15_000);
+    // Whatever happened, the address is in no line of the log, nor in what a run tells of it.
+    expect(`${logged()} ${undelivered?.message} ${undelivered?.hint}`).not.toMatch(
+      /sEcReT|127\.0\.0\.1|services/,
+    );
     return requests.map(({ body }) => (JSON.parse(body) as { text: string }).text);
   }
 
@@ -180,6 +184,7 @@ describe("a webhook", () => {
     expect(await sent(["one", "two"])).toEqual(["one", "two"]);
     expect(requests[0]).toMatchObject({ method: "POST", type: "application/json" });
     expect(Object.keys(JSON.parse(requests[0]?.body ?? "") as object)).toEqual(["text"]);
+    expect(undelivered).toBeUndefined();
     expect(logged()).toBe("");
   });
 
@@ -194,6 +199,7 @@ describe("a webhook", () => {
     expect(await sent(["one", "two"])).toEqual(["one", "one", "one", "two"]);
     expect(logged().match(/did not take a message/g)).toHaveLength(1);
     expect(logged()).toContain("answered 500");
+    expect(undelivered?.message).toBe("tell the webhook: it did not take 1 message (answered 500)");
   });
 
   it.each([404, 302])("that answers %i is not asked again", async (status) => {
@@ -227,7 +233,8 @@ describe("a webhook", () => {
     };
     const hook = new Hook(url, await openLog({ level: "silent" }), { timeoutMs: 60_000 });
     hook.send("one");
-    await hook.flush(500);
+    const late = await hook.flush(500);
+    expect(late?.message).toBe("tell the webhook: it did not take 1 message (no answer in 0.5 s)");
     expect(held?.writableEnded).toBe(false);
   });
 });

@@ -178,7 +178,11 @@ describe("planHour", () => {
 
   it("lets a late recompaction wait, but not one that was asked for", async () => {
     const late = [{ a: "1" }, { a: "1", b: "1" }] as const;
-    expect(await planHour(input(...late, { notBeforeMs: 5, nowMs: 4 }))).toMatchObject({ action: "wait" });
+    const notBeforeMs = Date.UTC(2022, 6, 26, 1, 29, 1);
+    expect(await planHour(input(...late, { notBeforeMs, nowMs: notBeforeMs - 1 }))).toMatchObject({
+      action: "wait",
+      reason: `1 late object: waits for lateSettle until 2022-07-26T01:30Z; --hour ${hour} takes it now`,
+    });
     expect(await planHour(input(...late, { notBeforeMs: 5, nowMs: 5 }))).toMatchObject({ action: "merge" });
     expect(await planHour(input(...late))).toMatchObject({ action: "merge" });
   });

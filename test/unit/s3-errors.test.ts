@@ -3,13 +3,16 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { exitCodeOf } from "../../src/errors.js";
 import { s3Error } from "../../src/store/s3/errors.js";
 
-const told = (name: string, status?: number, code = "") => {
+const ENDPOINT = "http://127.0.0.1:9001";
+
+const told = (name: string, status?: number, code = "", more: { Code?: string; endpoint?: string } = {}) => {
   const error = Object.assign(new Error(`it says ${name}`), {
     name,
     code,
+    Code: more.Code,
     $metadata: { httpStatusCode: status },
   });
-  return s3Error(error, "list", "s3://raw/events/", { bucket: "raw" });
+  return s3Error(error, "list", "s3://raw/events/", { bucket: "raw", endpoint: more.endpoint });
 };
 
 afterEach(() => vi.unstubAllEnvs());
@@ -23,6 +26,7 @@ describe("exit code", () => {
     ["PermanentRedirect", 301, /another region/],
     ["CredentialsProviderError", undefined, /No credentials were found/],
   ])("2 where another try would end alike: %s", (name, status, hint) => {
+    vi.stubEnv("AWS_PROFILE", undefined);
     const error = told(name, status);
     expect([exitCodeOf(error), error.hint]).toEqual([2, expect.stringMatching(hint)]);
   });
@@ -36,8 +40,56 @@ describe("exit code", () => {
     expect(exitCodeOf(told(name, status, code))).toBe(10);
   });
 
+  it("2 where the profile that is named gives no credentials", () => {
+    vi.stubEnv("AWS_PROFILE", "prod");
+    const error = told("CredentialsProviderError");
+    expect([exitCodeOf(error), error.hint]).toEqual([2, expect.stringMatching(/^AWS_PROFILE is prod, /)]);
+  });
+
   it("10 where a role's credentials did not come", () => {
     vi.stubEnv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/x");
     expect(exitCodeOf(told("CredentialsProviderError"))).toBe(10);
+  });
+
+  it.each([
+    ["Unknown", 400],
+    ["NotFound", 404],
+    ["Error", 405],
+  ])("2 where another than S3 answers at the endpoint: %s %i", (name, status) => {
+    const error = told(name, status, "", { endpoint: ENDPOINT });
+    expect([exitCodeOf(error), error.message, error.hint]).toEqual([
+      2,
+      `list s3://raw/events/: it answered ${status} without a reason of S3's`,
+      expect.stringContaining(`Is ${ENDPOINT} the address of S3's API?`),
+    ]);
+  });
+
+  it("2 where MinIO's console says that it is not the API", () => {
+    const text = "S3 API Requests must be made to API port.";
+    const refused = { Code: "InvalidArgument", $metadata: { httpStatusCode: 400 } };
+    const where = { bucket: "raw", endpoint: ENDPOINT };
+    const error = s3Error(Object.assign(new Error(text), refused), "list", "s3://raw/", where);
+    expect([exitCodeOf(error), error.hint]).toEqual([2, expect.stringContaining(`Is ${ENDPOINT} the`)]);
+  });
+
+  it.each(['Invalid character in header content ["authorization"]', "Region not accepted: region=x"])(
+    "2 where it is the configuration that the SDK could not send: %s",
+    (text) => {
+      const error = s3Error(new TypeError(text), "list", "s3://raw/", { bucket: "raw", endpoint: ENDPOINT });
+      expect([exitCodeOf(error), error.hint]).toEqual([
+        2,
+        expect.stringMatching(/AWS_(REGION|SESSION_TOKEN)/),
+      ]);
+    },
+  );
+
+  it.each<[string, number, { Code?: string; endpoint?: string }]>([
+    ["XMinioStorageFull", 400, { Code: "XMinioStorageFull", endpoint: ENDPOINT }],
+    ["Error", 429, { endpoint: ENDPOINT }],
+    // Only AWS is asked without one.
+    ["Unknown", 400, {}],
+  ])("10 where S3 itself did: %s %i %j", (name, status, more) => {
+    const error = told(name, status, "", more);
+    expect([exitCodeOf(error), error.hint]).toEqual([10, expect.not.stringContaining("address")]);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Output } from "../../src/commands/output.js";
-import { showRows } from "../../src/commands/query.js";
+import { type Answer, showRows } from "../../src/commands/query.js";
 
 const NAMES = Array.from({ length: 12 }, (_, i) => `column_with_a_long_name_${i}`);
 const WIDE = {
@@ -11,7 +11,7 @@ const TWO = { columns: WIDE.columns.slice(0, 3), rows: WIDE.rows };
 
 /** What is printed, line by line. */
 function printed(
-  answer: Parameters<typeof showRows>[0],
+  answer: Pick<Answer, "columns" | "rows">,
   terminal: { columns?: number } | undefined,
 ): string[] {
   let text = "";
@@ -20,7 +20,7 @@ function printed(
     return true;
   };
   const stdout = { write, ...(terminal ? { isTTY: true, ...terminal } : {}) };
-  showRows(answer, 100, new Output({ json: false, stdout }));
+  showRows({ ...answer, rowCount: answer.rows.length }, new Output({ json: false, stdout }));
   return text
     .replace(/\x1b\[\d+m/g, "")
     .trimEnd()

@@ -4,9 +4,19 @@
  */
 import { createRequire } from "node:module";
 import type { DuckDBValueConverter, Json } from "@duckdb/node-api";
-import type { Connection } from "@duckdb/node-bindings";
+import type { Connection, Database as DuckDB } from "@duckdb/node-bindings";
 import { HourpackError, reasonOf } from "../../errors.js";
 import { require } from "../../require.js";
+
+/** By column name. */
+export type Row = Record<string, unknown>;
+
+export interface QueryOptions {
+  /** Whose tables need not be named with it. */
+  schema?: string | undefined;
+  /** It throws soon after. */
+  signal?: AbortSignal | undefined;
+}
 
 export interface Database {
   /** Runs statements and throws their result away. */
@@ -15,9 +25,11 @@ export interface Database {
   numbers(sql: string): Promise<bigint[]>;
   /**
    * Runs a query and returns its rows by column name, as JSON values; a whole number that JavaScript's numbers do not
-   * hold is a text. `schema`: whose tables need not be named with it. Throws soon after the signal.
+   * hold is a text.
    */
-  rows(sql: string, options?: { schema?: string; signal?: AbortSignal }): Promise<Record<string, unknown>[]>;
+  rows(sql: string, options?: QueryOptions): Promise<Row[]>;
+  /** The same, some rows at a time, as they are made. */
+  stream(sql: string, options?: QueryOptions): AsyncGenerator<Row[]>;
   /** How many statements a text has; 0 where it is no SQL, which running it explains. */
   statements(sql: string): Promise<number>;
   close(): Promise<void>;
@@ -31,33 +43,27 @@ export async function openDatabase(path: string, config: Record<string, string> 
   const database = await duckdb.open(path, settings).catch((error) => {
     throw unopened(error, path);
   });
-  const atWork = new Set<Connection>();
+  const { open, interruptAll } = connectionsTo(duckdb, database);
   // A process cannot end while a statement runs in it.
-  const interruptAll = () => {
-    for (const connection of atWork) duckdb.interrupt(connection);
-  };
   process.once("exit", interruptAll);
-  /** A connection a statement, so that calls can overlap. */
-  const connected = async <T>(task: (connection: Connection) => Promise<T>, signal?: AbortSignal) => {
-    const connection = await duckdb.connect(database);
-    // Again and again: one that comes before a statement has begun is forgotten.
-    let interrupting: NodeJS.Timeout | undefined;
-    const interrupt = () => {
-      duckdb.interrupt(connection);
-      interrupting = setInterval(() => duckdb.interrupt(connection), INTERRUPT_MS);
-    };
-    atWork.add(connection);
-    signal?.addEventListener("abort", interrupt, { once: true });
+  const connected = async <T>(task: (connection: Connection) => Promise<T>): Promise<T> => {
+    const { connection, release } = await open();
     try {
-      signal?.throwIfAborted();
       return await task(connection);
     } finally {
-      signal?.removeEventListener("abort", interrupt);
-      clearInterval(interrupting);
-      atWork.delete(connection);
-      duckdb.disconnect_sync(connection);
+      release();
     }
   };
+  async function* stream(sql: string, { schema, signal }: QueryOptions = {}): AsyncGenerator<Row[]> {
+    const { connection, release } = await open(signal);
+    try {
+      signal?.throwIfAborted();
+      if (schema !== undefined) await duckdb.query(connection, `USE ${sqlName(schema)}`);
+      yield* rowsOf(connection, sql);
+    } finally {
+      release();
+    }
+  }
   return {
     run: (sql) =>
       connected(async (connection) => {
@@ -73,11 +79,12 @@ export async function openDatabase(path: string, config: Record<string, string> 
           return integerOf(duckdb.vector_get_data(duckdb.data_chunk_get_vector(chunk, i), isHuge ? 16 : 8));
         });
       }),
-    rows: (sql, { schema, signal } = {}) =>
-      connected(async (connection) => {
-        if (schema !== undefined) await duckdb.query(connection, `USE ${sqlName(schema)}`);
-        return rowsOf(connection, sql);
-      }, signal),
+    stream,
+    rows: async (sql, options) => {
+      const all: Row[] = [];
+      for await (const some of stream(sql, options)) all.push(...some);
+      return all;
+    },
     statements: (sql) =>
       connected(async (connection) => {
         const found = await duckdb.extract_statements(connection, sql).catch(() => undefined);
@@ -88,6 +95,33 @@ export async function openDatabase(path: string, config: Record<string, string> 
       duckdb.close_sync(database);
     },
   };
+}
+
+/** A connection a statement, so that calls can overlap. A signal interrupts what runs on its own. */
+function connectionsTo(duckdb: Bindings, database: DuckDB) {
+  const atWork = new Set<Connection>();
+  const open = async (signal?: AbortSignal) => {
+    const connection = await duckdb.connect(database);
+    // Again and again: one that comes before a statement has begun is forgotten.
+    let interrupting: NodeJS.Timeout | undefined;
+    const interrupt = () => {
+      duckdb.interrupt(connection);
+      interrupting = setInterval(() => duckdb.interrupt(connection), INTERRUPT_MS);
+    };
+    atWork.add(connection);
+    signal?.addEventListener("abort", interrupt, { once: true });
+    const release = () => {
+      signal?.removeEventListener("abort", interrupt);
+      clearInterval(interrupting);
+      atWork.delete(connection);
+      duckdb.disconnect_sync(connection);
+    };
+    return { connection, release };
+  };
+  const interruptAll = () => {
+    for (const connection of atWork) duckdb.interrupt(connection);
+  };
+  return { open, interruptAll };
 }
 
 /** DuckDB's errors have no codes. */
@@ -124,7 +158,7 @@ function integerOf(bytes: Uint8Array): bigint {
   return (view.getBigInt64(8, true) << 64n) | view.getBigUint64(0, true);
 }
 
-async function rowsOf(connection: Connection, sql: string): Promise<Record<string, unknown>[]> {
+async function* rowsOf(connection: Connection, sql: string): AsyncGenerator<Row[]> {
   const { DuckDBConnection, JsonDuckDBValueConverter } =
     require("@duckdb/node-api") as typeof import("@duckdb/node-api");
   /** Inside structs and lists, too. */
@@ -132,7 +166,7 @@ async function rowsOf(connection: Connection, sql: string): Promise<Record<strin
     typeof value === "bigint" && Number.isSafeInteger(Number(value))
       ? Number(value)
       : JsonDuckDBValueConverter(value, type, converter);
-  return (await new DuckDBConnection(connection).runAndReadAll(sql)).convertRowObjects(jsonValue);
+  yield* (await new DuckDBConnection(connection).stream(sql)).yieldConvertedRowObjects(jsonValue);
 }
 
 /** A string literal. */

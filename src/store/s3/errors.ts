@@ -86,19 +86,45 @@ const HINTS: [RegExp, (where: Where) => string][] = [
   ],
   [
     /^(CredentialsProviderError|NoCredentials)$/,
-    () => "No credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role.",
+    () => {
+      const { AWS_PROFILE: profile } = process.env;
+      return profile
+        ? `AWS_PROFILE is ${profile}, which gives none: is there such a profile in ~/.aws/config or ~/.aws/credentials, and is it logged in (for SSO, \`aws sso login\`)?`
+        : "No credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role.";
+    },
   ],
   [/^RequestTimeTooSkewed$/, () => "This machine's clock is off by more than 15 minutes: set it."],
 ];
 
 /** What has no code of its own, by its message. */
 const HINTS_BY_MESSAGE: typeof HINTS = [
-  [/region is missing/i, () => "Set s3.region or AWS_REGION."],
+  [/region is missing|region not accepted/i, () => "Set s3.region or AWS_REGION."],
+  [
+    // Ours, and the SDK's.
+    /character .*\bheader\b/i,
+    () =>
+      "Check AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN, or the profile: a newline came with it, or a letter that is not ASCII.",
+  ],
+  [/must be made to API port/i, noApiHint],
   [
     /wrong version number/i,
     ({ endpoint = "the endpoint" }) => `Nobody speaks TLS at ${endpoint}: is it http:// and not https://?`,
   ],
 ];
+
+/** What S3 refuses has a code of its own, save an answer to a HEAD: a 404 there is no error, and a 403 has its own hint. */
+function isNoApi(error: unknown, { endpoint }: Where): boolean {
+  const status = statusOf(error) ?? 0;
+  const isCoded = (error as SdkError).Code !== undefined;
+  return (
+    endpoint !== undefined && !isCoded && status >= 400 && status < 500 && ![403, 408, 429].includes(status)
+  );
+}
+
+/** MinIO's console answers at a port beside its API's. */
+function noApiHint({ endpoint = "the endpoint" }: Where): string {
+  return `Is ${endpoint} the address of S3's API? (MinIO's console has a port of its own.)`;
+}
 
 /** Where one of these is set credentials come from a service, which may be away for a moment. */
 const ROLE_VARIABLES = [
@@ -132,11 +158,14 @@ export function s3Error(
   const known =
     HINTS.find(([pattern]) => pattern.test(code)) ??
     HINTS_BY_MESSAGE.find(([pattern]) => pattern.test(message));
+  const isElsewhere = !known && isNoApi(error, context);
   const reason = isNetwork
     ? `no connection to ${context.endpoint ?? "S3"} (${systemCode})`
     : status === 403 && !known
       ? "the store refused these credentials (403)"
-      : `${message || code || "no answer"}${status ? ` (${status} ${code})` : ""}`;
+      : isElsewhere
+        ? `it answered ${status} without a reason of S3's`
+        : `${message || code || "no answer"}${status ? ` (${status} ${code})` : ""}`;
   const hint = known
     ? known[1](context)
     : isNetwork
@@ -144,8 +173,10 @@ export function s3Error(
       : status === 403
         ? // The answer to a HEAD has no body that would tell.
           `Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile, and that they may use the bucket ${context.bucket}: ListBucket, GetObject, and PutObject where it writes.`
-        : "The store did not answer as it should; the next run goes on from here.";
+        : isElsewhere
+          ? noApiHint(context)
+          : "The store did not answer as it should; the next run goes on from here.";
   const isForSomebody = known !== undefined || status === 403;
-  const kind = isForSomebody && !mayPass(error) ? "invalid" : "unavailable";
+  const kind = isElsewhere || (isForSomebody && !mayPass(error)) ? "invalid" : "unavailable";
   return new HourpackError(kind, `${doing} ${location}: ${reason}`, { location, hint, cause: error });
 }

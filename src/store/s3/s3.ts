@@ -7,7 +7,7 @@ import type { ListMultipartUploadsCommandInput, S3Client } from "@aws-sdk/client
 import pRetry from "p-retry";
 import { ulid } from "ulid";
 import type { S3Settings } from "../../config/settings.js";
-import { HourpackError } from "../../errors.js";
+import { HourpackError, isHourpackError } from "../../errors.js";
 import { probePrefix } from "../../layout.js";
 import { require } from "../../require.js";
 import { countRetry, RETRIES_MAX, Wait } from "../../waiting.js";
@@ -129,9 +129,19 @@ class S3Store implements Store {
         };
       } catch (error) {
         if (statusOf(error) === 404) return undefined;
-        throw error;
+        throw await this.withReason(error, key, abortSignal);
       }
     });
+  }
+
+  /** The answer to a HEAD has no body that would name the reason of a 400, such as a token that expired; a GET's has. */
+  private async withReason(refused: unknown, key: string, signal: AbortSignal | undefined): Promise<unknown> {
+    if (statusOf(refused) !== 400) return refused;
+    const asked = this.reader.get(key, { range: { start: 0, end: 1 }, signal });
+    return asked.then(
+      () => refused,
+      (error: unknown) => (isHourpackError(error) ? refused : error),
+    );
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Buffer> {

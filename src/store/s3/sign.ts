@@ -104,6 +104,13 @@ export class RequestSigner {
   }
 
   private prepare(second: number, credentials: Credentials): Second {
+    for (const [name, value] of [
+      ["access key id", credentials.accessKeyId],
+      ["session token", credentials.sessionToken ?? ""],
+    ] as const) {
+      // A newline would begin another header.
+      if (/[^\x20-\x7e]/.test(value)) throw new Error(`the ${name} has a character that no header can have`);
+    }
     const time = new Date(second * 1000).toISOString().replace(/[-:]|\.\d{3}/g, "");
     const day = time.slice(0, 8);
     const scope = `${day}/${this.region}/${this.service}/aws4_request`;

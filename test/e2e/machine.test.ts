@@ -1,0 +1,97 @@
+/** What the machine refuses a process: room for its output, and more than its limits. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cleanEnv, HOURPACK } from "../support/cli.js";
+import { verdictOf } from "../support/linters.js";
+
+const RUN = `run --hour 2022-07-26T00 --raw ./raw/{yyyy}/{MM}/{dd}/{HH}/ --table events --catalog none`;
+
+let root: string;
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), "hourpack-machine-"));
+  mkdirSync(join(root, "raw/2022/07/26/00"), { recursive: true });
+  writeFileSync(join(root, "raw/2022/07/26/00/a.json"), `{"id":1,"text":"${"long ".repeat(20_000)}"}\n`);
+});
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+/** In a shell, where `hourpack` is the built one. */
+async function shell(script: string): Promise<{ exitCode: number | null; output: string }> {
+  const named = `hourpack() { "${process.execPath}" "${HOURPACK}" "$@"; }; cd "${root}"; ${script}`;
+  return verdictOf("bash", ["-c", named], { env: cleanEnv() });
+}
+
+describe("output that cannot be written", () => {
+  it("is told, and the hour is packed nevertheless", async () => {
+    const full = await shell(`hourpack ${RUN} --tier1 ./full/ --json > /dev/full`);
+    expect(full).toEqual({
+      exitCode: 10,
+      output: expect.stringMatching(
+        /^error: write the output: no space left on device\n {2}→ What was printed is not whole: .*\n$/,
+      ),
+    });
+    const again = await shell(`hourpack ${RUN} --tier1 ./full/`);
+    expect(again.output).toContain("1 hour up to date");
+  });
+
+  it.each(["--help", "--version"])("is told of %s", async (flag) => {
+    const { exitCode, output } = await shell(`hourpack ${flag} > /dev/full`);
+    expect([exitCode, output.split("\n")[0]]).toEqual([
+      10,
+      "error: write the output: no space left on device",
+    ]);
+  });
+
+  it("is no loss where somebody stopped reading", async () => {
+    const { exitCode, output } = await shell(
+      `hourpack ${RUN} --tier1 ./piped/ --json --rebuild | true; exit \${PIPESTATUS[0]}`,
+    );
+    expect([exitCode, output]).toEqual([0, ""]);
+  });
+});
+
+it("a file above the limit of a process's files is told as that, and nothing is published", async () => {
+  const { exitCode, output } = await shell(
+    `ulimit -f 20; hourpack ${RUN} --tier1 ./limited/ 2>&1 | cat; exit \${PIPESTATUS[0]}`,
+  );
+  expect(exitCode).toBe(2);
+  expect(output).toMatch(
+    /^error: write the spool file \S+: EFBIG: file too large, write\n {2}→ Raise .*ulimit -f/,
+  );
+  expect(output).not.toContain("bug");
+});
+
+describe("a query", () => {
+  const query = "query --json --catalog-path ./c.duckdb";
+  beforeAll(async () => {
+    const { exitCode, output } = await shell(
+      `hourpack ${RUN.replace("--catalog none", "--catalog-path ./c.duckdb")} --tier1 ./queried/`,
+    );
+    expect(exitCode, output).toBe(0);
+  });
+
+  it("of many rows holds few of them at a time", async () => {
+    const { exitCode, output } = await shell(
+      `export NODE_OPTIONS=--max-old-space-size=40; hourpack ${query} "select * from range(500000)" | tail -1; exit \${PIPESTATUS[0]}`,
+    );
+    expect(output).toBe('{"type":"result","rows":500000,"columns":[{"name":"range","type":"BIGINT"}]}\n');
+    expect(exitCode).toBe(0);
+  });
+
+  it("of more rows than anybody reads ends when nobody does", async () => {
+    const { exitCode, output } = await shell(
+      `hourpack ${query} "select * from range(1000000000000)" | head -1; exit \${PIPESTATUS[0]}`,
+    );
+    expect([exitCode, output]).toEqual([0, '{"type":"row","row":{"range":0}}\n']);
+  });
+
+  it("writes the file that a copy names, and never the catalog", async () => {
+    const copied = await shell(
+      `hourpack ${query} "copy (select id from events) to 'ids.csv'" && cat ids.csv`,
+    );
+    expect(copied).toEqual({ exitCode: 0, output: expect.stringMatching(/\nid\n1\n$/) });
+    const refused = await shell(`hourpack ${query} "drop view events"`);
+    expect([refused.exitCode, refused.output]).toEqual([2, expect.stringContaining("query only reads")]);
+  });
+});
