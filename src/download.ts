@@ -6,12 +6,12 @@ import { createGunzip } from "node:zlib";
 import { HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import type { Hour } from "./hour.js";
 import type { Published } from "./manifest.js";
-import type { Store } from "./store/store.js";
+import type { ObjectInfo, Store } from "./store/store.js";
 
 /** A part to a local file. Returns the sha256 of its bytes, which its manifest has, too. */
 export async function download(
   store: Store,
-  part: Published,
+  part: ObjectInfo,
   path: string,
   signal: AbortSignal | undefined,
 ): Promise<string> {
@@ -76,7 +76,7 @@ export async function* readQuarantine(
 /** An object of any size, in ranges of one version. */
 async function* inRanges(
   store: Store,
-  { key, etag, sizeBytes }: { key: string; etag: string; sizeBytes: number },
+  { key, etag, sizeBytes }: ObjectInfo,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Buffer> {
   for (let start = 0; start < sizeBytes; start += RANGE_BYTES) {

@@ -3,10 +3,10 @@
  * canonical records. The raw side shares no code with the converter, and the part is read by hyparquet, not by the
  * engine that wrote it.
  */
-import { createHash } from "node:crypto";
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { download } from "../download.js";
 import { HourpackError } from "../errors.js";
 import type { Listing } from "../listing.js";
 import type { ManifestEntry } from "../manifest.js";
@@ -90,7 +90,6 @@ export interface DeepResult {
 
 const SECOND_PASS_TEXTS = 500_000;
 const RECORD_CHARS = 500;
-const RANGE_BYTES = 16 * 2 ** 20;
 /** A record that leaves twenty times so much behind is cleared away before the next. */
 const GARBAGE_BYTES = 4 * 2 ** 20;
 
@@ -121,19 +120,7 @@ async function copyPart(
       hint: "Run the hour first.",
     });
   }
-  const hash = createHash("sha256");
-  const file = await open(path, "w");
-  try {
-    for (let start = 0; start < head.sizeBytes; start += RANGE_BYTES) {
-      const end = Math.min(start + RANGE_BYTES, head.sizeBytes);
-      const bytes = await tier1.get(partKey, { etag: partEtag, range: { start, end }, signal });
-      hash.update(bytes);
-      await file.write(bytes, 0, bytes.length, start);
-    }
-  } finally {
-    await file.close();
-  }
-  return hash.digest("hex");
+  return download(tier1, { ...head, etag: partEtag }, path, signal);
 }
 
 class Verification {
