@@ -11,7 +11,7 @@ import { journalPrefix, manifestKey, partKey, quarantineKey, rawPrefix } from ".
 import { cutLimitsOf, GZIP_LIMITS } from "./limits.js";
 import { Listing, PAGE_OBJECTS } from "./listing.js";
 import { type Manifest, openManifest, type PartFacts, type Published } from "./manifest.js";
-import { type Changes, type Plan, planHour } from "./plan.js";
+import { type Plan, planHour } from "./plan.js";
 import { recipeOf } from "./recipe.js";
 import { readsAlike } from "./record/restore.js";
 import { Sifter } from "./record/sift.js";
@@ -19,7 +19,7 @@ import { derivedSince } from "./schema/evolution.js";
 import { Shape } from "./schema/inference.js";
 import type { Schema } from "./schema/types.js";
 import { Spool } from "./spool.js";
-import { assemble, checkQuarantine, tellMisfit } from "./stages/assemble.js";
+import { assemble, type Base, checkQuarantine, tellMisfit } from "./stages/assemble.js";
 import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
 import { beginListing, headPart, missingRawDirectory } from "./stages/list.js";
 import { growSchema, pinSchema, readPinned } from "./stages/pin.js";
@@ -135,6 +135,7 @@ export async function lookAt(
 }
 
 type Packed = Pick<HourResult, "action" | "part" | "rescued" | "quarantined" | "converted" | "seconds">;
+type PackPlan = Extract<Plan, { action: "scratch" | "merge" }>;
 /** Another try is needed; `noMerge`: one that makes the part anew. */
 type Lost = { lost: string; noMerge?: true };
 
@@ -142,7 +143,7 @@ type Lost = { lost: string; noMerge?: true };
 async function pack(
   task: HourTask,
   attempt: string,
-  plan: Extract<Plan, { action: "scratch" | "merge" }>,
+  plan: PackPlan,
   listing: Listing,
   watch: Stopwatch,
 ): Promise<Packed | Lost> {
@@ -166,16 +167,8 @@ async function pack(
     );
     // A large hour has done with it, and needs memory for what follows; of a small one the next takes it over.
     if (converted.batches.length > 1) leave(false);
-    const base =
-      plan.action === "merge" && plan.published
-        ? { published: plan.published, manifest: await readManifest(task, plan.published) }
-        : undefined;
-    const standing = base && (await standingOf(task, base.published, converted.schema));
-    if (standing === "otherwise")
-      return { lost: "published rows would say something else under today's columns", noMerge: true };
-    // Where some of the objects are gone the rows are kept as they are.
-    if (standing === "unfilled" && plan.changes.gone === 0 && !task.request.keepOld)
-      return { lost: "published rows lack a derived column of today", noMerge: true };
+    const base = await baseOf(task, plan, converted.schema);
+    if (base && "lost" in base) return base;
     const inputs = inStepWith(plan, listing).digest();
     const part = await watch.time("merge", () =>
       assemble(task, { attempt, inputs, fetched: plan.fetch, converted, base, spool, engine, tier1 }),
@@ -201,18 +194,9 @@ async function pack(
       .time("publish", () => publish(tier1, publication, { before, nowMs: components.nowMs, signal }))
       .finally(() => verificationEnded);
     if (published.outcome === "lost") return { lost: published.reason };
-    return {
-      action: "packed",
-      part: published.part,
-      rescued: converted.rescued,
-      quarantined: converted.quarantined,
-      converted: {
-        rows: converted.rows,
-        rescued: converted.rescued,
-        quarantined: converted.quarantined,
-      },
-      seconds: watch.seconds(),
-    };
+    const { rows, rescued, quarantined } = converted;
+    const own = { rescued, quarantined, converted: { rows, rescued, quarantined } };
+    return { action: "packed", part: published.part, ...own, seconds: watch.seconds() };
   } finally {
     await spool.close();
     leave(true);
@@ -221,7 +205,7 @@ async function pack(
 }
 
 /** A part that keeps the rows of overwritten objects is in step with nothing that is listed: each run looks at it anew. */
-function inStepWith({ action, changes }: Plan & { changes: Changes }, listing: Listing): Listing {
+function inStepWith({ action, changes }: PackPlan, listing: Listing): Listing {
   return action === "merge" && changes.overwritten > 0 ? new Listing() : listing;
 }
 
@@ -230,6 +214,19 @@ async function takeSpoolBytes({ spoolBytes }: Components, fetched: Listing): Pro
   const give = await spoolBytes.take(fetched.isGrowing ? spoolBytes.capacity : fetched.sizeBytes);
   fetched.whole.then(() => give(fetched.sizeBytes)).catch(() => {});
   return () => give();
+}
+
+/** The part that the fetched objects' rows join; undefined where there is none to keep. */
+async function baseOf(task: HourTask, plan: PackPlan, schema: Schema): Promise<Base | Lost | undefined> {
+  const { published } = plan;
+  if (plan.action !== "merge" || !published) return undefined;
+  const standing = await standingOf(task, published, schema);
+  if (standing === "otherwise")
+    return { lost: "published rows would say something else under today's columns", noMerge: true };
+  // Where some of the objects are gone the rows are kept as they are.
+  if (standing === "unfilled" && plan.changes.gone === 0 && !task.request.keepOld)
+    return { lost: "published rows lack a derived column of today", noMerge: true };
+  return { published, manifest: await readManifest(task, published) };
 }
 
 /** What rows of the published part say under this schema: the same, something else, or the same with holes. */
