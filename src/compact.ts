@@ -139,7 +139,7 @@ type PackPlan = Extract<Plan, { action: "scratch" | "merge" }>;
 /** Another try is needed; `noMerge`: one that makes the part anew. */
 type Lost = { lost: string; noMerge?: true };
 
-/** Stages 3 to 6. */
+/** Stages 3 to 7. */
 async function pack(
   task: HourTask,
   attempt: string,
