@@ -147,7 +147,7 @@ type Packed = Pick<HourResult, "action" | "part" | "rescued" | "quarantined" | "
 /** Another try is needed; `noMerge`: one that makes the part anew. */
 type Lost = { lost: string; noMerge?: true };
 
-/** Stages 3 to 6. */
+/** Stages 3 to 7. */
 async function pack(
   task: HourTask,
   attempt: string,
@@ -201,7 +201,7 @@ async function pack(
   }
 }
 
-/** Stages 5 and 6, side by side: the bytes of a large part are on their way, and nothing is public, until it is verified. */
+/** Stages 6 and 7, side by side: the bytes of a large part are on their way, and nothing is public, until it is verified. */
 async function verifyAndPublish(
   task: HourTask,
   assembly: Assembly,

@@ -1,5 +1,4 @@
 /** hourpack expire: deletes raw objects that are proved to be in tier 1. */
-import { parseDurationMs } from "../config/units.js";
 import { EXIT, HourpackError } from "../errors.js";
 import { type ExpiredHour, expireHour } from "../expire.js";
 import { addHours, endMs, type Hour, hourOfMs } from "../hour.js";
@@ -9,6 +8,7 @@ import { datasetsOf } from "../run.js";
 import type { Command } from "./command.js";
 import { counted, size } from "./figures.js";
 import type { Output } from "./output.js";
+import { durationMsOf } from "./request.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 export const command: Command = {
@@ -30,7 +30,7 @@ export const command: Command = {
     ["$0 expire --older-than 30d --yes", "verify them and delete their raw objects"],
   ],
   async handler(args, { output, signal }) {
-    const olderThanMs = parseDurationMs(String(args["older-than"]));
+    const olderThanMs = durationMsOf(args, "older-than");
     if (olderThanMs < EXPIRE_AFTER_MIN_MS) {
       throw new HourpackError("invalid", `--older-than ${args["older-than"]} is less than a day`, {
         location: "--older-than",

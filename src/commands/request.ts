@@ -1,5 +1,6 @@
 /** Which hours a command is about, and what a run is asked for. */
-import { HourpackError } from "../errors.js";
+import { parseDurationMs } from "../config/units.js";
+import { HourpackError, isHourpackError } from "../errors.js";
 import { addHours, type Hour, parseHour, parseHourOrDay } from "../hour.js";
 import type { RunRequest } from "../run.js";
 import type { Args, Options } from "./command.js";
@@ -17,17 +18,9 @@ export const hourOptions: Options = {
 export function hoursOf(args: Args): { from: Hour; to: Hour } | undefined {
   const read = (flag: string, parse: (text: string) => Hour): Hour | undefined => {
     const text = args[flag] as string | undefined;
-    if (text === undefined) return undefined;
-    try {
-      return parse(text);
-    } catch (error) {
-      if (!(error instanceof HourpackError)) throw error;
-      throw error.with({
-        message: `--${flag}: ${error.message}`,
-        location: `--${flag}`,
-        hint: (flag === "hour" && dayHint(text)) || error.hint,
-      });
-    }
+    return text === undefined
+      ? undefined
+      : atFlag(flag, () => parse(text), flag === "hour" ? dayHint(text) : undefined);
   };
   const hour = read("hour", parseHour);
   const from = read("from", parseHourOrDay);
@@ -56,6 +49,22 @@ export function hoursOf(args: Args): { from: Hour; to: Hour } | undefined {
     });
   }
   return { from, to };
+}
+
+/** Of a flag like `--last 2d`, milliseconds. Throws `invalid`. */
+export function durationMsOf(args: Args, flag: string): number {
+  return atFlag(flag, () => parseDurationMs(String(args[flag])));
+}
+
+/** What is wrong with a flag's value is told with the flag. */
+function atFlag<T>(flag: string, read: () => T, hint?: string): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!isHourpackError(error)) throw error;
+    const message = `--${flag}: ${error.message}`;
+    throw error.with({ message, location: `--${flag}`, hint: hint ?? error.hint });
+  }
 }
 
 /** Who writes `--hour 2022-07-26` means the day. */

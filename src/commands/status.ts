@@ -2,7 +2,6 @@
 import { lookAt } from "../compact.js";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
-import { parseDurationMs } from "../config/units.js";
 import { EXIT, isHourpackError } from "../errors.js";
 import { addHours, endMs, HOUR_MS, type Hour, hoursBetween, hoursText } from "../hour.js";
 import { newestClosedHour } from "../layout.js";
@@ -14,7 +13,7 @@ import type { Command } from "./command.js";
 import { count, counted, duration, size } from "./figures.js";
 import type { Output } from "./output.js";
 import { looksOf } from "./progress.js";
-import { hourOptions, hoursOf } from "./request.js";
+import { durationMsOf, hourOptions, hoursOf } from "./request.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 type State = "packed" | "quarantined" | "late" | "missing" | "passed over" | "empty" | "refused";
@@ -56,7 +55,7 @@ export const command: Command = {
   ],
   async handler(args, { output, signal }) {
     const range = hoursOf(args);
-    const lastHours = Math.max(1, Math.ceil(parseDurationMs(String(args["last"])) / HOUR_MS));
+    const lastHours = Math.max(1, Math.ceil(durationMsOf(args, "last") / HOUR_MS));
     return withComponents(await settingsOf(args), async (components) => {
       const end = addHours(newestClosedHour(components.nowMs(), components.settings.run.settleMs), 1);
       const span = range ?? { from: addHours(end, -lastHours), to: end };

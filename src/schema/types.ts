@@ -32,7 +32,7 @@ export interface Column {
   type: Type;
   /** Where in the record the value is: `["tag"]` for a plain column, longer for a derived one. */
   path: string[];
-  /** Has a `from:`; such a column holds nothing by itself (DESIGN 4). */
+  /** Has a `from:`; such a column holds nothing by itself: the member that it reads has a column of its own, or is rescued. */
   derived: boolean;
   /** The member is a string whose text is JSON, to be parsed into `type`. */
   jsonString?: boolean;

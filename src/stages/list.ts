@@ -1,4 +1,4 @@
-/** Stage 1: head the published part, then list the hour's objects. In this order, see DESIGN invariant 2. */
+/** Stage 1: head the published part, then list the hour's objects. In this order: the ETag of that HEAD is the condition of the publication (README.md). */
 import { existsSync } from "node:fs";
 import type { Dataset } from "../config/settings.js";
 import { HourpackError } from "../errors.js";

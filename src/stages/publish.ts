@@ -1,4 +1,4 @@
-/** Stage 6: quarantine, then manifest, then the part: one conditional write, the commit point. */
+/** Stage 7: quarantine, then manifest, then the part: one conditional write, the commit point. */
 import { readFile, stat } from "node:fs/promises";
 import { decodeTime } from "ulid";
 import { isHourpackError } from "../errors.js";

@@ -1,4 +1,4 @@
-/** Stage 7: the catalog is told what should be there; only differences cost a write. */
+/** Stage 8: the catalog is told what should be there; only differences cost a write. */
 import type { Catalog, TableSpec } from "../catalog/catalog.js";
 import type { Hour } from "../hour.js";
 import { neighbours } from "../layout.js";

@@ -1,4 +1,4 @@
-/** Stage 5: read the part back before anything is public, with two readers. */
+/** Stage 6: read the part back before anything is public, with two readers. */
 import type { FileMetaData } from "hyparquet";
 import { areSameRows, type RowsDigest } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";

@@ -424,6 +424,14 @@ it("an interrupt before an hour is begun is told as that, and not as hours that 
   rmSync(fifo);
 });
 
+it.each([
+  ["status", "--last"],
+  ["expire", "--older-than"],
+])("a duration without its unit is told with its flag: %s %s 30", async (command, flag) => {
+  const { code, stderr } = await here(command, flag, "30");
+  expect([code, stderr]).toEqual([2, expect.stringContaining(`${flag}: "30" is not a duration`)]);
+});
+
 it("a day in place of an hour is told as a range", async () => {
   const { code, stderr } = await here("plan", "--hour", "2022-07-31");
   expect(code).toBe(2);

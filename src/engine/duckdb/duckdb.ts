@@ -17,7 +17,7 @@ export interface DuckdbSettings {
   tempDir: string;
 }
 
-/** DuckDB in this process. One thread a conversion measured best beside a download (DESIGN 7). */
+/** DuckDB in this process. One thread a conversion measured best beside a download. */
 export async function openDuckdb(settings: DuckdbSettings): Promise<Engine> {
   const database = await openDatabase(":memory:", {
     memory_limit: `${Math.floor(settings.memoryBytes / (1 << 20))}MiB`,

@@ -2,7 +2,7 @@
 import type { Type } from "../../schema/types.js";
 import { sqlName, sqlString } from "./database.js";
 
-/** The type a column has in the part. TIMESTAMP_MS becomes TIMESTAMP_MILLIS in Parquet (DESIGN 7). */
+/** The type a column has in the part. TIMESTAMP_MS becomes TIMESTAMP_MILLIS in Parquet. */
 export function duckdbType(type: Type): string {
   return typeText(type, (scalar) => SCALARS[scalar.kind] ?? `DECIMAL(${precisionOf(scalar)})`);
 }
