@@ -43,16 +43,15 @@ export const command: Command = {
         }
         const tables = tablesOf(dataset, currentSchema(pinned.pinned).columns, settings);
         const catalog = await components.catalog();
-        for (const table of tablesIn(tables, settings)) {
+        const registrable = tablesIn(tables, settings);
+        if (!registrable.includes(tables.raw)) {
+          const { database, name } = tables.raw;
+          output.line(`${database}.${name}: no view; the local catalog reads no raw objects of S3`);
+        }
+        for (const table of registrable) {
           const done = await registerHours(catalog, table, hours, { ahead: settings.run.ahead, signal });
           registered.push({ dataset: dataset.name, ...done });
           output.record({ type: "registered", dataset: dataset.name, ...done });
-          if (catalog.kind === "local" && table.format === "json" && table.location.startsWith("s3://")) {
-            output.line(
-              `${table.database}.${table.name}: no view; the local catalog reads no raw objects of S3`,
-            );
-            continue;
-          }
           const figures = `${count(done.added)} added, ${count(done.corrected)} corrected, ${count(done.unchanged)} unchanged`;
           output.line(
             `${table.database}.${table.name}: ${counted(hours.length, "hour")}, partitions ${figures}`,
