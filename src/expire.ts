@@ -3,6 +3,7 @@ import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { ulid } from "ulid";
+import { fullPath } from "./config/overlap.js";
 import type { Dataset } from "./config/settings.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs, type Hour } from "./hour.js";
@@ -97,10 +98,10 @@ interface Proof {
 
 /** The dataset, and the others that are configured to read any of these objects. */
 function readersOf(task: HourTask, listing: Listing): HourTask[] {
-  const { location } = task.dataset.raw;
+  const root = fullPath(task.dataset.raw.location);
   const own = rawPrefix(task.dataset.raw, task.hour);
   const reads = ({ raw }: Dataset) => {
-    if (raw.location.scheme !== location.scheme || raw.location.root !== location.root) return false;
+    if (fullPath(raw.location) !== root) return false;
     const prefix = rawPrefix(raw, task.hour);
     // Mostly the prefixes tell it, without a look at a million keys.
     if (!prefix.startsWith(own)) return own.startsWith(prefix);

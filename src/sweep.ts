@@ -3,7 +3,7 @@ import { decodeTime } from "ulid";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { HourpackError, isHourpackError } from "./errors.js";
-import { HOUR_MS, type Hour } from "./hour.js";
+import { DAY_MS, type Hour } from "./hour.js";
 import { claimsPrefix, manifestsPrefix, partKey, probePrefix, quarantinesPrefix } from "./layout.js";
 import { allParts, attemptsUnder, expiredHours } from "./published.js";
 import { headPart } from "./stages/list.js";
@@ -19,9 +19,8 @@ export interface Swept {
   claims: string[];
 }
 
-const DAY_MS = 24 * HOUR_MS;
 /** An attempt's files may be needed until its part is there; none publishes a day after it began (stages/publish.ts). */
-const ATTEMPT_MS = 7 * DAY_MS;
+const SWEPT_AFTER_MS = 7 * DAY_MS;
 
 /**
  * One dataset's tier 1. With `dryRun` nothing is deleted and unfinished uploads are not counted. Throws `invalid`, before
@@ -49,9 +48,9 @@ export async function sweep(
     if (!isSuspect || old.length === 0) continue;
     const part = partKey(prefix, dataset.table, hour);
     for (const { key, attempt } of old) {
-      if (decodeTime(attempt) >= nowMs - ATTEMPT_MS) continue;
+      if (decodeTime(attempt) >= nowMs - SWEPT_AFTER_MS) continue;
       const head = await store.head(key, { signal });
-      if (!head || head.lastModifiedMs >= nowMs - ATTEMPT_MS) continue;
+      if (!head || head.lastModifiedMs >= nowMs - SWEPT_AFTER_MS) continue;
       // Looked at after the file's age, right before the deletion.
       const named = (await headPart(store, part, signal))?.attempt;
       if (named === attempt) continue;

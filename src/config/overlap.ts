@@ -68,7 +68,7 @@ function isVariant(a: Dataset, b: Dataset): boolean {
 }
 
 /** `s3:bucket/a/b/` or `file:/a/b/`; two names of one directory are one. */
-function fullPath({ scheme, root, prefix }: Location): string {
+export function fullPath({ scheme, root, prefix }: Location): string {
   if (scheme === "s3") return `s3:${root}/${prefix}`;
   return `file:${realPath(join(root, prefix)).replace(/\/?$/, "/")}`;
 }
