@@ -17,11 +17,13 @@ import {
   createDatabase,
   createTable,
   describePartition,
+  describeTable,
   setLocation,
   setProperties,
   showProperties,
   tableProperties,
 } from "./ddl.js";
+import { expectAt, isSamePlace } from "./location.js";
 
 type Sdk = typeof import("@aws-sdk/client-athena");
 type AthenaSettings = Extract<CatalogSettings, { type: "athena" }>;
@@ -63,6 +65,8 @@ class Athena implements Catalog {
       await this.query(createTable(table), table.database, signal);
       return true;
     }
+    const location = locationIn(await this.query(describeTable(table), table.database, signal));
+    if (location !== undefined) expectAt(table, location);
     const names = new Set(known.map(([name]) => name));
     const missing = table.columns.filter((column) => !names.has(column.name));
     if (missing.length > 0) await this.query(addColumns(table, missing), table.database, signal);
@@ -91,7 +95,7 @@ class Athena implements Catalog {
       if (!known.has(partitionValues(hour).join("/"))) continue;
       const described = await this.query(describePartition(table, hour), table.database, signal);
       const location = locationIn(described);
-      if (location === undefined || withoutSlash(location) === withoutSlash(table.partitionLocation(hour))) {
+      if (location === undefined || isSamePlace(location, table.partitionLocation(hour))) {
         sync.unchanged++;
         continue;
       }
@@ -227,10 +231,10 @@ class Athena implements Catalog {
   }
 }
 
-/** From the lines of DESCRIBE FORMATTED: `Location:  \ts3://…`. */
+/** From the lines of DESCRIBE FORMATTED: `Location:  \ts3://…`. A view has none. */
 function locationIn(rows: string[][]): string | undefined {
   for (const row of rows) {
-    const match = /^Location:\s*(\S+)/.exec(row.join("\t").trim());
+    const match = /^Location:\s*(.+)$/.exec(row.join("\t").trim());
     if (match) return match[1];
   }
   return undefined;
@@ -238,8 +242,4 @@ function locationIn(rows: string[][]): string | undefined {
 
 function text(value: string): string {
   return `'${value.replaceAll("'", "''")}'`;
-}
-
-function withoutSlash(location: string): string {
-  return location.replace(/\/+$/, "");
 }

@@ -58,6 +58,11 @@ export function setLocation(table: TableSpec, hour: Hour): string {
   return `ALTER TABLE ${tableName(table)} PARTITION ${partitionDdl(hour)} SET LOCATION ${quoteText(table.partitionLocation(hour))}`;
 }
 
+/** Shows, among more, the table's location. */
+export function describeTable(table: TableSpec): string {
+  return `DESCRIBE FORMATTED ${tableName(table)}`;
+}
+
 /** Shows, among more, the partition's location. */
 export function describePartition(table: TableSpec, hour: Hour): string {
   return `DESCRIBE FORMATTED ${tableName(table)} PARTITION ${partitionDdl(hour)}`;

@@ -19,6 +19,7 @@ import { AwsCalls, type CallOptions, clientOptions } from "./aws-calls.js";
 import { isPassingCode, notYet } from "./aws-errors.js";
 import type { Catalog, PartitionSync, TableSpec } from "./catalog.js";
 import { storageFormat, tableProperties } from "./ddl.js";
+import { expectAt, isSamePlace } from "./location.js";
 
 type Sdk = typeof import("@aws-sdk/client-glue");
 type GlueSettings = Extract<CatalogSettings, { type: "glue" }>;
@@ -113,17 +114,7 @@ class Glue implements Catalog {
 
   /** Columns are only ever appended, properties of others are left alone. A table elsewhere is not taken over. */
   private async bringInStep(table: TableSpec, found: GlueTable, options: Options): Promise<boolean> {
-    const location = found.StorageDescriptor?.Location ?? "";
-    if (withoutSlash(location) !== withoutSlash(table.location)) {
-      throw new HourpackError(
-        "invalid",
-        `register ${table.database}.${table.name}: the table is there already, and lies at ${location}`,
-        {
-          stage: "register",
-          hint: `It should lie at ${table.location}: drop it, or give the dataset another table name.`,
-        },
-      );
-    }
+    expectAt(table, found.StorageDescriptor?.Location ?? "");
     const columns = found.StorageDescriptor?.Columns ?? [];
     const names = new Set(columns.map((column) => column.Name));
     const missing = table.columns.filter((column) => !names.has(column.name));
@@ -207,7 +198,7 @@ class Glue implements Catalog {
       isCorrected = true;
     }
     const location = kept.StorageDescriptor?.Location ?? "";
-    if (withoutSlash(location) !== withoutSlash(table.partitionLocation(hour))) {
+    if (!isSamePlace(location, table.partitionLocation(hour))) {
       const values = kept.Values ?? [];
       const input = {
         ...this.target(table),
@@ -349,8 +340,4 @@ function partitionInput(table: TableSpec, hour: Hour, values: string[]): Partiti
       Columns: table.columns.map(({ name, type }) => ({ Name: name, Type: hiveType(type) })),
     },
   };
-}
-
-function withoutSlash(location: string): string {
-  return location.replace(/\/+$/, "");
 }

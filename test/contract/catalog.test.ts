@@ -284,15 +284,32 @@ describe("Athena", () => {
     expect(await catalog.ensureTable(table)).toBe(false);
   });
 
+  /** As Athena does, a line a row, and without the slash at the end. */
+  const described = (location: string) => [
+    ["# col_name            \tdata_type           \tcomment             "],
+    ["# Detailed Table Information\t \t "],
+    [`Location:           \t${location.replace(/\/$/, "")}\t `],
+    ["Table Type:         \tEXTERNAL_TABLE      \t "],
+  ];
+  const columnsOf = (table: TableSpec) => [
+    ["column_name", "data_type"],
+    ...table.columns.map(({ name }) => [name, "bigint"]),
+  ];
+
   it("adds columns that are new", async () => {
-    await answers(
-      [
-        ["column_name", "data_type"],
-        ["id", "bigint"],
-      ],
-      [],
-    );
-    expect(await catalog.ensureTable(spec())).toBe(true);
+    const table = spec({ location: "s3://lake/with a space/" });
+    await answers(columnsOf({ ...table, columns: table.columns.slice(1) }), described(table.location), []);
+    expect(await catalog.ensureTable(table)).toBe(true);
+  });
+
+  it("does not take over a table that lies elsewhere", async () => {
+    const table = spec();
+    await answers(columnsOf(table), described("s3://other/"));
+    await expect(catalog.ensureTable(table)).rejects.toMatchObject({
+      kind: "invalid",
+      message: expect.stringContaining("lies at s3://other"),
+      hint: /another table name/,
+    });
   });
 
   it("puts partition projection on a table that was made without it, once", async () => {
@@ -302,11 +319,11 @@ describe("Athena", () => {
       lastYear: 2030,
     };
     const table = spec({ projection });
-    const columns = [["column_name", "data_type"], ...table.columns.map(({ name }) => [name, "bigint"])];
-    await answers(columns, [["EXTERNAL\tTRUE"], ["classification\tparquet"]], []);
+    const known = [columnsOf(table), described(table.location)];
+    await answers(...known, [["EXTERNAL\tTRUE"], ["classification\tparquet"]], []);
     expect(await catalog.ensureTable(table)).toBe(true);
     const set = Object.entries(tableProperties(table)).map(([name, value]) => [`${name}\t${value}`]);
-    await answers(columns, [["EXTERNAL\tTRUE"], ...set]);
+    await answers(...known, [["EXTERNAL\tTRUE"], ...set]);
     expect(await catalog.ensureTable(table)).toBe(false);
   });
 
