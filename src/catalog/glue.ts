@@ -17,8 +17,8 @@ import { hiveType } from "../schema/hive.js";
 import { PARTITION_KEYS } from "../schema/types.js";
 import { AwsCalls, type CallOptions, clientOptions } from "./aws-calls.js";
 import { isPassingCode, notYet } from "./aws-errors.js";
-import type { Catalog, PartitionSync, TableSpec } from "./catalog.js";
-import { storageFormat, tableProperties } from "./ddl.js";
+import type { Catalog, PartitionSync, TableOptions, TableSpec } from "./catalog.js";
+import { lackingProperties, projectionEnded, storageFormat } from "./ddl.js";
 import { expectAt, isSamePlace } from "./location.js";
 
 type Sdk = typeof import("@aws-sdk/client-glue");
@@ -53,7 +53,7 @@ class Glue implements Catalog {
     this.calls = new AwsCalls("Glue", settings.timeoutMs);
   }
 
-  async ensureTable(table: TableSpec, options: Options = {}): Promise<boolean> {
+  async ensureTable(table: TableSpec, options: TableOptions = {}): Promise<boolean> {
     for (let look = 1; ; look++) {
       const found = await this.table(table, options);
       try {
@@ -113,15 +113,13 @@ class Glue implements Catalog {
   }
 
   /** Columns are only ever appended, properties of others are left alone. A table elsewhere is not taken over. */
-  private async bringInStep(table: TableSpec, found: GlueTable, options: Options): Promise<boolean> {
+  private async bringInStep(table: TableSpec, found: GlueTable, options: TableOptions): Promise<boolean> {
     expectAt(table, found.StorageDescriptor?.Location ?? "");
     const columns = found.StorageDescriptor?.Columns ?? [];
     const names = new Set(columns.map((column) => column.Name));
     const missing = table.columns.filter((column) => !names.has(column.name));
-    const differing = Object.entries(tableProperties(table)).filter(
-      ([key, value]) => found.Parameters?.[key] !== value,
-    );
-    if (missing.length === 0 && differing.length === 0) return false;
+    const lacking = lackingProperties(table, found.Parameters ?? {});
+    if (missing.length === 0 && Object.keys(lacking).length === 0) return false;
     const input = {
       ...this.id(),
       DatabaseName: table.database,
@@ -134,6 +132,7 @@ class Glue implements Catalog {
     await this.calls.call(doing, once, (abortSignal) =>
       this.client.send(new this.sdk.UpdateTableCommand(input), { abortSignal }),
     );
+    for (const text of projectionEnded(lacking)) options.note?.(text);
     return true;
   }
 
@@ -321,7 +320,11 @@ function tableInput(table: TableSpec, found: GlueTable | undefined): TableInput 
   return {
     Name: table.name,
     TableType: "EXTERNAL_TABLE",
-    Parameters: { ...found?.Parameters, EXTERNAL: "TRUE", ...tableProperties(table) },
+    Parameters: {
+      ...found?.Parameters,
+      EXTERNAL: "TRUE",
+      ...lackingProperties(table, found?.Parameters ?? {}),
+    },
     PartitionKeys: PARTITION_KEYS.map((Name) => ({ Name, Type: "int" })),
     StorageDescriptor: {
       ...storageFormat(table),

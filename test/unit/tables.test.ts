@@ -66,7 +66,13 @@ describe("the tables of hours that are in the objects' names", () => {
   it("are projected for the Parquet alone", async () => {
     const { raw, parquet } = await tablesFor(TRAIL, { projection: true });
     expect(raw.projection).toBeUndefined();
-    expect(parquet.projection?.locationTemplate).toMatch(/hour=.*\/$/);
+    expect(parquet.projection).toMatchObject({
+      isOn: true,
+      locationTemplate: expect.stringMatching(/hour=.*\/$/),
+    });
+    const { catalog, synced } = noting();
+    await registerHours(catalog, parquet, [HOUR], { ahead: false });
+    expect(synced).toEqual([]);
   });
 });
 
