@@ -1,14 +1,10 @@
 /** Stage 8: the catalog is told what should be there; only differences cost a write. */
-import type { Catalog, TableSpec } from "../catalog/catalog.js";
+import type { Catalog, PartitionSync, TableSpec } from "../catalog/catalog.js";
 import type { Hour } from "../hour.js";
 import { neighbours } from "../layout.js";
 
-export interface Registered {
+export interface Registered extends PartitionSync {
   table: string;
-  added: number;
-  corrected: number;
-  unchanged: number;
-  notes: string[];
 }
 
 /**
