@@ -13,7 +13,7 @@ import { partKey, quarantineKey } from "./layout.js";
 import { linesOf } from "./lines.js";
 import type { Published } from "./manifest.js";
 import { Day, Instant, type Json, Num, Obj } from "./proof/json.js";
-import { damaged, openPart } from "./proof/part.js";
+import { openPart, type Row } from "./proof/part.js";
 import type { QuarantineEntry } from "./quarantine.js";
 import { restoreRecord } from "./record/restore.js";
 import type { Schema, Type, Value } from "./schema/types.js";
@@ -110,31 +110,16 @@ export async function schemaOf(
 async function* recordsOf(path: string, schema: Schema, location: string): AsyncGenerator<string> {
   const part = await openPart(path, schema, location);
   try {
-    let row = 0;
-    for await (const { values, rescued } of part.read()) {
-      yield recordOf(schema, values, rescued, (cause) =>
-        damaged(location, `what is in its row ${row}`, cause),
-      );
-      row++;
-    }
+    yield* part.readAs((row) => recordOf(schema, row));
   } finally {
     await part.close();
   }
 }
 
 /** Rows were read back before they were published: one that makes no record is not what was written. */
-function recordOf(
-  schema: Schema,
-  values: Json[],
-  rescued: string | null,
-  damage: (cause: unknown) => HourpackError,
-): string {
-  try {
-    const typed = schema.columns.map(({ type }, i) => toValue(values[i] ?? null, type));
-    return restoreRecord(schema, typed, rescued);
-  } catch (cause) {
-    throw damage(cause);
-  }
+function recordOf(schema: Schema, { values, rescued }: Row): string {
+  const typed = schema.columns.map(({ type }, i) => toValue(values[i] ?? null, type));
+  return restoreRecord(schema, typed, rescued);
 }
 
 async function* withRemedy<T>(records: AsyncGenerator<T>, hour: Hour): AsyncGenerator<T> {

@@ -12,7 +12,7 @@ import { Limiter } from "./limiter.js";
 import { Owing } from "./owed.js";
 import type { Plan, PlanRequest } from "./plan.js";
 import { currentSchema, readPinned, requirePinnable } from "./stages/pin.js";
-import { registerHours } from "./stages/register.js";
+import { type Registered, registerHours } from "./stages/register.js";
 import { Stopwatch } from "./stopwatch.js";
 import { sweep } from "./sweep.js";
 import { tablesIn, tablesOf } from "./tables.js";
@@ -32,7 +32,7 @@ export interface RunResult {
   runId: string;
   hours: HourResult[];
   failures: HourFailure[];
-  registered: { table: string; added: number; corrected: number; unchanged: number; notes: string[] }[];
+  registered: Registered[];
   seconds: number;
 }
 

@@ -17,8 +17,11 @@ export function tablesOf(dataset: Dataset, columns: Column[], settings: Settings
   const rawRoot = uriOf(dataset.raw.location);
   const withoutFolders = !hasHourFolders(dataset.raw);
   const years = { firstYear: 2015, lastYear: 2050 };
-  const project = (locationTemplate: string) =>
-    settings.run.projection ? { locationTemplate, ...years } : undefined;
+  const project = (locationTemplate: string) => ({
+    isOn: settings.run.projection,
+    locationTemplate,
+    ...years,
+  });
   return {
     raw: {
       database,

@@ -10,18 +10,22 @@ import { require } from "../require.js";
 import { PARTITION_KEYS } from "../schema/types.js";
 import { AwsCalls, type CallOptions, clientOptions } from "./aws-calls.js";
 import { notYet } from "./aws-errors.js";
-import type { Catalog, PartitionSync, TableSpec } from "./catalog.js";
+import type { Catalog, PartitionSync, TableOptions, TableSpec } from "./catalog.js";
 import {
   addColumns,
   addPartitions,
   createDatabase,
   createTable,
   describePartition,
+  describeTable,
+  lackingProperties,
+  PROJECTION,
+  projectionEnded,
   setLocation,
   setProperties,
   showProperties,
-  tableProperties,
 } from "./ddl.js";
+import { expectAt, isSamePlace } from "./location.js";
 
 type Sdk = typeof import("@aws-sdk/client-athena");
 type AthenaSettings = Extract<CatalogSettings, { type: "athena" }>;
@@ -51,7 +55,7 @@ class Athena implements Catalog {
     this.calls = new AwsCalls("Athena", settings.timeoutMs);
   }
 
-  async ensureTable(table: TableSpec, options: { signal?: AbortSignal } = {}): Promise<boolean> {
+  async ensureTable(table: TableSpec, options: TableOptions = {}): Promise<boolean> {
     const { signal } = options;
     const known = await this.query(
       `SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = ${text(table.database)} AND table_name = ${text(table.name)}`,
@@ -63,10 +67,14 @@ class Athena implements Catalog {
       await this.query(createTable(table), table.database, signal);
       return true;
     }
+    const described = await this.query(describeTable(table), table.database, signal);
+    const location = locationIn(described);
+    if (location !== undefined) expectAt(table, location);
     const names = new Set(known.map(([name]) => name));
     const missing = table.columns.filter((column) => !names.has(column.name));
     if (missing.length > 0) await this.query(addColumns(table, missing), table.database, signal);
-    const isChanged = table.projection !== undefined && (await this.project(table, signal));
+    const isAsked = table.projection?.isOn || isProjected(described);
+    const isChanged = isAsked && (await this.bringProperties(table, options));
     return missing.length > 0 || isChanged;
   }
 
@@ -91,7 +99,7 @@ class Athena implements Catalog {
       if (!known.has(partitionValues(hour).join("/"))) continue;
       const described = await this.query(describePartition(table, hour), table.database, signal);
       const location = locationIn(described);
-      if (location === undefined || withoutSlash(location) === withoutSlash(table.partitionLocation(hour))) {
+      if (location === undefined || isSamePlace(location, table.partitionLocation(hour))) {
         sync.unchanged++;
         continue;
       }
@@ -107,15 +115,21 @@ class Athena implements Catalog {
   }
 
   /**
-   * No partitions are added where projection takes their place: a table that was made before that would show none of the
-   * hours that come. True where it wrote.
+   * No partitions are added where projection takes their place, and none is looked at while it is there: a table that
+   * was made before it was turned on, or off, would show none of the hours that come. True where it wrote.
    */
-  private async project(table: TableSpec, signal: AbortSignal | undefined): Promise<boolean> {
+  private async bringProperties(table: TableSpec, { signal, note }: TableOptions): Promise<boolean> {
     const shown = await this.query(showProperties(table), table.database, signal);
-    const known = new Set(shown.map((row) => row.join("\t").trim()));
-    const wanted = Object.entries(tableProperties(table));
-    if (wanted.every(([name, value]) => known.has(`${name}\t${value}`))) return false;
-    await this.query(setProperties(table), table.database, signal);
+    const known = shown.map((row) =>
+      row
+        .join("\t")
+        .trim()
+        .split(/\s*\t\s*/),
+    );
+    const lacking = lackingProperties(table, Object.fromEntries(known));
+    if (Object.keys(lacking).length === 0) return false;
+    await this.query(setProperties(table, lacking), table.database, signal);
+    for (const text of projectionEnded(lacking)) note?.(text);
     return true;
   }
 
@@ -227,19 +241,20 @@ class Athena implements Catalog {
   }
 }
 
-/** From the lines of DESCRIBE FORMATTED: `Location:  \ts3://…`. */
+/** From the lines of DESCRIBE FORMATTED: `Location:  \ts3://…`. A view has none. */
 function locationIn(rows: string[][]): string | undefined {
   for (const row of rows) {
-    const match = /^Location:\s*(\S+)/.exec(row.join("\t").trim());
+    const match = /^Location:\s*(.+)$/.exec(row.join("\t").trim());
     if (match) return match[1];
   }
   return undefined;
 }
 
-function text(value: string): string {
-  return `'${value.replaceAll("'", "''")}'`;
+/** From the lines of DESCRIBE FORMATTED that are the table's properties. */
+function isProjected(rows: string[][]): boolean {
+  return rows.some((row) => row.join(" ").trim().replace(/\s+/, " ") === `${PROJECTION} true`);
 }
 
-function withoutSlash(location: string): string {
-  return location.replace(/\/+$/, "");
+function text(value: string): string {
+  return `'${value.replaceAll("'", "''")}'`;
 }

@@ -22,8 +22,24 @@ export interface TableSpec {
   partitionLocation(hour: Hour): string;
   /** An hour's objects have a prefix of their own but no folder: Athena could read none of the partitions. */
   withoutFolders?: boolean;
-  /** Where set, partition projection replaces registration: the template that `storage.location.template` takes. */
-  projection?: { locationTemplate: string; firstYear: number; lastYear: number };
+  /** Where hours can be projected. */
+  projection?: Projection;
+}
+
+/** Partition projection: Athena computes the partitions, and looks at none that is registered. */
+export interface Projection {
+  /** Then it replaces registration. */
+  isOn: boolean;
+  /** What `storage.location.template` takes. */
+  locationTemplate: string;
+  firstYear: number;
+  lastYear: number;
+}
+
+export interface TableOptions {
+  signal?: AbortSignal;
+  /** Is told what somebody should do about the table. */
+  note?: (text: string) => void;
 }
 
 export interface PartitionSync {
@@ -38,7 +54,7 @@ export interface PartitionSync {
 export interface Catalog {
   readonly kind: "local" | "glue" | "athena" | "none";
   /** Creates the database and table, or brings the table's columns and properties in step. True where it wrote. */
-  ensureTable(table: TableSpec, options?: { signal?: AbortSignal }): Promise<boolean>;
+  ensureTable(table: TableSpec, options?: TableOptions): Promise<boolean>;
   /** Brings these hours' partitions in step; looks them up in bulk and writes only differences. */
   syncPartitions(table: TableSpec, hours: Hour[], options?: { signal?: AbortSignal }): Promise<PartitionSync>;
   close(): Promise<void>;

@@ -4,7 +4,7 @@ import { partitionValues } from "../layout.js";
 import { hiveType } from "../schema/hive.js";
 import { quoteHive } from "../schema/names.js";
 import { PARTITION_KEYS } from "../schema/types.js";
-import type { TableColumn, TableSpec } from "./catalog.js";
+import type { Projection, TableColumn, TableSpec } from "./catalog.js";
 
 /** Partitions of one ALTER TABLE: well below Athena's limit of 262,144 bytes a statement. */
 const PARTITIONS_PER_STATEMENT = 100;
@@ -36,8 +36,8 @@ export function showProperties(table: TableSpec): string {
   return `SHOW TBLPROPERTIES ${tableName(table)}`;
 }
 
-export function setProperties(table: TableSpec): string {
-  return `ALTER TABLE ${tableName(table)} SET TBLPROPERTIES (${properties(tableProperties(table))})`;
+export function setProperties(table: TableSpec, values: Record<string, string>): string {
+  return `ALTER TABLE ${tableName(table)} SET TBLPROPERTIES (${properties(values)})`;
 }
 
 /** One statement for each hundred hours. */
@@ -58,6 +58,11 @@ export function setLocation(table: TableSpec, hour: Hour): string {
   return `ALTER TABLE ${tableName(table)} PARTITION ${partitionDdl(hour)} SET LOCATION ${quoteText(table.partitionLocation(hour))}`;
 }
 
+/** Shows, among more, the table's location. */
+export function describeTable(table: TableSpec): string {
+  return `DESCRIBE FORMATTED ${tableName(table)}`;
+}
+
 /** Shows, among more, the partition's location. */
 export function describePartition(table: TableSpec, hour: Hour): string {
   return `DESCRIBE FORMATTED ${tableName(table)} PARTITION ${partitionDdl(hour)}`;
@@ -75,11 +80,35 @@ export function tableProperties(table: TableSpec): Record<string, string> {
     table.format === "json"
       ? { classification: "json" }
       : { classification: "parquet", "parquet.compression": "SNAPPY" };
-  if (!table.projection) return format;
-  const { firstYear, lastYear, locationTemplate } = table.projection;
+  return table.projection?.isOn ? { ...format, ...projectionProperties(table.projection) } : format;
+}
+
+export const PROJECTION = "projection.enabled";
+
+/**
+ * What a table that has the properties `found` lacks of ours. Where projection is off, one that is ours to the letter
+ * is ended, since Athena looks at no partition as long as it is there; one that somebody else made is left alone.
+ */
+export function lackingProperties(table: TableSpec, found: Record<string, string>): Record<string, string> {
+  const lacksIn = (wanted: Record<string, string>) =>
+    Object.entries(wanted).filter(([name, value]) => found[name] !== value);
+  const { projection } = table;
+  const isLeft = projection && !projection.isOn && lacksIn(projectionProperties(projection)).length === 0;
+  return Object.fromEntries(lacksIn({ ...tableProperties(table), ...(isLeft && { [PROJECTION]: "false" }) }));
+}
+
+/** What to say where the properties that were set end projection. */
+export function projectionEnded(set: Record<string, string>): string[] {
+  return set[PROJECTION] === "false"
+    ? [
+        "partition projection was turned off: `hourpack register` adds the partitions of hours that were packed under it",
+      ]
+    : [];
+}
+
+function projectionProperties({ firstYear, lastYear, locationTemplate }: Projection): Record<string, string> {
   return {
-    ...format,
-    "projection.enabled": "true",
+    [PROJECTION]: "true",
     "projection.year.type": "integer",
     "projection.year.range": `${firstYear},${lastYear}`,
     "projection.month.type": "integer",

@@ -17,8 +17,9 @@ import { hiveType } from "../schema/hive.js";
 import { PARTITION_KEYS } from "../schema/types.js";
 import { AwsCalls, type CallOptions, clientOptions } from "./aws-calls.js";
 import { isPassingCode, notYet } from "./aws-errors.js";
-import type { Catalog, PartitionSync, TableSpec } from "./catalog.js";
-import { storageFormat, tableProperties } from "./ddl.js";
+import type { Catalog, PartitionSync, TableOptions, TableSpec } from "./catalog.js";
+import { lackingProperties, projectionEnded, storageFormat } from "./ddl.js";
+import { expectAt, isSamePlace } from "./location.js";
 
 type Sdk = typeof import("@aws-sdk/client-glue");
 type GlueSettings = Extract<CatalogSettings, { type: "glue" }>;
@@ -52,7 +53,7 @@ class Glue implements Catalog {
     this.calls = new AwsCalls("Glue", settings.timeoutMs);
   }
 
-  async ensureTable(table: TableSpec, options: Options = {}): Promise<boolean> {
+  async ensureTable(table: TableSpec, options: TableOptions = {}): Promise<boolean> {
     for (let look = 1; ; look++) {
       const found = await this.table(table, options);
       try {
@@ -112,25 +113,13 @@ class Glue implements Catalog {
   }
 
   /** Columns are only ever appended, properties of others are left alone. A table elsewhere is not taken over. */
-  private async bringInStep(table: TableSpec, found: GlueTable, options: Options): Promise<boolean> {
-    const location = found.StorageDescriptor?.Location ?? "";
-    if (withoutSlash(location) !== withoutSlash(table.location)) {
-      throw new HourpackError(
-        "invalid",
-        `register ${table.database}.${table.name}: the table is there already, and lies at ${location}`,
-        {
-          stage: "register",
-          hint: `It should lie at ${table.location}: drop it, or give the dataset another table name.`,
-        },
-      );
-    }
+  private async bringInStep(table: TableSpec, found: GlueTable, options: TableOptions): Promise<boolean> {
+    expectAt(table, found.StorageDescriptor?.Location ?? "");
     const columns = found.StorageDescriptor?.Columns ?? [];
     const names = new Set(columns.map((column) => column.Name));
     const missing = table.columns.filter((column) => !names.has(column.name));
-    const differing = Object.entries(tableProperties(table)).filter(
-      ([key, value]) => found.Parameters?.[key] !== value,
-    );
-    if (missing.length === 0 && differing.length === 0) return false;
+    const lacking = lackingProperties(table, found.Parameters ?? {});
+    if (missing.length === 0 && Object.keys(lacking).length === 0) return false;
     const input = {
       ...this.id(),
       DatabaseName: table.database,
@@ -143,6 +132,7 @@ class Glue implements Catalog {
     await this.calls.call(doing, once, (abortSignal) =>
       this.client.send(new this.sdk.UpdateTableCommand(input), { abortSignal }),
     );
+    for (const text of projectionEnded(lacking)) options.note?.(text);
     return true;
   }
 
@@ -207,7 +197,7 @@ class Glue implements Catalog {
       isCorrected = true;
     }
     const location = kept.StorageDescriptor?.Location ?? "";
-    if (withoutSlash(location) !== withoutSlash(table.partitionLocation(hour))) {
+    if (!isSamePlace(location, table.partitionLocation(hour))) {
       const values = kept.Values ?? [];
       const input = {
         ...this.target(table),
@@ -330,7 +320,11 @@ function tableInput(table: TableSpec, found: GlueTable | undefined): TableInput 
   return {
     Name: table.name,
     TableType: "EXTERNAL_TABLE",
-    Parameters: { ...found?.Parameters, EXTERNAL: "TRUE", ...tableProperties(table) },
+    Parameters: {
+      ...found?.Parameters,
+      EXTERNAL: "TRUE",
+      ...lackingProperties(table, found?.Parameters ?? {}),
+    },
     PartitionKeys: PARTITION_KEYS.map((Name) => ({ Name, Type: "int" })),
     StorageDescriptor: {
       ...storageFormat(table),
@@ -349,8 +343,4 @@ function partitionInput(table: TableSpec, hour: Hour, values: string[]): Partiti
       Columns: table.columns.map(({ name, type }) => ({ Name: name, Type: hiveType(type) })),
     },
   };
-}
-
-function withoutSlash(location: string): string {
-  return location.replace(/\/+$/, "");
 }

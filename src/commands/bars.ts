@@ -1,6 +1,7 @@
 /** Bars at the foot of a terminal, drawn anew in place: one for the range, and one for each hour at work. */
 import type { RunEvent } from "../task.js";
-import { count, counted, duration, size } from "./figures.js";
+import { count, counted } from "../words.js";
+import { duration, size } from "./figures.js";
 import type { Output } from "./output.js";
 
 export interface Bar {

@@ -40,7 +40,8 @@ export const command: Command = {
         statements.push(createDatabase(tables.raw.database));
         for (const table of [tables.raw, tables.parquet]) {
           statements.push(createTable(table));
-          if (!table.projection && !table.withoutFolders) statements.push(...addPartitions(table, hours));
+          if (!table.projection?.isOn && !table.withoutFolders)
+            statements.push(...addPartitions(table, hours));
         }
       }
       const { output } = context;

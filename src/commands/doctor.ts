@@ -5,8 +5,8 @@ import { type Check, verdictOf } from "../operations/doctor/check.js";
 import { diagnose, exitCodeOfChecks } from "../operations/doctor/doctor.js";
 import { datasetsOf } from "../run.js";
 import { unreadableByAthena } from "../tables.js";
+import { counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
-import { counted } from "./figures.js";
 import type { Output } from "./output.js";
 import { datasetNames, settingsOf, settingsOptions } from "./settings.js";
 

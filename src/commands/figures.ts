@@ -1,8 +1,6 @@
 /** Figures as people read them. */
 
-import { count, counted } from "../words.js";
-
-export { count, counted };
+import { counted } from "../words.js";
 
 /** `345 MB`: decimal units, three digits. */
 export function size(bytes: number): string {

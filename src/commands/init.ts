@@ -22,8 +22,8 @@ import { parseRecordPath } from "../record/path.js";
 import { type Sample, sampleHours } from "../sample.js";
 import { toColumnName } from "../schema/names.js";
 import type { Store } from "../store/store.js";
+import { counted } from "../words.js";
 import type { Args, Command } from "./command.js";
-import { counted } from "./figures.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 const S3_OPTIONS = Object.fromEntries(

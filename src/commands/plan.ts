@@ -2,8 +2,9 @@
 import type { Settings } from "../config/settings.js";
 import { EXIT } from "../errors.js";
 import { type PlannedHour, planRun, type RunRequest } from "../run.js";
+import { count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
-import { count, counted, passedOver, size } from "./figures.js";
+import { passedOver, size } from "./figures.js";
 import { looksOf } from "./progress.js";
 import { requestOf, requestOptions } from "./request.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";

@@ -5,9 +5,10 @@ import { type Hour, hoursText } from "../hour.js";
 import { errorFields, type Fields, type Log } from "../log.js";
 import { PACE_CHANNEL } from "../store/s3/pace.js";
 import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
+import { count, counted } from "../words.js";
 import { hourName, openBars, stageWords } from "./bars.js";
 import { described } from "./columns.js";
-import { count, counted, duration, passedOver, size } from "./figures.js";
+import { duration, passedOver, size } from "./figures.js";
 import type { Output } from "./output.js";
 
 export interface Progress {

@@ -3,10 +3,10 @@ import { existsSync } from "node:fs";
 import type { CatalogSettings } from "../config/settings.js";
 import type { Database, Row } from "../engine/duckdb/database.js";
 import { EXIT, HourpackError, isHourpackError, reasonOf } from "../errors.js";
+import { count, counted } from "../words.js";
 import type { Command } from "./command.js";
-import { count, counted } from "./figures.js";
 import type { Output } from "./output.js";
-import { settingsOf, settingsOptions } from "./settings.js";
+import { datasetNames, settingsOf, settingsOptions } from "./settings.js";
 import { showTable } from "./table.js";
 
 export const command: Command = {
@@ -24,7 +24,7 @@ export const command: Command = {
   ],
   async handler(args, { output, signal }) {
     const settings = await settingsOf(args, { withoutDatasets: true });
-    const datasets = args["dataset"] as string[] | undefined;
+    const datasets = datasetNames(args);
     // The tables of all can be asked of; a name that is none is a mistake all the same.
     if (datasets) (await import("../run.js")).datasetsOf(settings, datasets);
     const { catalog } = settings;

@@ -3,9 +3,9 @@
 import { EXIT } from "../errors.js";
 import { datasetsOf } from "../run.js";
 import { readPinned } from "../stages/pin.js";
+import { counted } from "../words.js";
 import { described, showColumns } from "./columns.js";
 import type { Command } from "./command.js";
-import { counted } from "./figures.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 export const command: Command = {

@@ -2,8 +2,8 @@
 import { EXIT } from "../errors.js";
 import { datasetsOf } from "../run.js";
 import { sweep } from "../sweep.js";
+import { counted } from "../words.js";
 import type { Command } from "./command.js";
-import { counted } from "./figures.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 export const command: Command = {

@@ -2,7 +2,7 @@
 import type { Dataset } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
 import { addHours, type Hour, hoursBetween } from "../hour.js";
-import { counted } from "./figures.js";
+import { counted } from "../words.js";
 import type { Output } from "./output.js";
 
 type Range = { from: Hour; to: Hour };

@@ -8,8 +8,9 @@ import { allPublishedHours, expiredHours, publishedHours, tracesOf } from "../pu
 import { datasetsOf } from "../run.js";
 import { readPinned } from "../stages/pin.js";
 import { type HourVerification, verifyHour } from "../verification.js";
+import { count, counted } from "../words.js";
 import type { Command } from "./command.js";
-import { count, counted, passedOver } from "./figures.js";
+import { passedOver } from "./figures.js";
 import type { Output } from "./output.js";
 import { hourOptions, hoursOf } from "./request.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";

@@ -17,6 +17,8 @@ export interface Part {
   rows: number;
   /** Row group by row group, in the order of the file. Can be read again. */
   read(): AsyncGenerator<Row>;
+  /** Each row as what `make` makes of it: where that throws, the part is damaged, as where it cannot be read. */
+  readAs<T>(make: (row: Row) => T): AsyncGenerator<T>;
   close(): Promise<void>;
 }
 
@@ -32,7 +34,13 @@ export async function openPart(path: string, schema: Schema, location: string): 
     checkColumns(metadata, schema, location);
     const rows = Number(metadata.num_rows);
     showPhysical(metadata.schema);
-    return { rows, read: () => readRows(buffer, metadata, schema, location), close: () => file.close() };
+    const read = <T>(make: (row: Row, at: number) => T) => readRows(buffer, metadata, schema, location, make);
+    return {
+      rows,
+      read: () => read((row) => row),
+      readAs: (make) => read((row, at) => made(make, row, at, location)),
+      close: () => file.close(),
+    };
   } catch (error) {
     await file.close();
     if (error instanceof HourpackError) throw error;
@@ -41,9 +49,17 @@ export async function openPart(path: string, schema: Schema, location: string): 
 }
 
 /** What hyparquet stumbled over is of no use to its reader: it is the cause. */
-export function damaged(location: string, where: string, cause: unknown): HourpackError {
+function damaged(location: string, where: string, cause: unknown): HourpackError {
   const message = `read the part ${location}: it is damaged, and ${where} cannot be read`;
   return new HourpackError("data", message, { cause, location });
+}
+
+function made<T>(make: (row: Row) => T, row: Row, at: number, location: string): T {
+  try {
+    return make(row);
+  } catch (cause) {
+    throw damaged(location, `what is in its row ${at}`, cause);
+  }
 }
 
 /** A row group that leaves so much behind is cleared away before the next. */
@@ -64,12 +80,13 @@ async function asyncBuffer(file: FileHandle): Promise<AsyncBuffer> {
   };
 }
 
-async function* readRows(
+async function* readRows<T>(
   file: AsyncBuffer,
   metadata: FileMetaData,
   schema: Schema,
   location: string,
-): AsyncGenerator<Row> {
+  make: (row: Row, at: number) => T,
+): AsyncGenerator<T> {
   const present = new Set(parquetSchema(metadata).children.map((child) => child.element.name));
   const readers = schema.columns.map(({ name, type }) => ({ name, read: valueReader(type) }));
   let rowStart = 0;
@@ -78,10 +95,12 @@ async function* readRows(
     if (rowEnd === rowStart) continue;
     try {
       const columns = await readGroup(file, metadata, present, rowStart, rowEnd);
-      yield* rowsOf(columns, readers, rowEnd - rowStart);
+      let row = rowStart;
+      for (const read of rowsOf(columns, readers, rowEnd - rowStart)) yield make(read, row++);
       // Nothing holds on to the columns while the next row group's are decoded.
       columns.clear();
     } catch (cause) {
+      if (cause instanceof HourpackError) throw cause;
       throw damaged(location, `what is in its rows ${rowStart} to ${rowEnd}`, cause);
     }
     rowStart = rowEnd;

@@ -21,6 +21,7 @@ import { type ReadObject, readAhead, readFrom, sight, storedIn } from "./objects
 import { openPart, type Part } from "./part.js";
 import { QuarantineCheck, type Quarantined, readQuarantine } from "./quarantine.js";
 import { RAW_LIMITS, type RawLimits, RawReader, type RawRecord } from "./raw.js";
+import { type DeepResult, type Findings, note, nothingYet } from "./result.js";
 import { Restorer } from "./row.js";
 import { opened, type Source, type Stored } from "./source.js";
 
@@ -55,37 +56,6 @@ export interface DeepVerification {
   maxTexts?: number;
   /** Where the copy of the part lies while it is read; the system's temporary directory unless given. */
   workDirectory?: string;
-}
-
-/** A count, and the first of what was counted. */
-export interface Named {
-  count: number;
-  keys: string[];
-}
-
-export interface DeepResult {
-  /** Proved: every raw byte is accounted for and nothing else is in the part. Late objects do not count against it. */
-  ok: boolean;
-  objects: number;
-  /** Of the part's bytes, in hexadecimal digits. */
-  partSha256: string;
-  /** JSON values found in raw: those that must be rows, and those that must be in quarantine. */
-  records: number;
-  rows: number;
-  quarantined: number;
-  /** Listed now, and not in the manifest: the next run takes them. */
-  late: Named;
-  /** Listed objects that are no data by their names. */
-  skipped: number;
-  /** In the manifest, and not there any more or overwritten; what they held cannot be proved again. */
-  gone: Named & { rows: number };
-  /** Deleted by `expire`, after what they held had been found in the part. */
-  expired: { count: number; rows: number };
-  /** Derived columns that are NULL in so many rows whose records have a value for them. */
-  unfilled: { column: string; rows: number }[];
-  differences: Difference[];
-  /** There are more differences than named. */
-  hasMore: boolean;
 }
 
 const SECOND_PASS_TEXTS = 500_000;
@@ -128,7 +98,7 @@ class Verification {
   private readonly part: Part;
   private readonly likenesses: Likenesses;
   private readonly restorer: Restorer;
-  private readonly result: Omit<DeepResult, "partSha256">;
+  private readonly result: Findings;
   private readonly maxDifferences: number;
   private readonly goneKeys = new Set<string>();
   /** What the quarantine file has of objects that were not met yet. */
@@ -145,23 +115,10 @@ class Verification {
     this.maxDifferences = options.maxDifferences ?? 20;
     this.likenesses = this.likenessesOf("exact");
     this.restorer = new Restorer(options.schema, options.zone, options.records.keys.length > 0);
-    this.result = {
-      ok: false,
-      objects: 0,
-      records: 0,
-      rows: 0,
-      quarantined: 0,
-      late: { count: 0, keys: [] },
-      skipped: 0,
-      gone: { count: 0, keys: [], rows: 0 },
-      expired: { count: 0, rows: 0 },
-      unfilled: [],
-      differences: [],
-      hasMore: false,
-    };
+    this.result = nothingYet();
   }
 
-  async run(): Promise<Omit<DeepResult, "partSha256">> {
+  async run(): Promise<Findings> {
     const { result } = this;
     const balance = new Balance();
     await this.readRecords(balance);
@@ -382,13 +339,6 @@ class Verification {
 
 function rowsOf({ records, quarantined }: ManifestEntry): number {
   return records - quarantined;
-}
-
-const NAMED_KEYS = 20;
-
-function note(named: Named, key: string): void {
-  named.count++;
-  if (named.keys.length < NAMED_KEYS) named.keys.push(key);
 }
 
 /** A damaged gzip is in quarantine as it lies. */

@@ -2,7 +2,7 @@
 import { type Column, ENVELOPE_KEY, type Schema, type Type, type Value } from "../schema/types.js";
 import { fold } from "./grammar.js";
 import { asObject, JsonObject, type JsonValue, parseRescued } from "./json.js";
-import { decimalText } from "./rows.js";
+import { decimalText, valueText } from "./rows.js";
 import { writeJson } from "./write.js";
 
 /** The record's JSON text, compact. Members come in the order of the columns, then the rescued ones in theirs. */
@@ -78,20 +78,12 @@ function memberJson(value: Value, column: Column): string {
 export function valueJson(value: Value, type: Type): string {
   if (value === null) return "null";
   switch (type.kind) {
-    case "boolean":
-    case "int":
-    case "bigint":
-      return String(value);
     case "double":
-      return Object.is(value, -0) ? "-0.0" : String(value);
+      return Number.isFinite(value) ? valueText(value, type) : String(value);
     case "decimal":
       return decimalText(value as bigint, type.scale);
-    case "string":
-      return JSON.stringify(value);
     case "timestamp":
       return timestampJson(value as number, type.epoch);
-    case "date":
-      return `"${new Date((value as number) * 86_400_000).toISOString().slice(0, 10)}"`;
     case "array":
       return `[${(value as Value[]).map((element) => valueJson(element, type.element)).join(",")}]`;
     case "map":
@@ -100,6 +92,8 @@ export function valueJson(value: Value, type: Type): string {
       return objectJson(
         type.fields.map((field, i) => [field.key, (value as Value[])[i] ?? null, field.type]),
       );
+    default:
+      return valueText(value, type);
   }
 }
 

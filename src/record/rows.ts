@@ -18,7 +18,8 @@ export function writeRow(
   return `${line}}\n`;
 }
 
-function valueText(value: Value, type: Type): string {
+/** A value as it stands in such a line. */
+export function valueText(value: Value, type: Type): string {
   if (value === null) return "null";
   switch (type.kind) {
     case "boolean":

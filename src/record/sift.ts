@@ -55,17 +55,10 @@ export class Sifter {
     this.grammar = records.keys.length === 0 ? new Grammar(schema, zone) : undefined;
   }
 
-  /** Sifts one object's decompressed bytes. Never throws on data. */
-  sift(bytes: Buffer): Sifted {
-    return joined(this.chunks(bytes));
-  }
-
-  /** Every value the exact way: for objects that are not lines, and where the fast way is not to be trusted. */
-  siftExactly(bytes: Buffer): Sifted {
-    return joined(this.exactChunks(bytes));
-  }
-
-  /** The same in chunks of a bounded number of exact rows, so that a large object does not hold up all else. */
+  /**
+   * Sifts one object's decompressed bytes, in chunks of a bounded number of exact rows, so that a large object does not
+   * hold up all else. Never throws on data.
+   */
   *chunks(bytes: Buffer, within?: Within): Generator<Sifted> {
     const isTried = this.grammar && !within?.inArray && isUtf8(bytes);
     const lines = isTried && this.grammar ? this.siftLines(bytes, this.grammar) : undefined;
@@ -73,6 +66,7 @@ export class Sifter {
     else yield* this.exactChunks(bytes, within);
   }
 
+  /** The same, every value the exact way: for objects that are not lines, and where the fast way is not to be trusted. */
   *exactChunks(bytes: Buffer, within?: Within): Generator<Sifted> {
     let sifted = nothing();
     for (const framed of frameObject(bytes, this.records, this.limits, within)) {
@@ -176,19 +170,6 @@ function withEnvelopes(sifted: Sifted): Sifted {
     last = within;
   }
   return { ...sifted, quarantine };
-}
-
-function joined(chunks: Iterable<Sifted>): Sifted {
-  const all = nothing();
-  for (const chunk of chunks) {
-    all.accepted.addAll(chunk.accepted, 0);
-    all.acceptedRows += chunk.acceptedRows;
-    for (const line of chunk.exact) all.exact.push(line);
-    all.rescued += chunk.rescued;
-    for (const piece of chunk.quarantine) all.quarantine.push(piece);
-    all.maxLineBytes = Math.max(all.maxLineBytes, chunk.maxLineBytes);
-  }
-  return all;
 }
 
 function endWithNewline(text: string): string {

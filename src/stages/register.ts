@@ -1,14 +1,10 @@
 /** Stage 8: the catalog is told what should be there; only differences cost a write. */
-import type { Catalog, TableSpec } from "../catalog/catalog.js";
+import type { Catalog, PartitionSync, TableSpec } from "../catalog/catalog.js";
 import type { Hour } from "../hour.js";
 import { neighbours } from "../layout.js";
 
-export interface Registered {
+export interface Registered extends PartitionSync {
   table: string;
-  added: number;
-  corrected: number;
-  unchanged: number;
-  notes: string[];
 }
 
 /**
@@ -22,11 +18,12 @@ export async function registerHours(
   hours: Hour[],
   options: { ahead: boolean; signal?: AbortSignal },
 ): Promise<Registered> {
-  const nothing = { table: table.name, added: 0, corrected: 0, unchanged: 0, notes: [] };
+  const notes: string[] = [];
+  const nothing = { table: table.name, added: 0, corrected: 0, unchanged: 0, notes };
   if (catalog.kind === "none" || hours.length === 0) return nothing;
-  await catalog.ensureTable(table, { signal: options.signal });
-  if (table.projection || table.withoutFolders) return nothing;
+  await catalog.ensureTable(table, { signal: options.signal, note: (text) => notes.push(text) });
+  if (table.projection?.isOn || table.withoutFolders) return nothing;
   const wanted = options.ahead ? hours.flatMap(neighbours) : hours;
   const sync = await catalog.syncPartitions(table, [...new Set(wanted)].sort(), { signal: options.signal });
-  return { table: table.name, ...sync };
+  return { table: table.name, ...sync, notes: [...notes, ...sync.notes] };
 }

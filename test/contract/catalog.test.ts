@@ -26,6 +26,13 @@ import { type Moto, startMoto } from "../support/moto.js";
 const hour = parseHour("2022-07-26T00");
 let tables = 0;
 
+const projection = {
+  isOn: true,
+  locationTemplate: "s3://lake/p/year=$" + "{year}/",
+  firstYear: 2020,
+  lastYear: 2030,
+};
+
 function spec(more: Partial<TableSpec> = {}): TableSpec {
   const name = `events_${tables++}`;
   const location = more.location ?? `s3://lake/${name}/`;
@@ -191,9 +198,7 @@ describe("Glue", () => {
   });
 
   it("puts partition projection on the table instead", async () => {
-    const table = spec({
-      projection: { locationTemplate: "s3://lake/p/year=$" + "{year}/", firstYear: 2020, lastYear: 2030 },
-    });
+    const table = spec({ projection });
     await catalog.ensureTable(table);
     expect((await tableOf(table))?.Parameters).toMatchObject({
       "projection.enabled": "true",
@@ -201,6 +206,30 @@ describe("Glue", () => {
       "projection.hour.digits": "2",
       "storage.location.template": "s3://lake/p/year=$" + "{year}/",
     });
+  });
+
+  it("ends the projection that it put there, once, says so, and puts it there again", async () => {
+    const table = spec({ projection });
+    const off = { ...table, projection: { ...projection, isOn: false } };
+    const enabled = async () => (await tableOf(table))?.Parameters?.["projection.enabled"];
+    await catalog.ensureTable(table);
+    const notes: string[] = [];
+    const note = (text: string) => notes.push(text);
+    expect(await catalog.ensureTable(off, { note })).toBe(true);
+    expect(await enabled()).toBe("false");
+    expect(await catalog.ensureTable(off, { note })).toBe(false);
+    expect(notes).toEqual([expect.stringMatching(/turned off: `hourpack register`/)]);
+    expect(await catalog.ensureTable(table, { note })).toBe(true);
+    expect(await enabled()).toBe("true");
+    expect(notes).toHaveLength(1);
+  });
+
+  it("leaves a projection that is another's", async () => {
+    const theirs = spec({ projection: { ...projection, lastYear: 2099 } });
+    await catalog.ensureTable(theirs);
+    const ours = { ...theirs, projection: { ...projection, isOn: false } };
+    expect(await catalog.ensureTable(ours)).toBe(false);
+    expect((await tableOf(theirs))?.Parameters).toMatchObject({ "projection.enabled": "true" });
   });
 
   it("says what it could not reach", async () => {
@@ -284,30 +313,63 @@ describe("Athena", () => {
     expect(await catalog.ensureTable(table)).toBe(false);
   });
 
+  /** As Athena does, a line a row, and without the slash at the end. */
+  const described = (location: string) => [
+    ["# col_name            \tdata_type           \tcomment             "],
+    ["# Detailed Table Information\t \t "],
+    [`Location:           \t${location.replace(/\/$/, "")}\t `],
+    ["Table Type:         \tEXTERNAL_TABLE      \t "],
+  ];
+  const columnsOf = (table: TableSpec) => [
+    ["column_name", "data_type"],
+    ...table.columns.map(({ name }) => [name, "bigint"]),
+  ];
+
   it("adds columns that are new", async () => {
-    await answers(
-      [
-        ["column_name", "data_type"],
-        ["id", "bigint"],
-      ],
-      [],
-    );
-    expect(await catalog.ensureTable(spec())).toBe(true);
+    const table = spec({ location: "s3://lake/with a space/" });
+    await answers(columnsOf({ ...table, columns: table.columns.slice(1) }), described(table.location), []);
+    expect(await catalog.ensureTable(table)).toBe(true);
+  });
+
+  it("does not take over a table that lies elsewhere", async () => {
+    const table = spec();
+    await answers(columnsOf(table), described("s3://other/"));
+    await expect(catalog.ensureTable(table)).rejects.toMatchObject({
+      kind: "invalid",
+      message: expect.stringContaining("lies at s3://other"),
+      hint: /another table name/,
+    });
   });
 
   it("puts partition projection on a table that was made without it, once", async () => {
-    const projection = {
-      locationTemplate: "s3://lake/p/year=$" + "{year}/",
-      firstYear: 2020,
-      lastYear: 2030,
-    };
     const table = spec({ projection });
-    const columns = [["column_name", "data_type"], ...table.columns.map(({ name }) => [name, "bigint"])];
-    await answers(columns, [["EXTERNAL\tTRUE"], ["classification\tparquet"]], []);
+    const known = [columnsOf(table), described(table.location)];
+    await answers(...known, [["EXTERNAL\tTRUE"], ["classification\tparquet"]], []);
     expect(await catalog.ensureTable(table)).toBe(true);
     const set = Object.entries(tableProperties(table)).map(([name, value]) => [`${name}\t${value}`]);
-    await answers(columns, [["EXTERNAL\tTRUE"], ...set]);
+    await answers(...known, [["EXTERNAL\tTRUE"], ...set]);
     expect(await catalog.ensureTable(table)).toBe(false);
+  });
+
+  it("ends the projection that it put there, and says so; one of others is left alone", async () => {
+    const table = spec({ projection });
+    const off = { ...table, projection: { ...projection, isOn: false } };
+    const set = Object.entries(tableProperties(table));
+    const projected = [["Table Parameters:\t \t "], ["\tprojection.enabled  \ttrue                "]];
+    const known = [columnsOf(table), [...described(table.location), ...projected]];
+    const notes: string[] = [];
+    const note = (text: string) => notes.push(text);
+    await answers(
+      ...known,
+      set.map(([name, value]) => [`${name}\t${value}`]),
+      [],
+    );
+    expect(await catalog.ensureTable(off, { note })).toBe(true);
+    expect(notes).toEqual([expect.stringMatching(/turned off: `hourpack register`/)]);
+    const ofOthers = set.map(([name, value]) => [`${name}\t${value.replace("2030", "2099")}`]);
+    await answers(...known, ofOthers);
+    expect(await catalog.ensureTable(off, { note })).toBe(false);
+    expect(notes).toHaveLength(1);
   });
 
   it("adds missing partitions, and compares and sets the location of those that are there", async () => {

@@ -19,6 +19,7 @@ import type { Schema } from "../../src/schema/types.js";
 import { frameInPieces, joined } from "../support/pieces.js";
 import { BAD_BYTE, bytesOf } from "../support/random-records.js";
 import { piecesOf, rawItems } from "../support/raw-items.js";
+import { sifted } from "../support/sifted.js";
 
 const RUNS = Number(process.env["HOURPACK_PROPERTY_RUNS"] ?? 1000);
 const SEED = process.env["HOURPACK_PROPERTY_SEED"];
@@ -135,8 +136,8 @@ test(
   () => {
     const property = fc.property(soup, (bytes) => {
       const sifter = new Sifter(SCHEMA, parseRecordPath("$"), "UTC", LIMITS);
-      const byLine = sifter.sift(bytes);
-      const whole = sifter.siftExactly(bytes);
+      const byLine = sifted(sifter.chunks(bytes));
+      const whole = sifted(sifter.exactChunks(bytes));
       expect(byLine.acceptedRows + byLine.exact.length).toBe(whole.exact.length);
       expect(byLine.quarantine).toEqual(whole.quarantine);
     });

@@ -33,6 +33,7 @@ import {
   write,
 } from "../support/random-records.js";
 import { type DuckdbReader, openDuckdbReader } from "../support/readers.js";
+import { sifted } from "../support/sifted.js";
 
 // Zone-less timestamps are UTC wherever the machine stands. Set before anything opens DuckDB, which reads it then.
 process.env["TZ"] = "America/St_Johns";
@@ -219,10 +220,11 @@ async function bothWays({ options, lines }: Case): Promise<{ accepted: number; f
   const schema: Schema = { version: 1, columns };
   const sifter = new Sifter(schema, ROOT_PATH, options.zone, { maxRecordBytes: 1 << 26 });
   // Once to learn in which order keys stand.
-  for (const line of lines) sifter.sift(bytesOf(line));
-  const accepted = lines.filter((line) => sifter.sift(bytesOf(line)).acceptedRows === 1);
+  const acceptedRows = (line: string) => sifted(sifter.chunks(bytesOf(line))).acceptedRows;
+  for (const line of lines) acceptedRows(line);
+  const accepted = lines.filter((line) => acceptedRows(line) === 1);
   if (accepted.length === 0) return { accepted: 0, found: [] };
-  const exact = sifter.siftExactly(bytesOf(accepted.join("")));
+  const exact = sifted(sifter.exactChunks(bytesOf(accepted.join(""))));
   expect({ rows: exact.exact.length, rescued: exact.rescued, quarantine: exact.quarantine }).toEqual({
     rows: accepted.length,
     rescued: 0,

@@ -12,7 +12,7 @@ import { DuckDBInstance } from "@duckdb/node-api";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ReadObject } from "../../src/proof/objects.js";
-import type { DeepResult } from "../../src/proof/verify.js";
+import type { DeepResult } from "../../src/proof/result.js";
 import { type PackedHour, packHour, prove, rewrite } from "../support/planted.js";
 
 const RUNS = Number(process.env["HOURPACK_PROPERTY_RUNS"] ?? 1000);

@@ -186,6 +186,24 @@ describe("a part is read with every digit", () => {
   });
 });
 
+it("a row of which nothing can be made is damage, told with its place", async () => {
+  const part = await openPart(await written("SELECT * FROM range(3) AS r(v)"), schemaOf(bigint), LOCATION);
+  const read: unknown[] = [];
+  const reading = async () => {
+    for await (const value of part.readAs(({ values }) => {
+      if (read.length === 1) throw new RangeError("of no use");
+      return values[0];
+    }))
+      read.push(value);
+  };
+  await expect(reading()).rejects.toMatchObject({
+    kind: "data",
+    message: expect.stringMatching(/damaged, and what is in its row 1 cannot be read/),
+    cause: expect.any(RangeError),
+  });
+  await part.close();
+});
+
 describe("a part of another schema is refused", () => {
   it.each([
     ["an unknown column", bigint, "SELECT 1::BIGINT AS v, 2 AS w", "column w is not in the schema"],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { PartitionSync, TableSpec } from "../../src/catalog/catalog.js";
+import type { PartitionSync, TableOptions, TableSpec } from "../../src/catalog/catalog.js";
 import { loadSettings } from "../../src/config/load.js";
 import { type Hour, parseHour } from "../../src/hour.js";
 import { registerHours } from "../../src/stages/register.js";
@@ -52,6 +52,20 @@ describe("the tables of hours that are folders", () => {
   });
 });
 
+it("what is to be done about a table is told beside what was done about its partitions", async () => {
+  const { parquet } = await tablesFor("s3://trail/{yyyy}/{MM}/{dd}/{HH}/");
+  const catalog = {
+    ...noting().catalog,
+    ensureTable: async (_: TableSpec, { note }: TableOptions = {}) => {
+      note?.("of the table");
+      return true;
+    },
+    syncPartitions: async () => ({ added: 0, corrected: 1, unchanged: 0, notes: ["of a partition"] }),
+  };
+  const { notes } = await registerHours(catalog, parquet, [HOUR], { ahead: false });
+  expect(notes).toEqual(["of the table", "of a partition"]);
+});
+
 describe("the tables of hours that are in the objects' names", () => {
   const TRAIL = "s3://trail/{yyyy}/{MM}/{dd}/123_CloudTrail_{yyyy}{MM}{dd}T{HH}";
 
@@ -66,7 +80,13 @@ describe("the tables of hours that are in the objects' names", () => {
   it("are projected for the Parquet alone", async () => {
     const { raw, parquet } = await tablesFor(TRAIL, { projection: true });
     expect(raw.projection).toBeUndefined();
-    expect(parquet.projection?.locationTemplate).toMatch(/hour=.*\/$/);
+    expect(parquet.projection).toMatchObject({
+      isOn: true,
+      locationTemplate: expect.stringMatching(/hour=.*\/$/),
+    });
+    const { catalog, synced } = noting();
+    await registerHours(catalog, parquet, [HOUR], { ahead: false });
+    expect(synced).toEqual([]);
   });
 });
 

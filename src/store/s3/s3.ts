@@ -1,8 +1,5 @@
 /** A bucket of S3, MinIO or a look-alike, over the official SDK. */
-
-import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import { Readable } from "node:stream";
 import type { ListMultipartUploadsCommandInput, S3Client } from "@aws-sdk/client-s3";
 import pRetry from "p-retry";
 import { ulid } from "ulid";
@@ -23,13 +20,14 @@ import {
 } from "../store.js";
 import { openClient } from "./client.js";
 import { DirectRequests } from "./direct.js";
-import { codeOf, isTransient, mayHaveExpired, refusal, s3Error, statusOf } from "./errors.js";
+import { codeOf, isTransient, mayHaveExpired, s3Error, statusOf } from "./errors.js";
 import { Gate } from "./gate.js";
 import { ObjectReader } from "./get.js";
-import { headOf, unquoted, writeHeaders, writeInput } from "./headers.js";
+import { headOf, unquoted } from "./headers.js";
 import { type ListedPage, Lister, type PageRequest } from "./list.js";
 import { Md5Check } from "./md5.js";
 import { Pace } from "./pace.js";
+import { ObjectWriter, PART_BYTES } from "./put.js";
 
 type Sdk = typeof import("@aws-sdk/client-s3");
 
@@ -48,11 +46,7 @@ export async function openS3Store(
   return new S3Store(bucket, settings, sdk, openClient(sdk, settings), options.pageKeys ?? 1000);
 }
 
-/** Files above this go up in parts of this size. */
-const PART_BYTES = 16 << 20;
 const CONFLICTS_MAX = 5;
-/** A condition that did not hold, or two writes that met. */
-const REFUSED = [404, 409, 412];
 const GETS_AT_FIRST = 32;
 
 class S3Store implements Store {
@@ -67,6 +61,7 @@ class S3Store implements Store {
   private readonly direct: DirectRequests;
   private readonly md5: Md5Check;
   private readonly reader: ObjectReader;
+  private readonly writer: ObjectWriter;
   private readonly lister: Lister;
   private readonly pace: Pace;
   /** As they were last renewed. */
@@ -82,6 +77,7 @@ class S3Store implements Store {
     this.direct = new DirectRequests(bucket, settings, client);
     this.md5 = new Md5Check(bucket, settings);
     this.reader = new ObjectReader(bucket, settings, sdk, client, this.direct, this.md5);
+    this.writer = new ObjectWriter(settings, sdk, client, this.direct, this.target());
     this.lister = new Lister(client, sdk, this.direct, this.target());
     this.pace = new Pace({
       start: Math.min(GETS_AT_FIRST, settings.concurrency ?? GETS_AT_FIRST),
@@ -174,8 +170,8 @@ class S3Store implements Store {
       try {
         const etag = await this.call("write", key, options.signal, (abortSignal) =>
           isLarge
-            ? this.putParts(key, gate.after(body), options, abortSignal)
-            : this.putWhole(key, body, sizeBytes, options, abortSignal),
+            ? this.writer.parts(key, gate.after(body), options, abortSignal)
+            : this.writer.whole(key, body, sizeBytes, options, abortSignal),
         );
         if (body instanceof Uint8Array) this.md5.written(etag, body);
         return { outcome: "written", etag };
@@ -280,60 +276,6 @@ class S3Store implements Store {
       probe.catch(() => this.probes.delete(name));
     }
     return probe;
-  }
-
-  private async putWhole(
-    key: string,
-    body: Uint8Array | { path: string },
-    sizeBytes: number,
-    options: PutOptions,
-    abortSignal: AbortSignal | undefined,
-  ): Promise<string> {
-    const about = writeInput(this.settings.write, options);
-    if (body instanceof Uint8Array) {
-      const headers = writeHeaders(about);
-      const request = { doing: "write", method: "PUT", key, headers, body, signal: abortSignal } as const;
-      const answer = await this.direct.send(request);
-      if (answer?.status === 200 && answer.headers["etag"]) return unquoted(answer.headers["etag"]);
-      if (answer && REFUSED.includes(answer.status)) throw refusal(answer.status, answer.bytes);
-    }
-    const input = {
-      ...this.target(),
-      ...about,
-      Key: key,
-      Body: body instanceof Uint8Array ? body : createReadStream(body.path),
-      ContentLength: sizeBytes,
-    };
-    const put = await this.client.send(new this.sdk.PutObjectCommand(input), { abortSignal });
-    return unquoted(put.ETag);
-  }
-
-  /** The condition is that of CompleteMultipartUpload; parts of a failed upload are dropped. */
-  private async putParts(
-    key: string,
-    body: AsyncGenerator<Uint8Array>,
-    options: PutOptions,
-    abortSignal: AbortSignal | undefined,
-  ): Promise<string> {
-    const { Upload } = require("@aws-sdk/lib-storage") as typeof import("@aws-sdk/lib-storage");
-    const upload = new Upload({
-      client: this.client,
-      partSize: PART_BYTES,
-      queueSize: 2,
-      params: {
-        ...this.target(),
-        ...writeInput(this.settings.write, options),
-        Key: key,
-        Body: Readable.from(body),
-      },
-    });
-    const abort = () => void upload.abort();
-    abortSignal?.addEventListener("abort", abort, { once: true });
-    try {
-      return unquoted((await upload.done()).ETag);
-    } finally {
-      abortSignal?.removeEventListener("abort", abort);
-    }
   }
 
   private target() {

@@ -1,0 +1,60 @@
+/** What a deep verification has found. */
+import type { Difference } from "./differences.js";
+
+/** A count, and the first of what was counted. */
+export interface Named {
+  count: number;
+  keys: string[];
+}
+
+export interface DeepResult {
+  /** Proved: every raw byte is accounted for and nothing else is in the part. Late objects do not count against it. */
+  ok: boolean;
+  objects: number;
+  /** Of the part's bytes, in hexadecimal digits. */
+  partSha256: string;
+  /** JSON values found in raw: those that must be rows, and those that must be in quarantine. */
+  records: number;
+  rows: number;
+  quarantined: number;
+  /** Listed now, and not in the manifest: the next run takes them. */
+  late: Named;
+  /** Listed objects that are no data by their names. */
+  skipped: number;
+  /** In the manifest, and not there any more or overwritten; what they held cannot be proved again. */
+  gone: Named & { rows: number };
+  /** Deleted by `expire`, after what they held had been found in the part. */
+  expired: { count: number; rows: number };
+  /** Derived columns that are NULL in so many rows whose records have a value for them. */
+  unfilled: { column: string; rows: number }[];
+  differences: Difference[];
+  /** There are more differences than named. */
+  hasMore: boolean;
+}
+
+/** All but the digest, which is known before a row is read. */
+export type Findings = Omit<DeepResult, "partSha256">;
+
+export function nothingYet(): Findings {
+  return {
+    ok: false,
+    objects: 0,
+    records: 0,
+    rows: 0,
+    quarantined: 0,
+    late: { count: 0, keys: [] },
+    skipped: 0,
+    gone: { count: 0, keys: [], rows: 0 },
+    expired: { count: 0, rows: 0 },
+    unfilled: [],
+    differences: [],
+    hasMore: false,
+  };
+}
+
+const NAMED_KEYS = 20;
+
+export function note(named: Named, key: string): void {
+  named.count++;
+  if (named.keys.length < NAMED_KEYS) named.keys.push(key);
+}
