@@ -163,6 +163,11 @@ describe("planHour", () => {
     expect(await planHour(input(...moved, { request: { keepOld: true } }))).toMatchObject({
       action: "merge",
     });
+    const [gone, twice] = [
+      { a: "1", b: "1", c: "2" },
+      { x: "1", y: "1", z: "1" },
+    ];
+    await expect(planHour(input(gone, twice))).rejects.toThrow("2 late objects of it have");
     // What expire deleted was not moved, and a copy of what is still there is nothing but late.
     expect(await planHour(input(...moved, { expired: async () => true }))).toMatchObject({ action: "merge" });
     expect(await planHour(input({ a: "1", b: "2" }, { b: "2", c: "2" }))).toMatchObject({ action: "merge" });
