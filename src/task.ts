@@ -1,9 +1,10 @@
 /** One hour's work: what it is given, what becomes of it, and what is told meanwhile. */
+import type { Changes } from "./compare.js";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import type { HourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
-import type { Changes, PlanRequest } from "./plan.js";
+import type { PlanRequest } from "./plan.js";
 import type { Column } from "./schema/types.js";
 
 export interface HourTask {

@@ -115,6 +115,13 @@ describe("planHour", () => {
     });
   });
 
+  it("names the objects that are in the way, the first of many", async () => {
+    const five = { a: "1", b: "1", c: "1", d: "1", e: "1", f: "1" };
+    await expect(planHour(input(five, { e: "2", f: "2" }))).rejects.toThrow(
+      "4 of its 6 objects are gone and others were overwritten, so its rows can neither be kept nor made anew without loss (gone: a, b, c and 1 more; overwritten: e, f)",
+    );
+  });
+
   it("does as it is told about objects that are gone", async () => {
     const before = { a: "1", b: "1" };
     const now = { b: "2", c: "1" };

@@ -1,0 +1,117 @@
+/** The listing compared with the manifest, as two sorted streams. Pure. */
+import { hash } from "node:crypto";
+import { compareUtf8, type Listing } from "./listing.js";
+import type { ManifestEntry } from "./manifest.js";
+import type { ObjectInfo } from "./store/store.js";
+
+export interface Changes {
+  added: number;
+  overwritten: number;
+  gone: number;
+}
+
+/** The listing and the manifest, side by side. */
+export interface Compared {
+  changes: Changes;
+  gone: Named;
+  overwritten: Named;
+}
+
+/** Objects that are counted, of which the first are named. */
+export class Named {
+  count = 0;
+  readonly keys: string[] = [];
+
+  add(key: string): void {
+    this.count++;
+    if (this.keys.length < NAMED_MAX) this.keys.push(key);
+  }
+}
+
+const NAMED_MAX = 3;
+
+type Sighting =
+  | { kind: "same" | "overwritten" | "gone"; entry: ManifestEntry }
+  | { kind: "added"; object: ObjectInfo };
+
+/** Walks both streams in key order. */
+async function* sight(
+  entries: AsyncIterable<ManifestEntry>,
+  listing: Iterable<ObjectInfo>,
+): AsyncGenerator<Sighting> {
+  const objects = listing[Symbol.iterator]();
+  let next = objects.next();
+  for await (const entry of entries) {
+    for (; !next.done && compareUtf8(next.value.key, entry.key) < 0; next = objects.next()) {
+      yield { kind: "added", object: next.value };
+    }
+    if (next.done || next.value.key !== entry.key) {
+      yield { kind: "gone", entry };
+      continue;
+    }
+    const isSame = contentOf(next.value) === contentOf(entry);
+    yield { kind: isSame ? "same" : "overwritten", entry };
+    next = objects.next();
+  }
+  for (; !next.done; next = objects.next()) yield { kind: "added", object: next.value };
+}
+
+/** What only the listing has goes to `added`. */
+export async function compare(
+  entries: AsyncIterable<ManifestEntry>,
+  listing: Iterable<ObjectInfo>,
+  added: Listing,
+): Promise<Compared> {
+  const [gone, overwritten] = [new Named(), new Named()];
+  for await (const sighting of sight(entries, listing)) {
+    if (sighting.kind === "added") added.add(sighting.object);
+    else if (sighting.kind === "gone") gone.add(sighting.entry.key);
+    else if (sighting.kind === "overwritten") overwritten.add(sighting.entry.key);
+  }
+  const changes = { added: added.count, overwritten: overwritten.count, gone: gone.count };
+  return { changes, gone, overwritten };
+}
+
+/** Which of these late objects are, by size and ETag, what another name had that is gone. */
+export async function findMoved(
+  entries: AsyncIterable<ManifestEntry>,
+  listing: Iterable<ObjectInfo>,
+  added: Listing,
+): Promise<Named> {
+  // Eight bytes each, where the texts of a million would take a hundred megabytes.
+  const prints = new BigUint64Array(added.count);
+  let count = 0;
+  for (const object of added) prints[count++] = printOf(object);
+  prints.sort();
+  const isTaken = new Uint8Array(count);
+  const moved = new Named();
+  for await (const sighting of sight(entries, listing)) {
+    if (sighting.kind !== "gone" || sighting.entry.records === 0) continue;
+    const print = printOf(sighting.entry);
+    let at = firstAt(prints, print);
+    while (prints[at] === print && isTaken[at]) at++;
+    if (prints[at] !== print) continue;
+    isTaken[at] = 1;
+    moved.add(sighting.entry.key);
+  }
+  return moved;
+}
+
+/** Where this number is, or would be, among sorted ones. */
+function firstAt(sorted: BigUint64Array, number: bigint): number {
+  let [from, to] = [0, sorted.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if ((sorted[middle] as bigint) < number) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}
+
+function printOf(object: Pick<ObjectInfo, "sizeBytes" | "etag">): bigint {
+  return hash("sha256", contentOf(object), "buffer").readBigUInt64LE();
+}
+
+function contentOf({ sizeBytes, etag }: Pick<ObjectInfo, "sizeBytes" | "etag">): string {
+  return `${sizeBytes} ${etag}`;
+}

@@ -1,0 +1,73 @@
+/** Why an hour is not planned: rows would be lost or doubled, and somebody has to decide. Pure. */
+import type { Compared, Named } from "./compare.js";
+import { HourpackError } from "./errors.js";
+import type { Hour } from "./hour.js";
+import type { Published } from "./manifest.js";
+import { count, counted } from "./words.js";
+
+/** Its objects were deleted since the part had their rows: what is listed now is not the hour. */
+export function partLost(hour: Hour): HourpackError {
+  return refusal(
+    hour,
+    "its raw objects were expired after they had been packed, and the part is missing",
+    "Bring the part back (from a backup or an older version in the bucket), or say --from-remainder to pack what is still listed.",
+  );
+}
+
+/** They were deleted because the part had their rows. What has come under the name of one since is another object. */
+export function expiredRows(hour: Hour, { gone, overwritten }: Compared): HourpackError {
+  const twice = "To give these rows up all the same, say --rebuild --from-remainder.";
+  if (overwritten.count === 0) {
+    return refusal(
+      hour,
+      `${counted(gone.count, "object")} of it expired after having been packed, and the part has the only rows of them`,
+      `Nothing is to be done about such an hour. ${twice}`,
+    );
+  }
+  return refusal(
+    hour,
+    `${counted(overwritten.count, "object")} of it ${overwritten.count === 1 ? "has" : "have"} other content than when it was packed (${keysOf(overwritten)}), raw objects of it expired since, and the part has the only rows of them`,
+    `Copy what is new to a name that the hour has not had, where it is packed as a late object; --keep-old passes it over. ${twice}`,
+  );
+}
+
+/** Taken for late ones, their rows would be there twice. */
+export function movedObjects(hour: Hour, moved: Named): HourpackError {
+  return refusal(
+    hour,
+    `${counted(moved.count, "late object")} of it ${moved.count === 1 ? "has" : "have"} the size and ETag of others that are gone, as if they had been moved, and their rows are in the part already (gone: ${keysOf(moved)})`,
+    "Say what is meant: --from-remainder packs what is listed now, --keep-old keeps the published rows and adds these objects' rows to them.",
+  );
+}
+
+/** Its rows cannot be made anew without the objects that are gone, nor be read under the columns of today. */
+export function otherColumns(hour: Hour, { schemaVersion }: Published): HourpackError {
+  return refusal(
+    hour,
+    `its rows were written under version ${schemaVersion} of the columns, and a column of today would take the place of one that holds their values`,
+    "Keep the part as it is; `hourpack restore` gives its records back, to be put beside the new objects, and --rebuild --from-remainder packs what is listed then.",
+  );
+}
+
+/** `why` the part could not stay as it is, besides objects that are gone. */
+export function rowsLost(hour: Hour, { objects }: Published, compared: Compared, why: string): HourpackError {
+  const { changes, gone, overwritten } = compared;
+  const others = overwritten.count > 0 ? `; overwritten: ${keysOf(overwritten)}` : "";
+  const isAll = gone.count === objects && changes.added === 0;
+  return refusal(
+    hour,
+    `${count(gone.count)} of its ${counted(objects, "object")} ${gone.count === 1 ? "is" : "are"} gone and ${why}, so its rows can neither be kept nor made anew without loss (gone: ${keysOf(gone)}${others})`,
+    isAll
+      ? "Keep the part as it is: it has the only rows there are, and --from-remainder would give all of them up."
+      : "Say what is meant: --keep-old keeps the published rows and adds only new objects, --from-remainder packs what is still listed.",
+  );
+}
+
+function refusal(hour: Hour, why: string, hint: string): HourpackError {
+  return new HourpackError("data", `plan ${hour}: ${why}`, { stage: "plan", hint });
+}
+
+function keysOf({ count: all, keys }: Named): string {
+  const others = all - keys.length;
+  return keys.join(", ") + (others > 0 ? ` and ${count(others)} more` : "");
+}
