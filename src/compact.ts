@@ -6,8 +6,8 @@ import type { Components } from "./components.js";
 import type { Engine } from "./engine/engine.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs } from "./hour.js";
-import { EXPIRE_AFTER_MIN_MS } from "./journal.js";
-import { journalPrefix, manifestKey, partKey, quarantineKey, rawPrefix } from "./layout.js";
+import { EXPIRE_AFTER_MIN_MS, Journals, readJournals } from "./journal.js";
+import { manifestKey, partKey, quarantineKey, rawPrefix } from "./layout.js";
 import { cutLimitsOf, GZIP_LIMITS } from "./limits.js";
 import { Listing, PAGE_OBJECTS } from "./listing.js";
 import { type Manifest, openManifest, type PartFacts, type Published } from "./manifest.js";
@@ -123,10 +123,8 @@ export async function lookAt(
       hour,
       listing,
       published,
-      entries: async function* () {
-        if (published) yield* (await readManifest(task, published)).entries();
-      },
-      expired: () => hasJournal(task),
+      manifest: () => readManifest(task, published as Published),
+      journals: () => journalsOf(task),
       recipe: recipeOf(dataset),
       request: task.request,
       notBeforeMs:
@@ -296,15 +294,10 @@ async function convertHour(
     : converted;
 }
 
-/** Whether `expire` deleted objects of this hour. It never does within a day, so a new hour costs no look. */
-async function hasJournal(task: HourTask): Promise<boolean> {
-  const { dataset, hour, components, signal } = task;
-  if (components.nowMs() < endMs(hour) + EXPIRE_AFTER_MIN_MS) return false;
-  const tier1 = await components.tier1(dataset);
-  for await (const page of tier1.list(journalPrefix(dataset.tier1.prefix, hour), { signal })) {
-    if (page.length > 0) return true;
-  }
-  return false;
+/** What `expire` deleted of this hour. It never does within a day, so a new hour costs no look. */
+async function journalsOf({ dataset, hour, components, signal }: HourTask): Promise<Journals> {
+  if (components.nowMs() < endMs(hour) + EXPIRE_AFTER_MIN_MS) return new Journals([], []);
+  return readJournals(await components.tier1(dataset), dataset.tier1.prefix, hour, signal);
 }
 
 /** The manifest that a part names, which invariant 1 says is there. */

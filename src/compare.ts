@@ -1,5 +1,6 @@
 /** The listing compared with the manifest, as two sorted streams. Pure. */
 import { hash } from "node:crypto";
+import type { Journals } from "./journal.js";
 import { compareUtf8, type Listing } from "./listing.js";
 import type { ManifestEntry } from "./manifest.js";
 import type { ObjectInfo } from "./store/store.js";
@@ -77,6 +78,7 @@ export async function findMoved(
   entries: AsyncIterable<ManifestEntry>,
   listing: Iterable<ObjectInfo>,
   added: Listing,
+  journals: Journals,
 ): Promise<Named> {
   // Eight bytes each, where the texts of a million would take a hundred megabytes.
   const prints = new BigUint64Array(added.count);
@@ -87,6 +89,8 @@ export async function findMoved(
   const moved = new Named();
   for await (const sighting of sight(entries, listing)) {
     if (sighting.kind !== "gone" || sighting.entry.records === 0) continue;
+    // What expire deleted was not moved.
+    if (await journals.names(sighting.entry)) continue;
     const print = printOf(sighting.entry);
     let at = firstAt(prints, print);
     while (prints[at] === print && isTaken[at]) at++;

@@ -1,5 +1,5 @@
 /** What was published, brought here in ranges: a part and a quarantine file may be larger than memory. */
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
@@ -45,10 +45,14 @@ export function remedyOf(hour: Hour): string {
   return `\`hourpack run --hour ${hour} --rebuild\` makes the part anew while its raw objects are there; where they are not, bring back an older version of it.`;
 }
 
-/** A quarantine file that a part names, opened. Throws `data` where it is missing or damaged. */
+/**
+ * A quarantine file that a part names, opened. Throws `data` where it is missing or damaged, or, at its end, where its bytes
+ * are not those that the manifest vouches for, as far as one is there.
+ */
 export async function* readQuarantine(
   store: Store,
   key: string,
+  sha256: string | undefined,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Buffer> {
   const damaged = (why: string, cause?: unknown) =>
@@ -64,12 +68,22 @@ export async function* readQuarantine(
   const head = await store.head(key, { signal });
   if (!head) throw damaged("missing");
   const plain = createGunzip();
+  const hash = createHash("sha256");
   // What goes wrong with either is told to whoever reads the other end.
-  pipeline(inRanges(store, head, signal), plain).catch(() => {});
+  pipeline(hashed(inRanges(store, head, signal), hash), plain).catch(() => {});
   try {
     for await (const chunk of plain) yield chunk;
   } catch (error) {
     throw isHourpackError(error) ? error : damaged(`damaged (${reasonOf(error)})`, error);
+  }
+  if (sha256 !== undefined && hash.digest("hex") !== sha256)
+    throw damaged("damaged (its bytes are not those that were published)");
+}
+
+async function* hashed(pieces: AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {
+  for await (const bytes of pieces) {
+    hash.update(bytes);
+    yield bytes;
   }
 }
 

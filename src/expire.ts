@@ -3,12 +3,12 @@ import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { ulid } from "ulid";
-import { fullPath } from "./config/overlap.js";
+import { areNested, fullPath } from "./config/overlap.js";
 import type { Dataset } from "./config/settings.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs, type Hour } from "./hour.js";
 import { EXPIRE_AFTER_MIN_MS, journalLines } from "./journal.js";
-import { journalPrefix, partKey, rawPrefix, uriOf } from "./layout.js";
+import { journalPrefix, partKey, type RawTemplate, rawPrefix, uriOf } from "./layout.js";
 import { compareUtf8, Listing } from "./listing.js";
 import type { Published } from "./manifest.js";
 import { Spool } from "./spool.js";
@@ -55,6 +55,11 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, bytes: 0, kept: 0 };
   const listing = await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal });
   if (listing.count === 0) return result;
+  const alias = aliasOf(task);
+  if (alias) {
+    const why = `${alias.name} reads the same objects by another path: which of them it has packed cannot be told`;
+    return { ...result, refused: `${why}; give both datasets one path to them` };
+  }
   const proofs: Proof[] = [];
   for (const reader of readersOf(task, listing)) {
     const proof = await prove(reader);
@@ -94,6 +99,21 @@ interface Proof {
   /** All of the dataset's objects of the hour lie under it. */
   rawPrefix: string;
   proved: Listing;
+}
+
+/** Another dataset whose objects lie, by links inside its directory, where this one's do, and have other keys. */
+function aliasOf({ dataset, hour, components }: HourTask): Dataset | undefined {
+  const folderOf = (raw: RawTemplate) => {
+    const prefix = rawPrefix(raw, hour);
+    return { ...raw.location, prefix: prefix.slice(0, prefix.lastIndexOf("/") + 1) };
+  };
+  const own = folderOf(dataset.raw);
+  return components.settings.datasets.find(({ raw }) => {
+    const other = folderOf(raw);
+    const isNamedAlike =
+      areNested(own.prefix, other.prefix) && fullPath(raw.location) === fullPath(dataset.raw.location);
+    return !isNamedAlike && areNested(fullPath(own), fullPath(other));
+  });
 }
 
 /** The dataset, and the others that are configured to read any of these objects. */

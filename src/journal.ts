@@ -6,7 +6,7 @@ import { DAY_MS, type Hour } from "./hour.js";
 import { journalPrefix } from "./layout.js";
 import { linesOf } from "./lines.js";
 import { compareUtf8 } from "./listing.js";
-import type { ManifestEntry } from "./manifest.js";
+import type { Manifest, ManifestEntry } from "./manifest.js";
 import type { Store } from "./store/store.js";
 
 /** So long after its end nothing of an hour is ever expired: one that is younger has no journal. */
@@ -46,10 +46,10 @@ export async function readJournals(
   const read = (key: string) => linesOfJournal(store, key, signal);
   const headers: JournalHeader[] = [];
   for (const key of keys) {
-    for await (const line of read(key)) {
-      headers.push(line as JournalHeader);
-      break;
-    }
+    const { value: header } = await read(key).next();
+    if (typeof (header as JournalHeader | undefined)?.part?.attempt !== "string")
+      throw damaged(store, key, "it has no header");
+    headers.push(header as JournalHeader);
   }
   return new Journals(
     headers,
@@ -67,10 +67,31 @@ export class Journals {
     this.streams = streams;
   }
 
+  get isEmpty(): boolean {
+    return this.headers.length === 0;
+  }
+
+  /**
+   * The first object that was deleted and that this part was not made of: an older version of it was put back, without the
+   * rows. To be asked instead of `names`, and not besides it.
+   */
+  async missingIn({ header, entries }: Manifest): Promise<string | undefined> {
+    if (header.isRemainder || this.headers.at(-1)?.part.attempt === header.attempt) return undefined;
+    const next = await this.first();
+    for await (const entry of entries()) {
+      for (const [i, stream] of this.streams.entries()) {
+        const deleted = next[i];
+        if (!deleted || compareUtf8(deleted.key, entry.key) > 0) continue;
+        if (deleted.key !== entry.key || deleted.etag !== entry.etag) return deleted.key;
+        next[i] = await after(stream);
+      }
+    }
+    return next.find((deleted) => deleted !== undefined)?.key;
+  }
+
   /** Whether this version of the object is named. To be asked in key order: the journals are read along with it. */
   async names({ key, etag }: JournalEntry): Promise<boolean> {
-    // Before its entries each has its header.
-    this.next ??= await Promise.all(this.streams.map((stream) => after(stream).then(() => after(stream))));
+    this.next ??= await this.first();
     let isNamed = false;
     for (const [i, stream] of this.streams.entries()) {
       for (let entry = this.next[i]; entry && compareUtf8(entry.key, key) <= 0; entry = this.next[i]) {
@@ -79,6 +100,11 @@ export class Journals {
       }
     }
     return isNamed;
+  }
+
+  /** Before its entries each has its header. */
+  private first(): Promise<(JournalEntry | undefined)[]> {
+    return Promise.all(this.streams.map((stream) => after(stream).then(() => after(stream))));
   }
 }
 
@@ -92,14 +118,14 @@ async function* linesOfJournal(store: Store, key: string, signal?: AbortSignal):
   try {
     for await (const line of linesOf(Readable.from([bytes]).pipe(createGunzip()))) yield JSON.parse(line);
   } catch (error) {
-    throw new HourpackError(
-      "data",
-      `read the journal ${store.uri}${key}: it is damaged (${reasonOf(error)})`,
-      {
-        location: store.uri + key,
-        cause: error,
-        hint: "It names raw objects that expire deleted; bring it back from an older version of the object.",
-      },
-    );
+    throw damaged(store, key, reasonOf(error), error);
   }
+}
+
+function damaged(store: Store, key: string, why: string, cause?: unknown): HourpackError {
+  return new HourpackError("data", `read the journal ${store.uri}${key}: it is damaged (${why})`, {
+    location: store.uri + key,
+    cause,
+    hint: "It names raw objects that expire deleted; bring it back from an older version of the object.",
+  });
 }

@@ -40,6 +40,10 @@ export interface ManifestHeader extends PartFacts {
   records: number;
   /** Of all bytes of the part, in hexadecimal digits. */
   partSha256: string;
+  /** Of the quarantine file, as it is stored; absent where nothing is quarantined. */
+  quarantineSha256?: string | undefined;
+  /** Made of what was still listed, since `--from-remainder` said so: rows of objects that expired were given up. */
+  isRemainder?: boolean | undefined;
 }
 
 export interface ManifestEntry {

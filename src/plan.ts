@@ -1,9 +1,10 @@
 /** What should be done about an hour, whose listing is compared with its manifest. Pure. */
 import { type Changes, type Compared, compare, findMoved } from "./compare.js";
 import type { Hour } from "./hour.js";
+import type { Journals } from "./journal.js";
 import { Listing } from "./listing.js";
-import type { ManifestEntry, Published } from "./manifest.js";
-import { expiredRows, movedObjects, otherColumns, partLost, rowsLost } from "./refusals.js";
+import type { Manifest, Published } from "./manifest.js";
+import { expiredRows, movedObjects, olderPart, otherColumns, partLost, rowsLost } from "./refusals.js";
 import { counted } from "./words.js";
 
 export interface PlanRequest {
@@ -34,10 +35,10 @@ export interface PlanInput {
   hour: Hour;
   listing: Listing;
   published: Published | undefined;
-  /** The published part's manifest entries; read only where digests differ. */
-  entries: () => AsyncIterable<ManifestEntry>;
-  /** Whether `expire` deleted raw objects of this hour; asked only where there is no part, or its rows would be given up. */
-  expired: () => Promise<boolean>;
+  /** The published part's; read only where digests differ. */
+  manifest: () => Promise<Manifest>;
+  /** What `expire` deleted of this hour; asked only where there is no part, or its objects are not those listed. */
+  journals: () => Promise<Journals>;
   recipe: string;
   request: PlanRequest;
   /** Where set, a late recompaction before this instant waits. */
@@ -50,7 +51,7 @@ const NO_CHANGES: Changes = { added: 0, overwritten: 0, gone: 0 };
 export async function planHour(input: PlanInput): Promise<Plan> {
   const { listing, published, request } = input;
   if (!published) {
-    if (!request.fromRemainder && (await input.expired())) throw partLost(input.hour);
+    if (!request.fromRemainder && !(await input.journals()).isEmpty) throw partLost(input.hour);
     if (listing.count === 0) return { action: "empty", reason: "no objects" };
     return {
       action: "scratch",
@@ -69,21 +70,31 @@ export async function planHour(input: PlanInput): Promise<Plan> {
     return { action: "up to date", reason: "inputs unchanged", published, changes: NO_CHANGES };
   }
   const added = new Listing();
-  return decide(input, published, await compare(input.entries(), listing, added), added);
+  const manifest = await input.manifest();
+  const compared = await compare(manifest.entries(), listing, added);
+  if (changed(compared.changes)) {
+    const missing = await (await input.journals()).missingIn(manifest);
+    if (missing !== undefined) throw olderPart(input.hour, published, missing);
+  }
+  return decide(input, { published, manifest, compared, added });
 }
 
 /** Invariant 7. */
 async function decide(
   input: PlanInput,
-  published: Published,
-  compared: Compared,
-  added: Listing,
+  {
+    published,
+    manifest,
+    compared,
+    added,
+  }: { published: Published; manifest: Manifest; compared: Compared; added: Listing },
 ): Promise<Plan> {
   const { request, listing, hour } = input;
   const { changes } = compared;
+  const journals = await input.journals();
   const reason = describe(changes);
   const scratch = async () => {
-    if (changes.gone + changes.overwritten > 0 && (await input.expired())) throw expiredRows(hour, compared);
+    if (changes.gone + changes.overwritten > 0 && !journals.isEmpty) throw expiredRows(hour, compared);
     return { action: "scratch", reason, published, changes, fetch: listing } as const;
   };
   const merge = () => {
@@ -106,8 +117,8 @@ async function decide(
         changes,
       };
     }
-    const moved = await findMoved(input.entries(), listing, added);
-    if (moved.count > 0 && !(await input.expired())) throw movedObjects(hour, moved);
+    const moved = await findMoved(manifest.entries(), listing, added, journals);
+    if (moved.count > 0) throw movedObjects(hour, moved);
     if (published.recipe !== input.recipe) throw rowsLost(hour, published, compared, "the recipe changed");
   }
   if (request.rebuild) return { ...(await scratch()), reason: "rebuild asked for" };

@@ -14,6 +14,15 @@ export function partLost(hour: Hour): HourpackError {
   );
 }
 
+/** An older version was put back: rows of raw objects that are gone are in the one that it took the place of. */
+export function olderPart(hour: Hour, { key }: Published, missing: string): HourpackError {
+  return refusal(
+    hour,
+    `its raw objects were expired when a newer part had their rows, and an older one lies in its place (${key}, which was not made of ${missing})`,
+    "Bring the newer part back (from a backup or an older version in the bucket), or say --rebuild --from-remainder to pack what is still listed.",
+  );
+}
+
 /** They were deleted because the part had their rows. What has come under the name of one since is another object. */
 export function expiredRows(hour: Hour, { gone, overwritten }: Compared): HourpackError {
   const twice = "To give these rows up all the same, say --rebuild --from-remainder.";

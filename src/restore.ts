@@ -11,7 +11,7 @@ import { HourpackError, isHourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { partKey, quarantineKey } from "./layout.js";
 import { linesOf } from "./lines.js";
-import type { Published } from "./manifest.js";
+import type { ManifestHeader, Published } from "./manifest.js";
 import { Day, Instant, type Json, Num, Obj } from "./proof/json.js";
 import { openPart, type Row } from "./proof/part.js";
 import type { QuarantineEntry } from "./quarantine.js";
@@ -23,7 +23,7 @@ import { readPinned } from "./stages/pin.js";
 export interface Restoration {
   published: Published;
   /** Why nobody knows whether the part's bytes are those that were published: its manifest is missing or damaged. */
-  unchecked: string | undefined;
+  unchecked?: string | undefined;
   /** Each record's JSON text, compact, in the order of the part's rows. */
   records(): AsyncGenerator<string>;
   quarantined(): AsyncGenerator<QuarantineEntry>;
@@ -56,18 +56,17 @@ export async function openRestoration(
   try {
     const path = join(dir, "part.parquet");
     const sha256 = await download(tier1, published, path, signal);
-    const manifest = await readManifest({ components, dataset, hour, signal }, published).catch(unreadable);
-    if (!("unchecked" in manifest) && manifest.header.partSha256 !== sha256)
-      throw otherBytes(tier1, published, hour);
+    const { header, unchecked } = await vouchedFor({ components, dataset, hour, signal }, published);
+    if (header && header.partSha256 !== sha256) throw otherBytes(tier1, published, hour);
     return {
       published,
-      unchecked: "unchecked" in manifest ? manifest.unchecked : undefined,
+      unchecked,
       records: () => withRemedy(recordsOf(path, schema, tier1.uri + key), hour),
       async *quarantined() {
         if (published.quarantined === 0) return;
         const entries = quarantineKey(dataset.tier1.prefix, hour, published.attempt);
-        for await (const line of linesOf(Readable.from(readQuarantine(tier1, entries, signal))))
-          yield JSON.parse(line) as QuarantineEntry;
+        const stored = readQuarantine(tier1, entries, header?.quarantineSha256, signal);
+        for await (const line of linesOf(Readable.from(stored))) yield JSON.parse(line) as QuarantineEntry;
       },
       close,
     };
@@ -78,9 +77,17 @@ export async function openRestoration(
 }
 
 /** Records can be had without their manifest; that they are the ones that were packed cannot. */
-function unreadable(error: unknown): { unchecked: string } {
-  if (!isHourpackError(error, "data")) throw error;
-  return { unchecked: error.message };
+async function vouchedFor(
+  task: Parameters<typeof readManifest>[0],
+  published: Published,
+): Promise<{ header?: ManifestHeader; unchecked?: string }> {
+  try {
+    const { header } = await readManifest(task, published);
+    return { header };
+  } catch (error) {
+    if (!isHourpackError(error, "data")) throw error;
+    return { unchecked: error.message };
+  }
 }
 
 /** The version that the part was made under. Throws `data` where schema.json does not have it. */

@@ -1,14 +1,17 @@
 /** Clears what crashes left in tier 1, by the rules of invariant 1: nothing that a published part names, ever. */
 import { decodeTime } from "ulid";
+import { readManifest } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { DAY_MS, type Hour } from "./hour.js";
+import { readJournals } from "./journal.js";
 import { claimsPrefix, manifestsPrefix, partKey, probePrefix, quarantinesPrefix } from "./layout.js";
 import { allParts, attemptsUnder, expiredHours } from "./published.js";
 import { headPart } from "./stages/list.js";
 import { readPinned } from "./stages/pin.js";
 import type { ObjectHead, Store } from "./store/store.js";
+import type { HourTask } from "./task.js";
 
 export interface Swept {
   /** Manifests and quarantine files that no part names, deleted. */
@@ -41,11 +44,11 @@ export async function sweep(
   const published = await ownHours(store, dataset, signal);
   const expired = await expiredHours(store, dataset, signal);
   for (const [hour, files] of attempts) {
-    // Its part is missing, and comes back from a backup or an older version: with these files, or not whole.
-    if (expired.has(hour) && !published.has(hour)) continue;
     const isSuspect = new Set(files.map((file) => file.attempt)).size > 1 || !published.has(hour);
     const old = files.filter(({ attempt }) => decodeTime(attempt) < nowMs - DAY_MS);
     if (!isSuspect || old.length === 0) continue;
+    // Its part is missing or an older one, and comes back from a backup: with these files, or not whole.
+    if (expired.has(hour) && !(await hasExpiredRows({ components, dataset, hour, signal }))) continue;
     const part = partKey(prefix, dataset.table, hour);
     for (const { key, attempt } of old) {
       if (decodeTime(attempt) >= nowMs - SWEPT_AFTER_MS) continue;
@@ -70,6 +73,18 @@ export async function sweep(
     swept.unfinished++;
   }
   return swept;
+}
+
+async function hasExpiredRows(
+  task: Pick<HourTask, "components" | "dataset" | "hour" | "signal">,
+): Promise<boolean> {
+  const { components, dataset, hour, signal } = task;
+  const { prefix } = dataset.tier1;
+  const store = await components.tier1(dataset);
+  const published = await headPart(store, partKey(prefix, dataset.table, hour), signal);
+  if (!published) return false;
+  const journals = await readJournals(store, prefix, hour, signal);
+  return (await journals.missingIn(await readManifest(task, published))) === undefined;
 }
 
 /** The published hours. What parts of another table name would be taken for unreferenced: throws `invalid` where there is one. */

@@ -1,7 +1,7 @@
 /** Whether a published hour is what its part says: the cheap look, and the deep one that reads everything again. */
 import { type FileMetaData, parquetMetadataAsync } from "hyparquet";
 import { readManifest } from "./compact.js";
-import { otherBytes, remedyOf } from "./download.js";
+import { otherBytes, readQuarantine, remedyOf } from "./download.js";
 import { type HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { type Journals, readJournals } from "./journal.js";
@@ -12,6 +12,7 @@ import { RAW_LIMITS } from "./proof/raw.js";
 import type { DeepResult } from "./proof/result.js";
 import { verifyDeep } from "./proof/verify.js";
 import { recipeOf } from "./recipe.js";
+import { olderPart } from "./refusals.js";
 import { schemaOf } from "./restore.js";
 import { headPart } from "./stages/list.js";
 import type { Store } from "./store/store.js";
@@ -69,7 +70,7 @@ export async function verifyHour(
     found.objects = published.objects;
     found.problems.push(...(await footerProblems(tier1, published, hour, signal)));
     const manifest = await readManifest(task, published);
-    found.problems.push(...(await manifestProblems(task, published, manifest)));
+    found.problems.push(...(await manifestProblems(task, published, manifest, options.deep)));
     if (options.deep) await lookDeep(task, published, manifest, found, options.proved);
   } catch (error) {
     if (!isHourpackError(error, "data")) throw error;
@@ -104,6 +105,8 @@ async function lookDeep(
       "it was packed under another recipe (raw, records, columns or zone): verify it with that one, or pack it again with --rebuild",
     );
   }
+  const missing = await (await readJournals(tier1, dataset.tier1.prefix, hour, signal)).missingIn(manifest);
+  if (missing !== undefined) found.problems.push(asProblem(olderPart(hour, published, missing), hour));
   if (deep.expired.count === 0) return;
   found.expiredAt = journals.headers.at(-1)?.at;
   for (const { part, at } of journals.headers) {
@@ -145,7 +148,12 @@ async function footerProblems(
   return problems;
 }
 
-async function manifestProblems(task: HourTask, published: Published, manifest: Manifest): Promise<string[]> {
+async function manifestProblems(
+  task: HourTask,
+  published: Published,
+  manifest: Manifest,
+  isDeep: boolean,
+): Promise<string[]> {
   const tier1 = await task.components.tier1(task.dataset);
   const problems: string[] = [];
   let records = 0;
@@ -163,8 +171,25 @@ async function manifestProblems(task: HourTask, published: Published, manifest: 
     const key = quarantineKey(task.dataset.tier1.prefix, task.hour, published.attempt);
     if (!(await tier1.head(key, { signal: task.signal })))
       problems.push(`the quarantine file ${tier1.uri}${key} is missing`);
+    else if (isDeep) problems.push(...(await quarantineProblems(task, tier1, key, manifest)));
   }
   return problems;
+}
+
+/** Read to its end: the proof compares what is in it with raw objects, where they are there. */
+async function quarantineProblems(
+  { hour, signal }: HourTask,
+  tier1: Store,
+  key: string,
+  { header }: Manifest,
+): Promise<string[]> {
+  try {
+    for await (const _ of readQuarantine(tier1, key, header.quarantineSha256, signal));
+    return [];
+  } catch (error) {
+    if (!isHourpackError(error, "data")) throw error;
+    return [asProblem(error, hour)];
+  }
 }
 
 async function deepVerification(

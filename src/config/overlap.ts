@@ -82,7 +82,7 @@ function realPath(path: string): string {
   }
 }
 
-function areNested(a: string, b: string): boolean {
+export function areNested(a: string, b: string): boolean {
   return a.startsWith(b) || b.startsWith(a);
 }
 

@@ -104,6 +104,8 @@ export async function describe(task: HourTask, assembly: Assembly, part: Assembl
     createdAt: new Date(task.components.nowMs()).toISOString(),
     records: facts.rows + facts.quarantined,
     partSha256: await sha256Of(part.path),
+    isRemainder: assembly.base ? assembly.base.manifest.header.isRemainder : task.request.fromRemainder,
+    quarantineSha256: part.quarantinePath && (await sha256Of(part.quarantinePath)),
   } as const;
   await writeManifest(path, header, manifestEntries(assembly));
   return path;
@@ -194,7 +196,7 @@ async function writeQuarantine(
       (async function* () {
         if (base && base.published.quarantined > 0) {
           const key = quarantineKey(task.dataset.tier1.prefix, task.hour, base.published.attempt);
-          yield* readQuarantine(tier1, key, task.signal);
+          yield* readQuarantine(tier1, key, base.manifest.header.quarantineSha256, task.signal);
         }
         for (const batch of converted.batches) {
           if (batch.quarantinePath !== undefined) yield* createReadStream(batch.quarantinePath);

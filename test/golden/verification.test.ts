@@ -6,6 +6,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -238,6 +239,16 @@ describe("raw objects that expire deleted", () => {
     expect(await lake.expire({ others: some })).toMatchObject({
       refused: expect.stringMatching(/^sub, which/),
     });
+    symlinkSync("raw", join(lake.root, "alias"));
+    const linked = { linked: { ...all.wide, raw: RAW.replace("raw", "alias") } };
+    expect(await lake.expire({ others: linked })).toMatchObject({
+      refused: expect.stringMatching(/^linked, which/),
+    });
+    symlinkSync("2022", join(lake.root, "raw/y2022"));
+    const within = { within: { ...all.wide, raw: RAW.replace("{yyyy}", "y{yyyy}") } };
+    expect(await lake.expire({ others: within })).toMatchObject({
+      refused: expect.stringMatching(/^within reads the same objects by another path/),
+    });
     await lake.pack({ datasets: ["wide"], others: all });
     lake.put("late.json", '{"id":3}\n');
     await lake.pack({ datasets: ["t"], others: all });
@@ -317,6 +328,41 @@ describe("a damaged part", () => {
     await lake.pack({ rebuild: true });
     expect(await lake.verify()).toMatchObject({ state: "sound" });
   });
+});
+
+it("an older part in place of the one whose raw objects expired is found, and no late object is merged into it", async () => {
+  const lake = new Lake().put("a.json", '{"id":1}\n');
+  await lake.pack();
+  const older = readFileSync(lake.partPath);
+  lake.put("b.json", '{"id":2}\nno json\n');
+  await lake.pack();
+  const newer = readFileSync(lake.partPath);
+  await lake.expire();
+  writeFileSync(lake.partPath, older);
+  const olderPart = expect.stringContaining("an older one lies in its place");
+  const { state, problems } = await lake.verify();
+  expect([state, problems]).toEqual(["wrong", expect.arrayContaining([olderPart])]);
+  lake.put("c.json", '{"id":3}\n');
+  await expect(lake.pack()).rejects.toMatchObject({ kind: "data", message: olderPart });
+  writeFileSync(lake.partPath, newer);
+  expect(await lake.pack()).toMatchObject({ part: { rows: 3 } });
+  expect(await lake.verify()).toMatchObject({ state: "expired" });
+});
+
+it("a quarantine file of other bytes is found, and neither restored nor merged, also where raw is gone", async () => {
+  const lake = new Lake().put("a.json", '{"id":1}\nprecious\n');
+  await lake.pack();
+  await lake.expire();
+  const folder = join(lake.root, "lake/_hourpack/quarantine/2022/07/26/00");
+  const path = join(folder, readdirSync(folder)[0] as string);
+  const whole = readFileSync(path);
+  writeFileSync(path, gzipSync(gunzipSync(whole).toString().replace("precious", "previous")));
+  const otherBytes = expect.stringMatching(/quarantine file, and it is damaged \(its bytes are not those/);
+  expect(await lake.verify()).toMatchObject({ state: "wrong", problems: [otherBytes] });
+  lake.put("c.json", '{"id":3}\n');
+  await expect(lake.pack()).rejects.toMatchObject({ kind: "data", message: otherBytes });
+  writeFileSync(path, whole);
+  expect(await lake.pack()).toMatchObject({ part: { rows: 2 } });
 });
 
 describe("a value that was damaged where the part lies, and can be read", () => {

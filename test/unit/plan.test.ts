@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { parseHour } from "../../src/hour.js";
+import { type JournalEntry, type JournalHeader, Journals } from "../../src/journal.js";
 import { Listing } from "../../src/listing.js";
-import type { ManifestEntry, Published } from "../../src/manifest.js";
+import type { ManifestEntry, ManifestHeader, Published } from "../../src/manifest.js";
 import { type PlanInput, planHour } from "../../src/plan.js";
 
 const hour = parseHour("2022-07-26T00");
@@ -41,14 +42,29 @@ function input(
     hour,
     listing: listing(now),
     published,
-    entries: async function* () {
-      yield* entries;
-    },
+    manifest: async () => ({
+      header: { attempt: "A" } as ManifestHeader,
+      entries: async function* () {
+        yield* entries;
+      },
+    }),
     recipe: "r1",
     request: {},
-    expired: async () => false,
+    journals: async () => new Journals([], []),
     nowMs: 0,
     ...more,
+  };
+}
+
+/** As `expire` writes them, of the part that the inputs have. */
+function expired(objects: Record<string, string>, part = { attempt: "A" }): () => Promise<Journals> {
+  const header = { at: "2022-08-30T00:00:00Z", part } as JournalHeader;
+  return async () => {
+    const entries = (async function* () {
+      yield header as unknown as JournalEntry;
+      for (const [key, etag] of Object.entries(objects)) yield { key, etag, sizeBytes: 10 };
+    })();
+    return new Journals([header], [entries]);
   };
 }
 
@@ -67,7 +83,7 @@ describe("planHour", () => {
   });
 
   it("finds an hour up to date by its digest alone", async () => {
-    const unread = input({ a: "1" }, { a: "1" }, { entries: () => expect.fail("the manifest was read") });
+    const unread = input({ a: "1" }, { a: "1" }, { manifest: () => expect.fail("the manifest was read") });
     expect(await planHour(unread)).toMatchObject({ action: "up to date" });
   });
 
@@ -132,7 +148,7 @@ describe("planHour", () => {
   });
 
   it("gives up no rows of objects that were expired, unless it is said twice", async () => {
-    const more = { request: { fromRemainder: true }, expired: async () => true };
+    const more = { request: { fromRemainder: true }, journals: expired({ a: "1" }) };
     await expect(planHour(input({ a: "1", b: "1" }, { b: "1" }, more))).rejects.toMatchObject({
       kind: "data",
       message: expect.stringContaining("expired"),
@@ -142,17 +158,35 @@ describe("planHour", () => {
   });
 
   it("gives up no rows of an expired object whose name was used again", async () => {
-    const expired = async () => true;
+    const journals = expired({ a: "1" });
     for (const request of [{}, { rebuild: true }, { fromRemainder: true }, { noMerge: true }]) {
-      await expect(planHour(input({ a: "1" }, { a: "2" }, { request, expired }))).rejects.toMatchObject({
+      await expect(planHour(input({ a: "1" }, { a: "2" }, { request, journals }))).rejects.toMatchObject({
         kind: "data",
         message: expect.stringContaining("the part has the only rows"),
         hint: expect.stringContaining("Copy what is new to a name"),
       });
     }
     // Copied to another name it is a late object; the one that is in its way is passed over.
-    const more = { request: { keepOld: true }, expired };
+    const more = { request: { keepOld: true }, journals };
     expect(keysOf(await planHour(input({ a: "1" }, { a: "2", b: "2" }, more)))).toEqual(["b"]);
+  });
+
+  it("takes no older part for the one that had the rows of expired objects, unless they were given up", async () => {
+    const journals = expired({ a: "1", c: "1" }, { attempt: "B" });
+    const late = (before: Record<string, string>) => input(before, { b: "9" }, { journals });
+    const older = late({ a: "1" });
+    await expect(planHour(older)).rejects.toMatchObject({
+      kind: "data",
+      message: expect.stringMatching(/an older one lies in its place \(part, which was not made of c\)$/),
+    });
+    await expect(planHour(late({ a: "1", c: "2" }))).rejects.toThrow("not made of c");
+    // What late objects have joined since has all of them.
+    expect(await planHour(late({ a: "1", aa: "1", c: "1", d: "1" }))).toMatchObject({ action: "merge" });
+    const remainder = async () => ({
+      ...(await older.manifest()),
+      header: { attempt: "A", isRemainder: true } as ManifestHeader,
+    });
+    expect(await planHour({ ...older, manifest: remainder })).toMatchObject({ action: "merge" });
   });
 
   it("takes no object for a late one that has the content of one that is gone, unless it is said", async () => {
@@ -176,7 +210,10 @@ describe("planHour", () => {
     ];
     await expect(planHour(input(gone, twice))).rejects.toThrow("2 late objects of it have");
     // What expire deleted was not moved, and a copy of what is still there is nothing but late.
-    expect(await planHour(input(...moved, { expired: async () => true }))).toMatchObject({ action: "merge" });
+    const both = expired({ "x/a": "1", "x/b": "2" });
+    expect(await planHour(input(...moved, { journals: both }))).toMatchObject({ action: "merge" });
+    const one = planHour(input(...moved, { journals: expired({ "x/a": "1" }) }));
+    await expect(one).rejects.toThrow("1 late object of it has the size and ETag of others that are gone");
     expect(await planHour(input({ a: "1", b: "2" }, { b: "2", c: "2" }))).toMatchObject({ action: "merge" });
   });
 
