@@ -1,7 +1,9 @@
 /** The text of a commented hourpack.yaml. Pure. */
+import { fold } from "../record/grammar.js";
 import { hiveType } from "../schema/hive.js";
+import { TAKEN_NAMES, uniqueNames } from "../schema/names.js";
 import type { Outlier } from "../schema/outliers.js";
-import type { Column } from "../schema/types.js";
+import type { Column, Type } from "../schema/types.js";
 import type { S3Settings } from "./settings.js";
 
 export interface Draft {
@@ -65,14 +67,16 @@ function datasetLines(draft: Draft): string[] {
     `    # Inferred from ${seen}.`,
     "    # Members that none of these has go the way of unknown: add columns for those that matter.",
     "    # Types are Hive's. Without columns the first whole hour's are inferred and pinned.",
-    ...(outliers?.size
+    ...(columns.some((column) => outlierText(column, outliers) !== "")
       ? ["    # After # is what most values are: with that type, the others go to _rescued_data."]
       : []),
     ...(columns.length === 0
       ? ["    # columns:"]
       : [
           "    columns:",
-          ...columns.map((column) => `      ${columnText(column)}${outlierText(column, outliers)}`),
+          ...columns
+            .flatMap((column) => columnLines(column, columns, outliers))
+            .map((line) => `      ${line}`),
         ]),
     "",
   ];
@@ -102,19 +106,62 @@ const RUN_LINES = [
   "#   lateSettle: 1h      # how long a late recompaction that nobody asked for waits",
 ];
 
-/** `name: type`, or with `from:` where the member has another name. */
-function columnText({ name, type, path }: Column): string {
+function columnLines(column: Column, columns: Column[], outliers: Draft["outliers"]): string[] {
+  const { name, type, path } = column;
   const [key = name] = path;
-  const hive = hiveType(type);
-  if (key.toLowerCase() === name) return `${keyText(key)}: ${/^[a-z]+$/.test(hive) ? hive : quoted(hive)}`;
-  const from = /^[^".[\]\s^]+$/.test(key) ? key : JSON.stringify(key);
+  const unsaid = unsaidMember(type, [key]);
+  const hive = unsaid ? "string" : hiveType(type);
+  const line = `${definition({ name, hive, path: [key] })}${outlierText(column, outliers)}`;
+  return unsaid ? [...unsaidLines(unsaid, columns), line] : [line];
+}
+
+/** `name: type`, or with `from:` where the member has another name, or lies deeper. */
+function definition({ name, hive, path }: { name: string; hive: string; path: string[] }): string {
+  const [key = name] = path;
+  if (path.length === 1 && fold(key) === name)
+    return `${keyText(key)}: ${/^[a-z]+$/.test(hive) ? hive : quoted(hive)}`;
+  const from = path.map((part) => (/^[^".[\]\s^]+$/.test(part) ? part : JSON.stringify(part))).join(".");
   return `${keyText(name)}: { type: ${quoted(hive)}, from: ${quoted(from)} }`;
+}
+
+/** A member that a struct cannot take when its type is written down; no path leads into an array or a map. */
+interface Unsaid {
+  key: string;
+  type: Type;
+  path: string[] | undefined;
+}
+
+/**
+ * Hive's notation has a place for the name of a struct's field and none for its key: read back, `content_type` no longer
+ * takes `Content-Type`, and each such row would be rescued.
+ */
+function unsaidMember(type: Type, path: string[] | undefined): Unsaid | undefined {
+  if (type.kind === "array") return unsaidMember(type.element, undefined);
+  if (type.kind === "map") return unsaidMember(type.value, undefined);
+  if (type.kind !== "struct") return undefined;
+  for (const { name, key, type: inner } of type.fields) {
+    const below = path && [...path, key];
+    const unsaid = fold(key) === name ? unsaidMember(inner, below) : { key, type: inner, path: below };
+    if (unsaid) return unsaid;
+  }
+  return undefined;
+}
+
+/** Why a column is text, and how the member that is to blame would be a column of its own. */
+function unsaidLines({ key, type, path }: Unsaid, columns: Column[]): string[] {
+  const why = `# JSON text: a struct<…> names its members in a-z, 0-9 and _ alone, and would miss ${quoted(key)}.`;
+  if (!path) return [why];
+  const taken = [...TAKEN_NAMES, ...columns.map(({ name }) => name)];
+  const [name = ""] = uniqueNames([path.join("_")], taken);
+  const hive = unsaidMember(type, undefined) ? "string" : hiveType(type);
+  return [`${why} As a column:`, `# ${definition({ name, hive, path })}`];
 }
 
 /** ` # bigint in 318 of 320 values; string in "events/2022/07/26/00/a.json"` */
 function outlierText({ name }: Column, outliers: Draft["outliers"]): string {
   const outlier = outliers?.get(name);
-  if (!outlier) return "";
+  // What cannot be written down is no type to change it to.
+  if (!outlier || unsaidMember(outlier.usual, undefined)) return "";
   const { usual, count, of, kind, object } = outlier;
   return ` # ${hiveType(usual)} in ${count} of ${of} values; ${kind} in ${quoted(object)}`;
 }

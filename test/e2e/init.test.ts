@@ -165,6 +165,56 @@ describe("hourpack init", () => {
     expect(ran.result).toMatchObject({ packed: 1, rows: 4, rescued: 1 });
   });
 
+  it("writes no struct that would miss members, and columns of them that pack with nothing rescued", async () => {
+    const records = [1, 2].map((ok) => ({
+      nested: { "Content-Type": "json", ok, deep: { "x y": { "a.b": [ok] } } },
+      list: [{ Fine: ok }, { "a-b": ok, n: null }],
+      fine: { Ok: { ok } },
+      "Top-Key": { é: `${ok}` },
+      mixed: ok === 1 ? { "a-b": 1 } : { "a-b": 2, c: 1.5 },
+    }));
+    put("raw/2022/07/26/00/a.json", records.map((record) => JSON.stringify(record)).join("\n"));
+    put(
+      "raw/2022/07/26/00/b.json",
+      '{"nested":{"Content-Type":"x"},"usual":{"a-b":1}}\n{"usual":{"a-b":1}}{"usual":1}',
+    );
+    const made = await init("raw");
+    expect(made.code, made.stderr).toBe(0);
+    const text = written();
+    expect(
+      text,
+    ).toContain(`      # JSON text: a struct<…> names its members in a-z, 0-9 and _ alone, and would miss "Content-Type". As a column:
+      # nested_content_type: { type: "string", from: "nested.Content-Type" }
+      nested: string
+      usual: string
+      # JSON text: a struct<…> names its members in a-z, 0-9 and _ alone, and would miss "a-b".
+      list: string
+      fine: "struct<ok:struct<ok:bigint>>"
+`);
+    expect(text).toContain('      top_key: { type: "string", from: "Top-Key" }\n');
+    expect(text).not.toContain("most values");
+    // The columns that it offers are taken at its word.
+    writeFileSync(join(root, "hourpack.yaml"), text.replace(/^( {6})# (?=\w+: \{)/gm, "$1"));
+    const ran = await hourpack(["run", "--hour", "2022-07-26T00", "--json"], { cwd: root });
+    expect(ran.result, ran.stderr).toMatchObject({ packed: 1, rows: 5, rescued: 0, quarantined: 0 });
+    const asked = await hourpack(
+      [
+        "query",
+        "--json",
+        "select nested, nested_content_type as t, mixed_a_b as n from raw where n is not null order by n",
+      ],
+      { cwd: root },
+    );
+    expect(asked.records.slice(0, -1)).toEqual(
+      records.map(({ nested }, i) => ({
+        type: "row",
+        row: { nested: JSON.stringify(nested), t: "json", n: i + 1 },
+      })),
+    );
+    const deep = await hourpack(["verify", "--deep", "--hour", "2022-07-26T00"], { cwd: root });
+    expect(deep.code, deep.stdout + deep.stderr).toBe(0);
+  });
+
   it("passes over what is packed already, ours and that of others", async () => {
     putHour("raw/events", RECENT);
     await init("raw/events");
