@@ -85,6 +85,7 @@ export const command: Command = {
         records: sample.records.text,
         columns: sample.columns,
         outliers: sample.outliers,
+        doubts: sample.doubts,
         seen,
         s3: s3Of(location, settings),
         catalogPath: location.scheme === "file" ? "./catalog.duckdb" : undefined,

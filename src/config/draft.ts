@@ -1,5 +1,6 @@
 /** The text of a commented hourpack.yaml. Pure. */
 import { fold } from "../record/grammar.js";
+import type { Doubt } from "../schema/doubts.js";
 import { hiveType } from "../schema/hive.js";
 import { TAKEN_NAMES, uniqueNames } from "../schema/names.js";
 import type { Outlier } from "../schema/outliers.js";
@@ -17,6 +18,8 @@ export interface Draft {
   columns: Column[];
   /** By the names of columns that are text since a few values differ from most. */
   outliers?: ReadonlyMap<string, Outlier>;
+  /** By the names of columns whose type may not be the one that is meant. */
+  doubts?: ReadonlyMap<string, Doubt>;
   /** What they were inferred from, as words. */
   seen: string;
   s3?: Pick<S3Settings, "endpoint" | "region" | "forcePathStyle">;
@@ -74,9 +77,7 @@ function datasetLines(draft: Draft): string[] {
       ? ["    # columns:"]
       : [
           "    columns:",
-          ...columns
-            .flatMap((column) => columnLines(column, columns, outliers))
-            .map((line) => `      ${line}`),
+          ...columns.flatMap((column) => columnLines(column, draft)).map((line) => `      ${line}`),
         ]),
     "",
   ];
@@ -106,22 +107,27 @@ const RUN_LINES = [
   "#   lateSettle: 1h      # how long a late recompaction that nobody asked for waits",
 ];
 
-function columnLines(column: Column, columns: Column[], outliers: Draft["outliers"]): string[] {
+function columnLines(column: Column, { columns, outliers, doubts }: Draft): string[] {
   const { name, type, path } = column;
   const [key = name] = path;
   const unsaid = unsaidMember(type, [key]);
   const hive = unsaid ? "string" : hiveType(type);
-  const line = `${definition({ name, hive, path: [key] })}${outlierText(column, outliers)}`;
+  const remark = outlierText(column, outliers) || doubtText(column, doubts?.get(name));
+  const line = definition({ name, hive, path: [key] }) + remark;
   return unsaid ? [...unsaidLines(unsaid, columns), line] : [line];
 }
 
 /** `name: type`, or with `from:` where the member has another name, or lies deeper. */
 function definition({ name, hive, path }: { name: string; hive: string; path: string[] }): string {
-  const [key = name] = path;
-  if (path.length === 1 && fold(key) === name)
-    return `${keyText(key)}: ${/^[a-z]+$/.test(hive) ? hive : quoted(hive)}`;
+  const from = fromText(name, path);
+  if (from === "") return `${keyText(path[0] ?? name)}: ${/^[a-z]+$/.test(hive) ? hive : quoted(hive)}`;
+  return `${keyText(name)}: { type: ${quoted(hive)}${from} }`;
+}
+
+function fromText(name: string, path: string[]): string {
+  if (path.length === 1 && fold(path[0] ?? name) === name) return "";
   const from = path.map((part) => (/^[^".[\]\s^]+$/.test(part) ? part : JSON.stringify(part))).join(".");
-  return `${keyText(name)}: { type: ${quoted(hive)}, from: ${quoted(from)} }`;
+  return `, from: ${quoted(from)}`;
 }
 
 /** A member that a struct cannot take when its type is written down; no path leads into an array or a map. */
@@ -164,6 +170,21 @@ function outlierText({ name }: Column, outliers: Draft["outliers"]): string {
   if (!outlier || unsaidMember(outlier.usual, undefined)) return "";
   const { usual, count, of, kind, object } = outlier;
   return ` # ${hiveType(usual)} in ${count} of ${of} values; ${kind} in ${quoted(object)}`;
+}
+
+function doubtText({ name, path }: Column, doubt: Doubt | undefined): string {
+  switch (doubt) {
+    case undefined:
+      return "";
+    case "empty":
+      return " # from empty arrays alone";
+    case "single":
+      return " # from a single value";
+    default: {
+      const unit = doubt === "s" ? "seconds" : "milliseconds";
+      return ` # ${unit} since 1970? { type: timestamp, epoch: ${doubt}${fromText(name, path)} } shows them as times`;
+    }
+  }
 }
 
 function keyText(key: string): string {

@@ -165,6 +165,39 @@ describe("hourpack init", () => {
     expect(ran.result).toMatchObject({ packed: 1, rows: 4, rescued: 1 });
   });
 
+  it("says of integers that may be times how they are shown as such, and what little else it saw", async () => {
+    const day = Date.UTC(2022, 6, 26);
+    const records = [0, 1].map((i) => ({
+      "Sent-At": day / 1000 + i,
+      seen: day + i,
+      id: i * 946684800,
+      tags: i ? [] : [null],
+      ...(i ? { late: "x" } : {}),
+    }));
+    put("raw/2022/07/26/00/a.json", records.map((record) => JSON.stringify(record)).join("\n"));
+    const made = await init("raw");
+    expect(made.code, made.stderr).toBe(0);
+    expect(written()).toContain(`
+      sent_at: { type: "bigint", from: "Sent-At" } # seconds since 1970? { type: timestamp, epoch: s, from: "Sent-At" } shows them as times
+      seen: bigint # milliseconds since 1970? { type: timestamp, epoch: ms } shows them as times
+      id: bigint
+      tags: "array<string>" # from empty arrays alone
+      late: string # from a single value
+`);
+    const told = written().replace(/: .* # .*since 1970\? (\{.*\}) shows.*/g, ": $1");
+    writeFileSync(join(root, "hourpack.yaml"), told);
+    const ran = await hourpack(["run", "--hour", "2022-07-26T00", "--json"], { cwd: root });
+    expect(ran.result, ran.stderr).toMatchObject({ packed: 1, rows: 2, rescued: 0 });
+    const asked = await hourpack(
+      ["query", "--json", "select epoch_ms(sent_at) as s, epoch_ms(seen) as ms from raw order by seen"],
+      { cwd: root },
+    );
+    expect(asked.records.slice(0, -1).map(({ row }) => row)).toEqual([
+      { s: day, ms: day },
+      { s: day + 1000, ms: day + 1 },
+    ]);
+  });
+
   it("writes no struct that would miss members, and columns of them that pack with nothing rescued", async () => {
     const records = [1, 2].map((ok) => ({
       nested: { "Content-Type": "json", ok, deep: { "x y": { "a.b": [ok] } } },
