@@ -289,6 +289,20 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /"varchar" is no type/,
     /string/,
   ],
+  ...[
+    ["bool", "boolean"],
+    ["int64", "bigint"],
+    ["long", "bigint"],
+    ["float", "double"],
+    ["text", "string"],
+    ["json", "string"],
+  ].map(([other, ours]): (typeof BAD)[number] => [
+    `${other} as a type`,
+    `${EVENTS}    columns: { b: "struct<x:${other}>" }\n`,
+    6,
+    new RegExp(`"${other}" is no type`),
+    new RegExp(`^Write ${ours}\\.$`),
+  ]),
   [
     "a nested type that Athena lacks",
     `${EVENTS}    columns:\n      b: { type: "array<uuid>" }\n`,
@@ -351,7 +365,14 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     `${EVENTS}    columns:\n      t: { type: timestamp, epoch: us }\n`,
     7,
     /epoch must be s or ms, not "us"/,
-    /./,
+    /^Microseconds are not read as times.* type: bigint/,
+  ],
+  [
+    "an epoch in words",
+    `${EVENTS}    columns:\n      t: { type: timestamp, epoch: milliseconds }\n`,
+    7,
+    /not "milliseconds"/,
+    /^Did you mean "ms"\?$/,
   ],
   [
     "a bad source",
@@ -508,6 +529,13 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     6,
     /must be none, local, glue or athena, not "gleu"/,
     /"glue"/,
+  ],
+  [
+    "a catalog by its engine",
+    `${EVENTS}catalog: { type: duckdb, path: c.duckdb }\n`,
+    6,
+    /not "duckdb"/,
+    /^Did you mean "local"\?/,
   ],
   [
     "a field of another catalog",
