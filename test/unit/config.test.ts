@@ -551,6 +551,13 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /catalog\.database is missing/,
     /Database/,
   ],
+  [
+    "a misspelt key for all datasets",
+    EVENTS.replace("datasets:", "dataset:"),
+    1,
+    /unknown key "dataset"/,
+    /^Did you mean "datasets"\?$/,
+  ],
   ["no dataset", "datasets: {}\n", 1, /no dataset is configured/, /raw, tier1 and table/],
   ["an empty file", "", 1, /no map/, /datasets/],
   ["a list", "- a\n", 1, /no map/, /datasets/],
