@@ -201,6 +201,14 @@ run: { spoolDir: spool }
     expect(settings.run.spoolDir).toBe(join(dir, "elsewhere/spool"));
   });
 
+  it.each(["./lake/", "../lake", "/lake/", ".", "file:///lake/"])(
+    "takes a tier 1 that is said to be a directory beside raw in S3: %s",
+    async (tier1) => {
+      const { datasets } = await load(EVENTS.replace("s3://lake/events/", tier1));
+      expect(datasets[0]?.tier1.scheme).toBe("file");
+    },
+  );
+
   it("resolves each kind of catalog", async () => {
     const catalogOf = async (text: string) =>
       (await load(`${EVENTS}s3: { region: eu-west-1 }\ncatalog: ${text}\n`)).catalog;
@@ -563,6 +571,20 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
   ["a list", "- a\n", 1, /no map/, /datasets/],
   ["broken YAML", "datasets:\n  a: [1,\nb: 2\n", 3, /read the configuration/, /YAML/],
   ["a custom tag", `${EVENTS}    records: !!js/function "x"\n`, 6, /tag/i, /Tags/],
+  [
+    "tier 1 without its s3://",
+    EVENTS.replace("s3://lake/", "lake/"),
+    4,
+    /tier1 "lake\/events\/" is a directory, and raw is in S3/,
+    /^Write s3:\/\/lake\/events\/ .* or \.\/lake\/events\/ /,
+  ],
+  [
+    "raw without its s3://",
+    EVENTS.replace("s3://lake-raw/", "lake-raw/"),
+    3,
+    /raw "lake-raw\/.*" is a directory, and tier1 is in S3/,
+    /^Write s3:\/\/lake-raw\/events/,
+  ],
   [
     "tier 1 inside raw",
     EVENTS.replace("s3://lake/events/", "s3://lake-raw/events/parquet/"),
