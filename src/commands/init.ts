@@ -128,7 +128,8 @@ function leftOut({ template, others = [], hourless = [] }: RawLayout, { uri }: S
       ([reason, prefixes]) =>
         `not in it, since ${reason}: ${prefixes.map((prefix) => uri + prefix).join(", ")}`,
     );
-  const next = "`hourpack init <prefix> --out <file>` looks at each";
+  const next =
+    "`hourpack init <prefix> --out <file>` looks at each; several datasets go below one `datasets:` of one file";
   return [`in it: ${uri}${template}`, ...texts.slice(0, -1), `${texts.at(-1)}; ${next}`];
 }
 

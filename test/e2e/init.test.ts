@@ -68,6 +68,20 @@ describe("hourpack init", () => {
     expect(stderr).toMatch(
       /^not in it, since there are no folders of hours: \S+\/raw\/web\/; `hourpack init <prefix>/m,
     );
+    // As it says: each prefix in a file of its own, and all datasets in one.
+    expect(stderr).toMatch(/looks at each; several datasets go below one `datasets:` of one file$/m);
+    expect((await init("raw/trail", "--out", "trail.yaml")).code).toBe(0);
+    const [trail = ""] =
+      /(?<=^datasets:\n)(^ .*\n)+/m.exec(readFileSync(join(root, "trail.yaml"), "utf8")) ?? [];
+    writeFileSync(join(root, "both.yaml"), written().replace("datasets:\n", `datasets:\n${trail}`));
+    const both = await hourpack(["run", "--config", "both.yaml", "--json"], { cwd: root });
+    expect(both.code, both.stderr).toBe(0);
+    expect(both.result).toMatchObject({ packed: 2 });
+    const trailOnly = await hourpack(
+      ["run", "--config", "both.yaml", "--dataset", "trail", "--hour", "2022-07-26T00", "--json"],
+      { cwd: root },
+    );
+    expect(trailOnly.result, trailOnly.stderr).toMatchObject({ packed: 1, rows: 1 });
     const alone = await init("raw/android", "--force");
     expect(alone.stderr).not.toContain("in it");
     // One that has hours, beside one that has none.
