@@ -299,8 +299,19 @@ describe("hourpack init", () => {
     expect(said).toBe(`days/${template}events-{yyyy}{MM}{dd}T{HH}`);
     const made = await init(said);
     expect(made.code, made.stderr).toBe(0);
+    expect(made.stderr).toContain(`1 record in 1 object of the day ${path.replace("us-east-1/", "")}\n`);
     const ran = await hourpack(["run", "--hour", "2022-07-26T00", "--json"], { cwd: root });
     expect(ran.result, ran.stderr).toMatchObject({ packed: 1, rows: 1 });
+  });
+
+  it.each([
+    ["raw/2022/{MM}/", "raw/{yyyy}/{MM}/e-{dd}{HH}", "raw/2022/07/e-2600.json", "the month 2022/07/"],
+    ["raw/", "raw/e-{yyyy}{MM}{dd}{HH}", "raw/e-2022072600.json", "the folder ./"],
+  ])("says what it looked at where the hour is in names below %s", async (_, template, path, what) => {
+    put(path, '{"id":1}\n');
+    const made = await init(template);
+    expect(made.code, made.stderr).toBe(0);
+    expect(made.stderr).toContain(`1 record in 1 object of ${what}\n`);
   });
 
   it("puts the Parquet beside the folder that it stands in", async () => {
