@@ -7,6 +7,7 @@ import { type Framed, frameObject } from "./record/frame.js";
 import { gunzipWithin } from "./record/gunzip.js";
 import { asArray, asObject, type JsonObject } from "./record/json.js";
 import { parseRecordPath, type RecordPath, ROOT_PATH } from "./record/path.js";
+import { type Doubt, Doubts } from "./schema/doubts.js";
 import { Shape } from "./schema/inference.js";
 import { type Outlier, Outliers } from "./schema/outliers.js";
 import type { Column } from "./schema/types.js";
@@ -18,6 +19,8 @@ export interface Sample {
   columns: Column[];
   /** By the names of columns that are text since a few values differ from most. */
   outliers: Map<string, Outlier>;
+  /** By the names of columns whose type may not be the one that is meant. */
+  doubts: Map<string, Doubt>;
   /** Prefixes of those that had objects, as they were given. */
   hours: string[];
   objects: number;
@@ -103,7 +106,7 @@ function noRecords(uri: string, bodies: Body[], path: RecordPath): HourpackError
 function look(
   bodies: Body[],
   path: RecordPath,
-): Pick<Sample, "columns" | "outliers" | "recordCount" | "damaged"> {
+): Pick<Sample, "columns" | "outliers" | "doubts" | "recordCount" | "damaged"> {
   const shape = new Shape();
   let recordCount = 0;
   let damaged = 0;
@@ -115,10 +118,13 @@ function look(
   }
   const columns = shape.columns();
   const outliers = new Outliers(columns);
+  const doubts = new Doubts(columns);
   for (const framed of framesOf(bodies, path)) {
-    if (framed.kind === "record") outliers.observe(framed.value, framed.key);
+    if (framed.kind !== "record") continue;
+    outliers.observe(framed.value, framed.key);
+    doubts.observe(framed.value);
   }
-  return { columns, outliers: outliers.found(), recordCount, damaged };
+  return { columns, outliers: outliers.found(), doubts: doubts.found(), recordCount, damaged };
 }
 
 /** What is in each object, under its key. */

@@ -85,6 +85,7 @@ export const command: Command = {
         records: sample.records.text,
         columns: sample.columns,
         outliers: sample.outliers,
+        doubts: sample.doubts,
         seen,
         s3: s3Of(location, settings),
         catalogPath: location.scheme === "file" ? "./catalog.duckdb" : undefined,
@@ -127,7 +128,8 @@ function leftOut({ template, others = [], hourless = [] }: RawLayout, { uri }: S
       ([reason, prefixes]) =>
         `not in it, since ${reason}: ${prefixes.map((prefix) => uri + prefix).join(", ")}`,
     );
-  const next = "`hourpack init <prefix> --out <file>` looks at each";
+  const next =
+    "`hourpack init <prefix> --out <file>` looks at each; several datasets go below one `datasets:` of one file";
   return [`in it: ${uri}${template}`, ...texts.slice(0, -1), `${texts.at(-1)}; ${next}`];
 }
 
@@ -218,12 +220,22 @@ const HOURS_LOOKED_AT = 8;
 
 /** `320 records in 64 objects of 8 hours from 2022-07-01T05 to 2022-07-26T00` */
 function seenOf({ recordCount, objects, hours }: Sample, { template }: RawLayout): string {
-  const names = [...new Set(hours.map((prefix) => hourOfRawPrefix(template, prefix) ?? prefix))].sort();
+  const names = [
+    ...new Set(hours.map((prefix) => hourOfRawPrefix(template, prefix) ?? (prefix || "./"))),
+  ].sort();
+  const kind = kindOfFolder(template);
   const which =
     names.length === 1
-      ? `the hour ${names[0]}`
-      : `${counted(names.length, "hour")} from ${names[0]} to ${names.at(-1)}`;
+      ? `the ${kind} ${names[0]}`
+      : `${counted(names.length, kind)} from ${names[0]} to ${names.at(-1)}`;
   return `${counted(recordCount, "record")} in ${counted(objects, "object")} of ${which}`;
+}
+
+/** What the folders of the template are of: where the hour is in the objects' names, a day or more. */
+function kindOfFolder(template: string): string {
+  const folders = template.slice(0, template.lastIndexOf("/") + 1);
+  const finest = HOUR_PARTS.findLast((part) => folders.includes(`{${part}}`));
+  return finest === undefined ? "folder" : { yyyy: "year", MM: "month", dd: "day", HH: "hour" }[finest];
 }
 
 /** An older hour is not due by itself, and `run` alone would find nothing to do. */

@@ -1,7 +1,10 @@
 /** The text of a commented hourpack.yaml. Pure. */
+import { fold } from "../record/grammar.js";
+import type { Doubt } from "../schema/doubts.js";
 import { hiveType } from "../schema/hive.js";
+import { TAKEN_NAMES, uniqueNames } from "../schema/names.js";
 import type { Outlier } from "../schema/outliers.js";
-import type { Column } from "../schema/types.js";
+import type { Column, Type } from "../schema/types.js";
 import type { S3Settings } from "./settings.js";
 
 export interface Draft {
@@ -15,6 +18,8 @@ export interface Draft {
   columns: Column[];
   /** By the names of columns that are text since a few values differ from most. */
   outliers?: ReadonlyMap<string, Outlier>;
+  /** By the names of columns whose type may not be the one that is meant. */
+  doubts?: ReadonlyMap<string, Doubt>;
   /** What they were inferred from, as words. */
   seen: string;
   s3?: Pick<S3Settings, "endpoint" | "region" | "forcePathStyle">;
@@ -65,14 +70,14 @@ function datasetLines(draft: Draft): string[] {
     `    # Inferred from ${seen}.`,
     "    # Members that none of these has go the way of unknown: add columns for those that matter.",
     "    # Types are Hive's. Without columns the first whole hour's are inferred and pinned.",
-    ...(outliers?.size
+    ...(columns.some((column) => outlierText(column, outliers) !== "")
       ? ["    # After # is what most values are: with that type, the others go to _rescued_data."]
       : []),
     ...(columns.length === 0
       ? ["    # columns:"]
       : [
           "    columns:",
-          ...columns.map((column) => `      ${columnText(column)}${outlierText(column, outliers)}`),
+          ...columns.flatMap((column) => columnLines(column, draft)).map((line) => `      ${line}`),
         ]),
     "",
   ];
@@ -102,21 +107,84 @@ const RUN_LINES = [
   "#   lateSettle: 1h      # how long a late recompaction that nobody asked for waits",
 ];
 
-/** `name: type`, or with `from:` where the member has another name. */
-function columnText({ name, type, path }: Column): string {
+function columnLines(column: Column, { columns, outliers, doubts }: Draft): string[] {
+  const { name, type, path } = column;
   const [key = name] = path;
-  const hive = hiveType(type);
-  if (key.toLowerCase() === name) return `${keyText(key)}: ${/^[a-z]+$/.test(hive) ? hive : quoted(hive)}`;
-  const from = /^[^".[\]\s^]+$/.test(key) ? key : JSON.stringify(key);
-  return `${keyText(name)}: { type: ${quoted(hive)}, from: ${quoted(from)} }`;
+  const unsaid = unsaidMember(type, [key]);
+  const hive = unsaid ? "string" : hiveType(type);
+  const remark = outlierText(column, outliers) || doubtText(column, doubts?.get(name));
+  const line = definition({ name, hive, path: [key] }) + remark;
+  return unsaid ? [...unsaidLines(unsaid, columns), line] : [line];
+}
+
+/** `name: type`, or with `from:` where the member has another name, or lies deeper. */
+function definition({ name, hive, path }: { name: string; hive: string; path: string[] }): string {
+  const from = fromText(name, path);
+  if (from === "") return `${keyText(path[0] ?? name)}: ${/^[a-z]+$/.test(hive) ? hive : quoted(hive)}`;
+  return `${keyText(name)}: { type: ${quoted(hive)}${from} }`;
+}
+
+function fromText(name: string, path: string[]): string {
+  if (path.length === 1 && fold(path[0] ?? name) === name) return "";
+  const from = path.map((part) => (/^[^".[\]\s^]+$/.test(part) ? part : JSON.stringify(part))).join(".");
+  return `, from: ${quoted(from)}`;
+}
+
+/** A member that a struct cannot take when its type is written down; no path leads into an array or a map. */
+interface Unsaid {
+  key: string;
+  type: Type;
+  path: string[] | undefined;
+}
+
+/**
+ * Hive's notation has a place for the name of a struct's field and none for its key: read back, `content_type` no longer
+ * takes `Content-Type`, and each such row would be rescued.
+ */
+function unsaidMember(type: Type, path: string[] | undefined): Unsaid | undefined {
+  if (type.kind === "array") return unsaidMember(type.element, undefined);
+  if (type.kind === "map") return unsaidMember(type.value, undefined);
+  if (type.kind !== "struct") return undefined;
+  for (const { name, key, type: inner } of type.fields) {
+    const below = path && [...path, key];
+    const unsaid = fold(key) === name ? unsaidMember(inner, below) : { key, type: inner, path: below };
+    if (unsaid) return unsaid;
+  }
+  return undefined;
+}
+
+/** Why a column is text, and how the member that is to blame would be a column of its own. */
+function unsaidLines({ key, type, path }: Unsaid, columns: Column[]): string[] {
+  const why = `# JSON text: a struct<…> names its members in a-z, 0-9 and _ alone, and would miss ${quoted(key)}.`;
+  if (!path) return [why];
+  const taken = [...TAKEN_NAMES, ...columns.map(({ name }) => name)];
+  const [name = ""] = uniqueNames([path.join("_")], taken);
+  const hive = unsaidMember(type, undefined) ? "string" : hiveType(type);
+  return [`${why} As a column:`, `# ${definition({ name, hive, path })}`];
 }
 
 /** ` # bigint in 318 of 320 values; string in "events/2022/07/26/00/a.json"` */
 function outlierText({ name }: Column, outliers: Draft["outliers"]): string {
   const outlier = outliers?.get(name);
-  if (!outlier) return "";
+  // What cannot be written down is no type to change it to.
+  if (!outlier || unsaidMember(outlier.usual, undefined)) return "";
   const { usual, count, of, kind, object } = outlier;
   return ` # ${hiveType(usual)} in ${count} of ${of} values; ${kind} in ${quoted(object)}`;
+}
+
+function doubtText({ name, path }: Column, doubt: Doubt | undefined): string {
+  switch (doubt) {
+    case undefined:
+      return "";
+    case "empty":
+      return " # from empty arrays alone";
+    case "single":
+      return " # from a single value";
+    default: {
+      const unit = doubt === "s" ? "seconds" : "milliseconds";
+      return ` # ${unit} since 1970? { type: timestamp, epoch: ${doubt}${fromText(name, path)} } shows them as times`;
+    }
+  }
 }
 
 function keyText(key: string): string {

@@ -61,8 +61,12 @@ export const duckdbFile = (about: string) =>
     v.description(about),
   );
 
-export const oneOf = <const Choices extends readonly string[]>(about: string, choices: Choices) =>
-  v.pipe(v.picklist(choices), v.description(about));
+/** `instead`: what is said about another word that somebody may well write, by that word. */
+export const oneOf = <const Choices extends readonly string[]>(
+  about: string,
+  choices: Choices,
+  instead: Record<string, string> = {},
+) => v.pipe(v.picklist(choices), v.description(about), v.metadata({ instead }));
 
 export const yesOrNo = (about: string) => v.pipe(v.boolean(), v.description(about));
 

@@ -59,10 +59,10 @@ export async function loadSettings(source: SettingsSource = {}): Promise<Setting
   addHookUrl(value, places, env);
   addCatalogType(value);
   value["datasets"] ??= {};
-  if (!source.withoutDatasets && isEmpty(value["datasets"])) throw noDataset(file, ofDataset);
-
   const parsed = safeParse(configSchema, value, { abortPipeEarly: true });
   if (!parsed.success) throw problemOf(parsed.issues, value, places.locate);
+  // After a key that is misspelt: `dataset:` is the reason.
+  if (!source.withoutDatasets && isEmpty(parsed.output.datasets)) throw noDataset(file, ofDataset);
   return resolveSettings(parsed.output, {
     file: file?.path,
     locate: places.locate,

@@ -3,7 +3,7 @@ import type { BaseIssue } from "valibot";
 import { HourpackError, isHourpackError } from "../errors.js";
 import type { ConfigPath } from "./file.js";
 import { nearest } from "./spelling.js";
-import { bareOf, choicesOf, descriptionOf, formOf, mapOf, schemaAt, valueAt } from "./walk.js";
+import { bareOf, choicesOf, descriptionOf, formOf, mapOf, saidInstead, schemaAt, valueAt } from "./walk.js";
 
 /** `hourpack.yaml:12`, `--tier1` or `HOURPACK_TIER1`. */
 export type Locate = (path: ConfigPath) => string;
@@ -103,12 +103,11 @@ function oneOf(path: ConfigPath, of: ConfigPath, value: unknown): Problem {
   const values = schema ? choicesOf(schema) : [];
   const choices = values.length > 1 ? `${values.slice(0, -1).join(", ")} or ${values.at(-1)}` : values[0];
   if (given === undefined) return { path, message: `${name} is missing`, hint: `It is ${choices}.` };
+  const message = `${name} must be ${choices}, not ${shown(given)}`;
+  const said = schema && saidInstead(schema, String(given));
+  if (said) return { path, message, hint: said };
   const meant = nearest(String(given), values);
-  return {
-    path,
-    message: `${name} must be ${choices}, not ${shown(given)}`,
-    hint: meant ? `Did you mean "${meant}"?` : adviceFor(path, value),
-  };
+  return { path, message, hint: meant ? `Did you mean "${meant}"?` : adviceFor(path, value) };
 }
 
 /** Where a map belongs, what is in it. */

@@ -162,6 +162,8 @@ function resolveDataset(
     }
   };
   const filled = (field: "raw" | "tier1" | "table" | "rawTable") => fill(config[field] ?? "", variables);
+  at("raw", () => requireScheme("raw", filled("raw"), "tier1", filled("tier1")));
+  at("tier1", () => requireScheme("tier1", filled("tier1"), "raw", filled("raw")));
   const placed = (field: "raw" | "tier1") => absolute(filled(field), context.baseOf([...path, field]));
 
   const rawUri = placed("raw");
@@ -193,8 +195,18 @@ function fill(text: string, variables: Variables): string {
   );
 }
 
+/** Beside a bucket, `lake/events/` is more likely one without its `s3://` than a directory, which a container loses. */
+function requireScheme(field: string, text: string, other: string, otherText: string): void {
+  if (!/^s3[an]?:\/\//.test(otherText) || SCHEME.test(text) || /^\.{0,2}(\/|$)/.test(text)) return;
+  throw new HourpackError("invalid", `${field} "${text}" is a directory, and ${other} is in S3`, {
+    hint: `Write s3://${text} where it is a bucket and a prefix, or ./${text} where it is a directory.`,
+  });
+}
+
+const SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i;
+
 function absolute(uri: string, base: string): string {
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(uri)) return uri;
+  if (SCHEME.test(uri)) return uri;
   return resolve(base, uri) + (uri.endsWith("/") ? "/" : "");
 }
 

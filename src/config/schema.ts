@@ -57,6 +57,18 @@ const s3Schema = map("How to reach S3. Credentials come from the AWS chain only"
 const HIVE_TYPE = "Hive type, such as bigint or struct<a:string,b:array<int>>";
 const ZONE = "Zone of timestamps without one";
 
+const FINER = "are not read as times. Leave epoch out and write type: bigint: the numbers stay as they are.";
+/** One letter from `s`, and a million or a thousand million from what is meant. */
+const OTHER_EPOCHS = {
+  ...Object.fromEntries(
+    ["us", "µs", "micros", "microseconds"].map((unit) => [unit, `Microseconds ${FINER}`]),
+  ),
+  ...Object.fromEntries(["ns", "nanos", "nanoseconds"].map((unit) => [unit, `Nanoseconds ${FINER}`])),
+  seconds: 'Did you mean "s"?',
+  millis: 'Did you mean "ms"?',
+  milliseconds: 'Did you mean "ms"?',
+};
+
 const columnSchema = v.union([
   text(HIVE_TYPE),
   noList(
@@ -64,7 +76,7 @@ const columnSchema = v.union([
       type: text(HIVE_TYPE),
       from: v.optional(text("Where in the record the value is, such as event_value.comic_id")),
       json: v.optional(oneOf("The member is a string whose text is JSON", ["string"])),
-      epoch: v.optional(oneOf("Numbers are seconds or milliseconds since 1970", ["s", "ms"])),
+      epoch: v.optional(oneOf("Numbers are seconds or milliseconds since 1970", ["s", "ms"], OTHER_EPOCHS)),
       zone: v.optional(text(ZONE)),
     }),
   ),
@@ -141,6 +153,7 @@ const catalogSchema = v.pipe(
     ]),
   ),
   v.description("What is told of the partitions"),
+  v.metadata({ instead: { duckdb: 'Did you mean "local"? It is a DuckDB file.' } }),
 );
 
 const runSchema = map("How hours are worked on", {

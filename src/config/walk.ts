@@ -1,5 +1,5 @@
 /** What the schema says of a field: found by a walk over valibot's objects. */
-import { type GenericSchema, getDescription, type PicklistOptions } from "valibot";
+import { type GenericSchema, getDescription, getMetadata, type PicklistOptions } from "valibot";
 import type { ConfigPath } from "./file.js";
 import { configSchema } from "./schema.js";
 
@@ -26,6 +26,12 @@ export function bareOf(schema: Schema): Schema {
 
 export function descriptionOf(schema: Schema): string | undefined {
   return getDescription(bareOf(schema));
+}
+
+/** What is said about a word that is no choice, where the schema knows it. */
+export function saidInstead(schema: Schema, word: string): string | undefined {
+  const { instead = {} } = getMetadata(schema) as { instead?: Record<string, string> };
+  return Object.hasOwn(instead, word) ? instead[word] : undefined;
 }
 
 /** How a text of a certain form is written. */

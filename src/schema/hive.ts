@@ -56,6 +56,12 @@ const ALIASES: Record<string, Type> = {
 };
 
 const ADVICE: Record<string, string> = {
+  bool: "boolean",
+  int16: "int",
+  int32: "int",
+  int64: "bigint",
+  float32: "double",
+  float64: "double",
   varchar: "string",
   char: "string",
   text: "string",

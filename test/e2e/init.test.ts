@@ -68,6 +68,20 @@ describe("hourpack init", () => {
     expect(stderr).toMatch(
       /^not in it, since there are no folders of hours: \S+\/raw\/web\/; `hourpack init <prefix>/m,
     );
+    // As it says: each prefix in a file of its own, and all datasets in one.
+    expect(stderr).toMatch(/looks at each; several datasets go below one `datasets:` of one file$/m);
+    expect((await init("raw/trail", "--out", "trail.yaml")).code).toBe(0);
+    const [trail = ""] =
+      /(?<=^datasets:\n)(^ .*\n)+/m.exec(readFileSync(join(root, "trail.yaml"), "utf8")) ?? [];
+    writeFileSync(join(root, "both.yaml"), written().replace("datasets:\n", `datasets:\n${trail}`));
+    const both = await hourpack(["run", "--config", "both.yaml", "--json"], { cwd: root });
+    expect(both.code, both.stderr).toBe(0);
+    expect(both.result).toMatchObject({ packed: 2 });
+    const trailOnly = await hourpack(
+      ["run", "--config", "both.yaml", "--dataset", "trail", "--hour", "2022-07-26T00", "--json"],
+      { cwd: root },
+    );
+    expect(trailOnly.result, trailOnly.stderr).toMatchObject({ packed: 1, rows: 1 });
     const alone = await init("raw/android", "--force");
     expect(alone.stderr).not.toContain("in it");
     // One that has hours, beside one that has none.
@@ -165,6 +179,89 @@ describe("hourpack init", () => {
     expect(ran.result).toMatchObject({ packed: 1, rows: 4, rescued: 1 });
   });
 
+  it("says of integers that may be times how they are shown as such, and what little else it saw", async () => {
+    const day = Date.UTC(2022, 6, 26);
+    const records = [0, 1].map((i) => ({
+      "Sent-At": day / 1000 + i,
+      seen: day + i,
+      id: i * 946684800,
+      tags: i ? [] : [null],
+      ...(i ? { late: "x" } : {}),
+    }));
+    put("raw/2022/07/26/00/a.json", records.map((record) => JSON.stringify(record)).join("\n"));
+    const made = await init("raw");
+    expect(made.code, made.stderr).toBe(0);
+    expect(written()).toContain(`
+      sent_at: { type: "bigint", from: "Sent-At" } # seconds since 1970? { type: timestamp, epoch: s, from: "Sent-At" } shows them as times
+      seen: bigint # milliseconds since 1970? { type: timestamp, epoch: ms } shows them as times
+      id: bigint
+      tags: "array<string>" # from empty arrays alone
+      late: string # from a single value
+`);
+    const told = written().replace(/: .* # .*since 1970\? (\{.*\}) shows.*/g, ": $1");
+    writeFileSync(join(root, "hourpack.yaml"), told);
+    const ran = await hourpack(["run", "--hour", "2022-07-26T00", "--json"], { cwd: root });
+    expect(ran.result, ran.stderr).toMatchObject({ packed: 1, rows: 2, rescued: 0 });
+    const asked = await hourpack(
+      ["query", "--json", "select epoch_ms(sent_at) as s, epoch_ms(seen) as ms from raw order by seen"],
+      { cwd: root },
+    );
+    expect(asked.records.slice(0, -1).map(({ row }) => row)).toEqual([
+      { s: day, ms: day },
+      { s: day + 1000, ms: day + 1 },
+    ]);
+  });
+
+  it("writes no struct that would miss members, and columns of them that pack with nothing rescued", async () => {
+    const records = [1, 2].map((ok) => ({
+      nested: { "Content-Type": "json", ok, deep: { "x y": { "a.b": [ok] } } },
+      list: [{ Fine: ok }, { "a-b": ok, n: null }],
+      fine: { Ok: { ok } },
+      "Top-Key": { é: `${ok}` },
+      mixed: ok === 1 ? { "a-b": 1 } : { "a-b": 2, c: 1.5 },
+    }));
+    put("raw/2022/07/26/00/a.json", records.map((record) => JSON.stringify(record)).join("\n"));
+    put(
+      "raw/2022/07/26/00/b.json",
+      '{"nested":{"Content-Type":"x"},"usual":{"a-b":1}}\n{"usual":{"a-b":1}}{"usual":1}',
+    );
+    const made = await init("raw");
+    expect(made.code, made.stderr).toBe(0);
+    const text = written();
+    expect(
+      text,
+    ).toContain(`      # JSON text: a struct<…> names its members in a-z, 0-9 and _ alone, and would miss "Content-Type". As a column:
+      # nested_content_type: { type: "string", from: "nested.Content-Type" }
+      nested: string
+      usual: string
+      # JSON text: a struct<…> names its members in a-z, 0-9 and _ alone, and would miss "a-b".
+      list: string
+      fine: "struct<ok:struct<ok:bigint>>"
+`);
+    expect(text).toContain('      top_key: { type: "string", from: "Top-Key" }\n');
+    expect(text).not.toContain("most values");
+    // The columns that it offers are taken at its word.
+    writeFileSync(join(root, "hourpack.yaml"), text.replace(/^( {6})# (?=\w+: \{)/gm, "$1"));
+    const ran = await hourpack(["run", "--hour", "2022-07-26T00", "--json"], { cwd: root });
+    expect(ran.result, ran.stderr).toMatchObject({ packed: 1, rows: 5, rescued: 0, quarantined: 0 });
+    const asked = await hourpack(
+      [
+        "query",
+        "--json",
+        "select nested, nested_content_type as t, mixed_a_b as n from raw where n is not null order by n",
+      ],
+      { cwd: root },
+    );
+    expect(asked.records.slice(0, -1)).toEqual(
+      records.map(({ nested }, i) => ({
+        type: "row",
+        row: { nested: JSON.stringify(nested), t: "json", n: i + 1 },
+      })),
+    );
+    const deep = await hourpack(["verify", "--deep", "--hour", "2022-07-26T00"], { cwd: root });
+    expect(deep.code, deep.stdout + deep.stderr).toBe(0);
+  });
+
   it("passes over what is packed already, ours and that of others", async () => {
     putHour("raw/events", RECENT);
     await init("raw/events");
@@ -202,8 +299,19 @@ describe("hourpack init", () => {
     expect(said).toBe(`days/${template}events-{yyyy}{MM}{dd}T{HH}`);
     const made = await init(said);
     expect(made.code, made.stderr).toBe(0);
+    expect(made.stderr).toContain(`1 record in 1 object of the day ${path.replace("us-east-1/", "")}\n`);
     const ran = await hourpack(["run", "--hour", "2022-07-26T00", "--json"], { cwd: root });
     expect(ran.result, ran.stderr).toMatchObject({ packed: 1, rows: 1 });
+  });
+
+  it.each([
+    ["raw/2022/{MM}/", "raw/{yyyy}/{MM}/e-{dd}{HH}", "raw/2022/07/e-2600.json", "the month 2022/07/"],
+    ["raw/", "raw/e-{yyyy}{MM}{dd}{HH}", "raw/e-2022072600.json", "the folder ./"],
+  ])("says what it looked at where the hour is in names below %s", async (_, template, path, what) => {
+    put(path, '{"id":1}\n');
+    const made = await init(template);
+    expect(made.code, made.stderr).toBe(0);
+    expect(made.stderr).toContain(`1 record in 1 object of ${what}\n`);
   });
 
   it("puts the Parquet beside the folder that it stands in", async () => {

@@ -201,6 +201,14 @@ run: { spoolDir: spool }
     expect(settings.run.spoolDir).toBe(join(dir, "elsewhere/spool"));
   });
 
+  it.each(["./lake/", "../lake", "/lake/", ".", "file:///lake/"])(
+    "takes a tier 1 that is said to be a directory beside raw in S3: %s",
+    async (tier1) => {
+      const { datasets } = await load(EVENTS.replace("s3://lake/events/", tier1));
+      expect(datasets[0]?.tier1.scheme).toBe("file");
+    },
+  );
+
   it("resolves each kind of catalog", async () => {
     const catalogOf = async (text: string) =>
       (await load(`${EVENTS}s3: { region: eu-west-1 }\ncatalog: ${text}\n`)).catalog;
@@ -289,6 +297,20 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /"varchar" is no type/,
     /string/,
   ],
+  ...[
+    ["bool", "boolean"],
+    ["int64", "bigint"],
+    ["long", "bigint"],
+    ["float", "double"],
+    ["text", "string"],
+    ["json", "string"],
+  ].map(([other, ours]): (typeof BAD)[number] => [
+    `${other} as a type`,
+    `${EVENTS}    columns: { b: "struct<x:${other}>" }\n`,
+    6,
+    new RegExp(`"${other}" is no type`),
+    new RegExp(`^Write ${ours}\\.$`),
+  ]),
   [
     "a nested type that Athena lacks",
     `${EVENTS}    columns:\n      b: { type: "array<uuid>" }\n`,
@@ -351,7 +373,14 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     `${EVENTS}    columns:\n      t: { type: timestamp, epoch: us }\n`,
     7,
     /epoch must be s or ms, not "us"/,
-    /./,
+    /^Microseconds are not read as times.* type: bigint/,
+  ],
+  [
+    "an epoch in words",
+    `${EVENTS}    columns:\n      t: { type: timestamp, epoch: milliseconds }\n`,
+    7,
+    /not "milliseconds"/,
+    /^Did you mean "ms"\?$/,
   ],
   [
     "a bad source",
@@ -510,6 +539,13 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /"glue"/,
   ],
   [
+    "a catalog by its engine",
+    `${EVENTS}catalog: { type: duckdb, path: c.duckdb }\n`,
+    6,
+    /not "duckdb"/,
+    /^Did you mean "local"\?/,
+  ],
+  [
     "a field of another catalog",
     `${EVENTS}catalog: { type: glue, database: d, path: x }\n`,
     6,
@@ -523,11 +559,32 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /catalog\.database is missing/,
     /Database/,
   ],
+  [
+    "a misspelt key for all datasets",
+    EVENTS.replace("datasets:", "dataset:"),
+    1,
+    /unknown key "dataset"/,
+    /^Did you mean "datasets"\?$/,
+  ],
   ["no dataset", "datasets: {}\n", 1, /no dataset is configured/, /raw, tier1 and table/],
   ["an empty file", "", 1, /no map/, /datasets/],
   ["a list", "- a\n", 1, /no map/, /datasets/],
   ["broken YAML", "datasets:\n  a: [1,\nb: 2\n", 3, /read the configuration/, /YAML/],
   ["a custom tag", `${EVENTS}    records: !!js/function "x"\n`, 6, /tag/i, /Tags/],
+  [
+    "tier 1 without its s3://",
+    EVENTS.replace("s3://lake/", "lake/"),
+    4,
+    /tier1 "lake\/events\/" is a directory, and raw is in S3/,
+    /^Write s3:\/\/lake\/events\/ .* or \.\/lake\/events\/ /,
+  ],
+  [
+    "raw without its s3://",
+    EVENTS.replace("s3://lake-raw/", "lake-raw/"),
+    3,
+    /raw "lake-raw\/.*" is a directory, and tier1 is in S3/,
+    /^Write s3:\/\/lake-raw\/events/,
+  ],
   [
     "tier 1 inside raw",
     EVENTS.replace("s3://lake/events/", "s3://lake-raw/events/parquet/"),

@@ -1,0 +1,63 @@
+/** Of columns whose type takes all the values that were seen: why it may all the same not be the one that is meant. */
+import { fold } from "../record/grammar.js";
+import { asArray, JsonNumber, type JsonObject, type JsonValue } from "../record/json.js";
+import type { Column } from "./types.js";
+
+/** Integers that are times in this unit since 1970, arrays without an element alone, or a single value in more records. */
+export type Doubt = "s" | "ms" | "empty" | "single";
+
+/** 2000 to 2100, in seconds: what ids and counts seldom all lie in. */
+const TIMES = { from: Date.UTC(2000) / 1000, to: Date.UTC(2100) / 1000 };
+
+/** The values of one column so far. */
+interface Seen {
+  column: Column;
+  count: number;
+  areEmpty: boolean;
+  areSeconds: boolean;
+  areMilliseconds: boolean;
+}
+
+export class Doubts {
+  private records = 0;
+  /** By the folded key of the column's member. */
+  private readonly seen = new Map<string, Seen>();
+
+  constructor(columns: readonly Column[]) {
+    for (const column of columns) {
+      const seen = { column, count: 0, areEmpty: true, areSeconds: true, areMilliseconds: true };
+      this.seen.set(fold(column.path[0] ?? column.name), seen);
+    }
+  }
+
+  observe({ keys, values }: JsonObject): void {
+    this.records++;
+    for (const [i, key] of keys.entries()) {
+      const seen = this.seen.get(fold(key));
+      const value = values[i] as JsonValue;
+      if (!seen || value === null) continue;
+      const number = value instanceof JsonNumber ? Number(value.text) : Number.NaN;
+      seen.count++;
+      seen.areEmpty &&= [...(asArray(value) ?? [value])].every((element) => element === null);
+      seen.areSeconds &&= number >= TIMES.from && number < TIMES.to;
+      seen.areMilliseconds &&= number >= TIMES.from * 1000 && number < TIMES.to * 1000;
+    }
+  }
+
+  /** By the column's name. */
+  found(): Map<string, Doubt> {
+    const found = new Map<string, Doubt>();
+    for (const seen of this.seen.values()) {
+      const doubt = this.doubtOf(seen);
+      if (doubt) found.set(seen.column.name, doubt);
+    }
+    return found;
+  }
+
+  private doubtOf({ column, count, areEmpty, areSeconds, areMilliseconds }: Seen): Doubt | undefined {
+    if (column.type.kind === "bigint" && areSeconds) return "s";
+    if (column.type.kind === "bigint" && areMilliseconds) return "ms";
+    if (areEmpty) return "empty";
+    return count === 1 && this.records > 1 ? "single" : undefined;
+  }
+}
