@@ -202,13 +202,10 @@ const NUMERIC = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL.*)$/;
 
 export function showRows({ columns, rows, rowCount }: Answer, output: Output): void {
   const more = rowCount > rows.length ? `, the first ${rows.length} shown` : "";
-  const words = [counted(rowCount, "row") + more];
   if (columns.length > 0) {
     const heads = columns.map(({ name, type = "" }) => ({ name, isNumber: NUMERIC.test(type) }));
     const cells = rows.map((row) => columns.map(({ name }) => row[name]));
-    const shown = showTable(heads, cells, output);
-    if (shown < columns.length)
-      words.push(`${shown} of ${counted(columns.length, "column")} fit the terminal; --json has all`);
+    showTable(heads, cells, output);
   }
-  output.line(output.colors.dim(words.join("; ")));
+  output.line(output.colors.dim(counted(rowCount, "row") + more));
 }

@@ -162,7 +162,7 @@ async function showProfile(result: RunResult, { run }: Settings, output: Output)
     ...STAGES.map((stage) => seconds(spent[stage])),
   ]);
   const heads = ["objects", "in all", ...STAGES].map((name) => ({ name, isNumber: true }));
-  if (rows.length > 0) showTable([{ name: "hour", isWhole: true }, ...heads], rows, output);
+  if (rows.length > 0) showTable([{ name: "hour", isWhole: true }, ...heads], rows, output, { goesOn: true });
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
   const cpuSeconds = (userCPUTime + systemCPUTime) / 1e6;
   output.line(`CPU ${duration(cpuSeconds)}, peak memory ${size(maxRSS * 1024)}`);

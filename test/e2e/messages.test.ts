@@ -181,7 +181,8 @@ describe("data of another kind than the configuration", () => {
     const range = ["--from", HOUR, "--to", "2022-07-26T02"];
     const { code, stdout, stderr } = await here("plan", ...range, ...flags("odd"));
     expect(code, stderr).toBe(12);
-    expect(stdout).toMatch(/│ 2022-07-26T00 │ refuse /);
+    // Its hour stands beside it.
+    expect(stdout).toMatch(/│ 2022-07-26T00 │ refuse +│ 1 of its 2 objects is gone and others/);
     expect(stdout).toMatch(/│ 2022-07-26T01 │ pack /);
     expect(stderr).toMatch(/^error: /m);
     const typed = await here("plan", ...range, ...flags("odd"), "--columns", "id:string");
