@@ -58,8 +58,8 @@ function show(check: Check & { location?: string }, output: Output): void {
   const { name, dataset, status, message, remedy, location } = check;
   const where = [dataset, location].filter(Boolean).join(" ");
   const found = where ? `${where}: ${message}` : message;
-  const then = remedy ? `  ${cyan("→")} ${remedy}` : "";
-  output.line(`${paint(WORDS[status].padEnd(8))}${name.padEnd(NAME_CHARS)}${found}${then}`);
+  output.line(`${paint(WORDS[status].padEnd(8))}${name.padEnd(NAME_CHARS)}${found}`);
+  if (remedy) output.line(`  ${cyan("→")} ${remedy}`);
   output.record({ type: "check", ...check });
 }
 
