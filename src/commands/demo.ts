@@ -43,7 +43,7 @@ export const command: Command = {
     output.line(output.colors.green(summaryOf(result)));
     const code = exitCodeOfRun(result);
     if (code === EXIT.done) await show(dir, settings, result, context);
-    output.result({ dir, ...made, hours: result.hours, exitCode: code });
+    output.result({ dir, ...made, hours: result.hours });
     return code;
   },
 };

@@ -76,7 +76,7 @@ function conclude(checks: Check[], { output, signal }: CommandContext): number {
   const paint = failed > 0 ? output.colors.red : output.colors.green;
   const next = failed > 0 ? "" : "; `hourpack plan` shows what is due";
   output.line(paint(`${words.join(", ")}${next}`));
-  output.result({ exitCode, ok: number("ok"), failed, warnings, skipped });
+  output.result({ ok: number("ok"), failed, warnings, skipped });
   return exitCode;
 }
 

@@ -66,7 +66,7 @@ export const command: Command = {
       // Of hours that somebody named, some may well be empty, but not all.
       if (request.hours === undefined || result.hours.every(({ action }) => action === "empty"))
         await pointAtOthers(result, request.hours !== undefined, components, context);
-      context.output.result(fieldsOf(result, code));
+      context.output.result(fieldsOf(result));
       return code;
     });
   },
@@ -98,14 +98,14 @@ function tell(result: RunResult, { output, signal }: CommandContext): number {
   return code;
 }
 
-function fieldsOf(result: RunResult, exitCode: number): Record<string, unknown> {
+function fieldsOf(result: RunResult): Record<string, unknown> {
   const failures = result.failures.map(({ dataset, hour, error }) => ({
     dataset,
     hour,
     error: errorFields(error),
   }));
   const { runId, hours, registered } = result;
-  return { runId, exitCode, ...totalsOf(result), hours, failures, registered };
+  return { runId, ...totalsOf(result), hours, failures, registered };
 }
 
 /** Somebody who tries it on old data, or mistypes raw, would otherwise learn only that there is nothing to do. */

@@ -159,7 +159,10 @@ describe("CloudFormation", () => {
     expect(filters).toHaveLength(3);
     const members = filters.flatMap((filter) => [...filter.matchAll(/\$\.(\w+)/g)].map((match) => match[1]));
     expect([...new Set(members)].sort()).toEqual(Object.keys(last).sort());
-    expect(read("src/commands/run.ts")).toMatch(/output\.result\(fieldsOf\(.*return \{ runId, exitCode, /s);
+    expect(read("src/commands/run.ts")).toMatch(
+      /output\.result\(fieldsOf\(.*return \{ runId, \.\.\.totalsOf\(/s,
+    );
+    expect(read("src/commands/output.ts")).toContain('record({ type: "result", ...this.cameTo, exitCode })');
   });
 });
 
