@@ -43,7 +43,7 @@ export const command: Command = {
     output.line(output.colors.green(summaryOf(result)));
     const code = exitCodeOfRun(result);
     if (code === EXIT.done) await show(dir, settings, result, context);
-    output.result({ dir, ...made, hours: result.hours, exitCode: code });
+    output.result({ dir, ...made, hours: result.hours });
     return code;
   },
 };
@@ -165,7 +165,7 @@ async function show(
   await showOdd(dir, settings, output, signal);
 
   output.line(`\n${bold("Where it lies")}`);
-  for (const line of await tree(dir)) output.line(line);
+  for (const line of await places(dir)) output.line(line);
 
   const config = `--config ${join(dir, "hourpack.yaml")}`;
   output.line(`\n${bold("Next")}`);
@@ -173,10 +173,10 @@ async function show(
     [`run ${config} --from 2022-07-26 --to 2022-07-27`, "again: every hour is up to date"],
     [`verify ${config} --deep`, "compare every raw record with its row"],
     [`query ${config} "from mmp_ios limit 5"`, "any SQL of DuckDB"],
-    [`ddl ${config}`, "the same tables for Athena"],
-    [`restore ${config} --hour 2022-07-26T00 --dataset mmp/ios`, "the records back as JSON lines"],
+    [`restore ${config} --hour 2022-07-26T00 --dataset mmp/ios | head -3`, "the records back as JSON lines"],
   ]) {
-    output.line(`  ${invokedAs()} ${line}  ${dim(`# ${does}`)}`);
+    output.line(`  ${dim(`# ${does}`)}`);
+    output.line(`  ${invokedAs()} ${line}`);
   }
 }
 
@@ -222,17 +222,22 @@ async function showOdd(dir: string, settings: Settings, output: Output, signal: 
   );
   const files = (await filesUnder(join(dir, "lake"))).sort();
   const quarantine = files.find((path) => path.includes("/quarantine/"));
-  if (quarantine) output.line(output.colors.dim(`quarantined bytes: zcat ${quarantine} | head -1`));
+  if (quarantine) output.line(output.colors.dim(`quarantined bytes:\nzcat ${quarantine} | head -1`));
 }
 
-async function tree(dir: string): Promise<string[]> {
-  const lake = (await filesUnder(join(dir, "lake"))).sort();
+/** The raw objects, the parts of each dataset and what hourpack keeps beside them: a line each, whatever their number. */
+async function places(dir: string): Promise<string[]> {
   const raw = await filesUnder(join(dir, "raw"));
   const lines = [`  ${join(dir, "raw")}/  ${counted(raw.length, "object")}`];
-  for (const path of lake) {
-    const { size: bytes } = await stat(path);
-    lines.push(`  ${path}  ${size(bytes)}`);
+  for (const platform of PLATFORMS) {
+    const tier1 = join(dir, "lake", platform);
+    const parts = (await filesUnder(tier1)).filter((path) => path.endsWith(".parquet")).sort();
+    const sizes = await Promise.all(parts.map(async (path) => (await stat(path)).size));
+    const bytes = sizes.reduce((sum, one) => sum + one, 0);
+    lines.push(`  ${tier1}/  ${counted(parts.length, "part")}, ${size(bytes)}, the first:`);
+    lines.push(...parts.slice(0, 1).map((path) => `    ${relative(tier1, path)}`));
   }
+  lines.push("    and _hourpack/ in each: manifests, quarantine, the pinned columns");
   return lines;
 }
 

@@ -58,8 +58,8 @@ function show(check: Check & { location?: string }, output: Output): void {
   const { name, dataset, status, message, remedy, location } = check;
   const where = [dataset, location].filter(Boolean).join(" ");
   const found = where ? `${where}: ${message}` : message;
-  const then = remedy ? `  ${cyan("→")} ${remedy}` : "";
-  output.line(`${paint(WORDS[status].padEnd(8))}${name.padEnd(NAME_CHARS)}${found}${then}`);
+  output.line(`${paint(WORDS[status].padEnd(8))}${name.padEnd(NAME_CHARS)}${found}`);
+  if (remedy) output.line(`  ${cyan("→")} ${remedy}`);
   output.record({ type: "check", ...check });
 }
 
@@ -76,7 +76,7 @@ function conclude(checks: Check[], { output, signal }: CommandContext): number {
   const paint = failed > 0 ? output.colors.red : output.colors.green;
   const next = failed > 0 ? "" : "; `hourpack plan` shows what is due";
   output.line(paint(`${words.join(", ")}${next}`));
-  output.result({ exitCode, ok: number("ok"), failed, warnings, skipped });
+  output.result({ ok: number("ok"), failed, warnings, skipped });
   return exitCode;
 }
 

@@ -90,7 +90,10 @@ export function usageOf({ name, operand }: Entry): string {
 
 /** Of every command. */
 export const GLOBAL_OPTIONS: Options = {
-  json: { type: "boolean", describe: "One JSON object a line on standard output, the last one the result" },
+  json: {
+    type: "boolean",
+    describe: "One JSON object a line on standard output, the last one the result or the error",
+  },
   "log-level": {
     type: "string",
     choices: LOG_LEVELS,

@@ -19,6 +19,7 @@ export async function main(argv: string[]): Promise<void> {
   try {
     code = await runCommand(withoutWords(argv), output, signals.signal);
     if (signals.signal.aborted && code !== EXIT.done) code = EXIT.interrupted;
+    output.end(code);
   } catch (thrown) {
     const error = signals.signal.aborted ? interruption(thrown) : withLimitTold(thrown);
     code = exitCodeOf(error);

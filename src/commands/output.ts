@@ -15,7 +15,7 @@ export interface Sink {
 }
 
 export interface OutputOptions {
-  /** One JSON object a line on standard output, the last one the result. */
+  /** One JSON object a line on standard output, the last one the result or the error. */
   json: boolean;
   /** `--color` and `--no-color`; goes before what the environment says. */
   color?: boolean | undefined;
@@ -31,6 +31,7 @@ export class Output {
   readonly colors: ReturnType<typeof createColors>;
   readonly errorColors: ReturnType<typeof createColors>;
   private readonly errorsSaid = new Set<string>();
+  private cameTo: object | undefined;
   private sayAside: ((text: string) => void) | undefined;
 
   constructor(options: OutputOptions) {
@@ -58,9 +59,14 @@ export class Output {
     return new Promise((resolve) => this.stdout.write(withoutCredentials(text), (error) => resolve(!error)));
   }
 
-  /** The last line of a command that got to its end. */
+  /** What a command came to; it is said at its end, with its exit code. */
   result(result: object): void {
-    this.record({ type: "result", ...result });
+    this.cameTo = result;
+  }
+
+  /** The last JSON line of a command that got to its end. */
+  end(exitCode: number): void {
+    if (this.cameTo) this.record({ type: "result", ...this.cameTo, exitCode });
   }
 
   /** A remark beside the result. */

@@ -40,7 +40,7 @@ export function showPlan(
         hour.dataset,
         hour.hour,
         ACTIONS[hour.action],
-        hour.reason,
+        hour.reason.replace(`plan ${hour.hour}: `, ""),
         count(hour.objectsToRead),
         size(hour.bytesToRead),
         count(hour.objects),
@@ -92,14 +92,13 @@ const ACTIONS = {
   refused: "refuse",
 } as const;
 
-/** A narrow terminal shows the first of them. */
 const COLUMNS = [
   { name: "dataset" },
   { name: "hour", isWhole: true },
-  { name: "would" },
-  { name: "why" },
-  { name: "to read", isNumber: true },
-  { name: "their size", isNumber: true },
-  { name: "objects in all", isNumber: true },
-  { name: "size in all", isNumber: true },
+  { name: "would", isWhole: true },
+  { name: "why", isWrapped: true },
+  { name: "to read", isNumber: true, spare: 4 },
+  { name: "their size", isNumber: true, spare: 1 },
+  { name: "objects in all", isNumber: true, spare: 3 },
+  { name: "size in all", isNumber: true, spare: 2 },
 ];

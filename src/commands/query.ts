@@ -148,12 +148,15 @@ async function hintFor(
   schema: string | undefined,
   database: Database,
 ): Promise<string | undefined> {
-  if (/^Catalog Error: Table /.test(reason)) {
+  const [isTable, table = ""] = /^Catalog Error: Table (?:with name (\S+))?/.exec(reason) ?? [];
+  if (isTable !== undefined) {
     const all = await database.rows(
       "SELECT schema_name AS s, view_name AS t FROM duckdb_views() WHERE NOT internal UNION SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal ORDER BY s, t",
     );
     const names = all.map(({ s, t }) => (s === schema ? String(t) : `${s}.${t}`));
-    return names.length === 0 ? "The catalog has no tables yet." : `Tables are: ${listed(names)}.`;
+    if (names.length === 0) return "The catalog has no tables yet.";
+    const isRaw = /_raw$/.test(table) && names.includes(table.replace(/_raw$/, ""));
+    return `Tables are: ${listed(names)}.${isRaw ? " Raw objects in S3 have no view here; Glue and Athena show them." : ""}`;
   }
   const [, column] = /^Binder Error: (?:Referenced column|.* have a column named) "(.*?)"/.exec(reason) ?? [];
   if (column !== undefined) {
@@ -202,13 +205,10 @@ const NUMERIC = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL.*)$/;
 
 export function showRows({ columns, rows, rowCount }: Answer, output: Output): void {
   const more = rowCount > rows.length ? `, the first ${rows.length} shown` : "";
-  const words = [counted(rowCount, "row") + more];
   if (columns.length > 0) {
     const heads = columns.map(({ name, type = "" }) => ({ name, isNumber: NUMERIC.test(type) }));
     const cells = rows.map((row) => columns.map(({ name }) => row[name]));
-    const shown = showTable(heads, cells, output);
-    if (shown < columns.length)
-      words.push(`${shown} of ${counted(columns.length, "column")} fit the terminal; --json has all`);
+    showTable(heads, cells, output);
   }
-  output.line(output.colors.dim(words.join("; ")));
+  output.line(output.colors.dim(counted(rowCount, "row") + more));
 }

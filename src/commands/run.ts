@@ -66,7 +66,7 @@ export const command: Command = {
       // Of hours that somebody named, some may well be empty, but not all.
       if (request.hours === undefined || result.hours.every(({ action }) => action === "empty"))
         await pointAtOthers(result, request.hours !== undefined, components, context);
-      context.output.result(fieldsOf(result, code));
+      context.output.result(fieldsOf(result));
       return code;
     });
   },
@@ -98,14 +98,14 @@ function tell(result: RunResult, { output, signal }: CommandContext): number {
   return code;
 }
 
-function fieldsOf(result: RunResult, exitCode: number): Record<string, unknown> {
+function fieldsOf(result: RunResult): Record<string, unknown> {
   const failures = result.failures.map(({ dataset, hour, error }) => ({
     dataset,
     hour,
     error: errorFields(error),
   }));
   const { runId, hours, registered } = result;
-  return { runId, exitCode, ...totalsOf(result), hours, failures, registered };
+  return { runId, ...totalsOf(result), hours, failures, registered };
 }
 
 /** Somebody who tries it on old data, or mistypes raw, would otherwise learn only that there is nothing to do. */
@@ -162,7 +162,7 @@ async function showProfile(result: RunResult, { run }: Settings, output: Output)
     ...STAGES.map((stage) => seconds(spent[stage])),
   ]);
   const heads = ["objects", "in all", ...STAGES].map((name) => ({ name, isNumber: true }));
-  if (rows.length > 0) showTable([{ name: "hour", isWhole: true }, ...heads], rows, output);
+  if (rows.length > 0) showTable([{ name: "hour", isWhole: true }, ...heads], rows, output, { goesOn: true });
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
   const cpuSeconds = (userCPUTime + systemCPUTime) / 1e6;
   output.line(`CPU ${duration(cpuSeconds)}, peak memory ${size(maxRSS * 1024)}`);

@@ -17,7 +17,7 @@ import { looksOf } from "./progress.js";
 import { durationMsOf, hourOptions, hoursOf } from "./request.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
-type State = "packed" | "quarantined" | "late" | "missing" | "passed over" | "empty" | "refused";
+type State = "packed" | "quarantined" | "late" | "missing" | "passedOver" | "empty" | "refused";
 
 interface HourStatus {
   hour: Hour;
@@ -35,7 +35,7 @@ const MARKS: Record<State, string> = {
   quarantined: "▓",
   late: "▲",
   missing: "○",
-  "passed over": "✗",
+  passedOver: "✗",
   empty: "·",
   refused: "!",
 };
@@ -86,7 +86,7 @@ const WORDS: Record<State, string> = {
   quarantined: "packed, with quarantine",
   late: "late objects",
   missing: "not packed",
-  "passed over": "passed over: failed, or came late",
+  passedOver: "passed over: failed, or came late",
   empty: "no objects",
   refused: "needs a decision",
 };
@@ -136,7 +136,7 @@ function withPassedOver(hours: HourStatus[]): HourStatus[] {
   const first = hours.findIndex(hasPart);
   const last = hours.findLastIndex(hasPart);
   return hours.map((hour, i) =>
-    hour.state === "missing" && i > first && i < last ? { ...hour, state: "passed over" } : hour,
+    hour.state === "missing" && i > first && i < last ? { ...hour, state: "passedOver" } : hour,
   );
 }
 
@@ -218,7 +218,7 @@ function tell(summary: Summary, hours: HourStatus[], output: Output): void {
     quarantined: yellow,
     late: yellow,
     missing: yellow,
-    "passed over": red,
+    passedOver: red,
     empty: dim,
     refused: red,
   };
@@ -244,7 +244,7 @@ function tell(summary: Summary, hours: HourStatus[], output: Output): void {
   if (summary.newest && !isShown) output.note(olderHint(summary.dataset, summary.newest, hours));
   for (const { hour, reason } of hours.filter(({ state }) => state === "refused"))
     output.line(red(`  ${hour}: ${reason}`));
-  const passed = hours.filter(({ state }) => state === "passed over").map(({ hour }) => hour);
+  const passed = hours.filter(({ state }) => state === "passedOver").map(({ hour }) => hour);
   if (passed.length > 0)
     output.note(
       `${summary.dataset}: ${hoursText(passed)} passed over: \`hourpack run --hour ${passed[0]}\` packs it, or says why not`,

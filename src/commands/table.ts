@@ -1,5 +1,6 @@
 /** Rows as a table for people. */
 import { require } from "../require.js";
+import { counted } from "../words.js";
 import type { Output } from "./output.js";
 
 export interface TableColumn {
@@ -8,17 +9,55 @@ export interface TableColumn {
   isNumber?: boolean;
   /** Never cut, such as an hour. */
   isWhole?: boolean;
+  /** Never cut, either: it goes on in further lines. */
+  isWrapped?: boolean;
+  /** What a narrow terminal leaves out first, the lowest before the others; then the last columns go. */
+  spare?: number;
 }
 
-/** Fitted to a terminal; whole where it is read by a program. Returns how many of the columns are shown. */
-export function showTable(columns: TableColumn[], rows: unknown[][], output: Output): number {
-  const { isTTY, columns: width } = output.stdout;
-  const fitted = fitToWidth(columns, rows, isTTY ? width : undefined);
-  output.line(table(fitted.columns, fitted.rows, output.colors.bold));
-  return fitted.columns.length;
+export interface TableOptions {
+  /** What does not fit goes into further tables, beside the first column, and nothing is left out. */
+  goesOn?: boolean;
 }
 
-function table(columns: TableColumn[], rows: string[][], paint: (header: string) => string): string {
+/** Fitted to a terminal, which is told what it does not show; whole where it is read by a program. */
+export function showTable(
+  columns: TableColumn[],
+  rows: unknown[][],
+  output: Output,
+  { goesOn = false }: TableOptions = {},
+): void {
+  const { isTTY, columns: terminalChars } = output.stdout;
+  const width = isTTY ? terminalChars : undefined;
+  let left = columns.map((column, i) => laidOut(column, rows, i, width !== undefined));
+  for (;;) {
+    const shown = width === undefined ? left : fitting(left, width);
+    output.line(table(width === undefined ? left : narrowed(shown, width), output.colors.bold));
+    const others = left.filter((column) => !shown.includes(column));
+    if (others.length === 0) return;
+    if (!goesOn || shown.length === 1) {
+      const words = `${shown.length} of ${counted(left.length, "column")} fit the terminal; --json has all`;
+      output.line(output.colors.dim(words));
+      return;
+    }
+    left = [...left.slice(0, 1), ...others];
+  }
+}
+
+interface LaidOut extends TableColumn {
+  cells: string[];
+  /** Of the longest of its name and its cells. */
+  chars: number;
+}
+
+function laidOut(column: TableColumn, rows: unknown[][], i: number, isFitted: boolean): LaidOut {
+  const charsMax = isFitted && !column.isWrapped ? CELL_CHARS_MAX : PIPED_CELL_CHARS_MAX;
+  const cells = rows.map((row) => cut(cellText(row[i]), charsMax));
+  const chars = cells.reduce((most, { length }) => Math.max(most, length), column.name.length);
+  return { ...column, cells, chars };
+}
+
+function table(columns: LaidOut[], paint: (header: string) => string): string {
   const Table = require("cli-table3") as typeof import("cli-table3");
   const made = new Table({
     head: columns.map(({ name }) => paint(name)),
@@ -26,44 +65,55 @@ function table(columns: TableColumn[], rows: string[][], paint: (header: string)
     style: { head: [], border: [], compact: true },
     chars: FRAME,
   });
-  for (const row of rows) made.push(row);
+  for (const i of columns[0]?.cells.keys() ?? []) made.push(columns.map(({ cells }) => cells[i] ?? ""));
   return made.toString();
 }
 
 /** A text in a terminal is not cut shorter than this. */
 const CELL_CHARS_MIN = 8;
+/** Nor does one go on in lines that are shorter. */
+const WRAPPED_CHARS_MIN = 20;
 /** A border and two spaces. */
 const BETWEEN = 3;
 
-/**
- * The longest texts cut until a table is no wider than the terminal, and where that does not help the first columns
- * alone. All as it is where no width is given.
- */
-function fitToWidth(
-  columns: TableColumn[],
-  rows: unknown[][],
-  width: number | undefined,
-): { columns: TableColumn[]; rows: string[][] } {
-  const charsMax = width === undefined ? PIPED_CELL_CHARS_MAX : CELL_CHARS_MAX;
-  const texts = rows.map((row) => row.map((cell) => cut(cellText(cell), charsMax)));
-  if (width === undefined) return { columns, rows: texts };
-  const natural = columns.map(({ name }, i) =>
-    texts.reduce((most, row) => Math.max(most, row[i]?.length ?? 0), name.length),
-  );
-  const charsAt = (most: number, i: number) =>
-    columns[i]?.isNumber || columns[i]?.isWhole ? (natural[i] ?? 0) : Math.min(natural[i] ?? 0, most);
-  const widthOf = (shown: number, most: number) =>
-    natural.slice(0, shown).reduce((sum, _, i) => sum + charsAt(most, i) + BETWEEN, 1);
-  let shown = columns.length;
-  while (shown > 1 && widthOf(shown, CELL_CHARS_MIN) > width) shown--;
-  let most = Math.max(CELL_CHARS_MIN, ...natural);
-  while (most > CELL_CHARS_MIN && widthOf(shown, most) > width) most--;
-  return {
-    columns: columns
-      .slice(0, shown)
-      .map((column, i) => ({ ...column, name: cut(column.name, charsAt(most, i)) })),
-    rows: texts.map((row) => row.slice(0, shown).map((text, i) => cut(text, charsAt(most, i)))),
-  };
+/** Those that a terminal has room for when all texts are cut as short as can be; one at least. */
+function fitting(columns: LaidOut[], width: number): LaidOut[] {
+  const shown = [...columns];
+  while (shown.length > 1 && widthOf(shown, CELL_CHARS_MIN) > width) {
+    const ranks = shown.map(({ spare }) => spare ?? Number.POSITIVE_INFINITY);
+    shown.splice(ranks.lastIndexOf(Math.min(...ranks)), 1);
+  }
+  return shown;
+}
+
+/** The longest texts cut, or broken into lines, until the table is no wider than the terminal. */
+function narrowed(columns: LaidOut[], width: number): LaidOut[] {
+  let most = Math.max(CELL_CHARS_MIN, ...columns.map(({ chars }) => chars));
+  while (most > CELL_CHARS_MIN && widthOf(columns, most) > width) most--;
+  return columns.map((column) => {
+    const chars = charsAt(column, most);
+    const within = column.isWrapped ? wrapped : cut;
+    return {
+      ...column,
+      name: cut(column.name, chars),
+      cells: column.cells.map((text) => within(text, chars)),
+    };
+  });
+}
+
+function widthOf(columns: LaidOut[], most: number): number {
+  return columns.reduce((sum, column) => sum + charsAt(column, most) + BETWEEN, 1);
+}
+
+function charsAt({ isNumber, isWhole, isWrapped, chars }: LaidOut, most: number): number {
+  if (isNumber || isWhole) return chars;
+  return Math.min(chars, isWrapped ? Math.max(most, WRAPPED_CHARS_MIN) : most);
+}
+
+/** Broken between words; in one only where it alone is longer. */
+function wrapped(text: string, chars: number): string {
+  const lines = text.match(new RegExp(`\\S.{0,${chars - 1}}(?=\\s|$)|\\S{${chars}}`, "g"));
+  return lines?.join("\n") ?? text;
 }
 
 function cut(text: string, chars: number): string {

@@ -51,11 +51,10 @@ export const command: Command = {
         });
       };
       const { rounds, isInterrupted } = await work({ settings, datasets: names, signal, observe });
-      const exitCode = isInterrupted ? EXIT.interrupted : EXIT.done;
       output.line(isInterrupted ? "stopped at work; the next start goes on from here" : "stopped");
       log.info("stopped", { rounds, isInterrupted });
-      output.result({ rounds, isInterrupted, exitCode });
-      return exitCode;
+      output.result({ rounds, isInterrupted });
+      return isInterrupted ? EXIT.interrupted : EXIT.done;
     } finally {
       teller.stop();
       await server?.close();

@@ -244,6 +244,7 @@ describe("an S3 that cannot be used", () => {
     expect(code, stderr).toBe(2);
     expect(stdout + stderr).toContain("Set s3.region or AWS_REGION");
     expect(stdout + stderr).not.toContain("bug of hourpack");
+    expect(stdout + stderr).not.toContain("S3 did not answer");
   });
 
   it("asks a store that refuses without a reason a few times, and logs why the dataset failed", async () => {

@@ -1,9 +1,10 @@
-/** The demo made a second time in its folder, where somebody's files may lie by then. */
+/** What the demo shows, and the demo made a second time in its folder, where somebody's files may lie by then. */
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { hourpack } from "../support/cli.js";
+import { cleanEnv, hourpack } from "../support/cli.js";
 
 let root: string;
 beforeAll(() => {
@@ -13,6 +14,31 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 const demo = (...args: string[]) => hourpack(["demo", "--json", ...args], { cwd: root });
 const HOUR = "hourpack-demo/raw/ios/year=2022/month=07/day=26/hour=00";
+
+describe("a demo", () => {
+  it("says where things lie in lines that a narrow terminal has room for, and what to try next", async () => {
+    const { code, stdout, stderr } = await hourpack(["demo", "--dir", "shown"], { cwd: root });
+    expect(code, stderr).toBe(0);
+    const [, places = "", next = ""] = stdout.split(/^(?:Where it lies|Next)$/m);
+    const lines = places.trimEnd().split("\n");
+    expect(lines.filter((line) => line.length > 80)).toEqual([]);
+    expect(lines[1]).toBe("  shown/raw/  360 objects");
+    expect(lines[2]).toMatch(/^ {2}shown\/lake\/android\/ {2}3 parts, \d+ KB, the first:$/);
+    expect(existsSync(join(root, "shown/lake/android", lines[3]?.trim() ?? ""))).toBe(true);
+    // Each of them can be typed as it stands, and floods no terminal.
+    const commands = next.split("\n").filter((line) => line.includes(" --config "));
+    expect(commands).toHaveLength(4);
+    for (const command of commands) {
+      const { status, stdout: answer } = spawnSync("bash", ["-c", command], {
+        cwd: root,
+        env: cleanEnv(),
+        encoding: "utf8",
+      });
+      expect([command, status]).toEqual([command, 0]);
+      expect(answer.trim().split("\n").length).toBeLessThan(20);
+    }
+  });
+});
 
 describe("a second demo", () => {
   it("makes the first one anew, with another seed, too", async () => {

@@ -334,10 +334,23 @@ describe("in a directory", () => {
     const end = await hourpack(["doctor"], { cwd: home });
     expect(end.code).toBe(2);
     expect(end.stdout).toMatch(
-      /^FAILED +configuration +hourpack\.yaml:4: unknown key "tire1".*→ Did you mean "tier1"\?/,
+      /^FAILED +configuration +hourpack\.yaml:4: unknown key "tire1".*\n {2}→ Did you mean "tier1"\?/,
     );
     expect(end.stdout).toContain("1 check, 1 failed");
     expect((await hourpack(["doctor", "--json"], { cwd: home })).result).toMatchObject({ exitCode: 2 });
+  });
+
+  it("a raw directory that is not there fails as it fails a run; an empty one may fill yet", async () => {
+    const mistyped = { raw: `./rwa/${HOURS}` };
+    const end = await doctor(mistyped);
+    expect(end.code).toBe(2);
+    expect(failures(end)).toMatchObject([
+      { name: "list raw", message: /there is no directory .*\/rwa\/$/, remedy: /mistyped/, exitCode: 2 },
+    ]);
+    mkdirSync(join(home, "rwa"));
+    const empty = await doctor(mistyped);
+    expect(empty.code).toBe(0);
+    expect(named(empty, "list raw")).toMatchObject({ status: "warning", message: /nothing lies under/ });
   });
 
   it("more memory asked for than there is", async () => {

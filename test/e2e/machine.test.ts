@@ -75,7 +75,9 @@ describe("a query", () => {
     const { exitCode, output } = await shell(
       `export NODE_OPTIONS=--max-old-space-size=40; hourpack ${query} "select * from range(500000)" | tail -1; exit \${PIPESTATUS[0]}`,
     );
-    expect(output).toBe('{"type":"result","rows":500000,"columns":[{"name":"range","type":"BIGINT"}]}\n');
+    expect(output).toBe(
+      '{"type":"result","rows":500000,"columns":[{"name":"range","type":"BIGINT"}],"exitCode":0}\n',
+    );
     expect(exitCode).toBe(0);
   });
 

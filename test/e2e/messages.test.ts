@@ -162,7 +162,7 @@ describe("restore", () => {
     const { records } = await here("restore", "--hour", HOUR, "--dry-run", "--json");
     expect(records).toEqual([
       { type: "planned", dataset: "events", hour: HOUR },
-      { type: "result", hours: 1, dryRun: true },
+      { type: "result", hours: 1, dryRun: true, exitCode: 0 },
     ]);
   });
 });
@@ -181,7 +181,8 @@ describe("data of another kind than the configuration", () => {
     const range = ["--from", HOUR, "--to", "2022-07-26T02"];
     const { code, stdout, stderr } = await here("plan", ...range, ...flags("odd"));
     expect(code, stderr).toBe(12);
-    expect(stdout).toMatch(/│ 2022-07-26T00 │ refuse /);
+    // Its hour stands beside it.
+    expect(stdout).toMatch(/│ 2022-07-26T00 │ refuse +│ 1 of its 2 objects is gone and others/);
     expect(stdout).toMatch(/│ 2022-07-26T01 │ pack /);
     expect(stderr).toMatch(/^error: /m);
     const typed = await here("plan", ...range, ...flags("odd"), "--columns", "id:string");
@@ -359,7 +360,30 @@ it("status names an hour that is not packed between others that are", async () =
   expect(stdout).toContain("○ not packed   ✗ passed over: failed, or came late");
   expect(stderr).toMatch(/^o: 2022-07-20T01 passed over: `hourpack run --hour 2022-07-20T01` packs it/);
   const { result } = await here("status", "--json", ...flags, ...day);
-  expect(result["datasets"]).toMatchObject([{ states: { packed: 2, missing: 1, "passed over": 1 } }]);
+  expect(result["datasets"]).toMatchObject([{ states: { packed: 2, missing: 1, passedOver: 1 } }]);
+});
+
+it.each([
+  ["run", "--hour", HOUR],
+  ["plan", "--hour", HOUR],
+  ["status"],
+  ["verify", "--hour", HOUR],
+  ["restore", "--hour", HOUR, "--dry-run"],
+  ["schema"],
+  ["query", "select 1 as one"],
+  ["register", "--hour", HOUR],
+  ["ddl"],
+  ["expire", "--older-than", "1d"],
+  ["sweep", "--dry-run"],
+  ["init", "./raw/", "--tier1", "./other/", "--out", "init.yaml"],
+  ["demo", "--dir", "demo"],
+  ["doctor"],
+])("%s ends with its result and the exit code, or an error with its own", async (...args) => {
+  const { code, result, stderr } = await here(...args, "--json");
+  expect(result, stderr).toMatchObject({ type: "result", exitCode: 0 });
+  expect(code).toBe(0);
+  const failed = await here(...args, "--config", "none.yaml", "--no-such-flag", "--json");
+  expect([failed.code, failed.result]).toMatchObject([2, { type: "error", exitCode: 2 }]);
 });
 
 it("a run that finds no objects says where some are; its result is the last line", async () => {

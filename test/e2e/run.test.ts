@@ -121,13 +121,16 @@ describe("from MinIO to MinIO, registered in Glue", () => {
     }
   });
 
-  it("register tells that a local catalog has no view of the raw objects of S3", async () => {
+  it("register and query tell that a local catalog has no view of the raw objects of S3", async () => {
     const local = ["--catalog", "local", "--catalog-path", join(dir, "local.duckdb")];
     const flags = args.slice(1, args.indexOf("--hour"));
     const { code, stdout, stderr } = await hourpack(["register", ...flags, ...local], { env });
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/^\S+\.events_raw: no view; the local catalog reads no raw objects of S3$/m);
     expect(stdout).toMatch(/^\S+\.events: 1 hour, partitions 1 added, 0 corrected, \d unchanged$/m);
+    const asked = await hourpack(["query", ...local, "from events_raw"], { cwd: dir });
+    expect(asked.code).toBe(2);
+    expect(asked.stderr).toMatch(/^ {2}→ Tables are: \S*events\. Raw objects in S3 have no view here; Glue/m);
   });
 
   it("finds the hour up to date, and merges a late object without reading the others", async () => {

@@ -157,15 +157,29 @@ describe("what a command shows", () => {
     },
   );
 
-  it("is a table of the columns that there is room for", async () => {
+  it("is a table of the columns that there is room for, and says so; a reason is never cut", async () => {
     const shell = await open(60);
     const { lines } = await shell.run(`hourpack plan ${RANGE} --rebuild`);
-    expect(lines.slice(0, 4)).toEqual([
-      "┌───────────┬───────────────┬───────┬───────────┬─────────┐",
-      "│ dataset   │ hour          │ would │ why       │ to read │",
-      "├───────────┼───────────────┼───────┼───────────┼─────────┤",
-      "│ mobile-e… │ 2022-07-26T00 │ pack  │ rebuild … │       4 │",
+    expect([...lines.slice(0, 4), ...lines.slice(7, 9)]).toEqual([
+      "┌──────────────┬───────────────┬───────┬───────────────────┐",
+      "│ dataset      │ hour          │ would │ why               │",
+      "├──────────────┼───────────────┼───────┼───────────────────┤",
+      "│ mobile-even… │ 2022-07-26T00 │ pack  │ rebuild asked for │",
+      "└──────────────┴───────────────┴───────┴───────────────────┘",
+      "4 of 8 columns fit the terminal; --json has all",
     ]);
+  });
+
+  it("has all stages of a profile, in a second table where one is too wide", async () => {
+    const shell = await open(60);
+    const { lines } = await shell.run("hourpack run --hour 2022-07-26T00 --rebuild --profile");
+    const heads = lines.filter((line) => line.startsWith("│ hour"));
+    expect(heads.map((head) => head.match(/[a-z]+/g)?.join(" "))).toEqual([
+      "hour objects in all list",
+      "hour convert merge verify",
+      "hour publish",
+    ]);
+    expect(lines.filter((line) => line.startsWith("│ mobile-events 2022-07-26T00 │"))).toHaveLength(3);
   });
 
   it("is one strip a day, and the meaning of its marks", async () => {

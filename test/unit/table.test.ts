@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Output } from "../../src/commands/output.js";
 import { type Answer, showRows } from "../../src/commands/query.js";
+import { showTable, type TableColumn } from "../../src/commands/table.js";
 
 const NAMES = Array.from({ length: 12 }, (_, i) => `column_with_a_long_name_${i}`);
 const WIDE = {
@@ -9,18 +10,22 @@ const WIDE = {
 };
 const TWO = { columns: WIDE.columns.slice(0, 3), rows: WIDE.rows };
 
-/** What is printed, line by line. */
 function printed(
   answer: Pick<Answer, "columns" | "rows">,
   terminal: { columns?: number } | undefined,
 ): string[] {
+  return linesOf(terminal, (output) => showRows({ ...answer, rowCount: answer.rows.length }, output));
+}
+
+/** What is printed, line by line. */
+function linesOf(terminal: { columns?: number } | undefined, show: (output: Output) => void): string[] {
   let text = "";
   const write = (piece: string | Uint8Array) => {
     text += piece;
     return true;
   };
   const stdout = { write, ...(terminal ? { isTTY: true, ...terminal } : {}) };
-  showRows({ ...answer, rowCount: answer.rows.length }, new Output({ json: false, stdout }));
+  show(new Output({ json: false, stdout }));
   return text
     .replace(/\x1b\[\d+m/g, "")
     .trimEnd()
@@ -53,11 +58,54 @@ describe("a table of rows", () => {
 
   it("leaves out the last columns where even that is too wide, and says so", () => {
     const lines = printed(WIDE, { columns: 70 });
-    for (const line of lines.slice(0, -1)) expect(line.length).toBeLessThanOrEqual(70);
-    expect(lines.at(-1)).toBe("1 row; 5 of 13 columns fit the terminal; --json has all");
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(70);
+    expect(lines.at(-2)).toBe("5 of 13 columns fit the terminal; --json has all");
+    expect(lines.at(-1)).toBe("1 row");
   });
 
   it("has one column at least, however narrow the terminal", () => {
     expect(printed(WIDE, { columns: 5 })[3]).toContain("1234567890123");
+  });
+
+  const COLUMNS: TableColumn[] = [
+    { name: "hour", isWhole: true },
+    { name: "why", isWrapped: true },
+    { name: "objects", isNumber: true, spare: 2 },
+    { name: "bytes", isNumber: true, spare: 1 },
+  ];
+  const WHY = "2 of its 3 objects are gone and others were overwritten a-name-that-is-longer-than-a-line";
+  const ROWS = [["2022-07-26T00", WHY, "1,000", "123 MB"]];
+  const shownAt = (columns: number, options = {}) =>
+    linesOf({ columns }, (output) => showTable(COLUMNS, ROWS, output, options));
+
+  it("leaves out what can be spared first, and says that, too", () => {
+    expect(shownAt(60)[1]).toMatch(/ hour .* why .* objects .* bytes /);
+    expect(shownAt(52)[1]).toMatch(/ hour .* why .* objects +│$/);
+    expect(shownAt(52).at(-1)).toBe("3 of 4 columns fit the terminal; --json has all");
+    expect(shownAt(40)[1]).toMatch(/ hour .* why +│$/);
+    expect(shownAt(40).at(-1)).toBe("2 of 4 columns fit the terminal; --json has all");
+  });
+
+  it("breaks a text that must not be cut between its words, and a word where it alone is too long", () => {
+    const lines = shownAt(40);
+    for (const line of lines.slice(0, -1)) expect(line.length).toBeLessThanOrEqual(40);
+    const pieces = lines.slice(3, -2).map((line) => line.split("│")[2]?.trim());
+    expect(pieces).toEqual([
+      "2 of its 3 objects",
+      "are gone and others",
+      "were overwritten",
+      "a-name-that-is-longe",
+      "r-than-a-line",
+    ]);
+  });
+
+  it("goes on in further tables where nothing is to be left out", () => {
+    const lines = shownAt(52, { goesOn: true });
+    const heads = lines.filter((line) => line.includes("hour"));
+    expect(heads.map((head) => head.match(/\w+/g))).toEqual([
+      ["hour", "why", "objects"],
+      ["hour", "bytes"],
+    ]);
+    expect(lines.join()).not.toContain("fit the terminal");
   });
 });

@@ -85,7 +85,7 @@ async function checkStores(context: StoreContext, datasets: Dataset[], nowMs: ()
   let hourBytes = 0;
   for (const dataset of datasets) {
     if (!isKnown && usesS3(dataset)) {
-      await checks.skip("stores", dataset.name, "S3 could not be asked with these credentials");
+      await checks.skip("stores", dataset.name, "S3 could not be asked");
       continue;
     }
     hourBytes = Math.max(hourBytes, await checkRaw(context, dataset));

@@ -4,11 +4,11 @@ import { ulid } from "ulid";
 import type { Components } from "../../components.js";
 import type { Dataset } from "../../config/settings.js";
 import { newestRawPrefix } from "../../discovery.js";
-import { EXIT, HourpackError } from "../../errors.js";
+import { EXIT, HourpackError, isHourpackError } from "../../errors.js";
 import { isSkippedKey, ownPrefix, partKey, probePrefix, rawBasePrefix, uriOf } from "../../layout.js";
 import { newestPublishedHour } from "../../published.js";
 import { mergeConfigured } from "../../schema/evolution.js";
-import { headPart } from "../../stages/list.js";
+import { headPart, missingRawDirectory } from "../../stages/list.js";
 import { currentSchema, readPinned } from "../../stages/pin.js";
 import { codeOf, statusOf } from "../../store/s3/errors.js";
 import type { ObjectInfo, Store } from "../../store/store.js";
@@ -41,7 +41,9 @@ export async function checkCredentials(
     const code = refusalOf(error);
     if (!KNOWN.test(code)) {
       const isAnswered = NOT_KNOWN.test(code);
-      if (!isAnswered) await checks.skip("credentials", undefined, "S3 did not answer");
+      // What is wrong on this side, as a region that is missing, is found before anything is sent.
+      const why = isHourpackError(error, "unavailable") ? "S3 did not answer" : "S3 could not be asked";
+      if (!isAnswered) await checks.skip("credentials", undefined, why);
       return checks.make(isAnswered ? "credentials" : "reach S3", undefined, async () => {
         throw error;
       });
@@ -112,6 +114,8 @@ async function noHour(store: Store, dataset: Dataset, signal: AbortSignal | unde
   const base = rawBasePrefix(dataset.raw);
   const [other] = await firstPage(store, base, signal);
   if (!other) {
+    // Where it is not there a run fails.
+    missingRawDirectory(dataset, undefined);
     return {
       status: "warning",
       message: `nothing lies under ${store.uri}${base} yet`,
