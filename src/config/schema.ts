@@ -190,7 +190,7 @@ const workerSchema = map("The long-running worker", {
     v.pipe(
       v.union([minute, v.pipe(v.array(minute), v.minLength(1))]),
       v.description(
-        "Worker: minutes of the hour (one of 0 to 59, or a list) at which it looks for what is due; at least `settle` after the hour's end",
+        "Worker: minutes of the hour (one of 0 to 59, or a list) at which it looks for what is due; where `settle` is not over at one of them, it begins when it is",
       ),
     ),
     5,

@@ -75,12 +75,12 @@ describe("as a process", () => {
 
   afterEach(() => worker?.kill("SIGKILL"));
 
-  function start(more: string[] = []) {
+  function start(more: string[] = [], variables: Record<string, string> = {}) {
     const file = writeConfig();
     const flags = ["--config", file, "--at", at, "--settle", "0s", "--listen", "127.0.0.1:0", "--json"];
     const own = flags.filter((flag, i) => !more.includes(flag) && !more.includes(flags[i - 1] ?? ""));
     const child = spawn(process.execPath, [HOURPACK, "worker", ...own, ...more], {
-      env: { ...cleanEnv(), ...env },
+      env: { ...cleanEnv(), ...env, ...variables },
       stdio: ["ignore", "pipe", "pipe"],
     });
     worker = child;
@@ -150,6 +150,19 @@ describe("as a process", () => {
     const packed = log.map((line) => JSON.parse(line)).filter(({ msg }) => msg === "hour packed");
     expect(packed).toHaveLength(2);
     for (const line of packed) expect(line).toMatchObject({ runId: /\w{26}/, round: /\w{26}/, dataset: "a" });
+  });
+
+  it("counts a round in which a store refused it: the lag, which counts from the start, does not tell of that", async () => {
+    const running = start([], { AWS_SECRET_ACCESS_KEY: "wrong" });
+    const { url } = await running.record("listening");
+    await running.record("asleep");
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toContain('hourpack_dataset_failures_total{dataset="a"} 1\n');
+    const [, lag] = /^hourpack_lag_seconds\{dataset="a"\} (\S+)$/m.exec(metrics) ?? [];
+    expect(Number(lag)).toBeLessThan(60);
+    // What an alert on restarts goes by.
+    expect(metrics).toMatch(/^process_start_time_seconds 1\d{9}$/m);
+    expect((await fetch(`${url}/readyz`)).status).toBe(503);
   });
 
   it("says in the log when it is at work again, and that it waits for settle, and not for its minute", async () => {
