@@ -94,16 +94,22 @@ export function capacityFigures(machine: Machine, capacity: Capacity): Machine &
   return { ...machine, hoursInFlight, batchBytes, engineMemoryBytes, conversions, getBytes, plainBytes };
 }
 
-/** `2 cores and 512 MiB (container): 4 hours at a time in batches of 15 MiB, 244 MiB for 2 statements of DuckDB` */
+/** `2 cores and 512 MiB (container): 4 hours at a time in batches of 16 MB, 256 MB for 2 statements of DuckDB` */
 export function capacityText({ cores, memoryBytes, of }: Machine, capacity: Capacity): string {
   const { hoursInFlight, batchBytes, engineMemoryBytes, conversions, getBytes } = capacity;
   return (
     `${counted(cores, "core")} and ${mib(memoryBytes)} (${of}): ${counted(hoursInFlight, "hour")} at a time in batches of ` +
-    `${mib(batchBytes)}, ${mib(engineMemoryBytes)} for ${counted(conversions, "statement")} of DuckDB at a time, ` +
+    `${mb(batchBytes)}, ${mb(engineMemoryBytes)} for ${counted(conversions, "statement")} of DuckDB at a time, ` +
     `${mib(getBytes)} of GETs in flight`
   );
 }
 
+/** What is set in thousands (`--batch 16MB`) is shown in thousands. */
+function mb(bytes: number): string {
+  return `${Math.round(bytes / 1e6)} MB`;
+}
+
+/** Memory and disks are counted in powers of two. */
 export function mib(bytes: number): string {
   return bytes >= 10 * 2 ** 30 ? `${Math.round(bytes / 2 ** 30)} GiB` : `${Math.round(bytes / 2 ** 20)} MiB`;
 }

@@ -22,7 +22,7 @@ import { parseRecordPath } from "../record/path.js";
 import { type Sample, sampleHours } from "../sample.js";
 import { toColumnName } from "../schema/names.js";
 import type { Store } from "../store/store.js";
-import { counted } from "../words.js";
+import { count, counted } from "../words.js";
 import type { Args, Command } from "./command.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
 
@@ -94,7 +94,7 @@ export const command: Command = {
       if (isDry) output.line(text.trimEnd());
       else await write(out, text);
       const found = `${counted(sample.columns.length, "column")} from ${seen}`;
-      const odd = sample.damaged > 0 ? `; ${counted(sample.damaged, "piece")} of bytes without a record` : "";
+      const odd = sample.damaged > 0 ? `; ${damageOf(sample.damaged)}, and would be quarantined` : "";
       output.note(`${isDry ? "would write" : "wrote"} ${out}: ${found}${odd}`);
       for (const text of leftOut(layout, store)) output.note(text);
       if (!isDry) output.note(nextSteps(layout, settings, out, components.nowMs()));
@@ -114,6 +114,10 @@ export const command: Command = {
     });
   },
 };
+
+function damageOf(pieces: number): string {
+  return pieces === 1 ? "1 piece is no record" : `${count(pieces)} pieces are no records`;
+}
 
 /** What was found and is in no dataset of the draft would else be packed by nobody. */
 function leftOut({ template, others = [], hourless = [] }: RawLayout, { uri }: Store): string[] {

@@ -185,7 +185,8 @@ function tell(result: HourVerification, deep: boolean, output: Output): void {
     if (record) output.line(dim(`    ${record}`));
   }
   const late = result.deep?.late.count ?? 0;
-  if (deep && late > 0) output.line(`  ${counted(late, "late object")}: the next run takes them`);
+  if (deep && late > 0)
+    output.line(`  ${counted(late, "late object")}: the next run takes ${late === 1 ? "it" : "them"}`);
   const skipped = result.deep?.skipped ?? 0;
   if (skipped > 0) output.line(`  ${passedOver(skipped)}`);
 }
@@ -193,7 +194,8 @@ function tell(result: HourVerification, deep: boolean, output: Output): void {
 function proofOf(verified: HourVerification[], rows: number): string {
   const expired = verified.reduce((sum, { deep }) => sum + (deep?.expired.rows ?? 0), 0);
   if (expired === 0) return `sound: ${counted(rows, "row")}, every record compared`;
-  return `agree: ${counted(rows, "row")}, of which ${count(expired)} were proved before their raw objects expired`;
+  const agree = verified.length === 1 ? "agrees" : "agree";
+  return `${agree}: ${counted(rows, "row")}, of which ${count(expired)} were proved before their raw objects expired`;
 }
 
 /** What could be looked at where raw objects were deleted. */

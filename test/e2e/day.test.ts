@@ -262,6 +262,9 @@ describe("after a day with late data, damage, an outage and a kill", () => {
       "HourpackLagging b": [...since("14:10", "16:00"), ...since("19:10", "20:00")],
       // From the first failure until 75 minutes after the last.
       "HourpackHourFailed b": since("13:05", "16:15"),
+      // An hour before the lag tells of the outage.
+      "HourpackRoundFailed a": since("18:05", "20:15"),
+      "HourpackRoundFailed b": since("18:05", "20:15"),
       "HourpackNoSuccess b": since("15:15", "16:00"),
       // For two hours.
       "HourpackQuarantine a": since("09:05", "11:00"),

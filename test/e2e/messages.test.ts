@@ -318,6 +318,11 @@ describe("hours that are not published", () => {
     expect(stdout).toMatch(
       /^2 hours agree: 3 rows, of which 3 were proved before their raw objects expired$/m,
     );
+    const one = await here("verify", ...flags, ...catalog, "--deep", "--hour", HOUR);
+    expect(one.stdout).toMatch(/^1 hour agrees: 2 rows, of which 2 were proved/m);
+    put("old/2022/07/26/00/b.json", '{"id":4}\n');
+    const late = await here("verify", ...flags, ...catalog, "--deep", "--hour", HOUR);
+    expect(late.stdout).toContain("  1 late object: the next run takes it\n");
   });
 
   it("expire names an hour whose objects are all newer than its part", async () => {

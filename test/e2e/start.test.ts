@@ -117,17 +117,26 @@ function expectStartOf(block: Block): void {
   expect(made.sort()).toEqual([...buckets.keys()].sort());
 }
 
+/** It copies this object to where the test has put it. */
+function expectSyncOf(block: Block, path: string): void {
+  const [, from = "", to = ""] = / s3 sync \.\/(\S+\/) s3:\/\/(\S+)$/.exec(block.text.trimEnd()) ?? [];
+  expect([from, path.startsWith(from || "nowhere")]).toEqual([to, true]);
+}
+
 describe("docs/start.md", () => {
   it("is true from its first command to its last", { timeout: 300_000 }, async () => {
     let printed = "";
     let ran = 0;
+    let late = "";
     for (const block of blocks) {
       const [mark, argument = ""] = block.mark.split(": ");
       if (mark === "object" || mark === "late") {
         const { bucket, key } = placeOf(argument);
         // As the page says, the last line of c.json has no end.
         await bucket.put(key, block.text.replace(/cut o\n$/, "cut o"));
+        late = argument;
       } else if (mark === "minio") expectStartOf(block);
+      else if (mark === "sync") expectSyncOf(block, late);
       else if (mark === "edit" || mark === "glue") editConfig(block);
       else if (mark === "keys") await expectKeys(argument, block.text);
       else if (block.language === "text") expectPrinted(block.text, printed);

@@ -71,7 +71,7 @@ describe("how much is done at a time", () => {
 
   it("is told in words", () => {
     expect(capacityText(machine(256, 1), capacityOf(machine(256, 1)))).toBe(
-      "1 core and 256 MiB (container): 1 hour at a time in batches of 8 MiB, 122 MiB for 1 statement of DuckDB at a time, 16 MiB of GETs in flight",
+      "1 core and 256 MiB (container): 1 hour at a time in batches of 8 MB, 128 MB for 1 statement of DuckDB at a time, 16 MiB of GETs in flight",
     );
   });
 });
