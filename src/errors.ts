@@ -16,6 +16,8 @@ export interface ErrorDetails {
   location?: string;
   /** What to do next, as one sentence. */
   hint?: string;
+  /** What it was seen by, such as pieces of quarantine: more than a message can name. `--json` and logs have it. */
+  evidence?: readonly object[];
   cause?: unknown;
 }
 
@@ -25,6 +27,7 @@ export class HourpackError extends Error {
   readonly stage: string | undefined;
   readonly location: string | undefined;
   readonly hint: string | undefined;
+  readonly evidence: readonly object[] | undefined;
 
   constructor(kind: ErrorKind, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -33,12 +36,13 @@ export class HourpackError extends Error {
     this.stage = details.stage;
     this.location = details.location;
     this.hint = details.hint;
+    this.evidence = details.evidence;
   }
 
   /** The same trouble, told in other words or of another place; what is not said stays as it is. */
   with({ message = this.message, ...details }: ErrorDetails & { message?: string }): HourpackError {
-    const { kind, stage, location, hint, cause } = this;
-    return new HourpackError(kind, message, { stage, location, hint, cause, ...details });
+    const { kind, stage, location, hint, evidence, cause } = this;
+    return new HourpackError(kind, message, { stage, location, hint, evidence, cause, ...details });
   }
 }
 

@@ -37,6 +37,8 @@ export interface HourResult {
   /** Of this run's conversion; absent unless packed. */
   rescued?: number;
   quarantined?: number;
+  /** Of those pieces: one may be a whole object. */
+  quarantinedBytes?: number;
   /** Of this run's conversion alone, where `part` is of the whole part that late objects joined. */
   converted?: { rows: number; rescued: number; quarantined: number };
   /** Seconds by stage, and in all. */

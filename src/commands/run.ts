@@ -193,11 +193,12 @@ function totalsOf(result: RunResult) {
     rows: sum((hour) => hour.part?.rows),
     rescued: sum((hour) => hour.rescued),
     quarantined: sum((hour) => hour.quarantined),
+    quarantinedBytes: sum((hour) => hour.quarantinedBytes),
     seconds: result.seconds,
   };
 }
 
-/** `2 hours packed, 1 up to date: 7,200 objects → 2 files, 69 MB → 8.2 MB, 115,200 rows, 3 quarantined, 4.1 s` */
+/** `2 hours packed, 1 up to date: 7,200 objects → 2 files, 69 MB → 8.2 MB, 115,200 rows, 3 quarantined (402 B), 4.1 s` */
 export function summaryOf(result: RunResult, isInterrupted = false): string {
   const totals = totalsOf(result);
   const hours = [
@@ -223,7 +224,9 @@ export function summaryOf(result: RunResult, isInterrupted = false): string {
     `${size(totals.bytesIn)} → ${size(totals.bytesOut)}`,
     counted(totals.rows, "row"),
     ...(totals.rescued > 0 ? [`${count(totals.rescued)} with rescued data`] : []),
-    ...(totals.quarantined > 0 ? [`${count(totals.quarantined)} quarantined`] : []),
+    ...(totals.quarantined > 0
+      ? [`${count(totals.quarantined)} quarantined (${size(totals.quarantinedBytes)})`]
+      : []),
     duration(totals.seconds),
   ];
   return `${named}: ${figures.join(", ")}`;

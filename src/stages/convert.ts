@@ -6,8 +6,8 @@ import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";
 import { HourpackError, isHourpackError } from "../errors.js";
 import { Limiter } from "../limiter.js";
-import type { Listing } from "../listing.js";
-import { quarantineEntry } from "../quarantine.js";
+import { compareUtf8, type Listing } from "../listing.js";
+import { PLACES_MAX, type QuarantinePlace, quarantineEntry } from "../quarantine.js";
 import type { Within } from "../record/frame.js";
 import type { Sifted, Sifter } from "../record/sift.js";
 import { Stretches } from "../record/stretches.js";
@@ -36,6 +36,9 @@ export interface Converted {
   /** NDJSON of QuarantineEntry, in the order of the batch's segments; absent where there is none. */
   quarantinePath: string | undefined;
   quarantined: number;
+  quarantinedBytes: number;
+  /** The first of them. */
+  places: QuarantinePlace[];
 }
 
 /** All batches of an hour. */
@@ -45,6 +48,8 @@ export interface ConvertedHour {
   rows: number;
   rescued: number;
   quarantined: number;
+  quarantinedBytes: number;
+  places: QuarantinePlace[];
 }
 
 /**
@@ -104,8 +109,13 @@ export async function convertAgain(
 const BATCHES_AT_WORK = 2;
 
 /** Rows and quarantine, checked against what was counted object by object (invariant 6). */
-function totals(batches: Converted[]): { rows: number; rescued: number; quarantined: number } {
-  const sum = { rows: 0, rescued: 0, quarantined: 0 };
+function totals(batches: Converted[]): Omit<ConvertedHour, "schema" | "batches"> {
+  // They come as objects are fetched; told in the order in which those are listed.
+  const places = batches
+    .flatMap((batch) => batch.places)
+    .sort((a, b) => compareUtf8(a.key, b.key) || a.offset - b.offset)
+    .slice(0, PLACES_MAX);
+  const sum = { rows: 0, rescued: 0, quarantined: 0, quarantinedBytes: 0, places };
   for (const batch of batches) {
     let rows = 0;
     let quarantined = 0;
@@ -121,6 +131,7 @@ function totals(batches: Converted[]): { rows: number; rescued: number; quaranti
     sum.rows += rows;
     sum.rescued += batch.rescued;
     sum.quarantined += quarantined;
+    sum.quarantinedBytes += batch.quarantinedBytes;
   }
   return sum;
 }
@@ -209,6 +220,8 @@ class RowsWriter {
   maxLineBytes = 0;
   private rescued = 0;
   private quarantined = 0;
+  private quarantinedBytes = 0;
+  private readonly places: QuarantinePlace[] = [];
   /** Segments that are done. */
   private done = 0;
   /** Accepted lines: the engine reads them in the batch file itself. */
@@ -280,6 +293,8 @@ class RowsWriter {
       rows: this.expectedRows,
       rescued: this.rescued,
       quarantined: this.quarantined,
+      quarantinedBytes: this.quarantinedBytes,
+      places: this.places,
       quarantinePath: this.handles.has("quarantine") ? this.name("quarantine") : undefined,
     };
   }
@@ -300,6 +315,9 @@ class RowsWriter {
       const entry = quarantineEntry(object, segment.sourceOffset + offset, piece, reason);
       this.pending.quarantine.push(`${JSON.stringify(entry)}\n`);
       this.quarantined++;
+      this.quarantinedBytes += piece.length;
+      if (this.places.length < PLACES_MAX)
+        this.places.push({ key: object.key, offset: entry.offset, sizeBytes: piece.length, reason });
     }
   }
 

@@ -200,6 +200,47 @@ describe("data of another kind than the configuration", () => {
   });
 });
 
+describe("an hour with too much quarantine", () => {
+  it("is refused by its first pieces: there is no quarantine file to look at", async () => {
+    put("broken/2022/07/26/00/a.json", '{"id":1}\nno record\n{"id":2}\n');
+    // What tells records from each other is damaged: all of it is one piece.
+    put("broken/2022/07/26/00/b.json", 'no heading\n{"id":3}\n{"id":4}\n');
+    for (const name of ["c", "d"]) put(`broken/2022/07/26/00/${name}.json`, "1\n");
+    const { code, records, stderr } = await here(
+      ...["run", "--hour", HOUR, "--raw", "./broken/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./broken-lake/"],
+      ...[
+        "--table",
+        "broken",
+        "--catalog",
+        "none",
+        "--columns",
+        "id:bigint",
+        "--max-quarantine",
+        "3",
+        "--json",
+      ],
+    );
+    expect(code, stderr).toBe(12);
+    const [failure] = records.filter(({ type }) => type === "hour-failed") as {
+      error?: { message: string; evidence: object[] };
+    }[];
+    const folder = "2022/07/26/00";
+    expect(failure?.error?.message).toMatch(
+      new RegExp(
+        `4 of 6 records would be quarantined, more than --max-quarantine 3 allows \\(39 bytes: ${folder}/a.json at byte 9: 9 bytes, no JSON: .*; ${folder}/b.json at byte 0: \\d+ bytes, no JSON: .*; ${folder}/c.json at byte 0: 1 byte, no JSON object, but a number; and 1 more\\)$`,
+      ),
+    );
+    expect(failure?.error?.evidence).toHaveLength(4);
+    expect(failure?.error?.evidence[3]).toEqual({
+      key: `${folder}/d.json`,
+      offset: 0,
+      sizeBytes: 1,
+      reason: "no JSON object, but a number",
+    });
+    expect(existsSync(join(root, "broken-lake/year=2022"))).toBe(false);
+  });
+});
+
 describe("hours that are not published", () => {
   it.each(["restore", "verify"])("%s refuses where none of those named is", async (command) => {
     const one = await here(command, "--hour", "2022-07-26T05");
