@@ -6,6 +6,7 @@ import { newestRawPrefix } from "../discovery.js";
 import { causeOf, EXIT, isHourpackError } from "../errors.js";
 import { endMs, hoursBetween, hoursText } from "../hour.js";
 import { errorFields } from "../log.js";
+import { olderNotice } from "../older.js";
 import { openTelling } from "../operations/once.js";
 import { exitCodeOfRun, type RunRequest, type RunResult, run } from "../run.js";
 import type { Observer, RunEvent } from "../task.js";
@@ -125,10 +126,12 @@ async function pointAtOthers(
     const last = areNamed ? "" : "the last ";
     const text = `${dataset.name}: no objects in ${last}${counted(looked.length, "hour")}; ${where}`;
     output.notice(text, { dataset: dataset.name });
+    const older = areNamed ? undefined : await olderNotice(components, dataset, signal);
+    const others = `Name ${areNamed ? "those" : "older"} hours with --from and --to`;
     output.note(
       newest === undefined
         ? "  → Is raw right? Nothing lies under it."
-        : `  → Name ${areNamed ? "those" : "older"} hours with --from and --to. Where these are still to come, the folders are in local time, and are read as UTC.`,
+        : `  → ${older ?? others}. Where these are still to come, the folders are in local time, and are read as UTC.`,
     );
   }
 }

@@ -430,6 +430,55 @@ it("a run that finds no objects says where some are; its result is the last line
   expect(mistyped.stderr).toContain("Is raw right?");
 });
 
+describe("hours before all that is due", () => {
+  const hourAgo = (hours: number) => new Date(Date.now() - hours * 3_600_000).toISOString().slice(0, 13);
+  const flags = ["--raw", "./history/{yyyy}/{MM}/{dd}/{HH}/", "--table", "history", "--catalog", "none"];
+  const old = (...args: string[]) => here(...args, ...flags, "--tier1", "./history-lake/");
+  const told = (text: string) =>
+    /(\d+) older hours from (\S+) are not packed and will not become due by themselves(?:: | {2}→ )`hourpack (run \S+ \S+ \S+ \S+)` packs them/
+      .exec(text)
+      ?.slice(1);
+  const putHour = (hour: string) => put(`history/${hour.replace(/[-T]/g, "/")}/a.json`, '{"id":1}\n');
+
+  it("are told by plan, the doctor and the first run, with what packs them", async () => {
+    const oldest = hourAgo(62);
+    for (const hours of [62, 61, 55, 3]) putHour(hourAgo(hours));
+    const plan = await old("plan");
+    const found = told(plan.stderr);
+    expect(found?.slice(0, 2), plan.stderr).toEqual(["3", oldest]);
+    const { records } = await old("plan", "--json");
+    expect(records.find(({ type }) => type === "notice")).toMatchObject({ dataset: "history" });
+    expect(told((await old("plan", "--hour", oldest)).stderr)).toBeUndefined();
+    expect(told((await old("doctor")).stdout)).toEqual(found);
+    const first = await old("run");
+    expect([first.code, told(first.stderr)?.slice(0, 2)]).toEqual([0, found?.slice(0, 2)]);
+    // It was said, and plan goes on saying it.
+    expect(told((await old("run")).stderr)).toBeUndefined();
+    const command = told((await old("plan")).stderr)?.[2]?.split(" ") ?? [];
+    expect((await old(...command)).stdout).toMatch(/^3 hours packed/m);
+    for (const quiet of [await old("plan"), await old("doctor")])
+      expect(quiet.stdout + quiet.stderr).not.toContain("older hour");
+    expect((await old("verify")).code).toBe(0);
+  });
+
+  it("are not counted where they are spread over many days", async () => {
+    for (const hour of ["2024-02-29T23", hourAgo(60)]) putHour(hour);
+    const { stderr } = await here("plan", ...flags, "--tier1", "./history-lake-2/");
+    expect(stderr).toMatch(
+      /^history: older hours from 2024-02-29T23 on are not packed .*: `hourpack run --from 2024-02-29T23 --to \S+` packs them$/m,
+    );
+  });
+
+  it("are told with their command where the look-back has none", async () => {
+    rmSync(join(root, "history"), { recursive: true });
+    putHour("2024-02-29T23");
+    const { stderr } = await here("run", ...flags, "--tier1", "./history-lake-3/");
+    expect(stderr).toMatch(
+      /^ {2}→ 1 older hour from 2024-02-29T23 is .* by itself: `hourpack run --hour 2024-02-29T23` packs it\./m,
+    );
+  });
+});
+
 it("an hour that is not over is packed as it is, and told", async () => {
   const hour = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString().slice(0, 13);
   const flags = ["--tier1", "./open-lake/", "--catalog", "none"];
