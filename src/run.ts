@@ -90,6 +90,8 @@ async function runDataset(
 ): Promise<void> {
   const { signal } = request;
   const { hours, isFirst } = await hoursOf(components, dataset, request);
+  // Also where no hour would get as far as its columns: what plan refuses is no success.
+  await requirePinnable(await components.tier1(dataset), dataset, signal);
   const owing = new Owing(components, dataset, hours, signal);
   observe({ type: "dataset-started", dataset: dataset.name, hours: hours.length });
   const task = (hour: Hour): HourTask => ({
