@@ -51,9 +51,16 @@ export function isHourpackError(error: unknown, kind?: ErrorKind): error is Hour
   return error instanceof HourpackError && (kind === undefined || error.kind === kind);
 }
 
-/** What errors of one cause have in common, whatever each of them happened to. */
-export function causeOf({ kind, message, location = "" }: HourpackError): string {
-  return `${kind} ${message.replaceAll(location, "")}`;
+/** What errors that are alike have in common, whatever each of them happened to: what is to be done about them. */
+export function causeOf({ kind, message, location = "", hint }: HourpackError): string {
+  return `${kind} ${hint ?? message.replaceAll(location, "")}`;
+}
+
+/** Each cause once, by the first that it was met with: which hours failed of it is told beside. */
+export function firstOfEach(errors: HourpackError[]): HourpackError[] {
+  const found = new Map<string, HourpackError>();
+  for (const error of errors) if (!found.has(causeOf(error))) found.set(causeOf(error), error);
+  return [...found.values()];
 }
 
 /** Documented process exit codes. `someFailed` is used when the failed hours have different causes. */

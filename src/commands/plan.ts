@@ -1,7 +1,7 @@
 /** hourpack plan: what run would do. Reads, and writes nothing. */
 import type { Components } from "../components.js";
 import type { Settings } from "../config/settings.js";
-import { EXIT } from "../errors.js";
+import { EXIT, firstOfEach } from "../errors.js";
 import { olderNotice } from "../older.js";
 import { datasetsOf, type PlannedHour, planRun, type RunRequest } from "../run.js";
 import { count, counted } from "../words.js";
@@ -59,7 +59,8 @@ export function showPlan(
     if (skipped > 0) output.note(passedOver(skipped));
     for (const { dataset, text } of older) output.notice(`${dataset}: ${text}`, { dataset });
     const refusals = hours.flatMap(({ error }) => error ?? []);
-    for (const error of refusals) output.error(error);
+    // Which hours they are, and why each, is in the table.
+    for (const error of firstOfEach(refusals)) output.error(error);
     output.result({
       hours: hours.length,
       hoursToPack: work.length,

@@ -3,7 +3,7 @@ import { capacityFigures, capacityText, machineOf } from "../capacity.js";
 import type { Components } from "../components.js";
 import type { Settings } from "../config/settings.js";
 import { newestRawPrefix } from "../discovery.js";
-import { causeOf, EXIT, isHourpackError } from "../errors.js";
+import { EXIT, firstOfEach, isHourpackError } from "../errors.js";
 import { endMs, hoursBetween, hoursText } from "../hour.js";
 import { errorFields } from "../log.js";
 import { olderNotice } from "../older.js";
@@ -89,9 +89,8 @@ function tell(result: RunResult, { output, signal }: CommandContext): number {
       output.line(`${table}: ${counted(added, "partition")} added, ${count(corrected)} corrected`);
     for (const note of notes) output.line(`${table}: ${note}`);
   }
-  // Each cause once: which hours failed was told before.
-  const causes = new Map(result.failures.map(({ error }) => [causeOf(error), error]));
-  for (const error of causes.values()) {
+  const errors = result.failures.map(({ error }) => error);
+  for (const error of firstOfEach(errors)) {
     if (!(signal.aborted && isHourpackError(error, "interrupted"))) output.error(error);
   }
   const { green, yellow } = output.colors;

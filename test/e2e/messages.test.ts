@@ -579,6 +579,28 @@ describe("what failed many hours", () => {
     ]);
   });
 
+  it("of what is mended alike is told once, whatever each of them says", async () => {
+    for (const HH of ["00", "01", "02"]) put(`sick/2022/07/26/${HH}/a.json`, `{"id":1}\nbroken ${HH}\n`);
+    const flags = ["--raw", "./sick/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./sick-lake/", "--catalog", "none"];
+    const range = ["--from", "2022-07-26T00", "--to", "2022-07-26T03"];
+    const refused = await here("run", ...flags, ...range, "--max-quarantine", "0");
+    expect(refused.code).toBe(12);
+    expect(refused.stderr.split("\n")).toEqual([
+      expect.stringMatching(/^events 2022-07-26T00 {2}failed: .* would be quarantined/),
+      "events  2 hours from 2022-07-26T01 to 2022-07-26T02 failed alike",
+      expect.stringMatching(/^error: .* would be quarantined/),
+      expect.stringMatching(/^ {2}→ Nothing was published/),
+      "",
+    ]);
+    expect((await here("run", ...flags, ...range)).code).toBe(0);
+    for (const HH of ["01", "02"]) {
+      renameSync(join(root, `sick/2022/07/26/${HH}/a.json`), join(root, `sick/2022/07/26/${HH}/b.json`));
+    }
+    const planned = await here("plan", ...flags, ...range);
+    expect(planned.stdout.match(/ refuse /g)).toHaveLength(2);
+    expect(planned.stderr.match(/^error: /gm), planned.stderr).toHaveLength(1);
+  });
+
   it("is one cause where a store is away, whatever was asked of it", async () => {
     const store = [
       "--s3-endpoint",
