@@ -76,6 +76,7 @@ export type RunEvent =
   | { type: "hour-finished"; result: HourResult }
   | { type: "hour-failed"; failure: HourFailure }
   | { type: "registered"; dataset: string; table: string; added: number; corrected: number }
-  | { type: "notice"; dataset?: string; hour?: Hour; text: string };
+  /** `alike`: what other hours of the dataset may have, too, so that a person need not read it hour by hour. */
+  | { type: "notice"; dataset?: string; hour?: Hour; text: string; alike?: string };
 
 export type Observer = (event: RunEvent) => void;

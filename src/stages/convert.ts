@@ -9,6 +9,7 @@ import { Limiter } from "../limiter.js";
 import { compareUtf8, type Listing } from "../listing.js";
 import { PLACES_MAX, type QuarantinePlace, quarantineEntry } from "../quarantine.js";
 import type { Within } from "../record/frame.js";
+import { MemberCounts } from "../record/members.js";
 import type { Sifted, Sifter } from "../record/sift.js";
 import { Stretches } from "../record/stretches.js";
 import type { Schema } from "../schema/types.js";
@@ -33,6 +34,8 @@ export interface Converted {
   digest: RowsDigest | undefined;
   rows: number;
   rescued: number;
+  /** What of them was rescued. */
+  members: MemberCounts;
   /** NDJSON of QuarantineEntry, in the order of the batch's segments; absent where there is none. */
   quarantinePath: string | undefined;
   quarantined: number;
@@ -47,6 +50,7 @@ export interface ConvertedHour {
   batches: Converted[];
   rows: number;
   rescued: number;
+  members: MemberCounts;
   quarantined: number;
   quarantinedBytes: number;
   places: QuarantinePlace[];
@@ -115,7 +119,14 @@ function totals(batches: Converted[]): Omit<ConvertedHour, "schema" | "batches">
     .flatMap((batch) => batch.places)
     .sort((a, b) => compareUtf8(a.key, b.key) || a.offset - b.offset)
     .slice(0, PLACES_MAX);
-  const sum = { rows: 0, rescued: 0, quarantined: 0, quarantinedBytes: 0, places };
+  const sum = {
+    rows: 0,
+    rescued: 0,
+    members: new MemberCounts(),
+    quarantined: 0,
+    quarantinedBytes: 0,
+    places,
+  };
   for (const batch of batches) {
     let rows = 0;
     let quarantined = 0;
@@ -130,6 +141,7 @@ function totals(batches: Converted[]): Omit<ConvertedHour, "schema" | "batches">
     }
     sum.rows += rows;
     sum.rescued += batch.rescued;
+    sum.members.addAll(batch.members);
     sum.quarantined += quarantined;
     sum.quarantinedBytes += batch.quarantinedBytes;
   }
@@ -219,6 +231,7 @@ class RowsWriter {
   expectedRows = 0;
   maxLineBytes = 0;
   private rescued = 0;
+  private readonly members = new MemberCounts();
   private quarantined = 0;
   private quarantinedBytes = 0;
   private readonly places: QuarantinePlace[] = [];
@@ -259,6 +272,7 @@ class RowsWriter {
       segmentQuarantined += sifted.quarantine.length;
       this.expectedRows += rows;
       this.rescued += sifted.rescued;
+      this.members.addAll(sifted.members);
       this.maxLineBytes = Math.max(this.maxLineBytes, sifted.maxLineBytes);
       for (const line of sifted.exact) this.pending.exact.push(line);
       this.quarantine(segment, sifted.quarantine, bytes);
@@ -292,6 +306,7 @@ class RowsWriter {
     return {
       rows: this.expectedRows,
       rescued: this.rescued,
+      members: this.members,
       quarantined: this.quarantined,
       quarantinedBytes: this.quarantinedBytes,
       places: this.places,

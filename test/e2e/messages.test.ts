@@ -14,6 +14,7 @@ import {
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { ulid } from "ulid";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cleanEnv, HOURPACK, hourpack } from "../support/cli.js";
@@ -210,8 +211,49 @@ describe("data of another kind than the configuration", () => {
     put("trail/2022/07/26/02/a.json", "none\n");
     const run = (hour: string) => here("run", "--hour", hour, ...flags("trail"));
     expect((await run(HOUR)).stderr).toMatch(/its one column is a list: .* records: Records\[\*\]/);
-    expect((await run("2022-07-26T01")).stderr).toContain("each of its 1 row has rescued data");
-    expect((await run("2022-07-26T02")).stderr).toContain("all of it, 1 piece, is in quarantine");
+    expect((await run("2022-07-26T01")).stderr).toContain(
+      "each of its 1 row has rescued data: other in 1 row. Are records ($) and columns those of these objects?",
+    );
+    expect((await run("2022-07-26T02")).stderr).toMatch(
+      /all of it, 1 piece \(4 bytes\), is in quarantine: 2022\/07\/26\/02\/a\.json at byte 0: 4 bytes, no JSON/,
+    );
+  });
+
+  it("run names what is rescued most, and the reason of damage; once, and of other hours which", async () => {
+    put("rescued/2022/07/26/00/a.json", '{"id":1}\n');
+    expect((await here("run", "--hour", HOUR, ...flags("rescued"))).code).toBe(0);
+    const records = ['"agent":"x","request":7,"kind":1,"id":[2]', '"agent":"y","request":8', '"agent":"z"'];
+    const lines = records.map((members) => `{${members}}\n`).join("");
+    for (const HH of ["01", "02", "03"]) put(`rescued/2022/07/26/${HH}/a.json`, lines);
+    for (const HH of ["04", "05"]) {
+      put(`rescued/2022/07/26/${HH}/a.json.gz`, "");
+      const whole = gzipSync(lines.repeat(9));
+      writeFileSync(join(root, `rescued/2022/07/26/${HH}/a.json.gz`), whole.subarray(0, whole.length - 9));
+    }
+    const run = (...more: string[]) =>
+      here("run", "--from", "2022-07-26T01", "--to", "2022-07-26T06", ...flags("rescued"), ...more);
+    const { code, stderr } = await run();
+    expect(code, stderr).toBe(0);
+    const text =
+      "each of its 3 rows has rescued data: agent in 3 rows, request in 2 rows, id in 1 row and 1 more member.";
+    expect(stderr.match(/each of its .*? member\./g), stderr).toEqual([text]);
+    expect(stderr.match(/all of it, 1 piece .*/g)).toEqual([
+      expect.stringMatching(
+        /^all of it, 1 piece \(\d+ bytes\), is in quarantine: \S+ at byte 0: \d+ bytes, damaged gzip: /,
+      ),
+    ]);
+    const tail = stderr.trimEnd().split("\n").slice(-2);
+    expect(tail.sort()).toEqual([
+      expect.stringMatching(
+        /^rescued {2}2 hours from 2022-07-26T0. to 2022-07-26T0.: rescued data in each row, too$/,
+      ),
+      expect.stringMatching(/^rescued {2}2022-07-26T0[45]: all in quarantine, too$/),
+    ]);
+    const notices = (await run("--json", "--rebuild")).records.filter(({ type }) => type === "notice");
+    const of = (alike: string) => notices.filter((notice) => notice["alike"] === alike);
+    expect(of("rescued data in each row")).toHaveLength(3);
+    for (const notice of of("rescued data in each row")) expect(notice["text"]).toContain(text);
+    expect(of("all in quarantine")).toHaveLength(2);
   });
 });
 
