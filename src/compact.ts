@@ -141,7 +141,10 @@ export async function lookAt(
 }
 
 type ToPack = Extract<Plan, { action: "scratch" | "merge" }>;
-type Packed = Pick<HourResult, "action" | "part" | "rescued" | "quarantined" | "converted" | "seconds">;
+type Packed = Pick<
+  HourResult,
+  "action" | "part" | "rescued" | "quarantined" | "quarantinedBytes" | "converted" | "seconds"
+>;
 /** Another try is needed; `noMerge`: one that makes the part anew. */
 type Lost = { lost: string; noMerge?: true };
 
@@ -179,16 +182,17 @@ async function pack(
     const inputs = inStepWith(plan, listing).digest();
     const assembly = { attempt, inputs, fetched: plan.fetch, converted, base, spool, engine, tier1 };
     const part = await watch.time("merge", () => assemble(task, assembly));
-    checkQuarantine(task, part.facts);
+    checkQuarantine(task, part.facts, converted);
     if (!base) tellMisfit(task, converted);
     const published = await verifyAndPublish(task, assembly, part, plan.published, watch);
     if (published.outcome === "lost") return { lost: published.reason };
-    const { rows, rescued, quarantined } = converted;
+    const { rows, rescued, quarantined, quarantinedBytes } = converted;
     return {
       action: "packed",
       part: published.part,
       rescued,
       quarantined,
+      quarantinedBytes,
       converted: { rows, rescued, quarantined },
       seconds: watch.seconds(),
     };

@@ -1,5 +1,5 @@
 /** How the hours under a raw prefix are laid out, told by the names of its folders. Reads only. */
-import { type Hour, hourOfMs } from "./hour.js";
+import { addHours, type Hour, hourOfMs } from "./hour.js";
 import { ownPrefix, type RawTemplate } from "./layout.js";
 import { isValidName } from "./schema/names.js";
 import type { Store } from "./store/store.js";
@@ -185,7 +185,7 @@ async function foldersUnder(
   return names.filter((name) => !/^[_.]/.test(name.slice(prefix.length))).sort();
 }
 
-/** The hour that a prefix of the template is of; undefined where it is none. */
+/** The hour that a prefix of the template is of, of a day's folder its first; undefined where it is none. */
 export function hourOfRawPrefix(template: string, prefix: string): Hour | undefined {
   const seen = new Set<string>();
   const pattern = patternOf(template, (part) => {
@@ -194,7 +194,7 @@ export function hourOfRawPrefix(template: string, prefix: string): Hour | undefi
     seen.add(part);
     return `(?<${part}>${digits})`;
   });
-  const { yyyy, MM, dd, HH } = new RegExp(`^${pattern}$`).exec(prefix)?.groups ?? {};
+  const { yyyy, MM, dd, HH = "00" } = new RegExp(`^${pattern}$`).exec(prefix)?.groups ?? {};
   const hour = hourOfMs(Date.UTC(Number(yyyy), Number(MM) - 1, Number(dd), Number(HH)) || 0);
   return hour === `${yyyy}-${MM}-${dd}T${HH}` ? hour : undefined;
 }
@@ -208,16 +208,62 @@ export async function newestRawPrefix(
   return (await spreadPrefixes(store, raw, 1, signal))[0];
 }
 
+/** From the oldest hour that has a folder of the template up to and without the one after the newest, by their names. */
+export async function rawRange(
+  store: Store,
+  raw: Pick<RawTemplate, "template">,
+  signal?: AbortSignal,
+): Promise<{ from: Hour; to: Hour } | undefined> {
+  const { base, levels } = levelsOf(raw);
+  const folders = `${base}${levels.join("/")}/`;
+  const oldest = await oldestUnder(store, base, levels, signal);
+  const newest = await newestRawPrefix(store, raw, signal);
+  const from = oldest === undefined ? undefined : hourOfRawPrefix(folders, oldest);
+  const last = newest === undefined ? undefined : hourOfRawPrefix(folders, newest);
+  return from && last && { from, to: addHours(last, folders.includes("{HH}") ? 1 : 24) };
+}
+
+async function oldestUnder(
+  store: Store,
+  prefix: string,
+  [level, ...deeper]: string[],
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  if (level === undefined) return prefix;
+  for (const name of await foldersOfLevel(store, prefix, level, signal)) {
+    const found = await oldestUnder(store, name, deeper, signal);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 /** At most so many hours, spread over all that have a folder of the template, newest first: no look at each of them. */
 export async function spreadPrefixes(
   store: Store,
-  { template }: Pick<RawTemplate, "template">,
+  raw: Pick<RawTemplate, "template">,
   most: number,
   signal?: AbortSignal,
 ): Promise<string[]> {
-  const base = template.slice(0, template.lastIndexOf("/", template.indexOf("{")) + 1);
-  const levels = template.slice(base.length).split("/").slice(0, -1);
+  const { base, levels } = levelsOf(raw);
   return spreadUnder(store, base, levels, { most, at: 0 }, signal);
+}
+
+/** The folders of a template: those that are always the same, and level by level those below. */
+function levelsOf({ template }: Pick<RawTemplate, "template">): { base: string; levels: string[] } {
+  const base = template.slice(0, template.lastIndexOf("/", template.indexOf("{")) + 1);
+  return { base, levels: template.slice(base.length).split("/").slice(0, -1) };
+}
+
+/** In the order of their names. */
+async function foldersOfLevel(
+  store: Store,
+  prefix: string,
+  level: string,
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
+  const pattern = new RegExp(`^${patternOf(level, (part) => `\\d{${part.length}}`)}$`);
+  const names = await foldersUnder(store, prefix, signal);
+  return names.filter((name) => pattern.test(name.slice(prefix.length, -1)));
 }
 
 /** `at`: where a single one is taken from, 0 the newest and on to 1: else all would be of the same hour of the day. */
@@ -230,10 +276,7 @@ async function spreadUnder(
 ): Promise<string[]> {
   const [level, ...deeper] = levels;
   if (level === undefined) return [prefix];
-  const pattern = new RegExp(`^${patternOf(level, (part) => `\\d{${part.length}}`)}$`);
-  const names = (await foldersUnder(store, prefix, signal))
-    .filter((name) => pattern.test(name.slice(prefix.length, -1)))
-    .reverse();
+  const names = (await foldersOfLevel(store, prefix, level, signal)).reverse();
   const first = Math.floor(at * names.length);
   // For one that is asked for, all are tried until one has it.
   const chosen = most === 1 ? [...names.slice(first), ...names.slice(0, first)] : evenly(names, most);

@@ -7,15 +7,22 @@ import { newestClosedHour } from "./layout.js";
 import { owedHours } from "./owed.js";
 import { newestPublishedHour } from "./published.js";
 
+export interface Due {
+  /** Oldest first. */
+  hours: Hour[];
+  /** Nothing is published yet. */
+  isFirst: boolean;
+}
+
 /**
- * The look-back hours, every closed hour after the newest published one, and those that were left behind it; oldest
- * first. Of the second those whose folders are not there are left out: after a year without data, 8,760 empty hours would each cost a look.
+ * The look-back hours, every closed hour after the newest published one, and those that were left behind it.
+ * Of the second those whose folders are not there are left out: after a year without data, 8,760 empty hours would each cost a look.
  */
 export async function dueHours(
   components: Components,
   dataset: Dataset,
   signal: AbortSignal | undefined,
-): Promise<Hour[]> {
+): Promise<Due> {
   const { lookBackHours, settleMs } = components.settings.run;
   const end = addHours(newestClosedHour(components.nowMs(), settleMs), 1);
   const lookBackFrom = addHours(end, -lookBackHours);
@@ -24,10 +31,11 @@ export async function dueHours(
   // One after the other: of a store that does not answer one thing is said, and always the same.
   const published = await newestPublishedHour(tier1, dataset, signal);
   const owed = await owedHours(tier1, dataset, signal);
-  if (!published) return sorted([...owed, ...lookBack]);
+  if (!published) return { hours: sorted([...owed, ...lookBack]), isFirst: true };
   const missed = hoursBetween(addHours(published, 1), lookBackFrom);
   const raw = await components.raw(dataset);
-  return sorted([...owed, ...(await hoursWithFolders(raw, dataset.raw, missed, signal)), ...lookBack]);
+  const unpacked = await hoursWithFolders(raw, dataset.raw, missed, signal);
+  return { hours: sorted([...owed, ...unpacked, ...lookBack]), isFirst: false };
 }
 
 function sorted(hours: Hour[]): Hour[] {

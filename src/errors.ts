@@ -16,6 +16,8 @@ export interface ErrorDetails {
   location?: string;
   /** What to do next, as one sentence. */
   hint?: string;
+  /** What it was seen by, such as pieces of quarantine: more than a message can name. `--json` and logs have it. */
+  evidence?: readonly object[];
   cause?: unknown;
 }
 
@@ -25,6 +27,7 @@ export class HourpackError extends Error {
   readonly stage: string | undefined;
   readonly location: string | undefined;
   readonly hint: string | undefined;
+  readonly evidence: readonly object[] | undefined;
 
   constructor(kind: ErrorKind, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -33,12 +36,13 @@ export class HourpackError extends Error {
     this.stage = details.stage;
     this.location = details.location;
     this.hint = details.hint;
+    this.evidence = details.evidence;
   }
 
   /** The same trouble, told in other words or of another place; what is not said stays as it is. */
   with({ message = this.message, ...details }: ErrorDetails & { message?: string }): HourpackError {
-    const { kind, stage, location, hint, cause } = this;
-    return new HourpackError(kind, message, { stage, location, hint, cause, ...details });
+    const { kind, stage, location, hint, evidence, cause } = this;
+    return new HourpackError(kind, message, { stage, location, hint, evidence, cause, ...details });
   }
 }
 
@@ -47,9 +51,16 @@ export function isHourpackError(error: unknown, kind?: ErrorKind): error is Hour
   return error instanceof HourpackError && (kind === undefined || error.kind === kind);
 }
 
-/** What errors of one cause have in common, whatever each of them happened to. */
-export function causeOf({ kind, message, location = "" }: HourpackError): string {
-  return `${kind} ${message.replaceAll(location, "")}`;
+/** What errors that are alike have in common, whatever each of them happened to: what is to be done about them. */
+export function causeOf({ kind, message, location = "", hint }: HourpackError): string {
+  return `${kind} ${hint ?? message.replaceAll(location, "")}`;
+}
+
+/** Each cause once, by the first that it was met with: which hours failed of it is told beside. */
+export function firstOfEach(errors: HourpackError[]): HourpackError[] {
+  const found = new Map<string, HourpackError>();
+  for (const error of errors) if (!found.has(causeOf(error))) found.set(causeOf(error), error);
+  return [...found.values()];
 }
 
 /** Documented process exit codes. `someFailed` is used when the failed hours have different causes. */

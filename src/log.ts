@@ -59,8 +59,8 @@ const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {}, with: () => 
 /** An error as JSON: kind, message, where, and what to do. */
 export function errorFields(error: unknown): Fields {
   if (error instanceof HourpackError) {
-    const { kind, message, stage, location, hint } = error;
-    return { kind, message, stage, location, hint };
+    const { kind, message, stage, location, hint, evidence } = error;
+    return { kind, message, stage, location, hint, evidence };
   }
   return { kind: "internal", message: error instanceof Error ? error.message : String(error) };
 }

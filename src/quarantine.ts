@@ -1,5 +1,6 @@
 /** Quarantine: bytes that are no record, kept verbatim. */
 import { isUtf8 } from "node:buffer";
+import { counted } from "./words.js";
 
 export interface QuarantineEntry {
   key: string;
@@ -11,6 +12,17 @@ export interface QuarantineEntry {
   /** The bytes: `text` where they are UTF-8, else `base64`. */
   text?: string;
   base64?: string;
+}
+
+/** Where a piece lies, and why it is one. */
+export type QuarantinePlace = Pick<QuarantineEntry, "key" | "offset" | "sizeBytes" | "reason">;
+
+/** The first pieces of quarantine, which stand for all where they are told; of the others their number is enough. */
+export const PLACES_MAX = 20;
+
+/** `raw/a.json at byte 12: 345 bytes, not JSON` */
+export function placeText({ key, offset, sizeBytes, reason }: QuarantinePlace): string {
+  return `${key} at byte ${offset}: ${counted(sizeBytes, "byte")}, ${reason}`;
 }
 
 export function quarantineEntry(

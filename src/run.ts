@@ -5,10 +5,11 @@ import { ulid } from "ulid";
 import { compactHour, lookAt } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset, Settings } from "./config/settings.js";
-import { dueHours } from "./due.js";
+import { type Due, dueHours } from "./due.js";
 import { EXIT, exitCodeOf, HourpackError, isHourpackError, reasonOf, withLimitTold } from "./errors.js";
 import { type Hour, hoursBetween } from "./hour.js";
 import { Limiter } from "./limiter.js";
+import { olderNotice } from "./older.js";
 import { Owing } from "./owed.js";
 import type { Plan, PlanRequest } from "./plan.js";
 import { currentSchema, readPinned, requirePinnable } from "./stages/pin.js";
@@ -88,7 +89,9 @@ async function runDataset(
   observe: Observer,
 ): Promise<void> {
   const { signal } = request;
-  const hours = await hoursOf(components, dataset, request);
+  const { hours, isFirst } = await hoursOf(components, dataset, request);
+  // Also where no hour would get as far as its columns: what plan refuses is no success.
+  await requirePinnable(await components.tier1(dataset), dataset, signal);
   const owing = new Owing(components, dataset, hours, signal);
   observe({ type: "dataset-started", dataset: dataset.name, hours: hours.length });
   const task = (hour: Hour): HourTask => ({
@@ -104,6 +107,9 @@ async function runDataset(
   const done = await packHours(hours.map(task), owing, result);
   await settleQuietly(owing, dataset, observe);
   await registerDataset(components, dataset, done, result, observe, signal);
+  // Once: the next run has a published hour, and does not look for them.
+  const older = isFirst && done.length > 0 ? await olderNotice(components, dataset, signal) : undefined;
+  if (older) observe({ type: "notice", dataset: dataset.name, text: older });
   const packedMidnight = result.hours.some(
     ({ dataset: name, hour, action }) => name === dataset.name && action === "packed" && hour.endsWith("T00"),
   );
@@ -146,7 +152,7 @@ export async function planRun(
 ): Promise<PlannedHour[]> {
   const planned: PlannedHour[] = [];
   for (const dataset of datasetsOf(components.settings, request.datasets)) {
-    const hours = await hoursOf(components, dataset, request);
+    const { hours } = await hoursOf(components, dataset, request);
     await requirePinnable(await components.tier1(dataset), dataset, request.signal);
     const inFlight = new Limiter(components.settings.run.hoursInFlight);
     const looks: PlannedHour[] = [];
@@ -207,10 +213,11 @@ export function datasetsOf(settings: Settings, names: string[] | undefined): Dat
   });
 }
 
-/** Oldest first. */
-async function hoursOf(components: Components, dataset: Dataset, request: RunRequest): Promise<Hour[]> {
+/** Those that are named are nobody's first: whoever names hours knows of them. */
+async function hoursOf(components: Components, dataset: Dataset, request: RunRequest): Promise<Due> {
   const { hours, signal } = request;
-  return hours ? hoursBetween(hours.from, hours.to) : dueHours(components, dataset, signal);
+  if (!hours) return dueHours(components, dataset, signal);
+  return { hours: hoursBetween(hours.from, hours.to), isFirst: false };
 }
 
 /** The first hours one by one until a schema is pinned, then several at a time. Returns the hours that have a part. */

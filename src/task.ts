@@ -38,6 +38,8 @@ export interface HourResult {
   /** Of this run's conversion; absent unless packed. */
   rescued?: number;
   quarantined?: number;
+  /** Of those pieces: one may be a whole object. */
+  quarantinedBytes?: number;
   /** Of this run's conversion alone, where `part` is of the whole part that late objects joined. */
   converted?: { rows: number; rescued: number; quarantined: number };
   /** Seconds by stage, and in all. */
@@ -75,6 +77,7 @@ export type RunEvent =
   | { type: "hour-finished"; result: HourResult }
   | { type: "hour-failed"; failure: HourFailure }
   | { type: "registered"; dataset: string; table: string; added: number; corrected: number }
-  | { type: "notice"; dataset?: string; hour?: Hour; text: string };
+  /** `alike`: what other hours of the dataset may have, too, so that a person need not read it hour by hour. */
+  | { type: "notice"; dataset?: string; hour?: Hour; text: string; alike?: string };
 
 export type Observer = (event: RunEvent) => void;

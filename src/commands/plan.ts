@@ -1,7 +1,9 @@
 /** hourpack plan: what run would do. Reads, and writes nothing. */
+import type { Components } from "../components.js";
 import type { Settings } from "../config/settings.js";
-import { EXIT } from "../errors.js";
-import { type PlannedHour, planRun, type RunRequest } from "../run.js";
+import { EXIT, firstOfEach } from "../errors.js";
+import { olderNotice } from "../older.js";
+import { datasetsOf, type PlannedHour, planRun, type RunRequest } from "../run.js";
 import { count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
 import { passedOver, size } from "./figures.js";
@@ -28,6 +30,7 @@ export function showPlan(
 ): Promise<number> {
   return withComponents(settings, async (components) => {
     const hours = await planRun(components, request, looksOf(output));
+    const older = request.hours ? [] : await olderOf(components, request);
     for (const { error: _, ...hour } of hours) output.record({ type: "planned", ...hour });
     const work = hours.filter(({ action }) => action === "scratch" || action === "merge");
     const objects = work.reduce((sum, hour) => sum + hour.objectsToRead, 0);
@@ -54,8 +57,10 @@ export function showPlan(
         : `${count(work.length)} of ${counted(hours.length, "hour")} to pack: ${counted(objects, "object")}, ${size(bytes)} to read; \`hourpack run\` with the same arguments does it`,
     );
     if (skipped > 0) output.note(passedOver(skipped));
+    for (const { dataset, text } of older) output.notice(`${dataset}: ${text}`, { dataset });
     const refusals = hours.flatMap(({ error }) => error ?? []);
-    for (const error of refusals) output.error(error);
+    // Which hours they are, and why each, is in the table.
+    for (const error of firstOfEach(refusals)) output.error(error);
     output.result({
       hours: hours.length,
       hoursToPack: work.length,
@@ -66,6 +71,19 @@ export function showPlan(
     });
     return refusals.length > 0 ? EXIT.data : EXIT.done;
   });
+}
+
+/** What no run packs by itself, and nobody would miss in a list of what is due. */
+async function olderOf(
+  components: Components,
+  { datasets, signal }: RunRequest,
+): Promise<{ dataset: string; text: string }[]> {
+  const found: { dataset: string; text: string }[] = [];
+  for (const dataset of datasetsOf(components.settings, datasets)) {
+    const text = await olderNotice(components, dataset, signal);
+    if (text !== undefined) found.push({ dataset: dataset.name, text });
+  }
+  return found;
 }
 
 /** `48 hours looked at, 2 up to date, 46 empty` */

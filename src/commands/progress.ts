@@ -133,8 +133,8 @@ class Lines {
   private readonly options: ProgressOptions;
   /** Of the dataset at work. */
   private hours = 1;
-  /** Failed of a cause that was told with an earlier hour of the dataset. */
-  private readonly alike = new Map<string, { dataset: string; hours: Hour[] }>();
+  /** Of what was told with an earlier hour of the dataset: a failure's cause, or what a notice says of hours. */
+  private readonly alike = new Map<string, { dataset: string; hours: Hour[]; what: string }>();
 
   constructor(options: ProgressOptions) {
     this.options = options;
@@ -157,18 +157,33 @@ class Lines {
         return `${event.dataset} ${event.hour}  ${columns} inferred, and pinned in ${event.location}`;
       }
       case "notice":
+        return this.noticed(event);
       case "hour-replanned":
-        return [event.dataset, event.hour, event.text].filter(Boolean).join(" ");
+        return [event.dataset, event.hour, event.text].join(" ");
       default:
         return undefined;
     }
   }
 
-  /** Which other hours failed of a cause that was told: a store that is away would else be told hour by hour. */
+  /** Which other hours are like one that was told: a store that is away would else be told hour by hour. */
   rest(): string[] {
     return [...this.alike.values()]
       .filter(({ hours }) => hours.length > 0)
-      .map(({ dataset, hours }) => `${dataset}  ${hoursText(hours.sort())} failed alike`);
+      .map(({ dataset, hours, what }) => `${dataset}  ${hoursText(hours.sort())}${what}`);
+  }
+
+  private noticed(event: Extract<RunEvent, { type: "notice" }>): string | undefined {
+    const { dataset = "", hour, text, alike } = event;
+    if (alike !== undefined && hour !== undefined) {
+      const key = `${dataset} notice ${alike}`;
+      const known = this.alike.get(key);
+      if (known) {
+        known.hours.push(hour);
+        return undefined;
+      }
+      this.alike.set(key, { dataset, hours: [], what: `: ${alike}, too` });
+    }
+    return [dataset, hour, text].filter(Boolean).join(" ");
   }
 
   private failed(failure: HourFailure): string | undefined {
@@ -179,7 +194,7 @@ class Lines {
       alike.hours.push(hour);
       return undefined;
     }
-    this.alike.set(cause, { dataset, hours: [] });
+    this.alike.set(cause, { dataset, hours: [], what: " failed alike" });
     const isTold = this.options.tellsFailures;
     return isTold && this.hours === 1 ? undefined : failureLine(failure, !isTold);
   }
@@ -187,11 +202,22 @@ class Lines {
 
 /** `mmp/android 2022-07-26T00  packed: new hour, 36,000 objects (345 MB) → 576,000 rows (41 MB) in 18 s` */
 function resultLine(result: HourResult): string {
-  const { action, reason, objects, bytesIn, skipped, part, quarantined = 0, rescued = 0, seconds } = result;
+  const {
+    action,
+    reason,
+    objects,
+    bytesIn,
+    skipped,
+    part,
+    quarantined = 0,
+    quarantinedBytes = 0,
+    rescued = 0,
+    seconds,
+  } = result;
   const words = [`${counted(objects, "object")} (${size(bytesIn)})`];
   if (part) words[0] += ` → ${counted(part.rows, "row")} (${size(part.sizeBytes)})`;
   if (rescued > 0) words.push(`${count(rescued)} with rescued data`);
-  if (quarantined > 0) words.push(`${count(quarantined)} quarantined`);
+  if (quarantined > 0) words.push(`${count(quarantined)} quarantined (${size(quarantinedBytes)})`);
   if (skipped > 0) words.push(passedOver(skipped));
   return `${hourName(result)}  ${action}: ${reason}, ${words.join(", ")}, ${duration(seconds.total)}`;
 }

@@ -3,9 +3,10 @@ import { capacityFigures, capacityText, machineOf } from "../capacity.js";
 import type { Components } from "../components.js";
 import type { Settings } from "../config/settings.js";
 import { newestRawPrefix } from "../discovery.js";
-import { causeOf, EXIT, isHourpackError } from "../errors.js";
+import { EXIT, firstOfEach, isHourpackError } from "../errors.js";
 import { endMs, hoursBetween, hoursText } from "../hour.js";
 import { errorFields } from "../log.js";
+import { olderNotice } from "../older.js";
 import { openTelling } from "../operations/once.js";
 import { exitCodeOfRun, type RunRequest, type RunResult, run } from "../run.js";
 import type { Observer, RunEvent } from "../task.js";
@@ -88,9 +89,8 @@ function tell(result: RunResult, { output, signal }: CommandContext): number {
       output.line(`${table}: ${counted(added, "partition")} added, ${count(corrected)} corrected`);
     for (const note of notes) output.line(`${table}: ${note}`);
   }
-  // Each cause once: which hours failed was told before.
-  const causes = new Map(result.failures.map(({ error }) => [causeOf(error), error]));
-  for (const error of causes.values()) {
+  const errors = result.failures.map(({ error }) => error);
+  for (const error of firstOfEach(errors)) {
     if (!(signal.aborted && isHourpackError(error, "interrupted"))) output.error(error);
   }
   const { green, yellow } = output.colors;
@@ -125,10 +125,12 @@ async function pointAtOthers(
     const last = areNamed ? "" : "the last ";
     const text = `${dataset.name}: no objects in ${last}${counted(looked.length, "hour")}; ${where}`;
     output.notice(text, { dataset: dataset.name });
+    const older = areNamed ? undefined : await olderNotice(components, dataset, signal);
+    const others = `Name ${areNamed ? "those" : "older"} hours with --from and --to`;
     output.note(
       newest === undefined
         ? "  → Is raw right? Nothing lies under it."
-        : `  → Name ${areNamed ? "those" : "older"} hours with --from and --to. Where these are still to come, the folders are in local time, and are read as UTC.`,
+        : `  → ${older ?? others}. Where these are still to come, the folders are in local time, and are read as UTC.`,
     );
   }
 }
@@ -193,11 +195,12 @@ function totalsOf(result: RunResult) {
     rows: sum((hour) => hour.part?.rows),
     rescued: sum((hour) => hour.rescued),
     quarantined: sum((hour) => hour.quarantined),
+    quarantinedBytes: sum((hour) => hour.quarantinedBytes),
     seconds: result.seconds,
   };
 }
 
-/** `2 hours packed, 1 up to date: 7,200 objects → 2 files, 69 MB → 8.2 MB, 115,200 rows, 3 quarantined, 4.1 s` */
+/** `2 hours packed, 1 up to date: 7,200 objects → 2 files, 69 MB → 8.2 MB, 115,200 rows, 3 quarantined (402 B), 4.1 s` */
 export function summaryOf(result: RunResult, isInterrupted = false): string {
   const totals = totalsOf(result);
   const hours = [
@@ -223,7 +226,9 @@ export function summaryOf(result: RunResult, isInterrupted = false): string {
     `${size(totals.bytesIn)} → ${size(totals.bytesOut)}`,
     counted(totals.rows, "row"),
     ...(totals.rescued > 0 ? [`${count(totals.rescued)} with rescued data`] : []),
-    ...(totals.quarantined > 0 ? [`${count(totals.quarantined)} quarantined`] : []),
+    ...(totals.quarantined > 0
+      ? [`${count(totals.quarantined)} quarantined (${size(totals.quarantinedBytes)})`]
+      : []),
     duration(totals.seconds),
   ];
   return `${named}: ${figures.join(", ")}`;

@@ -34,20 +34,22 @@ export const command: Command = {
       const empty: Dataset[] = [];
       let published = 0;
       const datasets = datasetsOf(components.settings, datasetNames(args));
-      const unpublished = range && new Unpublished("verify", range);
+      const named = range && new Unpublished("verify", range);
       for (const dataset of datasets) {
         const tier1 = await components.tier1(dataset);
         const all = range
           ? new Set(await publishedHours(tier1, dataset, range, signal))
           : await allPublishedHours(tier1, dataset, signal);
-        const hours = range ? [...all] : newestDay(all);
-        // Where no hour is named, all that had a part which cannot be made again.
-        const expected = range
-          ? hoursBetween(range.from, range.to)
-          : await expiredHours(tier1, dataset, signal);
-        const missing = [...expected].filter((hour) => !all.has(hour)).sort();
+        const asked = range ?? newestDay(all);
+        const inRange = asked ? hoursBetween(asked.from, asked.to) : [];
+        const hours = inRange.filter((hour) => all.has(hour));
+        // Where no hour is named, all that had a part which cannot be made again, too.
+        const expected = [...inRange, ...(range ? [] : await expiredHours(tier1, dataset, signal))];
+        const missing = [...new Set(expected)].filter((hour) => !all.has(hour)).sort();
         const lost = await lostHours(components, dataset, missing, output, signal);
+        const unpublished = named ?? (asked && new Unpublished("verify", asked));
         unpublished?.add(dataset, [...hours, ...lost.map(({ hour }) => hour)]);
+        if (!named) unpublished?.tell(output);
         verified.push(...lost);
         for (const hour of lost) tell(hour, deep, output);
         if (!range && hours.length + lost.length === 0) empty.push(dataset);
@@ -62,17 +64,19 @@ export const command: Command = {
       }
       if (verified.length === 0) await requireTables(components, datasets, signal);
       for (const { name } of empty) output.line(`no published hour in ${name}`);
-      unpublished?.tell(output);
+      named?.tell(output);
       return conclude(verified, range ? undefined : published, deep, output);
     });
   },
 };
 
-/** The newest hour and those of the 23 before it that are there. */
-function newestDay(published: Set<Hour>): Hour[] {
+/** The newest hour and the 23 before it; not from before the oldest, so that what has no part among them is a hole. */
+function newestDay(published: Set<Hour>): { from: Hour; to: Hour } | undefined {
   const hours = [...published].sort();
-  const newest = hours.at(-1);
-  return newest === undefined ? [] : hours.filter((hour) => hour >= addHours(newest, -23));
+  const [oldest, newest] = [hours[0], hours.at(-1)];
+  if (!oldest || !newest) return undefined;
+  const [, from = oldest] = [oldest, addHours(newest, -23)].sort();
+  return { from, to: addHours(newest, 1) };
 }
 
 /**
@@ -186,7 +190,7 @@ function tell(result: HourVerification, deep: boolean, output: Output): void {
   }
   const late = result.deep?.late.count ?? 0;
   if (deep && late > 0)
-    output.line(`  ${counted(late, "late object")}: the next run takes ${late === 1 ? "it" : "them"}`);
+    output.line(`  ${counted(late, "late object")}: a run looks at ${late === 1 ? "it" : "them"}`);
   const skipped = result.deep?.skipped ?? 0;
   if (skipped > 0) output.line(`  ${passedOver(skipped)}`);
 }

@@ -15,6 +15,8 @@ export type Row =
       values: Value[];
       /** The text of `_rescued_data`. */
       rescued: string | null;
+      /** Whose text that is; one that stands several times is there as often. */
+      members: string[];
     }
   | {
       /** Why the record can be no row: it goes to quarantine. */
@@ -57,6 +59,7 @@ class Conversion {
   private readonly zone: string;
   private readonly values: Value[];
   private readonly rescued: string[] = [];
+  private readonly rescuedMembers: string[] = [];
 
   constructor(columns: Column[], plain: Map<string, number>, derived: Derived[], zone: string) {
     this.columns = columns;
@@ -73,7 +76,8 @@ class Conversion {
     }
     this.members(record, envelope !== undefined);
     if (envelope) this.envelope(record, envelope);
-    return { values: this.values, rescued: this.rescued.length > 0 ? `{${this.rescued.join(",")}}` : null };
+    const rescued = this.rescued.length > 0 ? `{${this.rescued.join(",")}}` : null;
+    return { values: this.values, rescued, members: this.rescuedMembers };
   }
 
   /** `hasEnvelope`: then `_envelope` is the envelope's name, and a member that has it is never left to a column. */
@@ -110,11 +114,14 @@ class Conversion {
     });
     // A record's own member of this name must not be taken for the envelope, so then there is one, even if empty.
     const isClaimed = record.keys.some((key) => fold(key) === ENVELOPE_KEY);
-    if (outside.length > 0 || isClaimed) this.rescued.push(`"${ENVELOPE_KEY}":{${outside.join(",")}}`);
+    if (outside.length === 0 && !isClaimed) return;
+    this.rescued.push(`"${ENVELOPE_KEY}":{${outside.join(",")}}`);
+    this.rescuedMembers.push(ENVELOPE_KEY);
   }
 
   private rescue(key: string, value: JsonValue): void {
     this.rescued.push(`${JSON.stringify(key)}:${writeJson(value)}`);
+    this.rescuedMembers.push(key);
   }
 
   private derivedFrom(key: string, isEnvelope: boolean): Column[] {

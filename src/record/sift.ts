@@ -11,6 +11,7 @@ import { type CompiledSchema, compileSchema } from "./convert.js";
 import { type Enclosing, type Framed, type FrameLimits, frameObject, type Within } from "./frame.js";
 import { fold, Grammar } from "./grammar.js";
 import { JsonObject, parseRescued } from "./json.js";
+import { MemberCounts } from "./members.js";
 import type { RecordPath } from "./path.js";
 import { writeRow } from "./rows.js";
 import { Stretches } from "./stretches.js";
@@ -23,6 +24,8 @@ export interface Sifted {
   exact: string[];
   /** How many of them have rescued data. */
   rescued: number;
+  /** What of them was rescued. */
+  members: MemberCounts;
   quarantine: Piece[];
   /** The longest accepted or exact line, bytes (characters for exact ones). */
   maxLineBytes: number;
@@ -130,6 +133,7 @@ export class Sifter {
     if (within) within.rows++;
     if (row.rescued !== null) {
       sifted.rescued++;
+      for (const member of new Set(row.members)) sifted.members.add(member);
       this.census(row.rescued);
     } else if (isLine) {
       this.grammar?.learn(framed.value.keys);
@@ -182,6 +186,7 @@ function nothing(): Sifted {
     acceptedRows: 0,
     exact: [],
     rescued: 0,
+    members: new MemberCounts(),
     quarantine: [],
     maxLineBytes: 0,
   };

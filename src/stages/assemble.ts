@@ -18,13 +18,14 @@ import {
   toMetadata,
   writeManifest,
 } from "../manifest.js";
+import { placeText } from "../quarantine.js";
 import { recipeOf } from "../recipe.js";
 import { sortable } from "../schema/order.js";
 import type { Column } from "../schema/types.js";
 import type { Spool } from "../spool.js";
 import type { Store } from "../store/store.js";
 import type { HourTask } from "../task.js";
-import { counted } from "../words.js";
+import { count, counted } from "../words.js";
 import type { Converted, ConvertedHour } from "./convert.js";
 
 /** The published part that new objects are merged into. */
@@ -211,29 +212,67 @@ async function writeQuarantine(
 
 /** Of a whole hour. Nothing is lost where the configuration is of other data than these, and nobody would look. */
 export function tellMisfit({ dataset, hour, observe }: HourTask, converted: ConvertedHour): void {
-  const { rows, rescued, quarantined } = converted;
-  const isMisfit = rows === 0 ? quarantined > 0 : rescued === rows;
-  if (!isMisfit) return;
-  const what =
-    rows === 0
-      ? `all of it, ${counted(quarantined, "piece")}, is in quarantine`
-      : `each of its ${counted(rows, "row")} has rescued data`;
-  const text = `${what}: are records (${dataset.records.text}) and columns those of these objects? \`hourpack schema\` shows the columns`;
-  observe({ type: "notice", dataset: dataset.name, hour, text });
+  const { rows, rescued, quarantined, quarantinedBytes, places } = converted;
+  const tell = (alike: string, text: string) =>
+    observe({ type: "notice", dataset: dataset.name, hour, text, alike });
+  if (rows === 0 && quarantined > 0) {
+    const what = `all of it, ${counted(quarantined, "piece")} (${counted(quarantinedBytes, "byte")}), is in quarantine`;
+    const which = quarantined > 1 ? "; the first: " : ": ";
+    tell(
+      "all in quarantine",
+      what +
+        places
+          .slice(0, 1)
+          .map((place) => which + placeText(place))
+          .join(""),
+    );
+  } else if (rows > 0 && rescued === rows) {
+    const add = dataset.unknown === "add" ? "" : "; `unknown: add` makes columns of members that have none";
+    const text = `each of its ${counted(rows, "row")} has rescued data: ${membersText(converted)}. Are records (${dataset.records.text}) and columns those of these objects? \`hourpack schema\` shows the columns${add}`;
+    tell("rescued data in each row", text);
+  }
+}
+
+const MEMBERS_NAMED = 3;
+
+/** `userAgent in 120 rows, requestID in 118 and 4 more members` */
+function membersText({ members }: ConvertedHour): string {
+  const all = members.inOrder();
+  const named = all
+    .slice(0, MEMBERS_NAMED)
+    .map(({ member, rows }) => `${member} in ${counted(rows, "row")}`)
+    .join(", ");
+  const more = all.length - MEMBERS_NAMED;
+  return more > 0 ? `${named} and ${counted(more, "more member")}` : named;
 }
 
 /** Stops the hour before anything is public where more was quarantined than is allowed (a count, or a share below 1). */
-export function checkQuarantine(task: HourTask, facts: PartFacts): void {
+export function checkQuarantine(task: HourTask, facts: PartFacts, converted: ConvertedHour): void {
   const { maxQuarantine } = task.components.settings.run;
   if (maxQuarantine === undefined) return;
   const allowed = maxQuarantine < 1 ? maxQuarantine * (facts.rows + facts.quarantined) : maxQuarantine;
   if (facts.quarantined <= allowed) return;
+  const records = counted(facts.rows + facts.quarantined, "record");
   throw new HourpackError(
     "data",
-    `pack ${task.dataset.name} ${task.hour}: ${facts.quarantined} of ${counted(facts.rows + facts.quarantined, "record")} would be quarantined, more than --max-quarantine ${maxQuarantine} allows`,
+    `pack ${task.dataset.name} ${task.hour}: ${facts.quarantined} of ${records} would be quarantined, more than --max-quarantine ${maxQuarantine} allows${whereText(facts, converted)}`,
     {
       stage: "verify",
-      hint: "Nothing was published. Look at the raw objects (`hourpack run --max-quarantine` with a higher limit keeps them in quarantine).",
+      hint: "Nothing was published. Look at these raw objects (`hourpack run --max-quarantine` with a higher limit keeps such pieces in quarantine).",
+      evidence: converted.places,
     },
   );
+}
+
+const PLACES_NAMED = 3;
+
+/** The first pieces by name: there is no quarantine file yet to look at. With their bytes, as one may be a whole object. */
+function whereText(facts: PartFacts, { quarantined, quarantinedBytes, places }: ConvertedHour): string {
+  if (quarantined === 0) return "";
+  const named = places.slice(0, PLACES_NAMED);
+  const more = quarantined - named.length;
+  const words = [...named.map(placeText), ...(more > 0 ? [`and ${count(more)} more`] : [])];
+  const before = facts.quarantined - quarantined;
+  const published = before > 0 ? `, ${count(before)} of them in the published part` : "";
+  return `${published} (${counted(quarantinedBytes, "byte")}: ${words.join("; ")})`;
 }

@@ -6,9 +6,10 @@ import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";
 import { HourpackError, isHourpackError } from "../errors.js";
 import { Limiter } from "../limiter.js";
-import type { Listing } from "../listing.js";
-import { quarantineEntry } from "../quarantine.js";
+import { compareUtf8, type Listing } from "../listing.js";
+import { PLACES_MAX, type QuarantinePlace, quarantineEntry } from "../quarantine.js";
 import type { Within } from "../record/frame.js";
+import { MemberCounts } from "../record/members.js";
 import type { Sifted, Sifter } from "../record/sift.js";
 import { Stretches } from "../record/stretches.js";
 import type { Schema } from "../schema/types.js";
@@ -33,9 +34,14 @@ export interface Converted {
   digest: RowsDigest | undefined;
   rows: number;
   rescued: number;
+  /** What of them was rescued. */
+  members: MemberCounts;
   /** NDJSON of QuarantineEntry, in the order of the batch's segments; absent where there is none. */
   quarantinePath: string | undefined;
   quarantined: number;
+  quarantinedBytes: number;
+  /** The first of them. */
+  places: QuarantinePlace[];
 }
 
 /** All batches of an hour. */
@@ -44,7 +50,10 @@ export interface ConvertedHour {
   batches: Converted[];
   rows: number;
   rescued: number;
+  members: MemberCounts;
   quarantined: number;
+  quarantinedBytes: number;
+  places: QuarantinePlace[];
 }
 
 /**
@@ -104,8 +113,20 @@ export async function convertAgain(
 const BATCHES_AT_WORK = 2;
 
 /** Rows and quarantine, checked against what was counted object by object (invariant 6). */
-function totals(batches: Converted[]): { rows: number; rescued: number; quarantined: number } {
-  const sum = { rows: 0, rescued: 0, quarantined: 0 };
+function totals(batches: Converted[]): Omit<ConvertedHour, "schema" | "batches"> {
+  // They come as objects are fetched; told in the order in which those are listed.
+  const places = batches
+    .flatMap((batch) => batch.places)
+    .sort((a, b) => compareUtf8(a.key, b.key) || a.offset - b.offset)
+    .slice(0, PLACES_MAX);
+  const sum = {
+    rows: 0,
+    rescued: 0,
+    members: new MemberCounts(),
+    quarantined: 0,
+    quarantinedBytes: 0,
+    places,
+  };
   for (const batch of batches) {
     let rows = 0;
     let quarantined = 0;
@@ -120,7 +141,9 @@ function totals(batches: Converted[]): { rows: number; rescued: number; quaranti
     }
     sum.rows += rows;
     sum.rescued += batch.rescued;
+    sum.members.addAll(batch.members);
     sum.quarantined += quarantined;
+    sum.quarantinedBytes += batch.quarantinedBytes;
   }
   return sum;
 }
@@ -208,7 +231,10 @@ class RowsWriter {
   expectedRows = 0;
   maxLineBytes = 0;
   private rescued = 0;
+  private readonly members = new MemberCounts();
   private quarantined = 0;
+  private quarantinedBytes = 0;
+  private readonly places: QuarantinePlace[] = [];
   /** Segments that are done. */
   private done = 0;
   /** Accepted lines: the engine reads them in the batch file itself. */
@@ -246,6 +272,7 @@ class RowsWriter {
       segmentQuarantined += sifted.quarantine.length;
       this.expectedRows += rows;
       this.rescued += sifted.rescued;
+      this.members.addAll(sifted.members);
       this.maxLineBytes = Math.max(this.maxLineBytes, sifted.maxLineBytes);
       for (const line of sifted.exact) this.pending.exact.push(line);
       this.quarantine(segment, sifted.quarantine, bytes);
@@ -279,7 +306,10 @@ class RowsWriter {
     return {
       rows: this.expectedRows,
       rescued: this.rescued,
+      members: this.members,
       quarantined: this.quarantined,
+      quarantinedBytes: this.quarantinedBytes,
+      places: this.places,
       quarantinePath: this.handles.has("quarantine") ? this.name("quarantine") : undefined,
     };
   }
@@ -300,6 +330,9 @@ class RowsWriter {
       const entry = quarantineEntry(object, segment.sourceOffset + offset, piece, reason);
       this.pending.quarantine.push(`${JSON.stringify(entry)}\n`);
       this.quarantined++;
+      this.quarantinedBytes += piece.length;
+      if (this.places.length < PLACES_MAX)
+        this.places.push({ key: object.key, offset: entry.offset, sizeBytes: piece.length, reason });
     }
   }
 

@@ -82,12 +82,19 @@ describe("on MinIO", () => {
     const end = await hourpack(["doctor", ...args(glue())], { env, cwd: dir });
     expect(end).toMatchObject({ code: 0, stderr: "" });
     const lines = end.stdout.trim().split("\n");
-    const names = lines.slice(0, -1).map((line) => /^ok {6}(\S+(?: \S+)*) {2}/.exec(line)?.[1]);
+    const names = lines.slice(0, -1).map((line) => /^(?:ok {6}|warning )(\S+(?: \S+)*) {2}/.exec(line)?.[1]);
     expect(names).toEqual([
       ...["configuration", "node", "memory", "clock", "credentials", "list raw", "read raw", "read tier 1"],
-      ...["schema", "write tier 1", "read back", "delete", "conditional writes", "catalog", "disk"],
+      ...["schema", "older hours", "write tier 1", "read back", "delete", "conditional writes", "catalog"],
+      "disk",
     ]);
-    expect(lines.at(-1)).toContain("15 checks");
+    // Of the one that is in raw, until it is packed.
+    expect(lines.filter((line) => line.startsWith("warning"))).toEqual([
+      expect.stringMatching(
+        /^warning +older hours +t: 1 older hour from 2022-07-26T00 is not packed .*`hourpack run --hour 2022-07-26T00` packs it/,
+      ),
+    ]);
+    expect(lines.at(-1)).toContain("16 checks, 1 warning");
     expect(await bucket.keys()).toEqual([RAW_KEY]);
   });
 
@@ -320,7 +327,8 @@ describe("in a directory", () => {
   });
 
   it("finds everything well before and after a run, and leaves no probe", async () => {
-    expect((await doctor()).result).toMatchObject({ exitCode: 0, failed: 0, warnings: 0, skipped: 0 });
+    // That the hour is older than what is due.
+    expect((await doctor()).result).toMatchObject({ exitCode: 0, failed: 0, warnings: 1, skipped: 0 });
     await hourpack(["run", ...args(), "--hour", "2022-07-26T00"], { cwd: home });
     const end = await doctor();
     expect(end.result).toMatchObject({ exitCode: 0, failed: 0, warnings: 0, skipped: 0 });

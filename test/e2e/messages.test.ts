@@ -14,6 +14,7 @@ import {
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { ulid } from "ulid";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cleanEnv, HOURPACK, hourpack } from "../support/cli.js";
@@ -188,6 +189,21 @@ describe("data of another kind than the configuration", () => {
     const typed = await here("plan", ...range, ...flags("odd"), "--columns", "id:string");
     expect(typed.code, typed.stderr).toBe(2);
     expect(typed.stderr).toMatch(/^error: .*id/m);
+    // A run would refuse it, which has the bytes of one that is gone: verify does not say that one takes it.
+    put("odd/2022/07/26/00/c.json", '{"id":1}\n');
+    const proved = await here("verify", "--hour", HOUR, "--deep", ...flags("odd"));
+    expect(proved.stdout).toContain("  1 late object: a run looks at it\n");
+  });
+
+  it("run refuses what plan refuses, also where all hours are up to date", async () => {
+    put("typed/2022/07/26/00/a.json", '{"id":1}\n');
+    const run = (...args: string[]) => here("run", "--hour", HOUR, ...flags("typed"), ...args);
+    expect((await run()).stdout).toMatch(/^1 hour packed/m);
+    expect((await run()).stdout).toMatch(/^1 hour up to date/m);
+    const typed = await run("--columns", "id:string");
+    expect(typed.code, typed.stderr).toBe(2);
+    const planned = await here("plan", "--hour", HOUR, ...flags("typed"), "--columns", "id:string");
+    expect(typed.stderr.split("\n").slice(-3)).toEqual(planned.stderr.split("\n"));
   });
 
   it("run tells a first hour whose one column is a list, and an hour all of whose rows are rescued", async () => {
@@ -196,8 +212,90 @@ describe("data of another kind than the configuration", () => {
     put("trail/2022/07/26/02/a.json", "none\n");
     const run = (hour: string) => here("run", "--hour", hour, ...flags("trail"));
     expect((await run(HOUR)).stderr).toMatch(/its one column is a list: .* records: Records\[\*\]/);
-    expect((await run("2022-07-26T01")).stderr).toContain("each of its 1 row has rescued data");
-    expect((await run("2022-07-26T02")).stderr).toContain("all of it, 1 piece, is in quarantine");
+    expect((await run("2022-07-26T01")).stderr).toContain(
+      "each of its 1 row has rescued data: other in 1 row. Are records ($) and columns those of these objects?",
+    );
+    expect((await run("2022-07-26T02")).stderr).toMatch(
+      /all of it, 1 piece \(4 bytes\), is in quarantine: 2022\/07\/26\/02\/a\.json at byte 0: 4 bytes, no JSON/,
+    );
+  });
+
+  it("run names what is rescued most, and the reason of damage; once, and of other hours which", async () => {
+    put("rescued/2022/07/26/00/a.json", '{"id":1}\n');
+    expect((await here("run", "--hour", HOUR, ...flags("rescued"))).code).toBe(0);
+    const records = ['"agent":"x","request":7,"kind":1,"id":[2]', '"agent":"y","request":8', '"agent":"z"'];
+    const lines = records.map((members) => `{${members}}\n`).join("");
+    for (const HH of ["01", "02", "03"]) put(`rescued/2022/07/26/${HH}/a.json`, lines);
+    for (const HH of ["04", "05"]) {
+      put(`rescued/2022/07/26/${HH}/a.json.gz`, "");
+      const whole = gzipSync(lines.repeat(9));
+      writeFileSync(join(root, `rescued/2022/07/26/${HH}/a.json.gz`), whole.subarray(0, whole.length - 9));
+    }
+    const run = (...more: string[]) =>
+      here("run", "--from", "2022-07-26T01", "--to", "2022-07-26T06", ...flags("rescued"), ...more);
+    const { code, stderr } = await run();
+    expect(code, stderr).toBe(0);
+    const text =
+      "each of its 3 rows has rescued data: agent in 3 rows, request in 2 rows, id in 1 row and 1 more member.";
+    expect(stderr.match(/each of its .*? member\./g), stderr).toEqual([text]);
+    expect(stderr.match(/all of it, 1 piece .*/g)).toEqual([
+      expect.stringMatching(
+        /^all of it, 1 piece \(\d+ bytes\), is in quarantine: \S+ at byte 0: \d+ bytes, damaged gzip: /,
+      ),
+    ]);
+    const tail = stderr.trimEnd().split("\n").slice(-2);
+    expect(tail.sort()).toEqual([
+      expect.stringMatching(
+        /^rescued {2}2 hours from 2022-07-26T0. to 2022-07-26T0.: rescued data in each row, too$/,
+      ),
+      expect.stringMatching(/^rescued {2}2022-07-26T0[45]: all in quarantine, too$/),
+    ]);
+    const notices = (await run("--json", "--rebuild")).records.filter(({ type }) => type === "notice");
+    const of = (alike: string) => notices.filter((notice) => notice["alike"] === alike);
+    expect(of("rescued data in each row")).toHaveLength(3);
+    for (const notice of of("rescued data in each row")) expect(notice["text"]).toContain(text);
+    expect(of("all in quarantine")).toHaveLength(2);
+  });
+});
+
+describe("an hour with too much quarantine", () => {
+  it("is refused by its first pieces: there is no quarantine file to look at", async () => {
+    put("broken/2022/07/26/00/a.json", '{"id":1}\nno record\n{"id":2}\n');
+    // What tells records from each other is damaged: all of it is one piece.
+    put("broken/2022/07/26/00/b.json", 'no heading\n{"id":3}\n{"id":4}\n');
+    for (const name of ["c", "d"]) put(`broken/2022/07/26/00/${name}.json`, "1\n");
+    const { code, records, stderr } = await here(
+      ...["run", "--hour", HOUR, "--raw", "./broken/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./broken-lake/"],
+      ...[
+        "--table",
+        "broken",
+        "--catalog",
+        "none",
+        "--columns",
+        "id:bigint",
+        "--max-quarantine",
+        "3",
+        "--json",
+      ],
+    );
+    expect(code, stderr).toBe(12);
+    const [failure] = records.filter(({ type }) => type === "hour-failed") as {
+      error?: { message: string; evidence: object[] };
+    }[];
+    const folder = "2022/07/26/00";
+    expect(failure?.error?.message).toMatch(
+      new RegExp(
+        `4 of 6 records would be quarantined, more than --max-quarantine 3 allows \\(39 bytes: ${folder}/a.json at byte 9: 9 bytes, no JSON: .*; ${folder}/b.json at byte 0: \\d+ bytes, no JSON: .*; ${folder}/c.json at byte 0: 1 byte, no JSON object, but a number; and 1 more\\)$`,
+      ),
+    );
+    expect(failure?.error?.evidence).toHaveLength(4);
+    expect(failure?.error?.evidence[3]).toEqual({
+      key: `${folder}/d.json`,
+      offset: 0,
+      sizeBytes: 1,
+      reason: "no JSON object, but a number",
+    });
+    expect(existsSync(join(root, "broken-lake/year=2022"))).toBe(false);
   });
 });
 
@@ -281,11 +379,17 @@ describe("hours that are not published", () => {
     const manifests = join(lake, "_hourpack/manifests/2022/07/26/01");
     const [attempt = ""] = readdirSync(manifests);
     renameSync(join(manifests, attempt), join(manifests, `${ulid(Date.now() - 26 * 3_600_000)}.ndjson.gz`));
-    const crashed = await here("verify", ...flags, ...day);
-    expect(crashed.code, crashed.stdout).toBe(0);
-    expect(crashed.stderr).toContain(
-      `${note}the part was deleted, or its attempt ended before it published; `,
-    );
+    // Without a range, too: it is a hole in the newest day.
+    for (const hours of [day, []]) {
+      const crashed = await here("verify", ...flags, ...hours);
+      expect(crashed.code, crashed.stdout).toBe(0);
+      expect(crashed.stderr).toContain(
+        `${note}the part was deleted, or its attempt ended before it published; `,
+      );
+      expect(crashed.stderr).toMatch(
+        hours.length > 0 ? /22 hours have no part/ : /1 hour has no part: 2022-07-26T01$/m,
+      );
+    }
     expect((await here("expire", ...flags, "--older-than", "1d", "--yes")).code).toBe(0);
     rmSync(join(lake, "year=2022/month=07/day=26/hour=00"), { recursive: true });
     // Without a range, too: it is no hour of the newest day that is looked at then.
@@ -418,6 +522,55 @@ it("a run that finds no objects says where some are; its result is the last line
   expect(mistyped.stderr).toContain("Is raw right?");
 });
 
+describe("hours before all that is due", () => {
+  const hourAgo = (hours: number) => new Date(Date.now() - hours * 3_600_000).toISOString().slice(0, 13);
+  const flags = ["--raw", "./history/{yyyy}/{MM}/{dd}/{HH}/", "--table", "history", "--catalog", "none"];
+  const old = (...args: string[]) => here(...args, ...flags, "--tier1", "./history-lake/");
+  const told = (text: string) =>
+    /(\d+) older hours from (\S+) are not packed and will not become due by themselves(?:: | {2}→ )`hourpack (run \S+ \S+ \S+ \S+)` packs them/
+      .exec(text)
+      ?.slice(1);
+  const putHour = (hour: string) => put(`history/${hour.replace(/[-T]/g, "/")}/a.json`, '{"id":1}\n');
+
+  it("are told by plan, the doctor and the first run, with what packs them", async () => {
+    const oldest = hourAgo(62);
+    for (const hours of [62, 61, 55, 3]) putHour(hourAgo(hours));
+    const plan = await old("plan");
+    const found = told(plan.stderr);
+    expect(found?.slice(0, 2), plan.stderr).toEqual(["3", oldest]);
+    const { records } = await old("plan", "--json");
+    expect(records.find(({ type }) => type === "notice")).toMatchObject({ dataset: "history" });
+    expect(told((await old("plan", "--hour", oldest)).stderr)).toBeUndefined();
+    expect(told((await old("doctor")).stdout)).toEqual(found);
+    const first = await old("run");
+    expect([first.code, told(first.stderr)?.slice(0, 2)]).toEqual([0, found?.slice(0, 2)]);
+    // It was said, and plan goes on saying it.
+    expect(told((await old("run")).stderr)).toBeUndefined();
+    const command = told((await old("plan")).stderr)?.[2]?.split(" ") ?? [];
+    expect((await old(...command)).stdout).toMatch(/^3 hours packed/m);
+    for (const quiet of [await old("plan"), await old("doctor")])
+      expect(quiet.stdout + quiet.stderr).not.toContain("older hour");
+    expect((await old("verify")).code).toBe(0);
+  });
+
+  it("are not counted where they are spread over many days", async () => {
+    for (const hour of ["2024-02-29T23", hourAgo(60)]) putHour(hour);
+    const { stderr } = await here("plan", ...flags, "--tier1", "./history-lake-2/");
+    expect(stderr).toMatch(
+      /^history: older hours from 2024-02-29T23 on are not packed .*: `hourpack run --from 2024-02-29T23 --to \S+` packs them$/m,
+    );
+  });
+
+  it("are told with their command where the look-back has none", async () => {
+    rmSync(join(root, "history"), { recursive: true });
+    putHour("2024-02-29T23");
+    const { stderr } = await here("run", ...flags, "--tier1", "./history-lake-3/");
+    expect(stderr).toMatch(
+      /^ {2}→ 1 older hour from 2024-02-29T23 is .* by itself: `hourpack run --hour 2024-02-29T23` packs it\./m,
+    );
+  });
+});
+
 it("an hour that is not over is packed as it is, and told", async () => {
   const hour = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString().slice(0, 13);
   const flags = ["--tier1", "./open-lake/", "--catalog", "none"];
@@ -495,6 +648,28 @@ describe("what failed many hours", () => {
       expect.stringMatching(/^ {2}→ Is raw mistyped/),
       "",
     ]);
+  });
+
+  it("of what is mended alike is told once, whatever each of them says", async () => {
+    for (const HH of ["00", "01", "02"]) put(`sick/2022/07/26/${HH}/a.json`, `{"id":1}\nbroken ${HH}\n`);
+    const flags = ["--raw", "./sick/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./sick-lake/", "--catalog", "none"];
+    const range = ["--from", "2022-07-26T00", "--to", "2022-07-26T03"];
+    const refused = await here("run", ...flags, ...range, "--max-quarantine", "0");
+    expect(refused.code).toBe(12);
+    expect(refused.stderr.split("\n")).toEqual([
+      expect.stringMatching(/^events 2022-07-26T00 {2}failed: .* would be quarantined/),
+      "events  2 hours from 2022-07-26T01 to 2022-07-26T02 failed alike",
+      expect.stringMatching(/^error: .* would be quarantined/),
+      expect.stringMatching(/^ {2}→ Nothing was published/),
+      "",
+    ]);
+    expect((await here("run", ...flags, ...range)).code).toBe(0);
+    for (const HH of ["01", "02"]) {
+      renameSync(join(root, `sick/2022/07/26/${HH}/a.json`), join(root, `sick/2022/07/26/${HH}/b.json`));
+    }
+    const planned = await here("plan", ...flags, ...range);
+    expect(planned.stdout.match(/ refuse /g)).toHaveLength(2);
+    expect(planned.stderr.match(/^error: /gm), planned.stderr).toHaveLength(1);
   });
 
   it("is one cause where a store is away, whatever was asked of it", async () => {

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { rawRange } from "../../src/discovery.js";
 import { hoursWithFolders } from "../../src/folders.js";
 import { hoursBetween, parseHour, parseHourOrDay } from "../../src/hour.js";
 import { parseLocation, rawPrefix } from "../../src/layout.js";
@@ -61,5 +62,37 @@ describe("hours that may have objects", () => {
   it("are found past folders of one name", async () => {
     const hours = ["2022-07-26T00"];
     expect((await found("a/dt={yyyy}-{MM}-{dd}/events/hour={HH}/", hours)).hours).toEqual(hours);
+  });
+});
+
+describe("from the oldest to the newest hour", () => {
+  const range = async (template: string, folders: string[]) => {
+    for (const folder of folders) mkdirSync(join(root, folder), { recursive: true });
+    return rawRange(new LocalStore(root), { template });
+  };
+
+  it.each([
+    [
+      "e/year={yyyy}/month={MM}/day={dd}/hour={HH}/",
+      ["e/year=2022/month=07/day=26/hour=03"],
+      ["2022-07-26T03", "2022-07-26T04"],
+    ],
+    // Of a day's folder nothing tells which of its hours have objects.
+    ["logs/{yyyy}/{MM}/{dd}/x_{yyyy}{MM}{dd}T{HH}", ["logs/2022/07/26"], ["2022-07-26T00", "2022-07-27T00"]],
+    // An older year has no hours, and other folders lie beside.
+    [
+      "{yyyy}/{MM}/{dd}/{HH}/",
+      ["2019/01", "2022/07/26/23", "2022/07/27/00", "0old"],
+      ["2022-07-26T23", "2022-07-27T01"],
+    ],
+    [
+      "a/dt={yyyy}-{MM}-{dd}/events/hour={HH}/",
+      ["a/dt=2022-07-26/events/hour=09"],
+      ["2022-07-26T09", "2022-07-26T10"],
+    ],
+    ["{yyyy}/{MM}/{dd}/{HH}/", ["2022/07", "other"], undefined],
+  ])("of %s", async (template, folders, hours) => {
+    const found = await range(template, folders);
+    expect(found && [found.from, found.to]).toEqual(hours);
   });
 });

@@ -12,6 +12,7 @@ import { checkDisk, checkMemory, checkNode } from "./machine.js";
 import {
   checkConditions,
   checkCredentials,
+  checkOlder,
   checkRaw,
   checkTier1,
   checkWriting,
@@ -88,8 +89,9 @@ async function checkStores(context: StoreContext, datasets: Dataset[], nowMs: ()
       await checks.skip("stores", dataset.name, "S3 could not be asked");
       continue;
     }
-    hourBytes = Math.max(hourBytes, await checkRaw(context, dataset));
-    await checkTier1(context, dataset);
+    const newestBytes = await checkRaw(context, dataset);
+    hourBytes = Math.max(hourBytes, newestBytes);
+    if ((await checkTier1(context, dataset)) && newestBytes > 0) await checkOlder(context, dataset);
     if (await checkWriting(context, dataset)) await checkConditions(context, dataset);
     else
       await checks.skip("conditional writes", dataset.name, "a probe could not be written, read and deleted");

@@ -6,6 +6,7 @@ import type { Dataset } from "../../config/settings.js";
 import { newestRawPrefix } from "../../discovery.js";
 import { EXIT, HourpackError, isHourpackError } from "../../errors.js";
 import { isSkippedKey, ownPrefix, partKey, probePrefix, rawBasePrefix, uriOf } from "../../layout.js";
+import { olderHours, olderText } from "../../older.js";
 import { newestPublishedHour } from "../../published.js";
 import { mergeConfigured } from "../../schema/evolution.js";
 import { headPart, missingRawDirectory } from "../../stages/list.js";
@@ -105,6 +106,21 @@ export async function checkRaw(
     }),
   );
   return page.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+}
+
+/** No fault: told only where there are some. */
+export async function checkOlder(
+  { components, checks, signal }: StoreContext,
+  dataset: Dataset,
+): Promise<void> {
+  const older = await olderHours(components, dataset, signal).catch(() => undefined);
+  if (!older) return;
+  const { found: message, remedy } = olderText(older, components, dataset);
+  await checks.make("older hours", dataset.name, async () => ({
+    status: "warning",
+    message,
+    remedy: `${remedy}.`,
+  }));
 }
 
 const PAGE_OBJECTS = 1000;
