@@ -40,6 +40,8 @@ export interface ManifestHeader extends PartFacts {
   records: number;
   /** Of all bytes of the part, in hexadecimal digits. */
   partSha256: string;
+  /** Of the columns that its schema version names, `digestOfColumns()`: a number alone may come to mean others. */
+  schemaDigest: string;
 }
 
 export interface ManifestEntry {

@@ -20,7 +20,8 @@ import {
 } from "../manifest.js";
 import { recipeOf } from "../recipe.js";
 import { sortable } from "../schema/order.js";
-import type { Column } from "../schema/types.js";
+import { digestOfColumns } from "../schema/pinned.js";
+import type { Column, Schema } from "../schema/types.js";
 import type { Spool } from "../spool.js";
 import type { Store } from "../store/store.js";
 import type { HourTask } from "../task.js";
@@ -31,6 +32,8 @@ import type { Converted, ConvertedHour } from "./convert.js";
 export interface Base {
   published: Published;
   manifest: Manifest;
+  /** What its rows were written under. */
+  schema: Schema;
 }
 
 export interface Assembly {
@@ -104,6 +107,7 @@ export async function describe(task: HourTask, assembly: Assembly, part: Assembl
     createdAt: new Date(task.components.nowMs()).toISOString(),
     records: facts.rows + facts.quarantined,
     partSha256: await sha256Of(part.path),
+    schemaDigest: digestOfColumns(part.columns),
   } as const;
   await writeManifest(path, header, manifestEntries(assembly));
   return path;

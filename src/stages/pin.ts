@@ -4,11 +4,19 @@ import type { Batch } from "../batch.js";
 import type { Dataset } from "../config/settings.js";
 import { HourpackError, isHourpackError } from "../errors.js";
 import { schemaKey } from "../layout.js";
+import type { Published } from "../manifest.js";
 import { type FrameLimits, frameObject } from "../record/frame.js";
 import type { RecordPath } from "../record/path.js";
 import { appendColumns, mergeConfigured, newColumns } from "../schema/evolution.js";
 import { Shape } from "../schema/inference.js";
-import { emptyPinned, type Pinned, parsePinned, reconcile, serialisePinned } from "../schema/pinned.js";
+import {
+  digestOfColumns,
+  emptyPinned,
+  type Pinned,
+  parsePinned,
+  reconcile,
+  serialisePinned,
+} from "../schema/pinned.js";
 import type { Column, Schema } from "../schema/types.js";
 import type { Store } from "../store/store.js";
 import type { HourTask } from "../task.js";
@@ -210,6 +218,33 @@ function requireTable(pinned: Pinned, table: string, location: string): void {
       stage: "pin",
       location,
       hint: `Give ${table} a tier-1 prefix of its own, or name the table ${pinned.table}.`,
+    },
+  );
+}
+
+/**
+ * The columns that a part was written under. `digest` is what its manifest has of them, undefined where nobody knows.
+ * Throws `data` where schema.json does not have the version, or has another of its number.
+ */
+export async function schemaOf(
+  { dataset, hour, components, signal }: Pick<HourTask, "dataset" | "hour" | "components" | "signal">,
+  { key, schemaVersion }: Published,
+  digest: string | undefined,
+): Promise<Schema> {
+  // An hour without a record is packed before anything is pinned.
+  if (schemaVersion === 0) return { version: 0, columns: [] };
+  const store = await components.tier1(dataset);
+  const pinned = await readPinned(store, dataset.tier1.prefix, signal);
+  const schema = pinned?.pinned.versions.find(({ version }) => version === schemaVersion);
+  if (schema && (digest === undefined || digestOfColumns(schema.columns) === digest)) return schema;
+  const location = store.uri + schemaKey(dataset.tier1.prefix);
+  const why = schema ? "is pinned with other columns than the part has" : "is not pinned";
+  throw new HourpackError(
+    "data",
+    `read the part ${store.uri}${key}: version ${schemaVersion} of its columns ${why} in ${location}`,
+    {
+      location,
+      hint: `Bring back the schema.json that names them, from a backup or an older version of the object; where there is none, \`hourpack run --hour ${hour} --rebuild\` makes the part anew while all of its raw objects are there.`,
     },
   );
 }
