@@ -147,7 +147,7 @@ export async function planRun(
   const planned: PlannedHour[] = [];
   for (const dataset of datasetsOf(components.settings, request.datasets)) {
     const hours = await hoursOf(components, dataset, request);
-    await requirePinnable(await components.tier1(dataset), dataset, request.signal);
+    await requirePinnable(await components.tier1(dataset), dataset, request);
     const inFlight = new Limiter(components.settings.run.hoursInFlight);
     const looks: PlannedHour[] = [];
     // The first failure ends it all: the hours that are not begun then are not begun any more.

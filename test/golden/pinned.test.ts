@@ -1,5 +1,14 @@
 /** What a run does where schema.json is not the one that published parts were written under: nothing to their rows. */
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -9,7 +18,7 @@ import type { Dataset } from "../../src/config/settings.js";
 import { expireHour } from "../../src/expire.js";
 import { addHours, HOUR_MS, type Hour, parseHour } from "../../src/hour.js";
 import { openRestoration } from "../../src/restore.js";
-import { type RunRequest, run } from "../../src/run.js";
+import { planRun, type RunRequest, run } from "../../src/run.js";
 import type { Store } from "../../src/store/store.js";
 import { verifyHour } from "../../src/verification.js";
 
@@ -83,6 +92,10 @@ class Lake {
     }, table);
   }
 
+  plan(hour = FIRST, request: RunRequest = {}) {
+    return this.at((components) => planRun(components, { hours: hourOnly(hour), ...request }));
+  }
+
   expire() {
     return this.at((components, dataset) =>
       expireHour(taskOf(components, dataset, FIRST), { dryRun: false, rawIsImmutable: true }),
@@ -150,6 +163,92 @@ describe("schema.json is gone", () => {
     expect(await lake.pack()).toEqual({ action: "packed", rows: 2 });
     expect(await lake.records()).toEqual([OLD, LATE].sort());
     expect((await lake.verify(true)).state).toBe("sound");
+  });
+
+  it("no other hour pins columns anew", async () => {
+    const lake = new Lake().put("a.json", OLD).put("b.json", '{"other":true}', SECOND);
+    await lake.pack();
+    rmSync(lake.schemaPath);
+    const before = lake.published();
+    const refusal = {
+      kind: "data",
+      message: expect.stringMatching(
+        /schema.json: it is not there, and it named the columns of parts .*hour=00/,
+      ),
+      hint: expect.stringMatching(/--rebuild/),
+    };
+    expect((await lake.pack(SECOND)).error).toMatchObject(refusal);
+    await expect(lake.plan(SECOND)).rejects.toMatchObject(refusal);
+    expect(lake.published()).toEqual(before);
+  });
+
+  it("another table stays out of the folder", async () => {
+    const lake = new Lake().put("a.json", OLD);
+    await lake.pack();
+    rmSync(lake.schemaPath);
+    for (const request of [{}, { rebuild: true }])
+      expect((await lake.pack(FIRST, request, { table: "other" })).error).toMatchObject({
+        kind: "invalid",
+        message: expect.stringContaining("it holds the table t, and other is another"),
+      });
+    expect(existsSync(lake.schemaPath)).toBe(false);
+  });
+
+  it("a rebuild pins anew and makes its hours' parts; another's are refused until they are made anew, too", async () => {
+    const lake = new Lake().put("a.json", OLD).put("b.json", '{"amount":1.5}', SECOND);
+    await lake.pack();
+    await lake.pack(SECOND);
+    rmSync(lake.schemaPath);
+    lake.put("late.json", LATE);
+    expect(await lake.plan(SECOND, { rebuild: true })).toHaveLength(1);
+    expect(await lake.pack(SECOND, { rebuild: true })).toEqual({ action: "packed", rows: 1 });
+    await lake.expectRefused(/version 1 of its columns is pinned with other columns than the part has/);
+    expect(await lake.pack(FIRST, { rebuild: true })).toEqual({ action: "packed", rows: 2 });
+    expect((await lake.records()).map((text) => JSON.parse(text))).toEqual([
+      JSON.parse(OLD),
+      JSON.parse(LATE),
+    ]);
+    expect(await lake.records(SECOND)).toEqual(['{"amount":1.5}']);
+    for (const hour of [FIRST, SECOND]) expect((await lake.verify(true, hour)).state).toBe("sound");
+  });
+
+  it("a rebuild gives up no rows whose raw objects are gone", async () => {
+    const lake = new Lake().put("a.json", OLD).put("b.json", OLD);
+    await lake.pack();
+    rmSync(lake.schemaPath);
+    lake.remove("b.json");
+    const before = lake.published();
+    expect((await lake.pack(FIRST, { rebuild: true })).error).toMatchObject({ kind: "data" });
+    expect(lake.published()).toEqual(before);
+  });
+
+  it("so it is where nothing was pinned yet, as parts of hours without a column are no hindrance", async () => {
+    const lake = new Lake().put("a.json", "no json\n").put("b.json", '{"id":1}', SECOND);
+    expect(await lake.pack()).toEqual({ action: "packed", rows: 0 });
+    expect(existsSync(lake.schemaPath)).toBe(false);
+    expect(await lake.plan(SECOND)).toHaveLength(1);
+    expect(await lake.pack(SECOND)).toEqual({ action: "packed", rows: 1 });
+    lake.put("late.json", OLD);
+    expect(await lake.pack()).toEqual({ action: "packed", rows: 1 });
+    expect(await lake.records()).toEqual([OLD]);
+    for (const hour of [FIRST, SECOND]) expect((await lake.verify(true, hour)).state).toBe("sound");
+  });
+
+  it("what another worker pins and publishes while the parts are looked at is gone by", async () => {
+    const lake = new Lake().put("a.json", OLD).put("b.json", '{"id":2,"amount":"x"}', SECOND);
+    let others = 0;
+    const onTier1 = (store: Store) => {
+      const list = store.list.bind(store);
+      store.list = async function* (prefix, options) {
+        if (prefix === "year=" && others++ === 0)
+          expect(await lake.pack()).toMatchObject({ action: "packed" });
+        yield* list(prefix, options);
+      };
+    };
+    expect(await lake.pack(SECOND, {}, { onTier1 })).toEqual({ action: "packed", rows: 1 });
+    expect(others).toBe(1);
+    expect(await lake.records(SECOND)).toEqual(['{"id":2,"amount":"x"}']);
+    for (const hour of [FIRST, SECOND]) expect((await lake.verify(true, hour)).state).toBe("sound");
   });
 });
 
