@@ -17,6 +17,7 @@ import { readsAlike } from "./record/restore.js";
 import { Sifter } from "./record/sift.js";
 import { derivedSince } from "./schema/evolution.js";
 import { Shape } from "./schema/inference.js";
+import { digestOfColumns } from "./schema/pinned.js";
 import type { Schema } from "./schema/types.js";
 import { Spool } from "./spool.js";
 import {
@@ -30,7 +31,7 @@ import {
 } from "./stages/assemble.js";
 import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
 import { beginListing, headPart, missingRawDirectory } from "./stages/list.js";
-import { growSchema, pinSchema, readPinned } from "./stages/pin.js";
+import { growSchema, pinSchema, schemaOf } from "./stages/pin.js";
 import { type PublishOutcome, publish } from "./stages/publish.js";
 import { type SpoolOptions, spoolObjects } from "./stages/spool.js";
 import { verifyPart } from "./stages/verify.js";
@@ -170,14 +171,15 @@ async function pack(
   });
   const leave = components.batchMemory.enter();
   try {
+    // Before the schema may grow: where it is not the one that the part was made under, somebody has to bring that back.
+    const base = await baseOf(task, plan);
     const batches = spoolObjects(raw, plan.fetch, spool, spoolOptions(task, plan.fetch));
     const converted = await watch.time("convert", () =>
       convertHour(task, batches, plan.fetch, engine, attempt),
     );
     // A large hour has done with it, and needs memory for what follows; of a small one the next takes it over.
     if (converted.batches.length > 1) leave(false);
-    const base = await baseOf(task, plan);
-    const why = base && (await whyMadeAnew(task, plan, base, converted.schema));
+    const why = base && whyMadeAnew(task, plan, base, converted.schema);
     if (why !== undefined) return { lost: why, noMerge: true };
     const inputs = inStepWith(plan, listing).digest();
     const assembly = { attempt, inputs, fetched: plan.fetch, converted, base, spool, engine, tier1 };
@@ -237,7 +239,8 @@ async function verifyAndPublish(
 
 async function baseOf(task: HourTask, { action, published }: ToPack): Promise<Base | undefined> {
   if (action !== "merge" || !published) return undefined;
-  return { published, manifest: await readManifest(task, published) };
+  const manifest = await readManifest(task, published);
+  return { published, manifest, schema: await schemaOf(task, published, manifest.header.schemaDigest) };
 }
 
 /** A part that keeps the rows of overwritten objects is in step with nothing that is listed: each run looks at it anew. */
@@ -253,17 +256,20 @@ async function takeSpoolBytes({ spoolBytes }: Components, fetched: Listing): Pro
 }
 
 /** Why new objects cannot be merged into the published part, whose rows say something else or less under this schema. */
-async function whyMadeAnew(
-  task: HourTask,
+function whyMadeAnew(
+  { dataset, hour, request }: HourTask,
   { changes }: ToPack,
-  { published: { schemaVersion } }: Base,
+  { schema: older }: Base,
   schema: Schema,
-): Promise<string | undefined> {
-  if (schemaVersion === schema.version) return undefined;
-  const { dataset, components, signal, request } = task;
-  const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
-  const older = pinned?.pinned.versions.find(({ version }) => version === schemaVersion);
-  if (older === undefined) return undefined;
+): string | undefined {
+  // Versions only append: where they did not, schema.json was put back or edited since the part's own was read.
+  const kept = schema.columns.slice(0, older.columns.length);
+  if (digestOfColumns(kept) !== digestOfColumns(older.columns))
+    throw new HourpackError(
+      "conflict",
+      `pack ${dataset.name} ${hour}: its schema.json was replaced meanwhile`,
+    );
+  if (older.version === schema.version) return undefined;
   if (!readsAlike(older, schema)) return "published rows would say something else under today's columns";
   // Where some of the objects are gone the rows are kept as they are.
   const areKept = changes.gone > 0 || request.keepOld;

@@ -44,6 +44,8 @@ export interface ManifestHeader extends PartFacts {
   quarantineSha256?: string | undefined;
   /** Made of what was still listed, since `--from-remainder` said so: rows of objects that expired were given up. */
   isRemainder?: boolean | undefined;
+  /** Of the columns that its schema version names, `digestOfColumns()`: a number alone may come to mean others. */
+  schemaDigest: string;
 }
 
 export interface ManifestEntry {

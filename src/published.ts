@@ -97,11 +97,20 @@ export async function allParts(
   signal: AbortSignal | undefined,
 ): Promise<Map<string, Set<Hour>>> {
   const tables = new Map<string, Set<Hour>>();
-  for await (const { table, hour } of partsUnder(store, tier1.prefix, `${tier1.prefix}year=`, signal)) {
+  for await (const { table, hour } of everyPart(store, tier1.prefix, signal)) {
     const hours = tables.get(table) ?? new Set();
     tables.set(table, hours.add(hour));
   }
   return tables;
+}
+
+/** Of any table, by the names alone. */
+export function everyPart(
+  store: Store,
+  tier1Prefix: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ table: string; hour: Hour }> {
+  return partsUnder(store, tier1Prefix, `${tier1Prefix}year=`, signal);
 }
 
 /** The dataset's, of the parts whose keys begin with `prefix`, in the order of the keys. */

@@ -18,7 +18,7 @@ import type { QuarantineEntry } from "./quarantine.js";
 import { restoreRecord } from "./record/restore.js";
 import type { Schema, Type, Value } from "./schema/types.js";
 import { headPart } from "./stages/list.js";
-import { readPinned } from "./stages/pin.js";
+import { schemaOf } from "./stages/pin.js";
 
 export interface Restoration {
   published: Published;
@@ -50,13 +50,14 @@ export async function openRestoration(
       hint: "`hourpack status` shows which hours are packed.",
     });
   }
-  const schema = await schemaOf(components, dataset, published, signal);
+  const task = { components, dataset, hour, signal };
+  const { header, unchecked } = await vouchedFor(task, published);
+  const schema = await schemaOf(task, published, header?.schemaDigest);
   const dir = await mkdtemp(join(tmpdir(), "hourpack-restore-"));
   const close = () => rm(dir, { recursive: true, force: true });
   try {
     const path = join(dir, "part.parquet");
     const sha256 = await download(tier1, published, path, signal);
-    const { header, unchecked } = await vouchedFor({ components, dataset, hour, signal }, published);
     if (header && header.partSha256 !== sha256) throw otherBytes(tier1, published, hour);
     return {
       published,
@@ -88,30 +89,6 @@ async function vouchedFor(
     if (!isHourpackError(error, "data")) throw error;
     return { unchecked: error.message };
   }
-}
-
-/** The version that the part was made under. Throws `data` where schema.json does not have it. */
-export async function schemaOf(
-  components: Components,
-  dataset: Dataset,
-  published: Published,
-  signal: AbortSignal | undefined,
-): Promise<Schema> {
-  const tier1 = await components.tier1(dataset);
-  const { schemaVersion } = published;
-  // An hour without a record is packed before anything is pinned.
-  if (schemaVersion === 0) return { version: 0, columns: [] };
-  const pinned = await readPinned(tier1, dataset.tier1.prefix, signal);
-  const schema = pinned?.pinned.versions.find(({ version }) => version === schemaVersion);
-  if (schema) return schema;
-  throw new HourpackError(
-    "data",
-    `read ${published.key}: version ${schemaVersion} of its schema is not pinned`,
-    {
-      location: tier1.uri + dataset.tier1.prefix,
-      hint: "Restore _hourpack/schema.json from an older version of the object.",
-    },
-  );
 }
 
 async function* recordsOf(path: string, schema: Schema, location: string): AsyncGenerator<string> {

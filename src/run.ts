@@ -91,7 +91,7 @@ async function runDataset(
   const { signal } = request;
   const { hours, isFirst } = await hoursOf(components, dataset, request);
   // Also where no hour would get as far as its columns: what plan refuses is no success.
-  await requirePinnable(await components.tier1(dataset), dataset, signal);
+  await requirePinnable(await components.tier1(dataset), dataset, request);
   const owing = new Owing(components, dataset, hours, signal);
   observe({ type: "dataset-started", dataset: dataset.name, hours: hours.length });
   const task = (hour: Hour): HourTask => ({
@@ -153,7 +153,7 @@ export async function planRun(
   const planned: PlannedHour[] = [];
   for (const dataset of datasetsOf(components.settings, request.datasets)) {
     const { hours } = await hoursOf(components, dataset, request);
-    await requirePinnable(await components.tier1(dataset), dataset, request.signal);
+    await requirePinnable(await components.tier1(dataset), dataset, request);
     const inFlight = new Limiter(components.settings.run.hoursInFlight);
     const looks: PlannedHour[] = [];
     // The first failure ends it all: the hours that are not begun then are not begun any more.

@@ -13,8 +13,9 @@ import type { DeepResult } from "./proof/result.js";
 import { verifyDeep } from "./proof/verify.js";
 import { recipeOf } from "./recipe.js";
 import { olderPart } from "./refusals.js";
-import { schemaOf } from "./restore.js";
+import type { Schema } from "./schema/types.js";
 import { headPart } from "./stages/list.js";
+import { schemaOf } from "./stages/pin.js";
 import type { Store } from "./store/store.js";
 import type { HourTask } from "./task.js";
 import { counted } from "./words.js";
@@ -71,7 +72,9 @@ export async function verifyHour(
     found.problems.push(...(await footerProblems(tier1, published, hour, signal)));
     const manifest = await readManifest(task, published);
     found.problems.push(...(await manifestProblems(task, published, manifest, options.deep)));
-    if (options.deep) await lookDeep(task, published, manifest, found, options.proved);
+    const schema = await schemaOf(task, published, manifest.header.schemaDigest);
+    const part = { published, manifest, schema };
+    if (options.deep) await lookDeep(task, part, found, options.proved);
   } catch (error) {
     if (!isHourpackError(error, "data")) throw error;
     found.problems.push(asProblem(error, hour));
@@ -85,17 +88,23 @@ function asProblem({ message, hint }: HourpackError, hour: Hour): string {
   return `${message}. ${hint ?? remedyOf(hour)}`;
 }
 
+interface LookedAt {
+  published: Published;
+  manifest: Manifest;
+  schema: Schema;
+}
+
 async function lookDeep(
   task: HourTask,
-  published: Published,
-  manifest: Manifest,
+  part: LookedAt,
   found: HourVerification,
   proved: Listing | undefined,
 ): Promise<void> {
+  const { published, manifest } = part;
   const { dataset, hour, signal } = task;
   const tier1 = await task.components.tier1(dataset);
   const journals = await readJournals(tier1, dataset.tier1.prefix, hour, signal);
-  const deep = await deepVerification(task, published, manifest, journals, proved);
+  const deep = await deepVerification(task, part, journals, proved);
   found.deep = deep;
   if (deep.partSha256 !== manifest.header.partSha256)
     found.problems.push(asProblem(otherBytes(tier1, published, hour), hour));
@@ -109,12 +118,12 @@ async function lookDeep(
   if (missing !== undefined) found.problems.push(asProblem(olderPart(hour, published, missing), hour));
   if (deep.expired.count === 0) return;
   found.expiredAt = journals.headers.at(-1)?.at;
-  for (const { part, at } of journals.headers) {
+  for (const { part: then, at } of journals.headers) {
     // A later part has these rows and those of objects that came since.
-    const isOther = part.attempt !== published.attempt;
-    if (part.rows === published.rows || (isOther && part.rows < published.rows)) continue;
+    const isOther = then.attempt !== published.attempt;
+    if (then.rows === published.rows || (isOther && then.rows < published.rows)) continue;
     found.problems.push(
-      `the part has ${counted(published.rows, "row")}; when raw objects were deleted on ${at}, ${part.rows} had been proved`,
+      `the part has ${counted(published.rows, "row")}; when raw objects were deleted on ${at}, ${then.rows} had been proved`,
     );
   }
 }
@@ -194,8 +203,7 @@ async function quarantineProblems(
 
 async function deepVerification(
   task: HourTask,
-  published: Published,
-  manifest: Manifest,
+  { published, manifest, schema }: LookedAt,
   journals: Journals,
   proved: Listing | undefined,
 ): Promise<DeepResult> {
@@ -209,7 +217,7 @@ async function deepVerification(
     entries: () => manifest.entries(),
     quarantineKey:
       published.quarantined > 0 ? quarantineKey(dataset.tier1.prefix, hour, published.attempt) : undefined,
-    schema: await schemaOf(components, dataset, published, signal),
+    schema,
     records: dataset.records,
     zone: dataset.zone,
     isExpired: (entry) => journals.names(entry),

@@ -40,16 +40,30 @@ export function reconcile(
   const missing = ours.filter((column) => !names.has(column.name));
   if (newest && missing.length === 0) return theirs;
   const all = [...columns, ...missing];
-  const next = { version: (newest?.version ?? 0) + 1, fingerprint: fingerprintOf(all), ...by, columns: all };
+  const next = {
+    version: (newest?.version ?? 0) + 1,
+    fingerprint: digestOfColumns(all),
+    ...by,
+    columns: all,
+  };
   return { ...theirs, versions: [...theirs.versions, next] };
 }
 
-/** sha256 of the columns, 16 hexadecimal digits. */
-function fingerprintOf(columns: Column[]): string {
-  return createHash("sha256")
-    .update(JSON.stringify(columns.map(toDocument)))
-    .digest("hex")
-    .slice(0, 16);
+/**
+ * sha256 of the columns, 16 hexadecimal digits, whoever made them: the text of their types in Hive's words, which says
+ * nothing more, and the order of members have no part in it. Manifests have it: what is new in a column may only count
+ * where it is there.
+ */
+export function digestOfColumns(columns: readonly Column[]): string {
+  const documents = columns.map((column) => ({ ...toDocument(column), hive: undefined }));
+  const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
+  const inOrder = (_: string, value: unknown) =>
+    isObject(value) ? Object.fromEntries(Object.entries(value as object).sort(byName)) : value;
+  return createHash("sha256").update(JSON.stringify(documents, inOrder)).digest("hex").slice(0, 16);
+}
+
+function byName([a]: [string, unknown], [b]: [string, unknown]): number {
+  return a < b ? -1 : 1;
 }
 
 /** Each column with its type in Hive's words for people, and whole for the reader. */

@@ -21,7 +21,8 @@ import {
 import { placeText } from "../quarantine.js";
 import { recipeOf } from "../recipe.js";
 import { sortable } from "../schema/order.js";
-import type { Column } from "../schema/types.js";
+import { digestOfColumns } from "../schema/pinned.js";
+import type { Column, Schema } from "../schema/types.js";
 import type { Spool } from "../spool.js";
 import type { Store } from "../store/store.js";
 import type { HourTask } from "../task.js";
@@ -32,6 +33,8 @@ import type { Converted, ConvertedHour } from "./convert.js";
 export interface Base {
   published: Published;
   manifest: Manifest;
+  /** What its rows were written under. */
+  schema: Schema;
 }
 
 export interface Assembly {
@@ -107,6 +110,7 @@ export async function describe(task: HourTask, assembly: Assembly, part: Assembl
     partSha256: await sha256Of(part.path),
     isRemainder: assembly.base ? assembly.base.manifest.header.isRemainder : task.request.fromRemainder,
     quarantineSha256: part.quarantinePath && (await sha256Of(part.quarantinePath)),
+    schemaDigest: digestOfColumns(part.columns),
   } as const;
   await writeManifest(path, header, manifestEntries(assembly));
   return path;

@@ -3,15 +3,25 @@ import { setImmediate } from "node:timers/promises";
 import type { Batch } from "../batch.js";
 import type { Dataset } from "../config/settings.js";
 import { HourpackError, isHourpackError } from "../errors.js";
-import { schemaKey } from "../layout.js";
+import { partKey, schemaKey } from "../layout.js";
+import type { Published } from "../manifest.js";
+import { everyPart } from "../published.js";
 import { type FrameLimits, frameObject } from "../record/frame.js";
 import type { RecordPath } from "../record/path.js";
 import { appendColumns, mergeConfigured, newColumns } from "../schema/evolution.js";
 import { Shape } from "../schema/inference.js";
-import { emptyPinned, type Pinned, parsePinned, reconcile, serialisePinned } from "../schema/pinned.js";
+import {
+  digestOfColumns,
+  emptyPinned,
+  type Pinned,
+  parsePinned,
+  reconcile,
+  serialisePinned,
+} from "../schema/pinned.js";
 import type { Column, Schema } from "../schema/types.js";
 import type { Store } from "../store/store.js";
 import type { HourTask } from "../task.js";
+import { headPart } from "./list.js";
 
 export interface PinnedVersion {
   pinned: Pinned;
@@ -38,7 +48,8 @@ export async function pinSchema(
         dataset.tier1.prefix,
         dataset.table,
         (pinned) => withConfigured(pinned, dataset.columns) ?? inferred ?? [],
-        options,
+        // Who asks for a part anew needs none of the columns that are gone.
+        { ...options, anew: task.request.rebuild },
       ),
     );
   if (dataset.columns) return { schema: await pin(undefined), batches };
@@ -159,20 +170,22 @@ export async function readPinned(
 
 /**
  * Sees to it that these columns are pinned, and returns what is. `grow` is given the columns pinned so far (none at
- * first) and names those that should be; a lost race means that it is asked again with what the winner wrote.
+ * first) and names those that should be; a lost race means that it is asked again with what the winner wrote. Throws
+ * `data` where parts are there whose columns nothing names, unless columns are to be pinned `anew`.
  */
 export async function pinColumns(
   store: Store,
   prefix: string,
   table: string,
   grow: (pinned: Pinned | undefined) => Column[],
-  options: { attempt: string; nowMs: number; signal?: AbortSignal },
+  options: { attempt: string; nowMs: number; signal?: AbortSignal; anew?: boolean },
 ): Promise<Pinned> {
   const key = schemaKey(prefix);
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const current = await readPinned(store, prefix, options.signal);
     const base = current?.pinned ?? emptyPinned(table);
     requireTable(base, table, store.uri + prefix);
+    if (!current && !(await mayBegin(store, prefix, table, options))) continue;
     const next = reconcile(grow(current?.pinned), base, {
       createdAt: new Date(options.nowMs).toISOString(),
       attempt: options.attempt,
@@ -192,24 +205,109 @@ export async function pinColumns(
 export async function requirePinnable(
   store: Store,
   { tier1, table, columns }: Dataset,
-  signal: AbortSignal | undefined,
+  { rebuild, signal }: { rebuild?: boolean; signal?: AbortSignal },
 ): Promise<void> {
   const pinned = (await readPinned(store, tier1.prefix, signal))?.pinned;
-  if (!pinned) return;
+  if (!pinned) {
+    await mayBegin(store, tier1.prefix, table, { anew: rebuild, signal });
+    return;
+  }
   requireTable(pinned, table, store.uri + tier1.prefix);
   withConfigured(pinned, columns);
 }
 
 /** Two tables' parts in one folder would be read as one. Throws `invalid`. */
 function requireTable(pinned: Pinned, table: string, location: string): void {
-  if (pinned.table === table) return;
-  throw new HourpackError(
+  if (pinned.table !== table) throw otherTable(pinned.table, table, location);
+}
+
+function otherTable(held: string, table: string, location: string): HourpackError {
+  return new HourpackError(
     "invalid",
-    `pack into ${location}: it holds the table ${pinned.table}, and ${table} is another`,
+    `pack into ${location}: it holds the table ${held}, and ${table} is another`,
     {
       stage: "pin",
       location,
-      hint: `Give ${table} a tier-1 prefix of its own, or name the table ${pinned.table}.`,
+      hint: `Give ${table} a tier-1 prefix of its own, or name the table ${held}.`,
+    },
+  );
+}
+
+/** Where there was no schema.json. False where there is one by now. */
+async function mayBegin(
+  store: Store,
+  prefix: string,
+  table: string,
+  options: { anew?: boolean; signal?: AbortSignal },
+): Promise<boolean> {
+  const why = await whyNotBegin(store, prefix, table, options);
+  if (!why) return true;
+  // Another worker may have pinned, and then published, before we looked at the parts.
+  if (await readPinned(store, prefix, options.signal)) return false;
+  throw why;
+}
+
+/**
+ * What speaks against a first version, where there is no schema.json: parts. Only what is gone said what is in their
+ * columns. Those of hours before the first record have none. One look in a dataset's life.
+ */
+async function whyNotBegin(
+  store: Store,
+  prefix: string,
+  table: string,
+  { anew, signal }: { anew?: boolean; signal?: AbortSignal },
+): Promise<HourpackError | undefined> {
+  for await (const part of everyPart(store, prefix, signal)) {
+    const isOwn = part.table === table;
+    if (isOwn && anew) continue;
+    const key = partKey(prefix, part.table, part.hour);
+    const published = await headPart(store, key, signal).catch((error) => {
+      // Somebody else's file of such a name.
+      if (!isOwn && isHourpackError(error, "data")) return undefined;
+      throw error;
+    });
+    if (published && !isOwn) return otherTable(part.table, table, store.uri + prefix);
+    if (published && published.schemaVersion > 0) return schemaGone(store, prefix, published);
+  }
+  return undefined;
+}
+
+function schemaGone(store: Store, prefix: string, { key, schemaVersion }: Published): HourpackError {
+  const location = store.uri + schemaKey(prefix);
+  return new HourpackError(
+    "data",
+    `pin the columns in ${location}: it is not there, and it named the columns of parts that are (version ${schemaVersion} those of ${key})`,
+    {
+      stage: "pin",
+      location,
+      hint: "Bring it back from a backup or an older version of the object. Where there is none, `hourpack run --rebuild` over all published hours (`--from`, `--to`) pins columns anew and makes the parts of those whose raw objects are all there.",
+    },
+  );
+}
+
+/**
+ * The columns that a part was written under. `digest` is what its manifest has of them, undefined where nobody knows.
+ * Throws `data` where schema.json does not have the version, or has another of its number.
+ */
+export async function schemaOf(
+  { dataset, hour, components, signal }: Pick<HourTask, "dataset" | "hour" | "components" | "signal">,
+  { key, schemaVersion }: Published,
+  digest: string | undefined,
+): Promise<Schema> {
+  // An hour without a record is packed before anything is pinned.
+  if (schemaVersion === 0) return { version: 0, columns: [] };
+  const store = await components.tier1(dataset);
+  const pinned = await readPinned(store, dataset.tier1.prefix, signal);
+  const schema = pinned?.pinned.versions.find(({ version }) => version === schemaVersion);
+  if (schema && (digest === undefined || digestOfColumns(schema.columns) === digest)) return schema;
+  const location = store.uri + schemaKey(dataset.tier1.prefix);
+  const why = schema ? "is pinned with other columns than the part has" : "is not pinned";
+  throw new HourpackError(
+    "data",
+    `read the part ${store.uri}${key}: version ${schemaVersion} of its columns ${why} in ${location}`,
+    {
+      location,
+      hint: `Bring back the schema.json that names them, from a backup or an older version of the object; where there is none, \`hourpack run --hour ${hour} --rebuild\` makes the part anew while all of its raw objects are there.`,
     },
   );
 }

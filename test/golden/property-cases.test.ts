@@ -10,8 +10,9 @@ import type { Hour } from "../../src/hour.js";
 import { rawPrefix } from "../../src/layout.js";
 import { Canon } from "../../src/proof/canon.js";
 import { MAX_DEPTH, type Obj, Reader } from "../../src/proof/json.js";
-import { openRestoration, schemaOf } from "../../src/restore.js";
+import { openRestoration } from "../../src/restore.js";
 import { listHour } from "../../src/stages/list.js";
+import { schemaOf } from "../../src/stages/pin.js";
 import { verifyHour } from "../../src/verification.js";
 import { caseNames, readCase } from "../support/golden.js";
 import { packCase } from "../support/pack.js";
@@ -56,7 +57,7 @@ async function bothWays(components: Components, dataset: Dataset, hour: Hour) {
   const restored: string[] = [];
   const raw: string[] = [];
   try {
-    const schema = await schemaOf(components, dataset, restoration.published, undefined);
+    const schema = await schemaOf({ components, dataset, hour: hour }, restoration.published, undefined);
     const canon = new Canon(schema, { zone: dataset.zone, path: dataset.records.keys });
     for await (const line of restoration.records()) {
       const record = parseRestored(line);

@@ -24,10 +24,11 @@ import { compileSchema } from "../../src/record/convert.js";
 import { frameObject } from "../../src/record/frame.js";
 import { parseRecordPath } from "../../src/record/path.js";
 import { restoreRecord } from "../../src/record/restore.js";
-import { openRestoration, schemaOf } from "../../src/restore.js";
+import { openRestoration } from "../../src/restore.js";
 import { run } from "../../src/run.js";
 import { Shape } from "../../src/schema/inference.js";
 import type { Schema } from "../../src/schema/types.js";
+import { schemaOf } from "../../src/stages/pin.js";
 import { verifyHour } from "../../src/verification.js";
 import { FIRST_HOUR } from "../support/golden.js";
 import {
@@ -420,7 +421,11 @@ async function readBack(
   const [dataset] = components.settings.datasets as [Dataset];
   const restoration = await openRestoration(components, dataset, FIRST_HOUR);
   try {
-    const schema = await schemaOf(components, dataset, restoration.published, undefined);
+    const schema = await schemaOf(
+      { components, dataset, hour: FIRST_HOUR },
+      restoration.published,
+      undefined,
+    );
     const canon = new Canon(schema, { zone: dataset.zone, path: dataset.records.keys });
     const found: Found = { records: [], quarantine: [], problems: [] };
     for await (const line of restoration.records()) found.records.push(canon.text(parse(line)) ?? line);

@@ -9,8 +9,8 @@ import { manifestKey, partKey, rawPrefix } from "../../src/layout.js";
 import { openManifest } from "../../src/manifest.js";
 import type { DeepResult } from "../../src/proof/result.js";
 import { type DeepVerification, verifyDeep } from "../../src/proof/verify.js";
-import { schemaOf } from "../../src/restore.js";
 import { headPart } from "../../src/stages/list.js";
+import { schemaOf } from "../../src/stages/pin.js";
 import { FIRST_HOUR, type GoldenCase } from "./golden.js";
 import { packCase } from "./pack.js";
 
@@ -59,7 +59,11 @@ export async function prove(
     partKey: published.key,
     partEtag: published.etag,
     entries: () => manifest.entries(),
-    schema: await schemaOf(components, dataset, published, undefined),
+    schema: await schemaOf(
+      { components, dataset, hour: FIRST_HOUR },
+      published,
+      manifest.header.schemaDigest,
+    ),
     records: dataset.records,
     zone: dataset.zone,
     ...options,

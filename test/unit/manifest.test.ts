@@ -29,6 +29,7 @@ const header = {
   createdAt: "2022-07-26T01:05:00.000Z",
   records: 6,
   partSha256: "0f",
+  schemaDigest: "0a",
 } as const;
 
 const entries: ManifestEntry[] = ['a\u2028"\n', "b", "😀"].map((key) => ({

@@ -3,6 +3,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  digestOfColumns,
+  emptyPinned,
+  parsePinned,
+  reconcile,
+  serialisePinned,
+} from "../../src/schema/pinned.js";
 import type { Column } from "../../src/schema/types.js";
 import { pinColumns, readPinned } from "../../src/stages/pin.js";
 import { LocalStore } from "../../src/store/local.js";
@@ -78,5 +85,49 @@ describe("schema.json", () => {
     const names = ["p", "q", "r", "s"];
     await Promise.all(names.map((name) => pinColumns(store, "a/", "t", grow(name), by)));
     expect((await namesOf(store, "a/"))?.sort()).toEqual(names);
+  });
+});
+
+describe("the digest of columns", () => {
+  const one: Column = {
+    name: "a",
+    path: ["a"],
+    derived: false,
+    type: {
+      kind: "struct",
+      fields: [
+        { name: "at", key: "At", type: { kind: "timestamp", epoch: "ms" } },
+        { name: "n", key: "n", type: { kind: "decimal", precision: 10, scale: 2 } },
+      ],
+    },
+  };
+
+  it("is that of the columns that are read again, in whatever order their members are", () => {
+    const by = { createdAt: "2022-07-26T00:00:00.000Z", attempt: "01J00000000000000000000000" };
+    const turned = (value: unknown): unknown => {
+      if (Array.isArray(value)) return value.map(turned);
+      if (typeof value !== "object" || value === null) return value;
+      const entries = Object.entries(value).map(([key, member]) => [key, turned(member)]);
+      return Object.fromEntries(entries.reverse());
+    };
+    const bytes = serialisePinned(reconcile([one], emptyPinned("t"), by));
+    const read = parsePinned(bytes, "schema.json").versions[0]?.columns ?? [];
+    const same = [read, turned([one]) as Column[], [{ ...one, jsonString: false, envelope: false }]];
+    for (const columns of same) expect(digestOfColumns(columns)).toBe(digestOfColumns([one]));
+  });
+
+  it("is another where a value would be read in another way", () => {
+    const type = { kind: "string" } as const;
+    const others: Column[][] = [
+      [],
+      [one, { ...one, name: "b" }],
+      [{ ...one, type }],
+      [{ ...one, path: ["A"] }],
+      [{ ...one, jsonString: true }],
+      [{ ...one, derived: true }],
+      [{ ...one, type: { kind: "array", element: one.type } }],
+    ];
+    const digests = [[one], ...others].map((columns) => digestOfColumns(columns));
+    expect(new Set(digests).size).toBe(digests.length);
   });
 });
