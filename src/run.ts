@@ -88,7 +88,7 @@ async function runDataset(
   observe: Observer,
 ): Promise<void> {
   const { signal } = request;
-  const hours = await hoursOf(components, dataset, request);
+  const hours = await hoursOf(components, dataset, request, observe);
   const owing = new Owing(components, dataset, hours, signal);
   observe({ type: "dataset-started", dataset: dataset.name, hours: hours.length });
   const task = (hour: Hour): HourTask => ({
@@ -208,9 +208,13 @@ export function datasetsOf(settings: Settings, names: string[] | undefined): Dat
 }
 
 /** Oldest first. */
-async function hoursOf(components: Components, dataset: Dataset, request: RunRequest): Promise<Hour[]> {
-  const { hours, signal } = request;
-  return hours ? hoursBetween(hours.from, hours.to) : dueHours(components, dataset, signal);
+async function hoursOf(
+  components: Components,
+  dataset: Dataset,
+  { hours, signal }: RunRequest,
+  observe?: Observer,
+): Promise<Hour[]> {
+  return hours ? hoursBetween(hours.from, hours.to) : dueHours(components, dataset, signal, observe);
 }
 
 /** The first hours one by one until a schema is pinned, then several at a time. Returns the hours that have a part. */

@@ -1,9 +1,9 @@
 /** hourpack expire: deletes raw objects that are proved to be in tier 1. */
 import { EXIT, HourpackError } from "../errors.js";
 import { type ExpiredHour, expireHour } from "../expire.js";
-import { addHours, endMs, type Hour, hourOfMs } from "../hour.js";
+import { endMs } from "../hour.js";
 import { EXPIRE_AFTER_MIN_MS } from "../journal.js";
-import { publishedHours, publishedRange } from "../published.js";
+import { allPublishedHours } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { counted } from "../words.js";
 import type { Command } from "./command.js";
@@ -43,10 +43,9 @@ export const command: Command = {
       const expired: ExpiredHour[] = [];
       for (const dataset of datasetsOf(components.settings, datasetNames(args))) {
         const tier1 = await components.tier1(dataset);
-        const range = await publishedRange(tier1, dataset, signal);
-        if (!range) continue;
-        const to = firstYoungHour(components.nowMs() - olderThanMs, range.to);
-        for (const hour of await publishedHours(tier1, dataset, { from: range.from, to }, signal)) {
+        const limitMs = components.nowMs() - olderThanMs;
+        for (const hour of await allPublishedHours(tier1, dataset, signal)) {
+          if (endMs(hour) > limitMs) continue;
           const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
           const result = await expireHour(task, options);
           if (result.objects === 0 && result.refused === undefined) continue;
@@ -58,13 +57,6 @@ export const command: Command = {
     });
   },
 };
-
-/** Hours before this one ended at `limitMs` or earlier. */
-function firstYoungHour(limitMs: number, to: Hour): Hour {
-  const hour = hourOfMs(limitMs);
-  const young = endMs(hour) <= limitMs ? addHours(hour, 1) : hour;
-  return young < to ? young : to;
-}
 
 function tell(result: ExpiredHour, dryRun: boolean, output: Output): void {
   output.record({ type: "expired", dryRun, ...result });

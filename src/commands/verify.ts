@@ -3,7 +3,7 @@
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
-import { addHours, type Hour, hoursBetween } from "../hour.js";
+import { addHours, type Hour, hoursBetween, startMs } from "../hour.js";
 import { allPublishedHours, expiredHours, publishedHours, tracesOf } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { readPinned } from "../stages/pin.js";
@@ -40,7 +40,7 @@ export const command: Command = {
         const all = range
           ? new Set(await publishedHours(tier1, dataset, range, signal))
           : await allPublishedHours(tier1, dataset, signal);
-        const hours = range ? [...all] : newestDay(all);
+        const hours = range ? [...all] : newestDay(all, components.nowMs());
         // Where no hour is named, all that had a part which cannot be made again.
         const expected = range
           ? hoursBetween(range.from, range.to)
@@ -68,10 +68,10 @@ export const command: Command = {
   },
 };
 
-/** The newest hour and those of the 23 before it that are there. */
-function newestDay(published: Set<Hour>): Hour[] {
+/** The newest hour that has begun, those of the 23 before it that are there, and any that has not begun. */
+function newestDay(published: Set<Hour>, nowMs: number): Hour[] {
   const hours = [...published].sort();
-  const newest = hours.at(-1);
+  const newest = hours.findLast((hour) => startMs(hour) <= nowMs) ?? hours.at(-1);
   return newest === undefined ? [] : hours.filter((hour) => hour >= addHours(newest, -23));
 }
 

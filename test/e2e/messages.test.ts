@@ -240,6 +240,37 @@ describe("hours that are not published", () => {
     },
   );
 
+  it.each([
+    [["ddl", "--from", "1970-01-01", "--to", "2199-01-01"], /is over 100 years\n.*mistyped/],
+    [["status", "--last", "99999d"], /--last: 99999d is over 100 years/],
+    [["verify", "--hour", "9999-12-31T23"], /"9999-12-31T23" is not an hour/],
+  ])("a range without an end is refused: %j", async (args, message) => {
+    const { code, stderr } = await here(...args);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+  });
+
+  it.each([["expire", "--older-than", "1d"], ["ddl"], ["verify"], ["status"], ["plan"]])(
+    "%s minds no file that is named like a part of an hour that cannot be",
+    async (...args) => {
+      const flags = ["--tier1", "./odd-lake/", "--catalog", "none"];
+      if (!existsSync(join(root, "odd-lake"))) await here("run", ...flags, "--hour", HOUR);
+      const before = await here(...args, ...flags);
+      for (const [yyyy, MM] of [
+        ["2022", "13"],
+        ["9999", "12"],
+        ["0001", "01"],
+      ]) {
+        const folder = `odd-lake/year=${yyyy}/month=${MM}/day=01/hour=00`;
+        put(`${folder}/events-${yyyy}${MM}0100.snappy.parquet`, "PAR1");
+      }
+      expect(await here(...args, ...flags)).toEqual(before);
+      expect(before.code).toBe(0);
+      for (const folder of ["year=2022/month=13", "year=9999", "year=0001"])
+        rmSync(join(root, "odd-lake", folder), { recursive: true });
+    },
+  );
+
   it("verify says what it looked at, and what --deep would", async () => {
     const { stdout, stderr } = await here("verify");
     expect(stdout).toBe(
