@@ -55,6 +55,8 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, bytes: 0, kept: 0 };
   const listing = await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal });
   if (listing.count === 0) return result;
+  // Before anything is read: no other hour of the dataset would fare better.
+  if (!options.dryRun && !options.rawIsImmutable) await requireConditionalDeletes(task);
   const proofs: Proof[] = [];
   for (const reader of readersOf(task, listing)) {
     const proof = await prove(reader);
@@ -78,7 +80,6 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     const isSafe = options.rawIsImmutable || (await deletesAreConditional(task).catch(() => true));
     return isSafe ? result : { ...result, needsRawIsImmutable: true };
   }
-  if (!options.rawIsImmutable) await requireConditionalDeletes(task);
   for (const proof of proofs) await writeJournal(proof, doomed);
   for (const spared of await deleteAll(task, doomed)) {
     result.objects--;

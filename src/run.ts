@@ -6,7 +6,14 @@ import { compactHour, lookAt } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset, Settings } from "./config/settings.js";
 import { dueHours } from "./due.js";
-import { EXIT, exitCodeOf, HourpackError, isHourpackError, reasonOf, withLimitTold } from "./errors.js";
+import {
+  asHourpackError,
+  exitCodeOf,
+  exitCodeOfAll,
+  HourpackError,
+  isHourpackError,
+  reasonOf,
+} from "./errors.js";
 import { type Hour, hoursBetween } from "./hour.js";
 import { Limiter } from "./limiter.js";
 import { Owing } from "./owed.js";
@@ -303,17 +310,7 @@ async function registerDataset(
   }
 }
 
-function asHourpackError(error: unknown, doing: string, signal: AbortSignal | undefined): HourpackError {
-  const thrown = withLimitTold(error);
-  if (thrown instanceof HourpackError) return thrown;
-  if (signal?.aborted) return new HourpackError("interrupted", `${doing}: interrupted`);
-  return new HourpackError("internal", `${doing}: ${reasonOf(error)}`, { cause: error });
-}
-
 /** Where all failed hours have one cause its exit code, else `someFailed`; 0 where none failed. */
 export function exitCodeOfRun(result: RunResult): number {
-  const codes = new Set(result.failures.map((failure) => exitCodeOf(failure.error)));
-  if (codes.size === 0) return EXIT.done;
-  const [code] = codes;
-  return codes.size === 1 && code !== undefined ? code : EXIT.someFailed;
+  return exitCodeOfAll(result.failures.map((failure) => exitCodeOf(failure.error)));
 }

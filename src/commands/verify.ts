@@ -10,6 +10,7 @@ import { readPinned } from "../stages/pin.js";
 import { type HourVerification, verifyHour } from "../verification.js";
 import { count, counted } from "../words.js";
 import type { Command } from "./command.js";
+import { Failures } from "./failures.js";
 import { passedOver } from "./figures.js";
 import type { Output } from "./output.js";
 import { hourOptions, hoursOf } from "./request.js";
@@ -35,7 +36,8 @@ export const command: Command = {
       let published = 0;
       const datasets = datasetsOf(components.settings, datasetNames(args));
       const unpublished = range && new Unpublished("verify", range);
-      for (const dataset of datasets) {
+      const failures = new Failures("verify", { output, signal });
+      const verifyDataset = async (dataset: Dataset) => {
         const tier1 = await components.tier1(dataset);
         const all = range
           ? new Set(await publishedHours(tier1, dataset, range, signal))
@@ -54,16 +56,20 @@ export const command: Command = {
         published += all.size;
         for (const hour of hours) {
           const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
-          const result = await verifyHour(task, { deep });
-          if (result.state === "unpublished") continue;
+          const doing = { dataset: dataset.name, hour };
+          const result = await failures.past(doing, () => verifyHour(task, { deep }));
+          if (!result || result.state === "unpublished") continue;
           verified.push(result);
           tell(result, deep, output);
         }
-      }
-      if (verified.length === 0) await requireTables(components, datasets, signal);
+      };
+      for (const dataset of datasets)
+        await failures.past({ dataset: dataset.name }, () => verifyDataset(dataset));
+      if (verified.length + failures.count === 0) await requireTables(components, datasets, signal);
       for (const { name } of empty) output.line(`no published hour in ${name}`);
-      unpublished?.tell(output);
-      return conclude(verified, range ? undefined : published, deep, output);
+      if (failures.count === 0) unpublished?.tell(output);
+      failures.tell();
+      return conclude(verified, failures, range ? undefined : published, deep, output);
     });
   },
 };
@@ -134,6 +140,7 @@ async function requireTables(
 /** `published`: of all hours, where none was named. */
 function conclude(
   verified: HourVerification[],
+  failures: Failures,
   published: number | undefined,
   deep: boolean,
   output: Output,
@@ -144,9 +151,11 @@ function conclude(
   const rows = verified.reduce((sum, result) => sum + result.rows, 0);
   const { green, red } = output.colors;
   const hours = counted(verified.length, "hour");
+  if (failures.count > 0) output.line(red(`${count(failures.count)} failed`));
   if (wrong > 0) output.line(red(`${count(wrong)} of ${hours} wrong`));
   else if (verified.length === 0) {
-    output.note("nothing to verify: `hourpack plan --from … --to …` shows what there is to pack");
+    if (failures.count === 0)
+      output.note("nothing to verify: `hourpack plan --from … --to …` shows what there is to pack");
   } else if (!deep) {
     output.line(green(`${hours}: footer, manifest and counts agree (${counted(rows, "row")})`));
     output.note("no row was read: `--deep` reads raw and rows again and compares every record");
@@ -163,10 +172,11 @@ function conclude(
     ...(published === undefined ? {} : { published }),
     wrong,
     expired,
+    failed: failures.count,
     rows,
     deep,
   });
-  return wrong > 0 ? EXIT.data : EXIT.done;
+  return failures.exitCodeWith(wrong > 0 ? EXIT.data : EXIT.done);
 }
 
 function tell(result: HourVerification, deep: boolean, output: Output): void {

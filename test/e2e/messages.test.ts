@@ -350,6 +350,26 @@ describe("hours that are not published", () => {
     );
   });
 
+  it.each([
+    ["expire", "--older-than", "1d", "--yes"],
+    ["verify", "--deep", "--from", HOUR, "--to", "2022-07-26T03"],
+  ])("%s goes on past an hour that it cannot look at", async (...args) => {
+    for (const hour of ["00", "01", "02"]) put(`past/2022/07/26/${hour}/a.json`, '{"id":1}\n');
+    const flags = ["--raw", "./past/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./past-lake/", "--catalog", "none"];
+    await here("run", ...flags, "--from", HOUR, "--to", "2022-07-26T03");
+    const odd = join(root, "past/2022/07/26/01/folder");
+    symlinkSync(root, odd);
+    const { code, stdout, stderr } = await here(...args, ...flags);
+    rmSync(odd);
+    expect(code).toBe(2);
+    expect(stdout).toMatch(/^events 2022-07-26T01 {2}failed: list .*folder: this is a link to a folder/m);
+    expect(stdout).toMatch(/^events 2022-07-26T02 {2}(deleted 1 object|sound)/m);
+    expect(stdout).toMatch(/1 failed$/m);
+    expect(stderr).toMatch(/error: list .*folder: .*\n.*→/);
+    rmSync(join(root, "past"), { recursive: true });
+    rmSync(join(root, "past-lake"), { recursive: true });
+  });
+
   it("expire names an hour whose objects are all newer than its part", async () => {
     put("newer/2022/07/26/00/a.json", '{"id":1}\n');
     put("newer/2022/07/26/01/a.json", '{"id":2}\n');
