@@ -253,21 +253,24 @@ describe("hours that are not published", () => {
   it.each([["expire", "--older-than", "1d"], ["ddl"], ["verify"], ["status"], ["plan"]])(
     "%s minds no file that is named like a part of an hour that cannot be",
     async (...args) => {
-      const flags = ["--tier1", "./odd-lake/", "--catalog", "none"];
-      if (!existsSync(join(root, "odd-lake"))) await here("run", ...flags, "--hour", HOUR);
+      const flags = ["--tier1", "./month13-lake/", "--catalog", "none"];
+      if (!existsSync(join(root, "month13-lake"))) {
+        const { code, stderr } = await here("run", ...flags, "--hour", HOUR);
+        expect(code, stderr).toBe(0);
+      }
       const before = await here(...args, ...flags);
       for (const [yyyy, MM] of [
         ["2022", "13"],
         ["9999", "12"],
         ["0001", "01"],
       ]) {
-        const folder = `odd-lake/year=${yyyy}/month=${MM}/day=01/hour=00`;
+        const folder = `month13-lake/year=${yyyy}/month=${MM}/day=01/hour=00`;
         put(`${folder}/events-${yyyy}${MM}0100.snappy.parquet`, "PAR1");
       }
       expect(await here(...args, ...flags)).toEqual(before);
       expect(before.code).toBe(0);
       for (const folder of ["year=2022/month=13", "year=9999", "year=0001"])
-        rmSync(join(root, "odd-lake", folder), { recursive: true });
+        rmSync(join(root, "month13-lake", folder), { recursive: true });
     },
   );
 
