@@ -318,7 +318,8 @@ export async function readManifest(
   const tier1 = await task.components.tier1(task.dataset);
   const key = manifestKey(task.dataset.tier1.prefix, task.hour, published.attempt);
   try {
-    return openManifest(await tier1.get(key, { signal: task.signal }), tier1.uri + key);
+    const bytes = await tier1.get(key, { signal: task.signal });
+    return openManifest(bytes, tier1.uri + key, { hour: task.hour, attempt: published.attempt });
   } catch (error) {
     if (!isHourpackError(error, "conflict")) throw error;
     // Another attempt's part may be there by now, and a sweep has taken the old one's files.

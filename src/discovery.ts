@@ -1,5 +1,5 @@
 /** How the hours under a raw prefix are laid out, told by the names of its folders. Reads only. */
-import { addHours, type Hour, hourOfMs } from "./hour.js";
+import { addHours, FIRST_YEAR, type Hour, isHour, LAST_YEAR } from "./hour.js";
 import { ownPrefix, type RawTemplate } from "./layout.js";
 import { isValidName } from "./schema/names.js";
 import type { Store } from "./store/store.js";
@@ -20,7 +20,7 @@ export interface RawLayout {
 export const HOUR_PARTS = ["yyyy", "MM", "dd", "HH"] as const;
 export type HourPart = (typeof HOUR_PARTS)[number];
 const RANGES: Record<HourPart, [number, number]> = {
-  yyyy: [1970, 2199],
+  yyyy: [FIRST_YEAR, LAST_YEAR],
   MM: [1, 12],
   dd: [1, 31],
   HH: [0, 23],
@@ -195,8 +195,8 @@ export function hourOfRawPrefix(template: string, prefix: string): Hour | undefi
     return `(?<${part}>${digits})`;
   });
   const { yyyy, MM, dd, HH = "00" } = new RegExp(`^${pattern}$`).exec(prefix)?.groups ?? {};
-  const hour = hourOfMs(Date.UTC(Number(yyyy), Number(MM) - 1, Number(dd), Number(HH)) || 0);
-  return hour === `${yyyy}-${MM}-${dd}T${HH}` ? hour : undefined;
+  const hour = `${yyyy}-${MM}-${dd}T${HH}`;
+  return isHour(hour) ? hour : undefined;
 }
 
 /** The newest hour that has a folder of the template; undefined where there is none. */

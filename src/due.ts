@@ -6,6 +6,7 @@ import { addHours, type Hour, hoursBetween } from "./hour.js";
 import { newestClosedHour } from "./layout.js";
 import { owedHours } from "./owed.js";
 import { newestPublishedHour } from "./published.js";
+import type { Observer } from "./task.js";
 
 export interface Due {
   /** Oldest first. */
@@ -22,6 +23,7 @@ export async function dueHours(
   components: Components,
   dataset: Dataset,
   signal: AbortSignal | undefined,
+  observe: Observer = () => {},
 ): Promise<Due> {
   const { lookBackHours, settleMs } = components.settings.run;
   const end = addHours(newestClosedHour(components.nowMs(), settleMs), 1);
@@ -29,7 +31,11 @@ export async function dueHours(
   const lookBack = hoursBetween(lookBackFrom, end);
   const tier1 = await components.tier1(dataset);
   // One after the other: of a store that does not answer one thing is said, and always the same.
-  const published = await newestPublishedHour(tier1, dataset, signal);
+  const { newest: published, ahead } = await newestPublishedHour(tier1, dataset, components.nowMs(), signal);
+  if (ahead) {
+    const text = `${dataset.name} has a part of ${ahead}, which has not begun: it is not taken for the newest; is the clock of this machine right?`;
+    observe({ type: "notice", dataset: dataset.name, text });
+  }
   const owed = await owedHours(tier1, dataset, signal);
   if (!published) return { hours: sorted([...owed, ...lookBack]), isFirst: true };
   const missed = hoursBetween(addHours(published, 1), lookBackFrom);

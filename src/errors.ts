@@ -93,6 +93,24 @@ export function exitCodeOf(error: unknown): number {
   }
 }
 
+/** Of several failures: the code that they have in common, else `someFailed`; `done` where there are none. */
+export function exitCodeOfAll(codes: number[]): number {
+  const [code = EXIT.done] = codes;
+  return codes.every((other) => other === code) ? code : EXIT.someFailed;
+}
+
+/** What was thrown while one of several things was done, so that it can be told with the others. */
+export function asHourpackError(
+  error: unknown,
+  doing: string,
+  signal: AbortSignal | undefined,
+): HourpackError {
+  const thrown = withLimitTold(error);
+  if (thrown instanceof HourpackError) return thrown;
+  if (signal?.aborted) return new HourpackError("interrupted", `${doing}: interrupted`);
+  return new HourpackError("internal", `${doing}: ${reasonOf(error)}`, { cause: error });
+}
+
 /** The text of whatever was thrown, for use as a reason inside a message. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);

@@ -60,6 +60,8 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     const why = `${alias.name} reads the same objects by another path: which of them it has packed cannot be told`;
     return { ...result, refused: `${why}; give both datasets one path to them` };
   }
+  // Before anything is read: no other hour of the dataset would fare better.
+  if (!options.dryRun && !options.rawIsImmutable) await requireConditionalDeletes(task);
   const proofs: Proof[] = [];
   for (const reader of readersOf(task, listing)) {
     const proof = await prove(reader);
@@ -83,7 +85,6 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     const isSafe = options.rawIsImmutable || (await deletesAreConditional(task).catch(() => true));
     return isSafe ? result : { ...result, needsRawIsImmutable: true };
   }
-  if (!options.rawIsImmutable) await requireConditionalDeletes(task);
   for (const proof of proofs) await writeJournal(proof, doomed);
   for (const spared of await deleteAll(task, doomed)) {
     result.objects--;

@@ -6,12 +6,20 @@ export type Hour = string & { readonly __hour: unique symbol };
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 24 * HOUR_MS;
 
+/** No command takes more at once, since each hour of a range is looked at. */
+export const RANGE_YEARS_MAX = 100;
+export const RANGE_MAX_MS = RANGE_YEARS_MAX * 366 * DAY_MS;
+
 export interface HourParts {
   yyyy: string;
   MM: string;
   dd: string;
   HH: string;
 }
+
+/** Of the hours that data may have: one of another year is a slip, in a name as on the command line. */
+export const FIRST_YEAR = 1970;
+export const LAST_YEAR = 2199;
 
 const PATTERN = /^(\d{4})-(\d{2})-(\d{2})[T ](\d{2})(?::00(?::00)?)?Z?$/;
 
@@ -20,18 +28,20 @@ export function parseHour(text: string): Hour {
   const match = PATTERN.exec(text.trim());
   if (match) {
     const [, yyyy, MM, dd, HH] = match;
-    const ms = Date.UTC(Number(yyyy), Number(MM) - 1, Number(dd), Number(HH));
-    const hour = hourOfMs(ms);
-    if (hour === `${yyyy}-${MM}-${dd}T${HH}`) return hour;
+    const hour = `${yyyy}-${MM}-${dd}T${HH}`;
+    if (isHour(hour)) return hour;
   }
   throw new HourpackError("invalid", `"${text}" is not an hour`, {
-    hint: "Write a UTC hour like 2022-07-26T00.",
+    hint: `Write a UTC hour like 2022-07-26T00, of the years ${FIRST_YEAR} to ${LAST_YEAR}.`,
   });
 }
 
+/** Whether there is such an hour: no thirteenth month, no hour 24, no year that is a slip. */
 export function isHour(text: string): text is Hour {
   const ms = Date.parse(`${text}:00:00Z`);
-  return Number.isFinite(ms) && hourOfMs(ms) === text;
+  if (!Number.isFinite(ms) || hourOfMs(ms) !== text) return false;
+  const year = Number(text.slice(0, 4));
+  return year >= FIRST_YEAR && year <= LAST_YEAR;
 }
 
 /** Reads an hour or a day (`2022-07-26` is its first hour). */

@@ -1,7 +1,7 @@
 /** Where things lie. Every key and prefix of tier 1 is built and parsed here and nowhere else. */
 import { resolve } from "node:path";
 import { HourpackError } from "./errors.js";
-import { addHours, type Hour, hourOfMs, partsOf, startMs } from "./hour.js";
+import { addHours, type Hour, hourOfMs, isHour, partsOf, startMs } from "./hour.js";
 
 /** A place in a store: a bucket or a root directory, and a prefix in it (empty, or ending in `/`). */
 export interface Location {
@@ -64,8 +64,8 @@ export function partOfKey(tier1Prefix: string, key: string): { table: string; ho
   const match = /([^/]+)-(\d{4})(\d{2})(\d{2})(\d{2})\.snappy\.parquet$/.exec(key);
   if (!match) return undefined;
   const [, table = "", yyyy, MM, dd, HH] = match;
-  const hour = `${yyyy}-${MM}-${dd}T${HH}` as Hour;
-  return partKey(tier1Prefix, table, hour) === key ? { table, hour } : undefined;
+  const hour = `${yyyy}-${MM}-${dd}T${HH}`;
+  return isHour(hour) && partKey(tier1Prefix, table, hour) === key ? { table, hour } : undefined;
 }
 
 /** What hourpack keeps for itself beside the parts; by it a tier 1 is known. */
@@ -115,12 +115,13 @@ export function quarantineKey(tier1Prefix: string, hour: Hour, attempt: string):
 
 /** The hour and attempt of a key under `manifestsPrefix`, `quarantinesPrefix` or `journalsPrefix`, or undefined. */
 export function attemptOfKey(folder: string, key: string): { hour: Hour; attempt: string } | undefined {
-  const match = /^(\d{4})\/(\d{2})\/(\d{2})\/(\d{2})\/([0-9A-HJKMNP-TV-Z]{26})\.ndjson\.gz$/.exec(
+  const match = /^(\d{4})\/(\d{2})\/(\d{2})\/(\d{2})\/([0-7][0-9A-HJKMNP-TV-Z]{25})\.ndjson\.gz$/.exec(
     key.slice(folder.length),
   );
   if (!match || !key.startsWith(folder)) return undefined;
   const [, yyyy, MM, dd, HH, attempt = ""] = match;
-  return { hour: `${yyyy}-${MM}-${dd}T${HH}` as Hour, attempt };
+  const hour = `${yyyy}-${MM}-${dd}T${HH}`;
+  return isHour(hour) ? { hour, attempt } : undefined;
 }
 
 export function claimKey(tier1Prefix: string, hour: Hour): string {

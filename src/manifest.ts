@@ -117,8 +117,15 @@ export interface Manifest {
   entries(): AsyncIterable<ManifestEntry>;
 }
 
-/** Opens a manifest from its gzip bytes or a file with them. `location` is for messages. Throws `data` where it is damaged. */
-export async function openManifest(source: Buffer | { path: string }, location: string): Promise<Manifest> {
+/**
+ * Opens a manifest from its gzip bytes or a file with them. `location` is for messages; `of` is what its key says that it
+ * is of. Throws `data` where it is damaged, or another's.
+ */
+export async function openManifest(
+  source: Buffer | { path: string },
+  location: string,
+  of: Pick<ManifestHeader, "hour" | "attempt">,
+): Promise<Manifest> {
   const lines = async function* (): AsyncGenerator<string> {
     const stored = Buffer.isBuffer(source) ? Readable.from([source]) : createReadStream(source.path);
     const plain = createGunzip();
@@ -131,8 +138,10 @@ export async function openManifest(source: Buffer | { path: string }, location: 
   const reader = lines();
   const { value: first } = await reader.next();
   await reader.return(undefined);
-  const header = parseLine<ManifestHeader>(first ?? "", location);
-  if (header.format !== 1 || typeof header.attempt !== "string") damaged(location, "unknown format");
+  const header = parseLine(first ?? "", location);
+  if (!isHeader(header)) damaged(location, "unknown format");
+  if (header.hour !== of.hour || header.attempt !== of.attempt)
+    damaged(location, `it is that of ${header.hour}, attempt ${header.attempt}`);
   return { header, entries: () => checkedEntries(lines(), header, location) };
 }
 
@@ -146,7 +155,8 @@ async function* checkedEntries(
   let count = -1;
   for await (const line of lines) {
     if (count++ < 0) continue;
-    const entry = parseLine<ManifestEntry>(line, location);
+    const entry = parseLine(line, location);
+    if (!isEntry(entry)) damaged(location, `line ${count + 1} names no object`);
     if (previous !== undefined && compareUtf8(previous, entry.key) >= 0)
       damaged(location, "keys out of order");
     previous = entry.key;
@@ -156,9 +166,27 @@ async function* checkedEntries(
     damaged(location, `${counted(count, "object")} where its header says ${header.objects}`);
 }
 
-function parseLine<T>(line: string, location: string): T {
+/** What is read of it before the part is; by hand, as each of a million entries is looked at. */
+function isHeader(value: unknown): value is ManifestHeader {
+  if (typeof value !== "object" || value === null) return false;
+  const { format, hour, attempt, objects } = value as Partial<ManifestHeader>;
+  return format === 1 && typeof hour === "string" && typeof attempt === "string" && isCount(objects);
+}
+
+function isEntry(value: unknown): value is ManifestEntry {
+  if (typeof value !== "object" || value === null) return false;
+  const { key, etag, sizeBytes, records, quarantined } = value as Partial<ManifestEntry>;
+  const isNamed = typeof key === "string" && typeof etag === "string";
+  return isNamed && isCount(sizeBytes) && isCount(records) && isCount(quarantined);
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function parseLine(line: string, location: string): unknown {
   try {
-    return JSON.parse(line) as T;
+    return JSON.parse(line);
   } catch (error) {
     return damaged(location, error);
   }

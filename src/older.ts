@@ -6,7 +6,7 @@ import { hoursWithFolders } from "./folders.js";
 import { addHours, DAY_MS, type Hour, hoursBetween, startMs } from "./hour.js";
 import { newestClosedHour } from "./layout.js";
 import { owedHours } from "./owed.js";
-import { publishedRange } from "./published.js";
+import { oldestPublishedHour } from "./published.js";
 import { counted } from "./words.js";
 
 export interface OlderHours {
@@ -32,10 +32,10 @@ export async function olderHours(
   const { lookBackHours, settleMs } = components.settings.run;
   const due = addHours(newestClosedHour(components.nowMs(), settleMs), 1 - lookBackHours);
   const tier1 = await components.tier1(dataset);
-  const published = await publishedRange(tier1, dataset, signal);
+  const oldest = await oldestPublishedHour(tier1, dataset, signal);
   const { from } = there;
   // Not further than there is any: each hour that is named costs a look.
-  const [to = due] = [there.to, due, published?.from ?? due].sort();
+  const [to = due] = [there.to, due, oldest ?? due].sort();
   if (from >= to) return undefined;
   const { template } = dataset.raw;
   const isFolderAnHour = template.slice(0, template.lastIndexOf("/")).includes("{HH}");

@@ -6,7 +6,7 @@ import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { hoursWithFolders } from "./folders.js";
-import { addHours, type Hour, hoursBetween, isHour } from "./hour.js";
+import { addHours, type Hour, hourOfMs, hoursBetween, isHour } from "./hour.js";
 import { owedKey, uriOf } from "./layout.js";
 import { newestPublishedHour } from "./published.js";
 import type { Store } from "./store/store.js";
@@ -66,14 +66,17 @@ export class Owing {
   /** Hours that were due until now, and that this run is not about: it was told which to pack. */
   private async between(newest: Hour, hour: Hour): Promise<Hour[]> {
     const { components, dataset, unfinished, done, signal } = this;
-    const others = hoursBetween(addHours(newest, 1), hour).filter(
+    // What has not begun is not due yet, however far ahead the hour is.
+    const begun = addHours(hourOfMs(components.nowMs()), 1);
+    const others = hoursBetween(addHours(newest, 1), hour < begun ? hour : begun).filter(
       (other) => !unfinished.has(other) && !done.has(other),
     );
     return hoursWithFolders(await components.raw(dataset), dataset.raw, others, signal);
   }
 
   private async newestPublished(): Promise<Hour | undefined> {
-    return newestPublishedHour(await this.tier1(), this.dataset, this.signal);
+    const { components, dataset, signal } = this;
+    return (await newestPublishedHour(await this.tier1(), dataset, components.nowMs(), signal)).newest;
   }
 
   private tier1(): Promise<Store> {

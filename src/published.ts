@@ -12,52 +12,56 @@ import {
 } from "./layout.js";
 import type { Store } from "./store/store.js";
 
+export interface NewestPublished {
+  /** Of those that have begun: by one of a year to come no hour before it is passed. */
+  newest?: Hour;
+  /** A later one, whose hour has not begun: nobody's data are of it yet. */
+  ahead?: Hour;
+}
+
 /** The newest hour that has a part: walks down the newest year, month, day and hour. */
 export async function newestPublishedHour(
   store: Store,
   dataset: Dataset,
+  nowMs: number,
   signal: AbortSignal | undefined,
-): Promise<Hour | undefined> {
-  return endUnder(store, dataset, dataset.tier1.prefix, LEVELS, "newest", signal);
-}
-
-/** From the oldest published hour up to and without the one after the newest; undefined where there is none. */
-export async function publishedRange(
-  store: Store,
-  dataset: Dataset,
-  signal: AbortSignal | undefined,
-): Promise<{ from: Hour; to: Hour } | undefined> {
-  const { prefix } = dataset.tier1;
-  const from = await endUnder(store, dataset, prefix, LEVELS, "oldest", signal);
-  const newest = await endUnder(store, dataset, prefix, LEVELS, "newest", signal);
-  return from && newest && { from, to: addHours(newest, 1) };
+): Promise<NewestPublished> {
+  const found: NewestPublished = {};
+  for await (const hour of hoursFrom("newest", store, dataset, dataset.tier1.prefix, LEVELS, signal)) {
+    if (startMs(hour) <= nowMs) return { ...found, newest: hour };
+    found.ahead ??= hour;
+  }
+  return found;
 }
 
 const LEVELS = ["year=", "month=", "day=", "hour="];
 
-async function endUnder(
+/** The oldest hour that has a part, by the same walk. */
+export async function oldestPublishedHour(
+  store: Store,
+  dataset: Dataset,
+  signal: AbortSignal | undefined,
+): Promise<Hour | undefined> {
+  for await (const hour of hoursFrom("oldest", store, dataset, dataset.tier1.prefix, LEVELS, signal))
+    return hour;
+  return undefined;
+}
+
+async function* hoursFrom(
+  end: "newest" | "oldest",
   store: Store,
   dataset: Dataset,
   prefix: string,
-  levels: string[],
-  end: "newest" | "oldest",
+  [level, ...deeper]: string[],
   signal: AbortSignal | undefined,
-): Promise<Hour | undefined> {
-  const [level, ...deeper] = levels;
-  if (level === undefined) {
-    for await (const hour of hoursUnder(store, dataset, prefix, signal)) return hour;
-    return undefined;
-  }
+): AsyncGenerator<Hour> {
+  if (level === undefined) return yield* hoursUnder(store, dataset, prefix, signal);
   const names = (await store.listPrefixes(prefix, { signal })).filter((name) =>
     name.slice(prefix.length).startsWith(level),
   );
   names.sort();
   if (end === "newest") names.reverse();
-  for (const name of names) {
-    const hour = await endUnder(store, dataset, name, deeper, end, signal);
-    if (hour) return hour;
-  }
-  return undefined;
+  for (const name of names) yield* hoursFrom(end, store, dataset, name, deeper, signal);
 }
 
 /** Every published hour in the range, in order; day by day, so that a long range costs a listing a day. */
@@ -81,7 +85,7 @@ export async function publishedHours(
   return hours.sort();
 }
 
-/** Every published hour there is: a listing of all parts. */
+/** Every published hour there is, in order: a listing of all parts. */
 export async function allPublishedHours(
   store: Store,
   dataset: Dataset,

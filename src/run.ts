@@ -6,7 +6,14 @@ import { compactHour, lookAt } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset, Settings } from "./config/settings.js";
 import { type Due, dueHours } from "./due.js";
-import { EXIT, exitCodeOf, HourpackError, isHourpackError, reasonOf, withLimitTold } from "./errors.js";
+import {
+  asHourpackError,
+  exitCodeOf,
+  exitCodeOfAll,
+  HourpackError,
+  isHourpackError,
+  reasonOf,
+} from "./errors.js";
 import { type Hour, hoursBetween } from "./hour.js";
 import { Limiter } from "./limiter.js";
 import { olderNotice } from "./older.js";
@@ -89,7 +96,7 @@ async function runDataset(
   observe: Observer,
 ): Promise<void> {
   const { signal } = request;
-  const { hours, isFirst } = await hoursOf(components, dataset, request);
+  const { hours, isFirst } = await hoursOf(components, dataset, request, observe);
   // Also where no hour would get as far as its columns: what plan refuses is no success.
   await requirePinnable(await components.tier1(dataset), dataset, request);
   const owing = new Owing(components, dataset, hours, signal);
@@ -214,9 +221,13 @@ export function datasetsOf(settings: Settings, names: string[] | undefined): Dat
 }
 
 /** Those that are named are nobody's first: whoever names hours knows of them. */
-async function hoursOf(components: Components, dataset: Dataset, request: RunRequest): Promise<Due> {
-  const { hours, signal } = request;
-  if (!hours) return dueHours(components, dataset, signal);
+async function hoursOf(
+  components: Components,
+  dataset: Dataset,
+  { hours, signal }: RunRequest,
+  observe?: Observer,
+): Promise<Due> {
+  if (!hours) return dueHours(components, dataset, signal, observe);
   return { hours: hoursBetween(hours.from, hours.to), isFirst: false };
 }
 
@@ -306,17 +317,7 @@ async function registerDataset(
   }
 }
 
-function asHourpackError(error: unknown, doing: string, signal: AbortSignal | undefined): HourpackError {
-  const thrown = withLimitTold(error);
-  if (thrown instanceof HourpackError) return thrown;
-  if (signal?.aborted) return new HourpackError("interrupted", `${doing}: interrupted`);
-  return new HourpackError("internal", `${doing}: ${reasonOf(error)}`, { cause: error });
-}
-
 /** Where all failed hours have one cause its exit code, else `someFailed`; 0 where none failed. */
 export function exitCodeOfRun(result: RunResult): number {
-  const codes = new Set(result.failures.map((failure) => exitCodeOf(failure.error)));
-  if (codes.size === 0) return EXIT.done;
-  const [code] = codes;
-  return codes.size === 1 && code !== undefined ? code : EXIT.someFailed;
+  return exitCodeOfAll(result.failures.map((failure) => exitCodeOf(failure.error)));
 }

@@ -5,7 +5,7 @@ import type { Dataset, Settings } from "../config/settings.js";
 import { EXIT, HourpackError, isHourpackError } from "../errors.js";
 import { type Hour, hoursBetween } from "../hour.js";
 import { neighbours } from "../layout.js";
-import { publishedHours, publishedRange } from "../published.js";
+import { allPublishedHours } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { mergeConfigured } from "../schema/evolution.js";
 import { isValidName } from "../schema/names.js";
@@ -101,8 +101,7 @@ async function partitionHours(
   if (range) return hoursBetween(range.from, range.to);
   try {
     const tier1 = await components.tier1(dataset);
-    const span = await publishedRange(tier1, dataset, signal);
-    const hours = span ? await publishedHours(tier1, dataset, span, signal) : [];
+    const hours = [...(await allPublishedHours(tier1, dataset, signal))];
     const wanted = components.settings.run.ahead ? hours.flatMap(neighbours) : hours;
     return [...new Set(wanted)].sort();
   } catch (error) {

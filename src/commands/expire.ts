@@ -1,12 +1,13 @@
 /** hourpack expire: deletes raw objects that are proved to be in tier 1. */
 import { EXIT, HourpackError } from "../errors.js";
 import { type ExpiredHour, expireHour } from "../expire.js";
-import { addHours, endMs, type Hour, hourOfMs } from "../hour.js";
+import { endMs } from "../hour.js";
 import { EXPIRE_AFTER_MIN_MS } from "../journal.js";
-import { publishedHours, publishedRange } from "../published.js";
+import { allPublishedHours } from "../published.js";
 import { datasetsOf } from "../run.js";
-import { counted } from "../words.js";
+import { count, counted } from "../words.js";
 import type { Command } from "./command.js";
+import { Failures } from "./failures.js";
 import { size } from "./figures.js";
 import type { Output } from "./output.js";
 import { durationMsOf } from "./request.js";
@@ -41,30 +42,26 @@ export const command: Command = {
     const options = { dryRun: args["yes"] !== true, rawIsImmutable: args["raw-is-immutable"] === true };
     return withComponents(await settingsOf(args), async (components) => {
       const expired: ExpiredHour[] = [];
+      const failures = new Failures("expire", { output, signal });
       for (const dataset of datasetsOf(components.settings, datasetNames(args))) {
-        const tier1 = await components.tier1(dataset);
-        const range = await publishedRange(tier1, dataset, signal);
-        if (!range) continue;
-        const to = firstYoungHour(components.nowMs() - olderThanMs, range.to);
-        for (const hour of await publishedHours(tier1, dataset, { from: range.from, to }, signal)) {
+        const limitMs = components.nowMs() - olderThanMs;
+        const published = await failures.past({ dataset: dataset.name }, async () =>
+          allPublishedHours(await components.tier1(dataset), dataset, signal),
+        );
+        for (const hour of published ?? []) {
+          if (endMs(hour) > limitMs) continue;
           const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
-          const result = await expireHour(task, options);
-          if (result.objects === 0 && result.refused === undefined) continue;
+          const doing = { dataset: dataset.name, hour };
+          const result = await failures.past(doing, () => expireHour(task, options));
+          if (!result || (result.objects === 0 && result.refused === undefined)) continue;
           expired.push(result);
           tell(result, options.dryRun, output);
         }
       }
-      return summarise(expired, options.dryRun, output);
+      return summarise(expired, failures, options.dryRun, output);
     });
   },
 };
-
-/** Hours before this one ended at `limitMs` or earlier. */
-function firstYoungHour(limitMs: number, to: Hour): Hour {
-  const hour = hourOfMs(limitMs);
-  const young = endMs(hour) <= limitMs ? addHours(hour, 1) : hour;
-  return young < to ? young : to;
-}
 
 function tell(result: ExpiredHour, dryRun: boolean, output: Output): void {
   output.record({ type: "expired", dryRun, ...result });
@@ -81,12 +78,15 @@ function tell(result: ExpiredHour, dryRun: boolean, output: Output): void {
   );
 }
 
-function summarise(expired: ExpiredHour[], dryRun: boolean, output: Output): number {
+function summarise(expired: ExpiredHour[], failures: Failures, dryRun: boolean, output: Output): number {
   const refused = expired.filter((hour) => hour.refused !== undefined).length;
   const objects = expired.reduce((sum, hour) => sum + hour.objects, 0);
   const bytes = expired.reduce((sum, hour) => sum + hour.bytes, 0);
   const what = dryRun ? "would be deleted" : "deleted";
-  output.line(`${counted(objects, "raw object")} (${size(bytes)}) ${what}, ${counted(refused, "hour")} kept`);
+  const failed = failures.count;
+  const rest = [`${counted(refused, "hour")} kept`, ...(failed > 0 ? [`${count(failed)} failed`] : [])];
+  failures.tell();
+  output.line(`${counted(objects, "raw object")} (${size(bytes)}) ${what}, ${rest.join(", ")}`);
   const needsRawIsImmutable = expired.some((hour) => hour.needsRawIsImmutable);
   if (dryRun && objects > 0) output.note("Nothing was deleted: say --yes to do it.");
   if (needsRawIsImmutable) {
@@ -94,6 +94,7 @@ function summarise(expired: ExpiredHour[], dryRun: boolean, output: Output): num
       "  → It takes --raw-is-immutable, too: this store deletes an object whatever its ETag, so one that is overwritten meanwhile would be lost.",
     );
   }
-  output.result({ dryRun, hours: expired.length - refused, refused, objects, bytes, needsRawIsImmutable });
-  return refused > 0 ? EXIT.data : EXIT.done;
+  const hours = expired.length - refused;
+  output.result({ dryRun, hours, refused, failed, objects, bytes, needsRawIsImmutable });
+  return failures.exitCodeWith(refused > 0 ? EXIT.data : EXIT.done);
 }

@@ -1,7 +1,7 @@
 /** hourpack register: brings the catalog in step with what is published. */
 
 import { EXIT, HourpackError } from "../errors.js";
-import { publishedHours, publishedRange } from "../published.js";
+import { allPublishedHours, publishedHours } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { currentSchema, readPinned } from "../stages/pin.js";
 import { registerHours } from "../stages/register.js";
@@ -34,8 +34,9 @@ export const command: Command = {
       const registered = [];
       for (const dataset of datasetsOf(settings, datasetNames(args))) {
         const tier1 = await components.tier1(dataset);
-        const span = range ?? (await publishedRange(tier1, dataset, signal));
-        const hours = span ? await publishedHours(tier1, dataset, span, signal) : [];
+        const hours = range
+          ? await publishedHours(tier1, dataset, range, signal)
+          : [...(await allPublishedHours(tier1, dataset, signal))];
         const pinned = await readPinned(tier1, dataset.tier1.prefix, signal);
         if (hours.length === 0 || !pinned || args["dry-run"]) {
           output.line(`${dataset.name}: ${counted(hours.length, "published hour")}`);

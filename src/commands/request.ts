@@ -1,7 +1,15 @@
 /** Which hours a command is about, and what a run is asked for. */
 import { parseDurationMs } from "../config/units.js";
 import { HourpackError, isHourpackError } from "../errors.js";
-import { addHours, type Hour, parseHour, parseHourOrDay } from "../hour.js";
+import {
+  addHours,
+  type Hour,
+  parseHour,
+  parseHourOrDay,
+  RANGE_MAX_MS,
+  RANGE_YEARS_MAX,
+  startMs,
+} from "../hour.js";
 import type { RunRequest } from "../run.js";
 import type { Args, Options } from "./command.js";
 import { datasetNames } from "./settings.js";
@@ -48,12 +56,24 @@ export function hoursOf(args: Args): { from: Hour; to: Hour } | undefined {
       hint: "The end is not part of the range: one day is --from 2022-07-26 --to 2022-07-27.",
     });
   }
+  if (startMs(to) - startMs(from) > RANGE_MAX_MS) {
+    throw new HourpackError("invalid", `--from ${from} --to ${to} is over ${RANGE_YEARS_MAX} years`, {
+      location: "--from",
+      hint: "Each hour of a range is looked at: is a year mistyped?",
+    });
+  }
   return { from, to };
 }
 
 /** Of a flag like `--last 2d`, milliseconds. Throws `invalid`. */
 export function durationMsOf(args: Args, flag: string): number {
-  return atFlag(flag, () => parseDurationMs(String(args[flag])));
+  return atFlag(flag, () => {
+    const ms = parseDurationMs(String(args[flag]));
+    if (ms <= RANGE_MAX_MS) return ms;
+    throw new HourpackError("invalid", `${args[flag]} is over ${RANGE_YEARS_MAX} years`, {
+      hint: "Is the unit mistyped?",
+    });
+  });
 }
 
 /** What is wrong with a flag's value is told with the flag. */

@@ -63,8 +63,9 @@ export const command: Command = {
       const datasets = [];
       for (const dataset of datasetsOf(components.settings, datasetNames(args))) {
         const hours = await statusOf(components, dataset, hoursBetween(span.from, span.to), output, signal);
-        const newest = await newestPublishedHour(await components.tier1(dataset), dataset, signal);
-        const ageSeconds = newest && Math.round((components.nowMs() - endMs(newest)) / 1000);
+        const nowMs = components.nowMs();
+        const { newest } = await newestPublishedHour(await components.tier1(dataset), dataset, nowMs, signal);
+        const ageSeconds = newest && Math.round((nowMs - endMs(newest)) / 1000);
         for (const hour of hours) output.record({ type: "hour", dataset: dataset.name, ...hour });
         const summary = { dataset: dataset.name, newest, ageSeconds, ...totalsOf(hours) };
         datasets.push(summary);

@@ -1,9 +1,9 @@
 /** hourpack sweep: clears what crashes left in tier 1. A run does the same once a day. */
-import { EXIT } from "../errors.js";
 import { datasetsOf } from "../run.js";
 import { sweep } from "../sweep.js";
 import { counted } from "../words.js";
 import type { Command } from "./command.js";
+import { Failures } from "./failures.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 export const command: Command = {
@@ -16,8 +16,11 @@ export const command: Command = {
     const dryRun = args["dry-run"] === true;
     return withComponents(await settingsOf(args), async (components) => {
       const totals = { attempts: 0, unfinished: 0, claims: 0 };
+      const failures = new Failures("sweep", { output, signal });
       for (const dataset of datasetsOf(components.settings, datasetNames(args))) {
-        const swept = await sweep(components, dataset, { dryRun, signal });
+        const doing = { dataset: dataset.name };
+        const swept = await failures.past(doing, () => sweep(components, dataset, { dryRun, signal }));
+        if (!swept) continue;
         output.record({ type: "swept", dataset: dataset.name, dryRun, ...swept });
         for (const key of [...swept.attempts, ...swept.claims])
           output.line(`${dryRun ? "would delete" : "deleted"} ${key}`);
@@ -25,11 +28,12 @@ export const command: Command = {
         totals.unfinished += swept.unfinished;
         totals.claims += swept.claims.length;
       }
+      failures.tell();
       output.line(
         `${counted(totals.attempts, "file")} of lost attempts, ${counted(totals.unfinished, "unfinished write")}, ${counted(totals.claims, "stale claim")}`,
       );
-      output.result({ dryRun, ...totals });
-      return EXIT.done;
+      output.result({ dryRun, ...totals, datasetsFailed: failures.count });
+      return failures.exitCodeWith();
     });
   },
 };

@@ -3,13 +3,14 @@
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
-import { addHours, type Hour, hoursBetween } from "../hour.js";
+import { addHours, type Hour, hoursBetween, startMs } from "../hour.js";
 import { allPublishedHours, expiredHours, publishedHours, tracesOf } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { readPinned } from "../stages/pin.js";
 import { type HourVerification, verifyHour } from "../verification.js";
 import { count, counted } from "../words.js";
 import type { Command } from "./command.js";
+import { Failures } from "./failures.js";
 import { passedOver } from "./figures.js";
 import type { Output } from "./output.js";
 import { hourOptions, hoursOf } from "./request.js";
@@ -35,14 +36,15 @@ export const command: Command = {
       let published = 0;
       const datasets = datasetsOf(components.settings, datasetNames(args));
       const named = range && new Unpublished("verify", range);
-      for (const dataset of datasets) {
+      const failures = new Failures("verify", { output, signal });
+      const verifyDataset = async (dataset: Dataset) => {
         const tier1 = await components.tier1(dataset);
         const all = range
           ? new Set(await publishedHours(tier1, dataset, range, signal))
           : await allPublishedHours(tier1, dataset, signal);
-        const asked = range ?? newestDay(all);
+        const asked = range ?? newestDay(all, components.nowMs());
         const inRange = asked ? hoursBetween(asked.from, asked.to) : [];
-        const hours = inRange.filter((hour) => all.has(hour));
+        const hours = [...all].filter((hour) => asked && hour >= asked.from).sort();
         // Where no hour is named, all that had a part which cannot be made again, too.
         const expected = [...inRange, ...(range ? [] : await expiredHours(tier1, dataset, signal))];
         const missing = [...new Set(expected)].filter((hour) => !all.has(hour)).sort();
@@ -56,24 +58,29 @@ export const command: Command = {
         published += all.size;
         for (const hour of hours) {
           const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
-          const result = await verifyHour(task, { deep });
-          if (result.state === "unpublished") continue;
+          const doing = { dataset: dataset.name, hour };
+          const result = await failures.past(doing, () => verifyHour(task, { deep }));
+          if (!result || result.state === "unpublished") continue;
           verified.push(result);
           tell(result, deep, output);
         }
-      }
-      if (verified.length === 0) await requireTables(components, datasets, signal);
+      };
+      for (const dataset of datasets)
+        await failures.past({ dataset: dataset.name }, () => verifyDataset(dataset));
+      if (verified.length + failures.count === 0) await requireTables(components, datasets, signal);
       for (const { name } of empty) output.line(`no published hour in ${name}`);
-      named?.tell(output);
-      return conclude(verified, range ? undefined : published, deep, output);
+      if (failures.count === 0) named?.tell(output);
+      failures.tell();
+      return conclude(verified, failures, range ? undefined : published, deep, output);
     });
   },
 };
 
-/** The newest hour and the 23 before it; not from before the oldest, so that what has no part among them is a hole. */
-function newestDay(published: Set<Hour>): { from: Hour; to: Hour } | undefined {
+/** The newest hour that has begun and the 23 before it; not from before the oldest, so that what has no part among them is a hole. */
+function newestDay(published: Set<Hour>, nowMs: number): { from: Hour; to: Hour } | undefined {
   const hours = [...published].sort();
-  const [oldest, newest] = [hours[0], hours.at(-1)];
+  const oldest = hours[0];
+  const newest = hours.findLast((hour) => startMs(hour) <= nowMs) ?? hours.at(-1);
   if (!oldest || !newest) return undefined;
   const [, from = oldest] = [oldest, addHours(newest, -23)].sort();
   return { from, to: addHours(newest, 1) };
@@ -138,6 +145,7 @@ async function requireTables(
 /** `published`: of all hours, where none was named. */
 function conclude(
   verified: HourVerification[],
+  failures: Failures,
   published: number | undefined,
   deep: boolean,
   output: Output,
@@ -148,9 +156,11 @@ function conclude(
   const rows = verified.reduce((sum, result) => sum + result.rows, 0);
   const { green, red } = output.colors;
   const hours = counted(verified.length, "hour");
+  if (failures.count > 0) output.line(red(`${count(failures.count)} failed`));
   if (wrong > 0) output.line(red(`${count(wrong)} of ${hours} wrong`));
   else if (verified.length === 0) {
-    output.note("nothing to verify: `hourpack plan --from … --to …` shows what there is to pack");
+    if (failures.count === 0)
+      output.note("nothing to verify: `hourpack plan --from … --to …` shows what there is to pack");
   } else if (!deep) {
     output.line(green(`${hours}: footer, manifest and counts agree (${counted(rows, "row")})`));
     output.note("no row was read: `--deep` reads raw and rows again and compares every record");
@@ -167,10 +177,11 @@ function conclude(
     ...(published === undefined ? {} : { published }),
     wrong,
     expired,
+    failed: failures.count,
     rows,
     deep,
   });
-  return wrong > 0 ? EXIT.data : EXIT.done;
+  return failures.exitCodeWith(wrong > 0 ? EXIT.data : EXIT.done);
 }
 
 function tell(result: HourVerification, deep: boolean, output: Output): void {

@@ -3,7 +3,7 @@ import { tmpdir, userInfo } from "node:os";
 import { join, parse, resolve } from "node:path";
 import { capacityOf, machineOf } from "../capacity.js";
 import { HourpackError } from "../errors.js";
-import { HOUR_MS } from "../hour.js";
+import { HOUR_MS, RANGE_MAX_MS, RANGE_YEARS_MAX } from "../hour.js";
 import { parseLocation, parseRawTemplate } from "../layout.js";
 import { parseRecordPath } from "../record/path.js";
 import { isValidName } from "../schema/names.js";
@@ -91,6 +91,12 @@ function resolveRun(run: Config["run"], context: ResolveContext): RunSettings {
     throw new HourpackError("invalid", `run.lookBack "${run.lookBack}" is no number of whole hours`, {
       location: context.locate(["run", "lookBack"]),
       hint: "Write it like 6h or 2d; it is at least 1h.",
+    });
+  }
+  if (lookBackMs > RANGE_MAX_MS) {
+    throw new HourpackError("invalid", `run.lookBack "${run.lookBack}" is over ${RANGE_YEARS_MAX} years`, {
+      location: context.locate(["run", "lookBack"]),
+      hint: "Each of its hours is looked at in each run: is the unit mistyped?",
     });
   }
   const { ahead, projection, hoursInFlight, batch, engineMemory, maxQuarantine, singleWriter } = run;

@@ -54,7 +54,7 @@ export async function requireFile(path: string): Promise<void> {
   });
 }
 
-async function unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
+export async function unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
   return answer.catch((error) => {
     if (!isMissing(error)) throw error;
     return undefined;

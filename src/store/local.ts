@@ -26,6 +26,7 @@ import {
   sizeOf,
   skipped,
   syncFolder,
+  unlessMissing,
   writeWhole,
 } from "./local-files.js";
 import { firstsOfFolders, folderOf, isPlain, packed } from "./local-names.js";
@@ -179,15 +180,17 @@ export class LocalStore implements Store {
 
   /**
    * Taken aside first, since between a look and a deletion the file could be replaced. What turns out to be another
-   * version goes back, unless a newer one has come meanwhile.
+   * version goes back, unless a newer one has come meanwhile. Of a link it is the link that goes, whose version is its
+   * target's; where the target went before it, as another object of the same hour, it stands for nothing any more.
    */
   private async deleteVersion(path: string, key: string, etag: string): Promise<void> {
     const found = await this.statOf(key);
-    if (!found) return;
-    if (etagOf(found) !== etag) throw this.changed(key, "ETag changed");
+    if (found && etagOf(found) !== etag) throw this.changed(key, "ETag changed");
     const aside = join(dirname(path), TEMPORARY + randomBytes(8).toString("hex"));
     await rename(path, aside);
-    const isOther = etagOf(await lstat(aside, { bigint: true })) !== etag;
+    const moved = await lstat(aside, { bigint: true });
+    const meant = moved.isSymbolicLink() ? await unlessMissing(stat(aside, { bigint: true })) : moved;
+    const isOther = meant !== undefined && etagOf(meant) !== etag;
     if (isOther) {
       await link(aside, path).catch((error) => {
         if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;

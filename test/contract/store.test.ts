@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -396,6 +396,24 @@ describe("a directory keeps to its root", () => {
     }
     expect(deleted).toBeGreaterThan(0);
     expect((await listAll(store, "k")).concat(await listAll(store, "new"))).toEqual([]);
+  });
+
+  it("deletes a link itself where it stood for the version, before and after its target", async () => {
+    const folder = mkdtempSync(join(root, "links-"));
+    const key = (name: string) => `${basename(folder)}/${name}`;
+    writeFileSync(join(folder, "a"), "1");
+    for (const name of ["b", "c"]) symlinkSync("a", join(folder, name));
+    const [etag = "", ...others] = (await listAll(store, key(""))).map((object) => object.etag);
+    expect(others).toEqual([etag, etag]);
+    await expect(store.delete(key("b"), { etag: "0-0-0" })).rejects.toMatchObject({ kind: "conflict" });
+    expect(readdirSync(folder)).toEqual(["a", "b", "c"]);
+    await store.delete(key("b"), { etag });
+    expect(readdirSync(folder)).toEqual(["a", "c"]);
+    await store.delete(key("a"), { etag });
+    await store.delete(key("c"), { etag });
+    expect(readdirSync(folder)).toEqual([]);
+    // Nothing is there any more, which is no error.
+    await store.delete(key("c"), { etag });
   });
 
   it("shows no file that is still being written", async () => {

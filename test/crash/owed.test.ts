@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -11,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type Components, openComponents } from "../../src/components.js";
@@ -86,6 +87,31 @@ it("hours that were due stay so where a later one is packed by name", { timeout:
   await at(LATER, (components) => run(components, {}));
   expect(hours.every(isPacked)).toBe(true);
   expect(owed()).toEqual([]);
+});
+
+it("a part of an hour that cannot be, or has not begun, passes no hour by, and is told", {
+  timeout: 60_000,
+}, async () => {
+  const hours = [0, 5].map((n) => addHours(FIRST, n)) as [Hour, Hour];
+  const ahead = parseHour("2150-01-01T00");
+  for (const hour of [...hours, ahead]) seed(hour);
+  await at(FIRST, (components) => run(components, one(hours[0])));
+  await at(LATER, (components) => run(components, one(ahead)));
+  // Those that are due are noted before, and none of the million hours between.
+  expect(owed()).toEqual([hours[1]]);
+  rmSync(join(root, owedKey("lake/")));
+  for (const text of ["9999-12-31T23", "2026-13-01T00", "0001-01-01T00"]) {
+    const key = join(root, partKey("lake/", "t", text as Hour));
+    mkdirSync(dirname(key), { recursive: true });
+    copyFileSync(join(root, partKey("lake/", "t", hours[0])), key);
+  }
+  const notices: string[] = [];
+  const { failures } = await at(LATER, (components) =>
+    run(components, {}, (event) => event.type === "notice" && notices.push(event.text)),
+  );
+  expect(failures).toEqual([]);
+  expect(hours.every(isPacked)).toBe(true);
+  expect(notices).toEqual([expect.stringMatching(/a part of 2150-01-01T00, which has not begun/)]);
 });
 
 it("nothing is noted where hours are packed one by one, in their order", { timeout: 60_000 }, async () => {

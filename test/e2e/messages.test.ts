@@ -339,6 +339,40 @@ describe("hours that are not published", () => {
     },
   );
 
+  it.each([
+    [["ddl", "--from", "1970-01-01", "--to", "2199-01-01"], /is over 100 years\n.*mistyped/],
+    [["status", "--last", "99999d"], /--last: 99999d is over 100 years/],
+    [["verify", "--hour", "9999-12-31T23"], /"9999-12-31T23" is not an hour/],
+  ])("a range without an end is refused: %j", async (args, message) => {
+    const { code, stderr } = await here(...args);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+  });
+
+  it.each([["expire", "--older-than", "1d"], ["ddl"], ["verify"], ["status"], ["plan"]])(
+    "%s minds no file that is named like a part of an hour that cannot be",
+    async (...args) => {
+      const flags = ["--tier1", "./month13-lake/", "--catalog", "none"];
+      if (!existsSync(join(root, "month13-lake"))) {
+        const { code, stderr } = await here("run", ...flags, "--hour", HOUR);
+        expect(code, stderr).toBe(0);
+      }
+      const before = await here(...args, ...flags);
+      for (const [yyyy, MM] of [
+        ["2022", "13"],
+        ["9999", "12"],
+        ["0001", "01"],
+      ]) {
+        const folder = `month13-lake/year=${yyyy}/month=${MM}/day=01/hour=00`;
+        put(`${folder}/events-${yyyy}${MM}0100.snappy.parquet`, "PAR1");
+      }
+      expect(await here(...args, ...flags)).toEqual(before);
+      expect(before.code).toBe(0);
+      for (const folder of ["year=2022/month=13", "year=9999", "year=0001"])
+        rmSync(join(root, "month13-lake", folder), { recursive: true });
+    },
+  );
+
   it("verify says what it looked at, and what --deep would", async () => {
     const { stdout, stderr } = await here("verify");
     expect(stdout).toBe(
@@ -427,6 +461,26 @@ describe("hours that are not published", () => {
     put("old/2022/07/26/00/b.json", '{"id":4}\n');
     const late = await here("verify", ...flags, ...catalog, "--deep", "--hour", HOUR);
     expect(late.stdout).toContain("  1 late object: the next run takes it\n");
+  });
+
+  it.each([
+    ["expire", "--older-than", "1d", "--yes"],
+    ["verify", "--deep", "--from", HOUR, "--to", "2022-07-26T03"],
+  ])("%s goes on past an hour that it cannot look at", async (...args) => {
+    for (const hour of ["00", "01", "02"]) put(`past/2022/07/26/${hour}/a.json`, '{"id":1}\n');
+    const flags = ["--raw", "./past/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./past-lake/", "--catalog", "none"];
+    await here("run", ...flags, "--from", HOUR, "--to", "2022-07-26T03");
+    const odd = join(root, "past/2022/07/26/01/folder");
+    symlinkSync(root, odd);
+    const { code, stdout, stderr } = await here(...args, ...flags);
+    rmSync(odd);
+    expect(code).toBe(2);
+    expect(stdout).toMatch(/^events 2022-07-26T01 {2}failed: list .*folder: this is a link to a folder/m);
+    expect(stdout).toMatch(/^events 2022-07-26T02 {2}(deleted 1 object|sound)/m);
+    expect(stdout).toMatch(/1 failed$/m);
+    expect(stderr).toMatch(/error: list .*folder: .*\n.*→/);
+    rmSync(join(root, "past"), { recursive: true });
+    rmSync(join(root, "past-lake"), { recursive: true });
   });
 
   it("expire names an hour whose objects are all newer than its part", async () => {

@@ -51,7 +51,8 @@ export async function prove(
   );
   if (!published) throw new Error("the hour has no part");
   const key = manifestKey(dataset.tier1.prefix, FIRST_HOUR, published.attempt);
-  const manifest = await openManifest(await tier1.get(key), key);
+  const of = { hour: FIRST_HOUR, attempt: published.attempt };
+  const manifest = await openManifest(await tier1.get(key), key, of);
   return verifyDeep({
     raw: await components.raw(dataset),
     tier1,

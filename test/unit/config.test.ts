@@ -451,6 +451,7 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /__proto__/,
     /another name/,
   ],
+  ["a look-back without an end", `${EVENTS}run: { lookBack: 99999d }\n`, 6, /is over 100 years/, /each run/],
   ["a look-back of no whole hours", `${EVENTS}run: { lookBack: 90m }\n`, 6, /no number of whole hours/, /6h/],
   [
     "a number that is too small",

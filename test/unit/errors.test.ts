@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { HourpackError, kindOfSystemError, withLimitTold } from "../../src/errors.js";
+import { exitCodeOfAll, HourpackError, kindOfSystemError, withLimitTold } from "../../src/errors.js";
 
 it("an error told of another place is the same in all that is not said anew", () => {
   const cause = new Error("ENOSPC");
@@ -37,3 +37,10 @@ describe("a limit of the process", () => {
     undefined,
   ])("is not what %s was", (error) => expect(withLimitTold(error)).toBe(error));
 });
+
+it.each([
+  [[], 0],
+  [[12], 12],
+  [[2, 2], 2],
+  [[2, 2, 12], 3],
+])("failures of %j end as %d", (codes, code) => expect(exitCodeOfAll(codes)).toBe(code));

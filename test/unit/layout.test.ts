@@ -1,8 +1,11 @@
 import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { hoursBetween, parseHour } from "../../src/hour.js";
+import { type Hour, hoursBetween, parseHour } from "../../src/hour.js";
 import {
+  attemptOfKey,
   isSkippedKey,
+  manifestKey,
+  manifestsPrefix,
   newestClosedHour,
   parseLocation,
   parseRawTemplate,
@@ -17,7 +20,15 @@ import {
 const hour = parseHour("2022-07-26T00");
 
 describe("hours", () => {
-  it.each(["2022-07-26T24", "2022-02-30T00", "2022-7-26T00", "yesterday", ""])("refuses %s", (text) => {
+  it.each([
+    "0001-01-01T00",
+    "9999-12-31T23",
+    "2022-07-26T24",
+    "2022-02-30T00",
+    "2022-7-26T00",
+    "yesterday",
+    "",
+  ])("refuses %s", (text) => {
     expect(() => parseHour(text)).toThrow(
       expect.objectContaining({ kind: "invalid", hint: expect.any(String) }),
     );
@@ -45,6 +56,22 @@ describe("tier 1", () => {
     expect(partOfKey("mmp/", key)).toEqual({ table: "mmp_android", hour });
     expect(partOfKey("mmp/", key.replace("hour=00", "hour=01"))).toBeUndefined();
     expect(partOfKey("", key)).toBeUndefined();
+  });
+
+  it.each(["2022-13-01T00", "2022-02-30T00", "2022-07-26T24", "0001-01-01T00", "9999-12-31T23"])(
+    "takes no key for one of an hour that cannot be: %s",
+    (text) => {
+      const no = text as Hour;
+      expect(partOfKey("", partKey("", "t", no))).toBeUndefined();
+      const attempt = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+      expect(attemptOfKey(manifestsPrefix(""), manifestKey("", no, attempt))).toBeUndefined();
+      expect(attemptOfKey(manifestsPrefix(""), manifestKey("", hour, attempt))).toEqual({ hour, attempt });
+    },
+  );
+
+  it("takes no name for an attempt whose time no clock shows", () => {
+    const key = manifestKey("", hour, "Z".repeat(26));
+    expect(attemptOfKey(manifestsPrefix(""), key)).toBeUndefined();
   });
 
   it("spells partitions as Glue holds them, and locations with two digits", () => {

@@ -50,14 +50,21 @@ async function written(list: ManifestEntry[] = entries): Promise<Buffer> {
 
 async function entriesOf(bytes: Buffer): Promise<ManifestEntry[]> {
   const found: ManifestEntry[] = [];
-  for await (const entry of (await openManifest(bytes, "m")).entries()) found.push(entry);
+  for await (const entry of (await openManifest(bytes, "m", header)).entries()) found.push(entry);
   return found;
+}
+
+/** With another line in the place of one. */
+function withLine(bytes: Buffer, at: number, line: unknown): Buffer {
+  const lines = gunzipSync(bytes).toString().split("\n");
+  lines[at] = typeof line === "string" ? line : JSON.stringify(line);
+  return gzipSync(lines.join("\n"));
 }
 
 describe("a manifest", () => {
   it("gives back its header and entries, whatever their keys are", async () => {
     const bytes = await written();
-    expect((await openManifest(bytes, "m")).header).toEqual(header);
+    expect((await openManifest(bytes, "m", header)).header).toEqual(header);
     expect(await entriesOf(bytes)).toEqual(entries);
   });
 
@@ -69,6 +76,13 @@ describe("a manifest", () => {
       (bytes: Buffer) => gzipSync(gunzipSync(bytes).toString().split("\n").slice(0, -2).join("\n")),
     ],
     ["of an unknown format", () => gzipSync('{"format":9}\n')],
+    ["null", () => gzipSync("null\n")],
+    ["of an object that is null", (bytes: Buffer) => withLine(bytes, 1, "null")],
+    ["of an object without a name", (bytes: Buffer) => withLine(bytes, 1, "{}")],
+    ["of a key that is a number", (bytes: Buffer) => withLine(bytes, 1, { ...entries[0], key: 5 })],
+    ["of a number that is text", (bytes: Buffer) => withLine(bytes, 1, { ...entries[0], records: "2" })],
+    ["of another hour", (bytes: Buffer) => withLine(bytes, 0, { ...header, hour: "2022-07-26T01" })],
+    ["of another attempt", (bytes: Buffer) => withLine(bytes, 0, { ...header, attempt: "01K" })],
   ])("that is %s is told as damaged", async (_, damage) => {
     await expect(entriesOf(damage(await written()))).rejects.toMatchObject({
       kind: "data",

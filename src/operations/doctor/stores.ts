@@ -163,7 +163,8 @@ export async function checkTier1(
   const store = await components.tier1(dataset);
   const isRead = await checks.make("read tier 1", name, () =>
     granted("s3:ListBucket and s3:GetObject", `${uriOf(tier1)}*`, async () => {
-      const hour = await newestPublishedHour(store, dataset, signal);
+      const { newest, ahead } = await newestPublishedHour(store, dataset, components.nowMs(), signal);
+      const hour = newest ?? ahead;
       if (!hour) return { status: "ok", message: `no part under ${uriOf(tier1)} yet` };
       const part = await headPart(store, partKey(tier1.prefix, table, hour), signal);
       const rows = counted(part?.rows ?? 0, "row");

@@ -1,0 +1,47 @@
+/** Hours and datasets that a command could not do: it goes on with the others, as a run does. */
+import { asHourpackError, causeOf, exitCodeOf, exitCodeOfAll, type HourpackError } from "../errors.js";
+import type { Hour } from "../hour.js";
+import { errorFields } from "../log.js";
+import type { CommandContext } from "./command.js";
+
+export class Failures {
+  private readonly context: Pick<CommandContext, "output" | "signal">;
+  private readonly doing: string;
+  private readonly errors: HourpackError[] = [];
+
+  /** `doing`: `verify`. */
+  constructor(doing: string, context: Pick<CommandContext, "output" | "signal">) {
+    this.doing = doing;
+    this.context = context;
+  }
+
+  get count(): number {
+    return this.errors.length;
+  }
+
+  /** What it gives; undefined where it failed, which is told. Throws where the command was interrupted. */
+  async past<T>(of: { dataset: string; hour?: Hour }, task: () => Promise<T>): Promise<T | undefined> {
+    const { output, signal } = this.context;
+    const name = [of.dataset, of.hour].filter(Boolean).join(" ");
+    try {
+      return await task();
+    } catch (thrown) {
+      const error = asHourpackError(thrown, `${this.doing} ${name}`, signal);
+      if (error.kind === "interrupted") throw error;
+      this.errors.push(error);
+      output.record({ type: "hour-failed", ...of, error: errorFields(error) });
+      output.line(output.colors.red(`${name}  failed: ${error.message}`));
+    }
+  }
+
+  /** Each cause once, with its remedy: which hours failed was told before. */
+  tell(): void {
+    const causes = new Map(this.errors.map((error) => [causeOf(error), error]));
+    for (const error of causes.values()) this.context.output.error(error);
+  }
+
+  /** Of the failures, and of what else the command came to. */
+  exitCodeWith(...others: number[]): number {
+    return exitCodeOfAll([...this.errors.map(exitCodeOf), ...others.filter((code) => code !== 0)]);
+  }
+}
