@@ -3,6 +3,7 @@ import { ulid } from "ulid";
 import type { Batch } from "./batch.js";
 import { withClaim } from "./claim.js";
 import type { Components } from "./components.js";
+import { readManifest } from "./download.js";
 import type { Engine } from "./engine/engine.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs } from "./hour.js";
@@ -10,7 +11,7 @@ import { EXPIRE_AFTER_MIN_MS, Journals, readJournals } from "./journal.js";
 import { manifestKey, partKey, quarantineKey, rawPrefix } from "./layout.js";
 import { cutLimitsOf, GZIP_LIMITS } from "./limits.js";
 import { Listing, PAGE_OBJECTS } from "./listing.js";
-import { type Manifest, openManifest, type PartFacts, type Published } from "./manifest.js";
+import type { PartFacts, Published } from "./manifest.js";
 import { type Plan, planHour } from "./plan.js";
 import { recipeOf } from "./recipe.js";
 import { readsAlike } from "./record/restore.js";
@@ -308,34 +309,6 @@ async function convertHour(
 async function journalsOf({ dataset, hour, components, signal }: HourTask): Promise<Journals> {
   if (components.nowMs() < endMs(hour) + EXPIRE_AFTER_MIN_MS) return new Journals([], []);
   return readJournals(await components.tier1(dataset), dataset.tier1.prefix, hour, signal);
-}
-
-/** The manifest that a part names, which invariant 1 says is there. */
-export async function readManifest(
-  task: Pick<HourTask, "dataset" | "hour" | "components" | "signal">,
-  published: Published,
-): Promise<Manifest> {
-  const tier1 = await task.components.tier1(task.dataset);
-  const key = manifestKey(task.dataset.tier1.prefix, task.hour, published.attempt);
-  try {
-    const bytes = await tier1.get(key, { signal: task.signal });
-    return openManifest(bytes, tier1.uri + key, { hour: task.hour, attempt: published.attempt });
-  } catch (error) {
-    if (!isHourpackError(error, "conflict")) throw error;
-    // Another attempt's part may be there by now, and a sweep has taken the old one's files.
-    const now = await headPart(tier1, published.key, task.signal);
-    if (now?.attempt !== published.attempt) throw error;
-    throw new HourpackError(
-      "data",
-      `read ${tier1.uri}${key}: the part names this manifest, and it is missing`,
-      {
-        stage: "plan",
-        location: tier1.uri + key,
-        hint: "Bring it back from a backup or an older version; or give up rows of raw objects that are gone with --rebuild --from-remainder.",
-        cause: error,
-      },
-    );
-  }
 }
 
 function spoolOptions(task: HourTask, fetched: Listing): SpoolOptions {

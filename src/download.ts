@@ -1,12 +1,15 @@
-/** What was published, brought here in ranges: a part and a quarantine file may be larger than memory. */
+/** What was published, brought here: a part and a quarantine file in ranges, since they may be larger than memory. */
 import { createHash, type Hash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import type { Hour } from "./hour.js";
-import type { Published } from "./manifest.js";
+import { manifestKey } from "./layout.js";
+import { type Manifest, openManifest, type Published } from "./manifest.js";
+import { headPart } from "./stages/list.js";
 import type { ObjectInfo, Store } from "./store/store.js";
+import type { HourTask } from "./task.js";
 
 /** A part to a local file. Returns the sha256 of its bytes, which its manifest has, too. */
 export async function download(
@@ -26,6 +29,34 @@ export async function download(
     await file.close();
   }
   return hash.digest("hex");
+}
+
+/** The manifest that a part names, which invariant 1 says is there. */
+export async function readManifest(
+  task: Pick<HourTask, "dataset" | "hour" | "components" | "signal">,
+  published: Published,
+): Promise<Manifest> {
+  const tier1 = await task.components.tier1(task.dataset);
+  const key = manifestKey(task.dataset.tier1.prefix, task.hour, published.attempt);
+  try {
+    const bytes = await tier1.get(key, { signal: task.signal });
+    return openManifest(bytes, tier1.uri + key, { hour: task.hour, attempt: published.attempt });
+  } catch (error) {
+    if (!isHourpackError(error, "conflict")) throw error;
+    // Another attempt's part may be there by now, and a sweep has taken the old one's files.
+    const now = await headPart(tier1, published.key, task.signal);
+    if (now?.attempt !== published.attempt) throw error;
+    throw new HourpackError(
+      "data",
+      `read ${tier1.uri}${key}: the part names this manifest, and it is missing`,
+      {
+        stage: "plan",
+        location: tier1.uri + key,
+        hint: "Bring it back from a backup or an older version; or give up rows of raw objects that are gone with --rebuild --from-remainder.",
+        cause: error,
+      },
+    );
+  }
 }
 
 /** Parquet's pages have no checksum here: a part that was damaged where it lies can well be read, as other rows. */

@@ -1,8 +1,8 @@
 /** Clears what crashes left in tier 1, by the rules of invariant 1: nothing that a published part names, ever. */
 import { decodeTime } from "ulid";
-import { readManifest } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
+import { readManifest } from "./download.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { DAY_MS, type Hour } from "./hour.js";
 import { readJournals } from "./journal.js";

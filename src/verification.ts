@@ -1,7 +1,6 @@
 /** Whether a published hour is what its part says: the cheap look, and the deep one that reads everything again. */
 import { type FileMetaData, parquetMetadataAsync } from "hyparquet";
-import { readManifest } from "./compact.js";
-import { otherBytes, readQuarantine, remedyOf } from "./download.js";
+import { otherBytes, readManifest, readQuarantine, remedyOf } from "./download.js";
 import { type HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { type Journals, readJournals } from "./journal.js";
