@@ -6,7 +6,7 @@ import { DAY_MS, type Hour } from "./hour.js";
 import { journalPrefix } from "./layout.js";
 import { linesOf } from "./lines.js";
 import { compareUtf8 } from "./listing.js";
-import type { Manifest, ManifestEntry } from "./manifest.js";
+import type { Manifest, ManifestEntry, ManifestHeader } from "./manifest.js";
 import type { Store } from "./store/store.js";
 
 /** So long after its end nothing of an hour is ever expired: one that is younger has no journal. */
@@ -71,13 +71,21 @@ export class Journals {
     return this.headers.length === 0;
   }
 
+  /** Without those of rows that were given up since: of parts from before the remainder was packed. */
+  binding({ remainderOf = "" }: Pick<ManifestHeader, "remainderOf">): JournalHeader[] {
+    return this.headers.filter(({ part }) => part.attempt >= remainderOf);
+  }
+
   /**
    * The first object that was deleted and that this part was not made of: an older version of it was put back, without the
    * rows. To be asked instead of `names`, and not besides it.
    */
   async missingIn({ header, entries }: Manifest): Promise<string | undefined> {
-    if (header.isRemainder || this.headers.at(-1)?.part.attempt === header.attempt) return undefined;
-    const next = await this.first();
+    if (this.headers.at(-1)?.part.attempt === header.attempt) return undefined;
+    const binding = new Set(this.binding(header));
+    const next = (await this.first()).map((entry, i) =>
+      binding.has(this.headers[i] as JournalHeader) ? entry : undefined,
+    );
     for await (const entry of entries()) {
       for (const [i, stream] of this.streams.entries()) {
         const deleted = next[i];

@@ -42,8 +42,11 @@ export interface ManifestHeader extends PartFacts {
   partSha256: string;
   /** Of the quarantine file, as it is stored; absent where nothing is quarantined. */
   quarantineSha256?: string | undefined;
-  /** Made of what was still listed, since `--from-remainder` said so: rows of objects that expired were given up. */
-  isRemainder?: boolean | undefined;
+  /**
+   * The attempt, this one or one that it merged, that `--from-remainder` made of what was still listed: rows of objects
+   * that had expired until then were given up.
+   */
+  remainderOf?: string | undefined;
   /** Of the columns that its schema version names, `digestOfColumns()`: a number alone may come to mean others. */
   schemaDigest: string;
 }

@@ -92,9 +92,10 @@ async function decide(
   const { request, listing, hour } = input;
   const { changes } = compared;
   const journals = await input.journals();
+  const hasExpired = journals.binding(manifest.header).length > 0;
   const reason = describe(changes);
   const scratch = async () => {
-    if (changes.gone + changes.overwritten > 0 && !journals.isEmpty) throw expiredRows(hour, compared);
+    if (changes.gone + changes.overwritten > 0 && hasExpired) throw expiredRows(hour, compared);
     return { action: "scratch", reason, published, changes, fetch: listing } as const;
   };
   const merge = () => {
@@ -107,6 +108,7 @@ async function decide(
     return changes.added > 0 ? merge() : { action: "up to date", reason, published, changes };
   }
   if (changes.gone > 0) {
+    if (changes.overwritten > 0 && hasExpired) throw expiredRows(hour, compared);
     if (changes.overwritten > 0) throw rowsLost(hour, published, compared, "others were overwritten");
     if (request.rebuild) throw rowsLost(hour, published, compared, "a rebuild was asked for");
     if (changes.added === 0) {

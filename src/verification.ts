@@ -117,7 +117,7 @@ async function lookDeep(
   if (missing !== undefined) found.problems.push(asProblem(olderPart(hour, published, missing), hour));
   if (deep.expired.count === 0) return;
   found.expiredAt = journals.headers.at(-1)?.at;
-  for (const { part: then, at } of journals.headers) {
+  for (const { part: then, at } of journals.binding(manifest.header)) {
     // A later part has these rows and those of objects that came since.
     const isOther = then.attempt !== published.attempt;
     if (then.rows === published.rows || (isOther && then.rows < published.rows)) continue;

@@ -108,12 +108,17 @@ export async function describe(task: HourTask, assembly: Assembly, part: Assembl
     createdAt: new Date(task.components.nowMs()).toISOString(),
     records: facts.rows + facts.quarantined,
     partSha256: await sha256Of(part.path),
-    isRemainder: assembly.base ? assembly.base.manifest.header.isRemainder : task.request.fromRemainder,
+    remainderOf: remainderOf(task, assembly),
     quarantineSha256: part.quarantinePath && (await sha256Of(part.quarantinePath)),
     schemaDigest: digestOfColumns(part.columns),
   } as const;
   await writeManifest(path, header, manifestEntries(assembly));
   return path;
+}
+
+function remainderOf({ request }: HourTask, { attempt, base }: Assembly): string | undefined {
+  if (base) return base.manifest.header.remainderOf;
+  return request.fromRemainder ? attempt : undefined;
 }
 
 async function sha256Of(path: string): Promise<string> {

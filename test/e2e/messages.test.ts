@@ -460,7 +460,7 @@ describe("hours that are not published", () => {
     expect(one.stdout).toMatch(/^1 hour agrees: 2 rows, of which 2 were proved/m);
     put("old/2022/07/26/00/b.json", '{"id":4}\n');
     const late = await here("verify", ...flags, ...catalog, "--deep", "--hour", HOUR);
-    expect(late.stdout).toContain("  1 late object: the next run takes it\n");
+    expect(late.stdout).toContain("  1 late object: a run looks at it\n");
   });
 
   it.each([
@@ -581,7 +581,7 @@ describe("hours before all that is due", () => {
   const flags = ["--raw", "./history/{yyyy}/{MM}/{dd}/{HH}/", "--table", "history", "--catalog", "none"];
   const old = (...args: string[]) => here(...args, ...flags, "--tier1", "./history-lake/");
   const told = (text: string) =>
-    /(\d+) older hours from (\S+) are not packed and will not become due by themselves(?:: | {2}→ )`hourpack (run \S+ \S+ \S+ \S+)` packs them/
+    /(\d+) older hours from (\S+) are not packed and will not become due by themselves(?:: |\n {2}→ )`hourpack (run \S+ \S+ \S+ \S+)` packs them/
       .exec(text)
       ?.slice(1);
   const putHour = (hour: string) => put(`history/${hour.replace(/[-T]/g, "/")}/a.json`, '{"id":1}\n');

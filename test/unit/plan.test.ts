@@ -184,9 +184,12 @@ describe("planHour", () => {
     expect(await planHour(late({ a: "1", aa: "1", c: "1", d: "1" }))).toMatchObject({ action: "merge" });
     const remainder = async () => ({
       ...(await older.manifest()),
-      header: { attempt: "A", isRemainder: true } as ManifestHeader,
+      header: { attempt: "D", remainderOf: "C" } as ManifestHeader,
     });
     expect(await planHour({ ...older, manifest: remainder })).toMatchObject({ action: "merge" });
+    // What expired after that was not given up.
+    const since = { ...older, journals: expired({ a: "1", c: "1" }, { attempt: "E" }), manifest: remainder };
+    await expect(planHour(since)).rejects.toThrow("not made of c");
   });
 
   it("takes no object for a late one that has the content of one that is gone, unless it is said", async () => {
