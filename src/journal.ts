@@ -53,18 +53,19 @@ export async function readJournals(
   }
   return new Journals(
     headers,
-    keys.map((key) => read(key) as AsyncGenerator<JournalEntry>),
+    keys.map((key) => () => read(key) as AsyncGenerator<JournalEntry>),
   );
 }
 
 export class Journals {
   readonly headers: JournalHeader[];
-  private readonly streams: AsyncGenerator<JournalEntry>[];
-  private next: (JournalEntry | undefined)[] | undefined;
+  /** The lines of each journal, from its header on. */
+  private readonly reads: (() => AsyncGenerator<JournalEntry>)[];
+  private asked: Promise<Cursor[]> | undefined;
 
-  constructor(headers: JournalHeader[], streams: AsyncGenerator<JournalEntry>[]) {
+  constructor(headers: JournalHeader[], reads: (() => AsyncGenerator<JournalEntry>)[]) {
     this.headers = headers;
-    this.streams = streams;
+    this.reads = reads;
   }
 
   get isEmpty(): boolean {
@@ -78,42 +79,54 @@ export class Journals {
 
   /**
    * The first object that was deleted and that this part was not made of: an older version of it was put back, without the
-   * rows. To be asked instead of `names`, and not besides it.
+   * rows.
    */
   async missingIn({ header, entries }: Manifest): Promise<string | undefined> {
     if (this.headers.at(-1)?.part.attempt === header.attempt) return undefined;
-    const binding = new Set(this.binding(header));
-    const next = (await this.first()).map((entry, i) =>
-      binding.has(this.headers[i] as JournalHeader) ? entry : undefined,
+    const binding = this.binding(header);
+    const cursors = await this.begin(
+      this.reads.filter((_, i) => binding.includes(this.headers[i] as JournalHeader)),
     );
     for await (const entry of entries()) {
-      for (const [i, stream] of this.streams.entries()) {
-        const deleted = next[i];
+      for (const cursor of cursors) {
+        const deleted = cursor.entry;
         if (!deleted || compareUtf8(deleted.key, entry.key) > 0) continue;
         if (deleted.key !== entry.key || deleted.etag !== entry.etag) return deleted.key;
-        next[i] = await after(stream);
+        cursor.entry = await after(cursor.stream);
       }
     }
-    return next.find((deleted) => deleted !== undefined)?.key;
+    return cursors.find(({ entry }) => entry !== undefined)?.entry?.key;
   }
 
   /** Whether this version of the object is named. To be asked in key order: the journals are read along with it. */
   async names({ key, etag }: JournalEntry): Promise<boolean> {
-    this.next ??= await this.first();
+    this.asked ??= this.begin(this.reads);
     let isNamed = false;
-    for (const [i, stream] of this.streams.entries()) {
-      for (let entry = this.next[i]; entry && compareUtf8(entry.key, key) <= 0; entry = this.next[i]) {
+    for (const cursor of await this.asked) {
+      for (let { entry } = cursor; entry && compareUtf8(entry.key, key) <= 0; entry = cursor.entry) {
         isNamed ||= entry.key === key && entry.etag === etag;
-        this.next[i] = await after(stream);
+        cursor.entry = await after(cursor.stream);
       }
     }
     return isNamed;
   }
 
   /** Before its entries each has its header. */
-  private first(): Promise<(JournalEntry | undefined)[]> {
-    return Promise.all(this.streams.map((stream) => after(stream).then(() => after(stream))));
+  private begin(reads: (() => AsyncGenerator<JournalEntry>)[]): Promise<Cursor[]> {
+    return Promise.all(
+      reads.map(async (read) => {
+        const stream = read();
+        await after(stream);
+        return { stream, entry: await after(stream) };
+      }),
+    );
   }
+}
+
+/** A journal that is read along with something else in key order. */
+interface Cursor {
+  stream: AsyncGenerator<JournalEntry>;
+  entry: JournalEntry | undefined;
 }
 
 async function after(stream: AsyncGenerator<JournalEntry>): Promise<JournalEntry | undefined> {

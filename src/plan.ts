@@ -72,11 +72,10 @@ export async function planHour(input: PlanInput): Promise<Plan> {
   const added = new Listing();
   const manifest = await input.manifest();
   const compared = await compare(manifest.entries(), listing, added);
-  if (changed(compared.changes)) {
-    const missing = await (await input.journals()).missingIn(manifest);
-    if (missing !== undefined) throw olderPart(input.hour, published, missing);
-  }
-  return decide(input, { published, manifest, compared, added });
+  const journals = await input.journals();
+  const missing = changed(compared.changes) ? await journals.missingIn(manifest) : undefined;
+  if (missing !== undefined) throw olderPart(input.hour, published, missing);
+  return decide(input, { published, manifest, journals, compared, added });
 }
 
 /** Invariant 7. */
@@ -85,13 +84,19 @@ async function decide(
   {
     published,
     manifest,
+    journals,
     compared,
     added,
-  }: { published: Published; manifest: Manifest; compared: Compared; added: Listing },
+  }: {
+    published: Published;
+    manifest: Manifest;
+    journals: Journals;
+    compared: Compared;
+    added: Listing;
+  },
 ): Promise<Plan> {
   const { request, listing, hour } = input;
   const { changes } = compared;
-  const journals = await input.journals();
   const hasExpired = journals.binding(manifest.header).length > 0;
   const reason = describe(changes);
   const scratch = async () => {

@@ -113,7 +113,7 @@ async function lookDeep(
       "it was packed under another recipe (raw, records, columns or zone): verify it with that one, or pack it again with --rebuild",
     );
   }
-  const missing = await (await readJournals(tier1, dataset.tier1.prefix, hour, signal)).missingIn(manifest);
+  const missing = await journals.missingIn(manifest);
   if (missing !== undefined) found.problems.push(asProblem(olderPart(hour, published, missing), hour));
   if (deep.expired.count === 0) return;
   found.expiredAt = journals.headers.at(-1)?.at;
