@@ -5,17 +5,20 @@ import { createGzip } from "node:zlib";
 import { ulid } from "ulid";
 import { areNested, fullPath } from "./config/overlap.js";
 import type { Dataset } from "./config/settings.js";
+import { readManifest } from "./download.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs, type Hour } from "./hour.js";
-import { EXPIRE_AFTER_MIN_MS, journalLines } from "./journal.js";
+import { EXPIRE_AFTER_MIN_MS, journalLines, readJournals } from "./journal.js";
 import { journalPrefix, partKey, type RawTemplate, rawPrefix, uriOf } from "./layout.js";
 import { compareUtf8, Listing } from "./listing.js";
 import type { Published } from "./manifest.js";
+import { type Plan, planHour } from "./plan.js";
+import { recipeOf } from "./recipe.js";
 import { Spool } from "./spool.js";
 import { headPart, listHour } from "./stages/list.js";
 import type { ObjectInfo } from "./store/store.js";
 import type { HourTask } from "./task.js";
-import { verifyHour } from "./verification.js";
+import { asProblem, verifyHour } from "./verification.js";
 import { counted } from "./words.js";
 
 export interface ExpireOptions {
@@ -30,30 +33,33 @@ export interface ExpiredHour {
   /** Deleted; with `dryRun`, what would be. */
   objects: number;
   bytes: number;
-  /** Listed, and not what the part was made of (late, or overwritten), or not to be read. They stay. */
+  /** Listed, and not deleted. */
   kept: number;
+  /** The datasets that have not packed the late ones among these. */
+  unpackedBy?: string[];
   /** Of a dry run: the store ignores If-Match on a delete, so that nothing goes without `rawIsImmutable`. */
   needsRawIsImmutable?: true;
-  /** Why nothing was deleted, where something stood against it. */
+  /** Why nothing was deleted, where something stood against it that somebody has to look at. */
   refused?: string;
+  /** What a run has to do first, where nothing was deleted for that. */
+  notDue?: string;
 }
 
 /**
  * One hour. Its objects are read again and compared record by record with the part, and with the parts of other datasets
  * that are made of the same objects; only those that were read and found in all of them are deleted, each under its
  * ETag, after the journals that name them have been written. Throws `invalid` for an hour that is younger than a day,
- * and where the store would delete another version.
+ * and where the store would delete another version; `conflict` where an object changes while it is looked at.
  */
 export async function expireHour(task: HourTask, options: ExpireOptions): Promise<ExpiredHour> {
-  const { dataset, hour, components, signal } = task;
+  const { dataset, hour, components } = task;
   if (components.nowMs() < endMs(hour) + EXPIRE_AFTER_MIN_MS) {
     throw new HourpackError("invalid", `expire ${dataset.name} ${hour}: it ended less than a day ago`, {
       hint: "Raw objects stay for a day at least.",
     });
   }
-  const raw = await components.raw(dataset);
   const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, bytes: 0, kept: 0 };
-  const listing = await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal });
+  const listing = await listingOf(task);
   if (listing.count === 0) return result;
   const alias = aliasOf(task);
   if (alias) {
@@ -62,24 +68,23 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   }
   // Before anything is read: no other hour of the dataset would fare better.
   if (!options.dryRun && !options.rawIsImmutable) await requireConditionalDeletes(task);
+  const whose = (reader: HourTask) =>
+    reader.dataset === dataset ? "" : `${reader.dataset.name}, which reads the same objects: `;
+  result.kept = listing.count;
   const proofs: Proof[] = [];
   for (const reader of readersOf(task, listing)) {
-    const proof = await prove(reader);
-    if ("refused" in proof) {
-      const whose =
-        reader.dataset === dataset ? "" : `${reader.dataset.name}, which reads the same objects: `;
-      return { ...result, refused: whose + proof.refused };
-    }
+    const proof = await prove(reader, reader.dataset === dataset ? listing : await listingOf(reader));
+    if ("why" in proof) return { ...result, [proof.as]: whose(reader) + proof.why };
     proofs.push(proof);
   }
   const doomed = proofs.reduce(provedOf, listing);
+  const behind = proofs.filter(({ late }) => late > 0);
+  if (doomed.count === 0)
+    return behind[0] ? { ...result, notDue: whose(behind[0].task) + lateText(behind[0]) } : result;
   result.objects = doomed.count;
   result.bytes = doomed.sizeBytes;
-  result.kept = listing.count - doomed.count;
-  if (doomed.count === 0) {
-    const why = `what is listed of it, ${counted(listing.count, "object")}, is newer than the part (late, or overwritten), or cannot be read`;
-    return { ...result, refused: `${why}; \`hourpack run --hour ${hour}\` looks at it` };
-  }
+  result.kept -= doomed.count;
+  if (behind.length > 0) result.unpackedBy = behind.map((proof) => proof.task.dataset.name);
   if (options.dryRun) {
     // Where it cannot be tried, --yes says why.
     const isSafe = options.rawIsImmutable || (await deletesAreConditional(task).catch(() => true));
@@ -89,6 +94,7 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   for (const spared of await deleteAll(task, doomed)) {
     result.objects--;
     result.bytes -= spared.sizeBytes;
+    result.kept++;
   }
   return result;
 }
@@ -100,6 +106,8 @@ interface Proof {
   /** All of the dataset's objects of the hour lie under it. */
   rawPrefix: string;
   proved: Listing;
+  /** So many objects a run has still to merge into the part. */
+  late: number;
 }
 
 /** Another dataset whose objects lie, by links inside its directory, where this one's do, and have other keys. */
@@ -133,18 +141,79 @@ function readersOf(task: HourTask, listing: Listing): HourTask[] {
   return [task.dataset, ...others.filter(reads)].map((dataset) => ({ ...task, dataset }));
 }
 
-/** Objects that an earlier expiry deleted are no objection. */
-async function prove(task: HourTask): Promise<Proof | { refused: string }> {
+async function listingOf({ dataset, hour, components, signal }: HourTask): Promise<Listing> {
+  return listHour(await components.raw(dataset), rawPrefix(dataset.raw, hour), hour, { signal });
+}
+
+/** Why an hour's objects stay. */
+interface Objection {
+  as: "refused" | "notDue";
+  why: string;
+}
+
+/** Objects that an earlier expiry deleted are no objection. Throws `conflict` where one of these changes meanwhile. */
+async function prove(task: HourTask, listing: Listing): Promise<Proof | Objection> {
   const { dataset, hour, components, signal } = task;
   const tier1 = await components.tier1(dataset);
   const published = await headPart(tier1, partKey(dataset.tier1.prefix, dataset.table, hour), signal);
-  if (!published)
-    return { refused: `it is not packed; \`hourpack run --dataset ${dataset.name} --hour ${hour}\` does it` };
+  const plan = await planOf(task, listing, published).catch((error) => {
+    if (!isHourpackError(error, "data")) throw error;
+    return error;
+  });
+  if (plan instanceof HourpackError) return { as: "refused", why: asProblem(plan, hour) };
+  if (!published) return { as: "notDue", why: `it is not packed; ${runOf(task)} does it` };
+  if (plan.action === "scratch") return { as: "notDue", why: anewText(task, plan.reason, published) };
   const proved = new Listing();
   const { problems, etag } = await verifyHour(task, { deep: true, proved });
-  if (problems[0] !== undefined) return { refused: problems[0] };
-  if (etag !== published.etag) return { refused: "the part changed while it was verified" };
-  return { task, published, rawPrefix: rawPrefix(dataset.raw, hour), proved };
+  if (problems[0] !== undefined) return { as: "refused", why: problems[0] };
+  if (etag !== published.etag) return { as: "refused", why: "the part changed while it was verified" };
+  const late = plan.action === "merge" ? plan.changes.added : 0;
+  const changed = listing.count - late - proved.count;
+  if (changed > 0) throw changedMeanwhile(task, changed);
+  return { task, published, rawPrefix: rawPrefix(dataset.raw, hour), proved, late };
+}
+
+/**
+ * What a run would do about the hour. Where it would make the part anew, of an overwritten object or under other columns, it needs
+ * all the others for that: without them it could but ask what is meant, each time. Late objects alone are merged, whatever
+ * is gone by then: they stay, and the rest may go; a producer that sends a late one now and then would else keep all.
+ */
+async function planOf(task: HourTask, listing: Listing, published: Published | undefined): Promise<Plan> {
+  const { dataset, hour, components, request, signal } = task;
+  const tier1 = await components.tier1(dataset);
+  return planHour({
+    hour,
+    listing,
+    published,
+    manifest: () => readManifest(task, published as Published),
+    journals: () => readJournals(tier1, dataset.tier1.prefix, hour, signal),
+    recipe: recipeOf(dataset),
+    request,
+    nowMs: components.nowMs(),
+  });
+}
+
+/** Overwritten perhaps, so that a run would need the others. */
+function changedMeanwhile({ dataset, hour }: HourTask, objects: number): HourpackError {
+  return new HourpackError(
+    "conflict",
+    `expire ${dataset.name} ${hour}: ${counted(objects, "object")} changed or went while the hour was verified`,
+    { hint: "Nothing of it was deleted; run the same again later." },
+  );
+}
+
+function anewText(task: HourTask, changes: string, { recipe }: Published): string {
+  const why = recipe === recipeOf(task.dataset) ? changes : `${changes}, and other columns or settings`;
+  return `${why} since it was packed, so that a run makes it anew of all its objects; ${runOf(task)} does, and the hour expires after that`;
+}
+
+function lateText({ task, late }: Proof): string {
+  return `${counted(late, "late object")}; ${runOf(task)} packs ${late === 1 ? "it" : "them"}, and the hour expires after that`;
+}
+
+function runOf({ dataset, hour, components }: HourTask): string {
+  const named = components.settings.datasets.length > 1 ? ` --dataset ${dataset.name}` : "";
+  return `\`hourpack run${named} --hour ${hour}\``;
 }
 
 /** Without what the proof's dataset reads, and has not been proved to have in this version. */

@@ -83,7 +83,8 @@ export async function verifyHour(
   return found;
 }
 
-function asProblem({ message, hint }: HourpackError, hour: Hour): string {
+/** As one sentence after another, what is to be done with them. */
+export function asProblem({ message, hint }: HourpackError, hour: Hour): string {
   return `${message}. ${hint ?? remedyOf(hour)}`;
 }
 

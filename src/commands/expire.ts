@@ -53,7 +53,7 @@ export const command: Command = {
           const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
           const doing = { dataset: dataset.name, hour };
           const result = await failures.past(doing, () => expireHour(task, options));
-          if (!result || (result.objects === 0 && result.refused === undefined)) continue;
+          if (!result || (result.objects === 0 && !result.refused && !result.notDue)) continue;
           expired.push(result);
           tell(result, options.dryRun, output);
         }
@@ -66,25 +66,33 @@ export const command: Command = {
 function tell(result: ExpiredHour, dryRun: boolean, output: Output): void {
   output.record({ type: "expired", dryRun, ...result });
   const { yellow } = output.colors;
+  const { refused, notDue, objects, bytes } = result;
   const what = dryRun ? "would delete" : "deleted";
-  const kept =
-    result.kept > 0
-      ? `, kept ${counted(result.kept, "object")} that the part is not made of, or that could not be read`
-      : "";
-  output.line(
-    result.refused === undefined
-      ? `${result.dataset} ${result.hour}  ${what} ${counted(result.objects, "object")} (${size(result.bytes)})${kept}`
-      : yellow(`${result.dataset} ${result.hour}  kept: ${result.refused}`),
-  );
+  const name = `${result.dataset} ${result.hour}`;
+  if (refused !== undefined) output.line(yellow(`${name}  kept: ${refused}`));
+  else if (notDue !== undefined) output.line(`${name}  not due: ${notDue}`);
+  else output.line(`${name}  ${what} ${counted(objects, "object")} (${size(bytes)})${keptText(result)}`);
+}
+
+function keptText({ hour, kept, unpackedBy }: ExpiredHour): string {
+  if (kept === 0) return "";
+  const what = `, kept ${counted(kept, "object")}`;
+  if (!unpackedBy) return `${what} that ${kept === 1 ? "was" : "were"} overwritten meanwhile`;
+  return `${what} that ${unpackedBy.join(" and ")} ${unpackedBy.length === 1 ? "has" : "have"} not packed yet: \`hourpack run --hour ${hour}\` does`;
 }
 
 function summarise(expired: ExpiredHour[], failures: Failures, dryRun: boolean, output: Output): number {
   const refused = expired.filter((hour) => hour.refused !== undefined).length;
+  const notDue = expired.filter((hour) => hour.notDue !== undefined).length;
   const objects = expired.reduce((sum, hour) => sum + hour.objects, 0);
   const bytes = expired.reduce((sum, hour) => sum + hour.bytes, 0);
   const what = dryRun ? "would be deleted" : "deleted";
   const failed = failures.count;
-  const rest = [`${counted(refused, "hour")} kept`, ...(failed > 0 ? [`${count(failed)} failed`] : [])];
+  const rest = [
+    `${counted(refused, "hour")} kept`,
+    ...(notDue > 0 ? [`${count(notDue)} not due`] : []),
+    ...(failed > 0 ? [`${count(failed)} failed`] : []),
+  ];
   failures.tell();
   output.line(`${counted(objects, "raw object")} (${size(bytes)}) ${what}, ${rest.join(", ")}`);
   const needsRawIsImmutable = expired.some((hour) => hour.needsRawIsImmutable);
@@ -94,7 +102,7 @@ function summarise(expired: ExpiredHour[], failures: Failures, dryRun: boolean, 
       "  → It takes --raw-is-immutable, too: this store deletes an object whatever its ETag, so one that is overwritten meanwhile would be lost.",
     );
   }
-  const hours = expired.length - refused;
-  output.result({ dryRun, hours, refused, failed, objects, bytes, needsRawIsImmutable });
+  const hours = expired.length - refused - notDue;
+  output.result({ dryRun, hours, refused, notDue, failed, objects, bytes, needsRawIsImmutable });
   return failures.exitCodeWith(refused > 0 ? EXIT.data : EXIT.done);
 }

@@ -254,6 +254,27 @@ describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
     });
   });
 
+  it("keeps all raw objects of an hour one of which was overwritten, so that a run still makes its part anew", async () => {
+    const subject = await subjectOf(kind);
+    await using(subject.open(), async ({ components, raw }) => {
+      for (const name of ["a.json", "b.json"]) await raw.put(rawKey(raw, name), Buffer.from('{"a":1}'));
+      await pack(components);
+      await raw.put(rawKey(raw, "b.json"), Buffer.from('{"a":22}'));
+    });
+    await using(subject.open(40 * DAY_MS), async ({ components, dataset, raw }) => {
+      const task = { dataset, hour: HOUR, request: {}, isAsked: true, components, observe: () => {} };
+      const expire = () => expireHour(task, { dryRun: false, rawIsImmutable: true });
+      expect(await expire()).toMatchObject({
+        ...{ objects: 0, kept: 2 },
+        notDue: expect.stringContaining(`\`hourpack run --hour ${HOUR}\``),
+      });
+      expect(await keysOf(raw, rawKey(raw, ""))).toHaveLength(2);
+      expect(await pack(components)).toMatchObject({ action: "packed", part: { rows: 2 } });
+      expect(await expire()).toMatchObject({ objects: 2 });
+      expect(await pack(components)).toMatchObject({ action: "up to date" });
+    });
+  });
+
   it("keeps raw objects whose part does not hold them", async () => {
     const subject = await subjectOf(kind);
     await using(subject.open(), async ({ components, raw }) => {

@@ -182,20 +182,47 @@ describe("raw objects that expire deleted", () => {
     expect(lake.names()).toContain("01.json");
   });
 
-  it("what is newer than the part is kept, and an hour that has nothing else is refused with the reason", async () => {
+  it("all of them stay where one was overwritten, since a run makes the part anew of all; then they go", async () => {
     const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
     await lake.pack();
     lake.put("b.json", '{"id":22}\n');
-    const first = await lake.expire();
-    expect(first).toMatchObject({ objects: 1, kept: 1 });
-    expect(first.refused).toBeUndefined();
-    expect(await lake.expire()).toMatchObject({
-      ...{ objects: 0, kept: 1 },
-      refused: `what is listed of it, 1 object, is newer than the part (late, or overwritten), or cannot be read; \`hourpack run --hour ${HOUR}\` looks at it`,
+    expect(await lake.expire()).toEqual({
+      ...{ dataset: "t", hour: HOUR, objects: 0, bytes: 0, kept: 2 },
+      notDue: `1 object overwritten since it was packed, so that a run makes it anew of all its objects; \`hourpack run --hour ${HOUR}\` does, and the hour expires after that`,
     });
+    expect(lake.names()).toEqual(["a.json", "b.json"]);
+    expect(await lake.pack()).toMatchObject({ action: "packed", part: { rows: 2 } });
+    expect(await lake.expire()).toMatchObject({ objects: 2, kept: 0 });
+    expect(await lake.verify()).toMatchObject({ state: "expired", problems: [] });
   });
 
-  it("what was listed and cannot be read is kept, whatever the part holds of it", async () => {
+  it("all of them stay where a late object would come under other columns: without them it could not be packed", async () => {
+    const lake = new Lake().put("a.json", '{"id":1}\n');
+    await lake.pack({ columns: { id: "bigint" } });
+    lake.put("b.json", '{"id":2}\n');
+    expect(await lake.expire()).toMatchObject({
+      ...{ objects: 0, kept: 1 + 1 },
+      notDue: expect.stringMatching(/^1 late object, and other columns or settings since it was packed, so/),
+    });
+    expect(await lake.pack()).toMatchObject({ part: { rows: 2 } });
+    expect(await lake.expire()).toMatchObject({ objects: 2 });
+  });
+
+  it("but for late ones, which a run merges: an hour that has nothing else is not due until then", async () => {
+    const lake = new Lake().put("a.json", '{"id":1}\n');
+    await lake.pack();
+    lake.put("b.json", '{"id":2}\n');
+    expect(await lake.expire()).toMatchObject({ objects: 1, kept: 1, unpackedBy: ["t"] });
+    expect(await lake.expire()).toEqual({
+      ...{ dataset: "t", hour: HOUR, objects: 0, bytes: 0, kept: 1 },
+      notDue: `1 late object; \`hourpack run --hour ${HOUR}\` packs it, and the hour expires after that`,
+    });
+    expect(lake.names()).toEqual(["b.json"]);
+    expect(await lake.pack()).toMatchObject({ part: { rows: 2 } });
+    expect(await lake.expire()).toMatchObject({ objects: 1, kept: 0 });
+  });
+
+  it("none where one that was listed cannot be read, whatever the part holds of it", async () => {
     const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
     await lake.pack();
     const beforeRead = (raw: Store) => {
@@ -205,8 +232,11 @@ describe("raw objects that expire deleted", () => {
         return get(key, options);
       };
     };
-    expect(await lake.expire({ beforeRead })).toMatchObject({ objects: 1, kept: 1 });
-    expect(lake.names()).toEqual(["a.json"]);
+    await expect(lake.expire({ beforeRead })).rejects.toMatchObject({
+      kind: "conflict",
+      message: `expire t ${HOUR}: 1 object changed or went while the hour was verified`,
+    });
+    expect(lake.names()).toEqual(["a.json", "b.json"]);
   });
 
   it("a name that a producer uses again: nothing of either is given up", async () => {
@@ -232,17 +262,17 @@ describe("raw objects that expire deleted", () => {
     await lake.pack({ datasets: ["t"], others: all });
     expect(await lake.expire({ others: all })).toMatchObject({
       objects: 0,
-      refused: expect.stringMatching(
+      notDue: expect.stringMatching(
         /^wide, which reads the same objects: it is not packed; `hourpack run --dataset wide /,
       ),
     });
     expect(await lake.expire({ others: some })).toMatchObject({
-      refused: expect.stringMatching(/^sub, which/),
+      notDue: expect.stringMatching(/^sub, which/),
     });
     symlinkSync("raw", join(lake.root, "alias"));
     const linked = { linked: { ...all.wide, raw: RAW.replace("raw", "alias") } };
     expect(await lake.expire({ others: linked })).toMatchObject({
-      refused: expect.stringMatching(/^linked, which/),
+      notDue: expect.stringMatching(/^linked, which/),
     });
     symlinkSync("2022", join(lake.root, "raw/y2022"));
     const within = { within: { ...all.wide, raw: RAW.replace("{yyyy}", "y{yyyy}") } };
@@ -252,7 +282,15 @@ describe("raw objects that expire deleted", () => {
     await lake.pack({ datasets: ["wide"], others: all });
     lake.put("late.json", '{"id":3}\n');
     await lake.pack({ datasets: ["t"], others: all });
-    expect(await lake.expire({ others: all })).toMatchObject({ objects: 2, kept: 1 });
+    expect(await lake.expire({ others: all })).toMatchObject({
+      ...{ objects: 2, kept: 1 },
+      unpackedBy: ["wide"],
+    });
+    expect(await lake.expire({ others: all })).toMatchObject({
+      notDue: expect.stringMatching(
+        /^wide, which reads the same objects: 1 late object; `hourpack run --dataset wide --hour/,
+      ),
+    });
     expect(lake.names()).toEqual(["late.json", "sub"]);
     expect(lake.journals("lake")).toHaveLength(1);
     expect(lake.journals("wide")).toHaveLength(1);
