@@ -6,14 +6,12 @@ import type { Components } from "./components.js";
 import { readManifest } from "./download.js";
 import type { Engine } from "./engine/engine.js";
 import { HourpackError, isHourpackError } from "./errors.js";
-import { endMs } from "./hour.js";
-import { EXPIRE_AFTER_MIN_MS, Journals, readJournals } from "./journal.js";
 import { manifestKey, partKey, quarantineKey, rawPrefix } from "./layout.js";
 import { cutLimitsOf, GZIP_LIMITS } from "./limits.js";
 import { Listing, PAGE_OBJECTS } from "./listing.js";
+import { planOf } from "./look.js";
 import type { PartFacts, Published } from "./manifest.js";
-import { type Plan, planHour } from "./plan.js";
-import { recipeOf } from "./recipe.js";
+import type { Plan } from "./plan.js";
 import { readsAlike } from "./record/restore.js";
 import { Sifter } from "./record/sift.js";
 import { derivedSince } from "./schema/evolution.js";
@@ -121,20 +119,9 @@ export async function lookAt(
     else watch.time("list", () => rest).catch(() => {});
     const missing = listing.count === 0 ? missingRawDirectory(dataset, published) : undefined;
     if (missing && task.isAsked) task.observe({ type: "notice", dataset: dataset.name, hour, text: missing });
-    const plan = await planHour({
-      hour,
-      listing,
-      published,
-      manifest: () => readManifest(task, published as Published),
-      journals: () => journalsOf(task),
-      recipe: recipeOf(dataset),
-      request: task.request,
-      notBeforeMs:
-        published && !task.isAsked
-          ? published.lastModifiedMs + components.settings.run.lateSettleMs
-          : undefined,
-      nowMs: components.nowMs(),
-    }).catch((error) => {
+    const { lateSettleMs } = components.settings.run;
+    const notBeforeMs = published && !task.isAsked ? published.lastModifiedMs + lateSettleMs : undefined;
+    const plan = await planOf(task, listing, published, notBeforeMs).catch((error) => {
       listing.stop();
       throw error;
     });
@@ -303,12 +290,6 @@ async function convertHour(
   return grown.version > pinned.schema.version
     ? convertAgain(converted, conversion(grown), engine)
     : converted;
-}
-
-/** What `expire` deleted of this hour. It never does within a day, so a new hour costs no look. */
-async function journalsOf({ dataset, hour, components, signal }: HourTask): Promise<Journals> {
-  if (components.nowMs() < endMs(hour) + EXPIRE_AFTER_MIN_MS) return new Journals([], []);
-  return readJournals(await components.tier1(dataset), dataset.tier1.prefix, hour, signal);
 }
 
 function spoolOptions(task: HourTask, fetched: Listing): SpoolOptions {

@@ -5,14 +5,13 @@ import { createGzip } from "node:zlib";
 import { ulid } from "ulid";
 import { areNested, fullPath } from "./config/overlap.js";
 import type { Dataset } from "./config/settings.js";
-import { readManifest } from "./download.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs, type Hour } from "./hour.js";
-import { EXPIRE_AFTER_MIN_MS, journalLines, readJournals } from "./journal.js";
+import { EXPIRE_AFTER_MIN_MS, journalLines } from "./journal.js";
 import { journalPrefix, partKey, type RawTemplate, rawPrefix, uriOf } from "./layout.js";
 import { compareUtf8, Listing } from "./listing.js";
+import { planOf } from "./look.js";
 import type { Published } from "./manifest.js";
-import { type Plan, planHour } from "./plan.js";
 import { recipeOf } from "./recipe.js";
 import { Spool } from "./spool.js";
 import { headPart, listHour } from "./stages/list.js";
@@ -151,7 +150,12 @@ interface Objection {
   why: string;
 }
 
-/** Objects that an earlier expiry deleted are no objection. Throws `conflict` where one of these changes meanwhile. */
+/**
+ * Asks first what a run would do. One that makes the part anew, of an overwritten object or under other columns, needs all
+ * the others for it: without them it could but ask what is meant, each time. Late objects alone are merged, whatever is gone
+ * by then: they stay, and the rest may go; a producer that sends one now and then would else keep all. Objects that an
+ * earlier expiry deleted are no objection. Throws `conflict` where one of these changes meanwhile.
+ */
 async function prove(task: HourTask, listing: Listing): Promise<Proof | Objection> {
   const { dataset, hour, components, signal } = task;
   const tier1 = await components.tier1(dataset);
@@ -171,26 +175,6 @@ async function prove(task: HourTask, listing: Listing): Promise<Proof | Objectio
   const changed = listing.count - late - proved.count;
   if (changed > 0) throw changedMeanwhile(task, changed);
   return { task, published, rawPrefix: rawPrefix(dataset.raw, hour), proved, late };
-}
-
-/**
- * What a run would do about the hour. Where it would make the part anew, of an overwritten object or under other columns, it needs
- * all the others for that: without them it could but ask what is meant, each time. Late objects alone are merged, whatever
- * is gone by then: they stay, and the rest may go; a producer that sends a late one now and then would else keep all.
- */
-async function planOf(task: HourTask, listing: Listing, published: Published | undefined): Promise<Plan> {
-  const { dataset, hour, components, request, signal } = task;
-  const tier1 = await components.tier1(dataset);
-  return planHour({
-    hour,
-    listing,
-    published,
-    manifest: () => readManifest(task, published as Published),
-    journals: () => readJournals(tier1, dataset.tier1.prefix, hour, signal),
-    recipe: recipeOf(dataset),
-    request,
-    nowMs: components.nowMs(),
-  });
 }
 
 /** Overwritten perhaps, so that a run would need the others. */

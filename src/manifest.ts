@@ -20,7 +20,7 @@ export interface PartFacts {
   rows: number;
   quarantined: number;
   schemaVersion: number;
-  /** Digest of what decides which rows there are besides the data: raw template, records path, columns, converter version. */
+  /** Digests of what decides which rows there are besides the data, `recipeOf()`. */
   recipe: string;
 }
 

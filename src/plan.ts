@@ -4,7 +4,17 @@ import type { Hour } from "./hour.js";
 import type { Journals } from "./journal.js";
 import { Listing } from "./listing.js";
 import type { Manifest, Published } from "./manifest.js";
-import { expiredRows, movedObjects, olderPart, otherColumns, partLost, rowsLost } from "./refusals.js";
+import { differInColumnsAlone } from "./recipe.js";
+import {
+  columnsLacking,
+  expiredRows,
+  movedObjects,
+  olderPart,
+  otherColumns,
+  otherRecipe,
+  partLost,
+  rowsLost,
+} from "./refusals.js";
 import { counted } from "./words.js";
 
 export interface PlanRequest {
@@ -31,6 +41,14 @@ export type Plan =
       fetch: Listing;
     };
 
+/** What the columns of today are to rows that were published before. */
+export interface ColumnsSince {
+  /** Whether the rows say the same when they are read under them. */
+  areReadAlike: boolean;
+  /** Those with `from:` that the configuration asks for and the rows lack. */
+  derived: string[];
+}
+
 export interface PlanInput {
   hour: Hour;
   listing: Listing;
@@ -40,6 +58,8 @@ export interface PlanInput {
   /** What `expire` deleted of this hour; asked only where there is no part, or its objects are not those listed. */
   journals: () => Promise<Journals>;
   recipe: string;
+  /** Asked only where rows that cannot be made anew meet late objects, and the configured columns are others. */
+  columnsSince: (manifest: Manifest) => Promise<ColumnsSince>;
   request: PlanRequest;
   /** Where set, a late recompaction before this instant waits. */
   notBeforeMs?: number;
@@ -110,7 +130,9 @@ async function decide(
 
   if (request.fromRemainder && changed(changes)) return scratch();
   if (request.keepOld) {
-    return changes.added > 0 ? merge() : { action: "up to date", reason, published, changes };
+    if (changes.added === 0) return { action: "up to date", reason, published, changes };
+    await requireAlike(input, published, manifest, compared);
+    return merge();
   }
   if (changes.gone > 0) {
     if (changes.overwritten > 0 && hasExpired) throw expiredRows(hour, compared);
@@ -126,7 +148,7 @@ async function decide(
     }
     const moved = await findMoved(manifest.entries(), listing, added, journals);
     if (moved.count > 0) throw movedObjects(hour, moved);
-    if (published.recipe !== input.recipe) throw rowsLost(hour, published, compared, "the recipe changed");
+    await requireAlike(input, published, manifest, compared);
   }
   if (request.rebuild) return { ...(await scratch()), reason: "rebuild asked for" };
   if (!changed(changes)) return { action: "up to date", reason: "inputs unchanged", published, changes };
@@ -139,6 +161,25 @@ async function decide(
   if (changes.gone > 0) return merge();
   const isUnchanged = changes.overwritten === 0 && published.recipe === input.recipe;
   return isUnchanged && !request.noMerge ? merge() : scratch();
+}
+
+/**
+ * Throws where rows of late objects would be of another kind than those beside them, which are not made anew: before the columns
+ * are pinned. That these were put in another order, written down, taken away or added says nothing else about a record; that
+ * rows of before have no value in a derived one is for somebody to decide.
+ */
+async function requireAlike(
+  { hour, recipe, columnsSince, request: { keepOld } }: PlanInput,
+  published: Published,
+  manifest: Manifest,
+  { gone }: Compared,
+): Promise<void> {
+  if (published.recipe === recipe) return;
+  if (!keepOld && !differInColumnsAlone(published.recipe, recipe)) throw otherRecipe(hour, published, gone);
+  if (published.rows === 0) return;
+  const { areReadAlike, derived } = await columnsSince(manifest);
+  if (!areReadAlike) throw otherColumns(hour, published);
+  if (!keepOld && derived.length > 0) throw columnsLacking(hour, published, gone, derived);
 }
 
 function changed(changes: Changes): boolean {

@@ -54,22 +54,49 @@ export function otherColumns(hour: Hour, { schemaVersion }: Published): Hourpack
   return refusal(
     hour,
     `its rows were written under version ${schemaVersion} of the columns, and a column of today would take the place of one that holds their values`,
-    "Keep the part as it is; `hourpack restore` gives its records back, to be put beside the new objects, and --rebuild --from-remainder packs what is listed then.",
+    "Take that column out of the configuration where no hour was packed with it yet. Else keep the part as it is: `hourpack restore` gives its records back, to be put beside the new objects, and --rebuild --from-remainder packs what is listed then.",
+  );
+}
+
+/** They are there, and today's settings would have made others of the same objects. */
+export function otherRecipe(hour: Hour, published: Published, gone: Named): HourpackError {
+  return refusal(
+    hour,
+    `${goneOf(published, gone)}, and raw, records, unknown or zone are others than when it was packed: its rows can be kept as they are, and not be made anew (gone: ${keysOf(gone)})`,
+    "Put the settings back, or say what is meant: --keep-old keeps the rows and adds those of late objects under today's settings, --from-remainder packs what is still listed (right where the same records now lie under other names).",
+  );
+}
+
+/** Their records are whole; the columns that were made since cannot be filled. */
+export function columnsLacking(
+  hour: Hour,
+  published: Published,
+  gone: Named,
+  columns: string[],
+): HourpackError {
+  return refusal(
+    hour,
+    `${goneOf(published, gone)}, and its rows were made before ${columns.join(", ")} (\`from:\`): they can be kept, and not be made anew to have a value there (gone: ${keysOf(gone)})`,
+    "--keep-old keeps them, with NULL in what they lack, and adds those of late objects: nothing of a record is lost, and no run asks again.",
   );
 }
 
 /** `why` the part could not stay as it is, besides objects that are gone. */
-export function rowsLost(hour: Hour, { objects }: Published, compared: Compared, why: string): HourpackError {
+export function rowsLost(hour: Hour, published: Published, compared: Compared, why: string): HourpackError {
   const { changes, gone, overwritten } = compared;
   const others = overwritten.count > 0 ? `; overwritten: ${keysOf(overwritten)}` : "";
-  const isAll = gone.count === objects && changes.added === 0;
+  const isAll = gone.count === published.objects && changes.added === 0;
   return refusal(
     hour,
-    `${count(gone.count)} of its ${counted(objects, "object")} ${gone.count === 1 ? "is" : "are"} gone and ${why}, so its rows can neither be kept nor made anew without loss (gone: ${keysOf(gone)}${others})`,
+    `${goneOf(published, gone)} and ${why}, so its rows can neither be kept nor made anew without loss (gone: ${keysOf(gone)}${others})`,
     isAll
       ? "Keep the part as it is: it has the only rows there are, and --from-remainder would give all of them up."
       : "Say what is meant: --keep-old keeps the published rows and adds only new objects, --from-remainder packs what is still listed.",
   );
+}
+
+function goneOf({ objects }: Published, gone: Named): string {
+  return `${count(gone.count)} of its ${counted(objects, "object")} ${gone.count === 1 ? "is" : "are"} gone`;
 }
 
 function refusal(hour: Hour, why: string, hint: string): HourpackError {

@@ -102,7 +102,10 @@ function dayHint(text: string): string | undefined {
 export const requestOptions: Options = {
   ...hourOptions,
   rebuild: { type: "boolean", describe: "Make the parts anew, though their objects are unchanged" },
-  "keep-old": { type: "boolean", describe: "Keep the rows of objects that are gone or overwritten" },
+  "keep-old": {
+    type: "boolean",
+    describe: "Keep published rows as they are, of objects that are gone or overwritten, too",
+  },
   "from-remainder": { type: "boolean", describe: "Give up the rows of objects that are gone" },
 };
 

@@ -35,9 +35,11 @@ const RAW = "./raw/{yyyy}/{MM}/{dd}/{HH}/";
 const COLUMNS = { id: "bigint", m: "struct<b:string>", at: "string" };
 
 interface Configured {
-  columns?: object;
+  /** `null`: they are inferred. */
+  columns?: object | null;
   others?: object;
   raw?: string;
+  zone?: string;
 }
 
 interface PackOptions extends Configured {
@@ -82,9 +84,9 @@ class Lake {
   /** `others` are configured beside the dataset. */
   private async at<T>(
     does: (task: HourTask) => Promise<T>,
-    { columns = COLUMNS, others = {}, raw = RAW }: Configured = {},
+    { columns = COLUMNS, others = {}, raw = RAW, zone = "UTC" }: Configured = {},
   ): Promise<T> {
-    const dataset = { raw, tier1: "./lake/", table: "t", columns };
+    const dataset = { raw, tier1: "./lake/", table: "t", zone, ...(columns && { columns }) };
     writeFileSync(join(this.root, "hourpack.yaml"), stringify({ datasets: { t: dataset, ...others } }));
     const settings = await loadSettings({ cwd: this.root, env: {} });
     const components = openComponents(settings, { nowMs: () => Date.now() + 48 * HOUR_MS });
@@ -97,7 +99,7 @@ class Lake {
   }
 
   async pack(more: PackOptions = {}) {
-    const { columns, others, raw, hour = HOUR, ...request } = more;
+    const { columns, others, raw, zone, hour = HOUR, ...request } = more;
     return this.at(
       async ({ components }) => {
         const hours = { from: hour, to: addHours(hour, 1) };
@@ -105,12 +107,17 @@ class Lake {
         if (failures[0]) throw failures[0].error;
         return packed[0];
       },
-      { columns, others, raw },
+      { columns, others, raw, zone },
     );
   }
 
   /** `beforeRead` is given the raw store when the objects have been listed, and before they are read. */
-  expire({ others = {}, dataset = "t", beforeRead = (_: Store) => {} } = {}) {
+  expire({
+    others = {},
+    columns = COLUMNS,
+    dataset = "t",
+    beforeRead = (_: Store) => {},
+  }: Pick<Configured, "others" | "columns"> & { dataset?: string; beforeRead?: (raw: Store) => void } = {}) {
     return this.at(
       async (task) => {
         const named = task.components.settings.datasets.find(({ name }) => name === dataset);
@@ -118,21 +125,24 @@ class Lake {
         const options = { dryRun: false, rawIsImmutable: true };
         return expireHour({ ...task, dataset: named as HourTask["dataset"] }, options);
       },
-      { others },
+      { others, columns },
     );
   }
 
   /** `beforeManifest` runs when the part has been looked at, and its manifest has not. */
-  verify(deep = true, beforeManifest: () => Promise<unknown> = async () => {}) {
-    return this.at(async (task) => {
-      const tier1 = await task.components.tier1(task.dataset);
-      const get = tier1.get.bind(tier1);
-      tier1.get = async (key, options) => {
-        if (key.includes("/manifests/")) await beforeManifest();
-        return get(key, options);
-      };
-      return verifyHour(task, { deep });
-    });
+  verify(deep = true, beforeManifest: () => Promise<unknown> = async () => {}, { columns }: Configured = {}) {
+    return this.at(
+      async (task) => {
+        const tier1 = await task.components.tier1(task.dataset);
+        const get = tier1.get.bind(tier1);
+        tier1.get = async (key, options) => {
+          if (key.includes("/manifests/")) await beforeManifest();
+          return get(key, options);
+        };
+        return verifyHour(task, { deep });
+      },
+      { columns },
+    );
   }
 }
 
@@ -297,6 +307,86 @@ describe("raw objects that expire deleted", () => {
     await lake.pack({ datasets: ["wide"], others: all });
     expect(await lake.expire({ others: all, dataset: "wide" })).toMatchObject({ objects: 1, kept: 0 });
     expect(lake.names()).toEqual(["sub"]);
+  });
+
+  describe("and a late object since that comes under other columns", () => {
+    const { id, m, at } = COLUMNS;
+    const record = (n: number) => `{"id":${n},"m":{"b":"x"},"new":${n}}\n`;
+    const expired = async (columns: Configured["columns"] = COLUMNS) => {
+      const lake = new Lake().put("a.json", record(1));
+      await lake.pack({ columns });
+      await lake.expire({ columns });
+      return lake.put("b.json", record(2));
+    };
+    const merged = { action: "packed", part: { rows: 2 } };
+
+    it.each([
+      ["in another order", { at, m, id }],
+      ["fewer", { id }],
+      ["more", { ...COLUMNS, new: "bigint" }],
+      ["inferred", null],
+    ])("%s: it is merged without a question", async (_, columns) => {
+      const lake = await expired();
+      expect(await lake.pack({ columns })).toMatchObject(merged);
+      expect(await lake.verify(true, undefined, { columns })).toMatchObject({
+        state: "expired",
+        problems: [],
+      });
+    });
+
+    it("written down as they were inferred: so it is", async () => {
+      const lake = await expired(null);
+      const columns = { id: "bigint", m: "struct<b:string>", new: "bigint" };
+      expect(await lake.pack({ columns })).toMatchObject(merged);
+      expect(await lake.verify(true, undefined, { columns })).toMatchObject({
+        state: "expired",
+        problems: [],
+      });
+    });
+
+    it("with a derived one that the rows of before lack: somebody decides, once", async () => {
+      const lake = await expired();
+      const columns = { ...COLUMNS, m_b: { type: "string", from: "m.b" } };
+      await expect(lake.pack({ columns })).rejects.toMatchObject({
+        kind: "data",
+        message: expect.stringMatching(
+          /its rows were made before m_b \(`from:`\): they can be kept, and not/,
+        ),
+      });
+      expect(await lake.pack({ columns, keepOld: true })).toMatchObject(merged);
+      expect(await lake.verify(true, undefined, { columns })).toMatchObject({
+        state: "expired",
+        problems: [],
+      });
+      lake.put("c.json", record(3));
+      expect(await lake.pack({ columns })).toMatchObject({ part: { rows: 3 } });
+    });
+
+    it("with one that would take the place of another: the rows would say something else, whatever is said", async () => {
+      const columns = { m_b: { type: "string", from: "m.b" } };
+      const lake = await expired(columns);
+      for (const keepOld of [false, true])
+        await expect(lake.pack({ columns: { ...columns, m }, keepOld })).rejects.toMatchObject({
+          kind: "data",
+          message: expect.stringContaining("a column of today would take the place of one"),
+        });
+      expect(await lake.pack({ columns })).toMatchObject(merged);
+    });
+
+    it("and another zone: the question says that the rows can be kept, and --keep-old keeps them, once", async () => {
+      const lake = await expired();
+      const zone = "Europe/Paris";
+      await expect(lake.pack({ zone })).rejects.toMatchObject({
+        kind: "data",
+        message: expect.stringMatching(
+          /zone are others .*: its rows can be kept as they are, and not be made/,
+        ),
+        hint: expect.stringMatching(/^Put the settings back, .*--keep-old keeps the rows/),
+      });
+      expect(await lake.pack({ zone, keepOld: true })).toMatchObject(merged);
+      lake.put("c.json", record(3));
+      expect(await lake.pack({ zone })).toMatchObject({ part: { rows: 3 } });
+    });
   });
 
   it("what is missing and in no journal is a finding", async () => {

@@ -3,7 +3,7 @@ import { parseHour } from "../../src/hour.js";
 import { type JournalEntry, type JournalHeader, Journals } from "../../src/journal.js";
 import { Listing } from "../../src/listing.js";
 import type { ManifestEntry, ManifestHeader, Published } from "../../src/manifest.js";
-import { type PlanInput, planHour } from "../../src/plan.js";
+import { type ColumnsSince, type PlanInput, planHour } from "../../src/plan.js";
 
 const hour = parseHour("2022-07-26T00");
 
@@ -32,7 +32,7 @@ function input(
     rows: entries.length,
     quarantined: 0,
     schemaVersion: 1,
-    recipe: "r1",
+    recipe: "r1-c1",
     key: "part",
     etag: "e",
     sizeBytes: 1,
@@ -48,9 +48,10 @@ function input(
         yield* entries;
       },
     }),
-    recipe: "r1",
+    recipe: "r1-c1",
     request: {},
     journals: async () => new Journals([], []),
+    columnsSince: () => expect.fail("the columns were compared"),
     nowMs: 0,
     ...more,
   };
@@ -102,7 +103,7 @@ describe("planHour", () => {
   });
 
   it("starts from scratch where late objects meet a changed recipe", async () => {
-    const plan = await planHour(input({ a: "1" }, { a: "1", b: "1" }, { recipe: "r2" }));
+    const plan = await planHour(input({ a: "1" }, { a: "1", b: "1" }, { recipe: "r2-c1" }));
     expect(plan.action).toBe("scratch");
     expect(keysOf(plan)).toEqual(["a", "b"]);
   });
@@ -122,13 +123,36 @@ describe("planHour", () => {
 
   it.each([
     ["gone and overwritten", input({ a: "1", b: "1" }, { b: "2" })],
-    ["gone and added under a changed recipe", input({ a: "1" }, { b: "1" }, { recipe: "r2" })],
+    ["gone and added under a changed recipe", input({ a: "1" }, { b: "1" }, { recipe: "r2-c1" })],
     ["gone and rebuilt", input({ a: "1", b: "1" }, { b: "1" }, { request: { rebuild: true } })],
   ])("refuses what is %s", async (_, refused) => {
     await expect(planHour(refused)).rejects.toMatchObject({
       kind: "data",
       hint: /--keep-old.*--from-remainder/,
     });
+  });
+
+  it("merges into rows that cannot be made anew under other columns, where these say the same and have all that is asked for", async () => {
+    const late = (since: ColumnsSince, request = {}) =>
+      planHour(input({ a: "1" }, { b: "2" }, { recipe: "r1-c2", columnsSince: async () => since, request }));
+    expect(await late({ areReadAlike: true, derived: [] })).toMatchObject({ action: "merge" });
+    const lacking = { areReadAlike: true, derived: ["x", "y"] };
+    await expect(late(lacking)).rejects.toMatchObject({
+      kind: "data",
+      message: `plan ${hour}: 1 of its 1 object is gone, and its rows were made before x, y (\`from:\`): they can be kept, and not be made anew to have a value there (gone: a)`,
+      hint: expect.stringMatching(/^--keep-old keeps them, with NULL in what they lack/),
+    });
+    expect(await late(lacking, { keepOld: true })).toMatchObject({ action: "merge" });
+    for (const request of [{}, { keepOld: true }])
+      await expect(late({ areReadAlike: false, derived: [] }, request)).rejects.toThrow(
+        "a column of today would take the place of one",
+      );
+    // Where all are there they are made anew, and a part of before the recipe was told in two is not known to be alike.
+    const both = input({ a: "1" }, { a: "1", b: "1" }, { recipe: "r1-c2" });
+    expect(await planHour(both)).toMatchObject({ action: "scratch" });
+    const older = input({ a: "1" }, { b: "2" });
+    Object.assign(older.published as Published, { recipe: "r1" });
+    await expect(planHour(older)).rejects.toThrow("raw, records, unknown or zone are others");
   });
 
   it("names the objects that are in the way, the first of many", async () => {
@@ -241,8 +265,8 @@ describe("planHour", () => {
 
   it("is not made due by a changed recipe, only by a rebuild", async () => {
     const same = [{ a: "1" }, { a: "1" }] as const;
-    expect(await planHour(input(...same, { recipe: "r2" }))).toMatchObject({ action: "up to date" });
-    expect(await planHour(input(...same, { recipe: "r2", request: { rebuild: true } }))).toMatchObject({
+    expect(await planHour(input(...same, { recipe: "r2-c1" }))).toMatchObject({ action: "up to date" });
+    expect(await planHour(input(...same, { recipe: "r2-c1", request: { rebuild: true } }))).toMatchObject({
       action: "scratch",
       reason: "rebuild asked for",
     });

@@ -1,0 +1,54 @@
+/** What a run would do about an hour: its listing against what is published of it, and under which settings. */
+import { readManifest } from "./download.js";
+import { endMs } from "./hour.js";
+import { EXPIRE_AFTER_MIN_MS, Journals, readJournals } from "./journal.js";
+import type { Listing } from "./listing.js";
+import type { Manifest, Published } from "./manifest.js";
+import { type ColumnsSince, type Plan, planHour } from "./plan.js";
+import { recipeOf } from "./recipe.js";
+import { readsAlike } from "./record/restore.js";
+import { derivedSince, mergeConfigured } from "./schema/evolution.js";
+import { currentSchema, readPinned, schemaOf } from "./stages/pin.js";
+import type { HourTask } from "./task.js";
+
+/** A late recompaction waits until `notBeforeMs`, where that is given. Throws `data` where somebody has to decide. */
+export function planOf(
+  task: HourTask,
+  listing: Listing,
+  published: Published | undefined,
+  notBeforeMs?: number,
+): Promise<Plan> {
+  return planHour({
+    hour: task.hour,
+    listing,
+    published,
+    manifest: () => readManifest(task, published as Published),
+    journals: () => journalsOf(task),
+    recipe: recipeOf(task.dataset),
+    columnsSince: (manifest) => columnsSince(task, published as Published, manifest),
+    request: task.request,
+    notBeforeMs,
+    nowMs: task.components.nowMs(),
+  });
+}
+
+/** What `expire` deleted of this hour. It never does within a day, so a new hour costs no look. */
+async function journalsOf({ dataset, hour, components, signal }: HourTask): Promise<Journals> {
+  if (components.nowMs() < endMs(hour) + EXPIRE_AFTER_MIN_MS) return new Journals([], []);
+  return readJournals(await components.tier1(dataset), dataset.tier1.prefix, hour, signal);
+}
+
+async function columnsSince(
+  task: HourTask,
+  published: Published,
+  { header }: Manifest,
+): Promise<ColumnsSince> {
+  const { dataset, components, signal } = task;
+  const older = await schemaOf(task, published, header.schemaDigest);
+  const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
+  const columns = dataset.columns ?? [];
+  const newer = mergeConfigured(pinned ? currentSchema(pinned.pinned) : older, columns);
+  // What only schema.json has since is asked for by nobody.
+  const derived = derivedSince(older, { ...newer, columns }).map(({ name }) => name);
+  return { areReadAlike: readsAlike(older, newer), derived };
+}
