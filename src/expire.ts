@@ -24,6 +24,8 @@ export interface ExpireOptions {
   dryRun: boolean;
   /** The user vouches that raw objects are never overwritten, for stores that ignore If-Match on a delete. */
   rawIsImmutable: boolean;
+  /** Of a dry run: the datasets of which it has told what would go of this hour. Those objects are not told again. */
+  told?: Dataset[];
 }
 
 export interface ExpiredHour {
@@ -58,7 +60,8 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     });
   }
   const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, bytes: 0, kept: 0 };
-  const listing = await listingOf(task);
+  const whole = await listingOf(task);
+  const listing = untoldOf(whole, task, options.told ?? []);
   if (listing.count === 0) return result;
   const alias = aliasOf(task);
   if (alias) {
@@ -72,7 +75,7 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   result.kept = listing.count;
   const proofs: Proof[] = [];
   for (const reader of readersOf(task, listing)) {
-    const proof = await prove(reader, reader.dataset === dataset ? listing : await listingOf(reader));
+    const proof = await prove(reader, reader.dataset === dataset ? whole : await listingOf(reader));
     if ("why" in proof) return { ...result, [proof.as]: whose(reader) + proof.why };
     proofs.push(proof);
   }
@@ -138,6 +141,19 @@ function readersOf(task: HourTask, listing: Listing): HourTask[] {
   };
   const others = task.components.settings.datasets.filter(({ name }) => name !== task.dataset.name);
   return [task.dataset, ...others.filter(reads)].map((dataset) => ({ ...task, dataset }));
+}
+
+/** Without what these datasets read, too: it would be gone by now, or kept for their sake. */
+function untoldOf(listing: Listing, { dataset, hour }: HourTask, told: Dataset[]): Listing {
+  const root = fullPath(dataset.raw.location);
+  const prefixes = told
+    .filter(({ raw }) => fullPath(raw.location) === root)
+    .map(({ raw }) => rawPrefix(raw, hour));
+  if (prefixes.length === 0) return listing;
+  const rest = new Listing();
+  for (const object of listing)
+    if (!prefixes.some((prefix) => object.key.startsWith(prefix))) rest.add(object);
+  return rest;
 }
 
 async function listingOf({ dataset, hour, components, signal }: HourTask): Promise<Listing> {

@@ -1,7 +1,8 @@
 /** hourpack expire: deletes raw objects that are proved to be in tier 1. */
+import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
 import { type ExpiredHour, expireHour } from "../expire.js";
-import { endMs } from "../hour.js";
+import { endMs, type Hour } from "../hour.js";
 import { EXPIRE_AFTER_MIN_MS } from "../journal.js";
 import { allPublishedHours } from "../published.js";
 import { datasetsOf } from "../run.js";
@@ -52,7 +53,8 @@ export const command: Command = {
           if (endMs(hour) > limitMs) continue;
           const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
           const doing = { dataset: dataset.name, hour };
-          const result = await failures.past(doing, () => expireHour(task, options));
+          const told = options.dryRun ? toldOf(hour, expired, components.settings.datasets) : [];
+          const result = await failures.past(doing, () => expireHour(task, { ...options, told }));
           if (!result || (result.objects === 0 && !result.refused && !result.notDue)) continue;
           expired.push(result);
           tell(result, options.dryRun, output);
@@ -62,6 +64,14 @@ export const command: Command = {
     });
   },
 };
+
+/** The datasets of which it is told that objects of the hour would go. */
+function toldOf(hour: Hour, expired: ExpiredHour[], datasets: Dataset[]): Dataset[] {
+  const names = new Set(
+    expired.flatMap((told) => (told.hour === hour && told.objects > 0 ? told.dataset : [])),
+  );
+  return datasets.filter(({ name }) => names.has(name));
+}
 
 function tell(result: ExpiredHour, dryRun: boolean, output: Output): void {
   output.record({ type: "expired", dryRun, ...result });

@@ -2,12 +2,15 @@
 import { asHourpackError, causeOf, exitCodeOf, exitCodeOfAll, type HourpackError } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { errorFields } from "../log.js";
+import { counted } from "../words.js";
 import type { CommandContext } from "./command.js";
 
 export class Failures {
   private readonly context: Pick<CommandContext, "output" | "signal">;
   private readonly doing: string;
   private readonly errors: HourpackError[] = [];
+  /** How often each message was met with. */
+  private readonly times = new Map<string, number>();
 
   /** `doing`: `verify`. */
   constructor(doing: string, context: Pick<CommandContext, "output" | "signal">) {
@@ -30,14 +33,21 @@ export class Failures {
       if (error.kind === "interrupted") throw error;
       this.errors.push(error);
       output.record({ type: "hour-failed", ...of, error: errorFields(error) });
-      output.line(output.colors.red(`${name}  failed: ${error.message}`));
+      const times = (this.times.get(error.message) ?? 0) + 1;
+      this.times.set(error.message, times);
+      // What is the same of every hour is told of the first, and counted at the end.
+      if (times === 1) output.line(output.colors.red(`${name}  failed: ${error.message}`));
     }
   }
 
   /** Each cause once, with its remedy: which hours failed was told before. */
   tell(): void {
     const causes = new Map(this.errors.map((error) => [causeOf(error), error]));
-    for (const error of causes.values()) this.context.output.error(error);
+    for (const error of causes.values()) {
+      const times = this.times.get(error.message) ?? 1;
+      const message = times > 1 ? `${error.message} (${counted(times, "hour")})` : error.message;
+      this.context.output.error(error.with({ message }));
+    }
   }
 
   /** Of the failures, and of what else the command came to. */

@@ -520,6 +520,39 @@ describe("hours that are not published", () => {
     );
   });
 
+  it("expire counts objects that two datasets read once, in a dry run, too, and says which one lacks some", async () => {
+    put("both/2022/07/26/00/a.json", '{"id":1}\n');
+    put("both/2022/07/26/00/sub/b.json", '{"id":2}\n');
+    const columns = "columns: { id: bigint }";
+    put(
+      "both.yaml",
+      `datasets:
+  sub: { raw: './both/{yyyy}/{MM}/{dd}/{HH}/sub/', tier1: ./both-lake/sub/, table: sub, ${columns} }
+  all: { raw: './both/{yyyy}/{MM}/{dd}/{HH}/', tier1: ./both-lake/all/, table: everything, ${columns} }
+  again: { raw: './both/{yyyy}/{MM}/{dd}/{HH}/', tier1: ./both-lake/again/, table: again, ${columns} }
+catalog: { type: none }
+`,
+    );
+    const config = ["--config", "both.yaml"];
+    await here("run", ...config, "--hour", HOUR);
+    put("both/2022/07/26/00/late.json", '{"id":3}\n');
+    await here("run", ...config, "--dataset", "all", "--hour", HOUR);
+    const expire = ["expire", ...config, "--older-than", "1d"];
+    const dry = await here(...expire);
+    expect([dry.code, dry.stdout]).toEqual([
+      0,
+      `sub 2022-07-26T00  would delete 1 object (9 B)
+all 2022-07-26T00  would delete 1 object (9 B), kept 1 object that again has not packed yet: \`hourpack run --hour 2022-07-26T00\` does
+2 raw objects (18 B) would be deleted, 0 hours kept
+`,
+    ]);
+    const done = await here(...expire, "--yes", "--json");
+    expect([done.code, done.result]).toEqual([
+      0,
+      expect.objectContaining({ hours: 2, objects: 2, bytes: 18, refused: 0, notDue: 1 }),
+    ]);
+  });
+
   it("status says where the newest one is", async () => {
     const { code, stderr } = await here("status");
     expect(code).toBe(0);

@@ -153,6 +153,38 @@ describe("from MinIO to MinIO, registered in Glue", () => {
     expect(keys.filter((key) => !/manifests|schema\.json/.test(key))).toEqual([`lake/${PART}`]);
   });
 
+  it("expires nothing where the store ignores If-Match on deletes, and says so once, of how many hours", async () => {
+    for (const HH of ["01", "02", "03"]) await bucket.put(`old/2015/01/01/${HH}/a.json`, objects[0] ?? "");
+    const flags = [
+      ...["--s3-endpoint", minio.endpoint, "--s3-force-path-style", "--catalog", "none", "--table", "old"],
+      ...[
+        "--raw",
+        `s3://${bucket.name}/old/{yyyy}/{MM}/{dd}/{HH}/`,
+        "--tier1",
+        `s3://${bucket.name}/old-lake/`,
+      ],
+    ];
+    const ran = await hourpack(["run", ...flags, "--from", "2015-01-01T01", "--to", "2015-01-01T04"], {
+      env,
+    });
+    expect(ran.code, ran.stderr).toBe(0);
+    const expire = ["expire", ...flags, "--older-than", "30d", "--yes"];
+    const { code, stdout, stderr } = await hourpack(expire, { env });
+    expect(code).toBe(2);
+    const why =
+      "expire old: the store deletes an object whatever its ETag, so one that is overwritten meanwhile would be lost";
+    expect(stdout).toBe(
+      `old 2015-01-01T01  failed: ${why}\n0 raw objects (0 B) deleted, 0 hours kept, 3 failed\n`,
+    );
+    expect(stderr).toMatch(`error: ${why} (3 hours)\n`);
+    expect(stderr.match(/whatever its ETag/g)).toHaveLength(1);
+    const immutable = await hourpack([...expire, "--raw-is-immutable", "--json"], { env });
+    expect([immutable.code, immutable.result]).toEqual([
+      0,
+      expect.objectContaining({ objects: 3, failed: 0 }),
+    ]);
+  });
+
   it("carries what a bucket may demand of a write", async () => {
     const demanded = withoutCatalog(args).map((arg) =>
       arg === `s3://${bucket.name}/lake/` ? `s3://${bucket.name}/lake2/` : arg,
