@@ -249,9 +249,14 @@ export async function spreadPrefixes(
 }
 
 /** The folders of a template: those that are always the same, and level by level those below. */
-function levelsOf({ template }: Pick<RawTemplate, "template">): { base: string; levels: string[] } {
+export function levelsOf({ template }: Pick<RawTemplate, "template">): { base: string; levels: string[] } {
   const base = template.slice(0, template.lastIndexOf("/", template.indexOf("{")) + 1);
   return { base, levels: template.slice(base.length).split("/").slice(0, -1) };
+}
+
+/** What the names of a level's folders are like. */
+export function levelPattern(level: string): RegExp {
+  return new RegExp(`^${patternOf(level, (part) => `\\d{${part.length}}`)}$`);
 }
 
 /** In the order of their names. */
@@ -261,7 +266,7 @@ async function foldersOfLevel(
   level: string,
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
-  const pattern = new RegExp(`^${patternOf(level, (part) => `\\d{${part.length}}`)}$`);
+  const pattern = levelPattern(level);
   const names = await foldersUnder(store, prefix, signal);
   return names.filter((name) => pattern.test(name.slice(prefix.length, -1)));
 }

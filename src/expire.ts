@@ -9,6 +9,7 @@ import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs, type Hour } from "./hour.js";
 import { EXPIRE_AFTER_MIN_MS, journalLines } from "./journal.js";
 import { journalPrefix, partKey, type RawTemplate, rawPrefix, uriOf } from "./layout.js";
+import { otherPathOf } from "./links.js";
 import { compareUtf8, Listing } from "./listing.js";
 import { planOf } from "./look.js";
 import type { Published } from "./manifest.js";
@@ -67,6 +68,12 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   if (alias) {
     const why = `${alias.name} reads the same objects by another path: which of them it has packed cannot be told`;
     return { ...result, refused: `${why}; give both datasets one path to them` };
+  }
+  const templates = components.settings.datasets.map(({ raw }) => raw);
+  const otherPath = otherPathOf(dataset.raw, hour, templates);
+  if (otherPath !== undefined) {
+    const why = `its folder is, by a link, that of other hours, too (${otherPath}): which of them have packed its objects cannot be told`;
+    return { ...result, refused: `${why}; remove the link, or move the objects to one place` };
   }
   // Before anything is read: no other hour of the dataset would fare better.
   if (!options.dryRun && !options.rawIsImmutable) await requireConditionalDeletes(task);

@@ -115,15 +115,20 @@ class Lake {
   expire({
     others = {},
     columns = COLUMNS,
+    hour = HOUR,
     dataset = "t",
     beforeRead = (_: Store) => {},
-  }: Pick<Configured, "others" | "columns"> & { dataset?: string; beforeRead?: (raw: Store) => void } = {}) {
+  }: Pick<Configured, "others" | "columns"> & {
+    hour?: Hour;
+    dataset?: string;
+    beforeRead?: (raw: Store) => void;
+  } = {}) {
     return this.at(
       async (task) => {
         const named = task.components.settings.datasets.find(({ name }) => name === dataset);
         beforeRead(await task.components.raw(task.dataset));
         const options = { dryRun: false, rawIsImmutable: true };
-        return expireHour({ ...task, dataset: named as HourTask["dataset"] }, options);
+        return expireHour({ ...task, hour, dataset: named as HourTask["dataset"] }, options);
       },
       { others, columns },
     );
@@ -387,6 +392,46 @@ describe("raw objects that expire deleted", () => {
       lake.put("c.json", record(3));
       expect(await lake.pack({ zone })).toMatchObject({ part: { rows: 3 } });
     });
+  });
+
+  it.each([
+    ["an hour's folder", "2022/07/26/01", "00", "2022-07-26T01"],
+    ["a day's", "2022/07/27", "26", "2022-07-27T00"],
+    ["an hour's of another day", "2022/07/27/05", "../26/00", "2022-07-27T05"],
+  ])("%s that is a link to another: neither hour loses what both have", async (_, link, target, linked) => {
+    const other = parseHour(linked);
+    const lake = new Lake().put("a.json", '{"id":1}\n').put("a.json", '{"id":2}\n', addHours(HOUR, 2));
+    mkdirSync(dirname(join(lake.root, "raw", link)), { recursive: true });
+    symlinkSync(target, join(lake.root, "raw", link));
+    // What is no hour by its name may lead there.
+    symlinkSync("2022/07/26/02", join(lake.root, "raw/latest"));
+    await lake.pack();
+    await lake.pack({ hour: other });
+    const folder = (path: string) =>
+      new RegExp(`^its folder is, by a link, .*\\(${join(lake.root, path)}/\\)`);
+    expect(await lake.expire()).toMatchObject({
+      ...{ objects: 0 },
+      refused: expect.stringMatching(folder(`raw/${link}`)),
+    });
+    expect(await lake.expire({ hour: other })).toMatchObject({
+      ...{ objects: 0 },
+      refused: expect.stringMatching(folder("raw/2022/07/26/00")),
+    });
+    expect(lake.names()).toEqual(["a.json"]);
+    const third = addHours(HOUR, 2);
+    await lake.pack({ hour: third });
+    const isFree = link !== "2022/07/27";
+    expect(await lake.expire({ hour: third })).toMatchObject({ objects: isFree ? 1 : 0 });
+  });
+
+  it("of folders above that are links, as long as they have no other path", async () => {
+    const lake = new Lake();
+    mkdirSync(join(lake.root, "raw/data/2022"), { recursive: true });
+    symlinkSync("data/2022", join(lake.root, "raw/2022"));
+    lake.put("a.json", '{"id":1}\n');
+    await lake.pack();
+    expect(await lake.expire()).toMatchObject({ objects: 1 });
+    expect(lake.names()).toEqual([]);
   });
 
   it("what is missing and in no journal is a finding", async () => {

@@ -1,0 +1,63 @@
+/** Folders of hours in a directory that are, by links, those of other hours too: what is deleted of one is gone from the other. */
+import { type Dirent, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { areNested, fullPath } from "./config/overlap.js";
+import { levelPattern, levelsOf } from "./discovery.js";
+import type { Hour } from "./hour.js";
+import { type RawTemplate, rawPrefix } from "./layout.js";
+
+/** Another path that the hour's folder, or something in or above it, has as one of an hour of these templates. */
+export function otherPathOf(raw: RawTemplate, hour: Hour, templates: RawTemplate[]): string | undefined {
+  if (raw.location.scheme !== "file") return undefined;
+  const prefix = rawPrefix(raw, hour);
+  const folder = prefix.slice(0, prefix.lastIndexOf("/") + 1);
+  const path = rootOf(raw) + folder;
+  const real = realOf(path);
+  for (const other of templates.filter(({ location }) => location.scheme === "file")) {
+    if (real !== path && isOfAnHour(real, other)) return real;
+    const { base, levels } = levelsOf(other);
+    const links = linksUnder(rootOf(other) + base, levels);
+    const link = links.find((link) => !path.startsWith(link) && areNested(realOf(link), real));
+    if (link) return link;
+  }
+  return undefined;
+}
+
+/** With a slash at its end, and links resolved. */
+function realOf(path: string): string {
+  return fullPath({ scheme: "file", root: path, prefix: "" }).slice("file:".length);
+}
+
+function rootOf({ location }: RawTemplate): string {
+  return realOf(location.root);
+}
+
+/** By its name alone: it is the folder of an hour, or in one, or above some. */
+function isOfAnHour(path: string, template: RawTemplate): boolean {
+  const { base, levels } = levelsOf(template);
+  const root = rootOf(template) + base;
+  if (!path.startsWith(root)) return root.startsWith(path);
+  const names = path.slice(root.length).split("/").slice(0, -1);
+  return levels.every((level, i) => names[i] === undefined || levelPattern(level).test(names[i]));
+}
+
+/** All that could be on the way to an hour by their names. Those in folders that are links, too. */
+function linksUnder(folder: string, [level, ...deeper]: string[]): string[] {
+  if (level === undefined) return [];
+  const pattern = levelPattern(level);
+  return entriesOf(folder)
+    .filter((entry) => pattern.test(entry.name) && (entry.isDirectory() || entry.isSymbolicLink()))
+    .flatMap((entry) => {
+      const path = `${join(folder, entry.name)}/`;
+      return [...(entry.isSymbolicLink() ? [path] : []), ...linksUnder(path, deeper)];
+    });
+}
+
+/** Nobody packs what cannot be read. */
+function entriesOf(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch {
+    return [];
+  }
+}
