@@ -47,7 +47,7 @@ export interface ManifestHeader extends PartFacts {
    * that had expired until then were given up.
    */
   remainderOf?: string | undefined;
-  /** Of the columns that its schema version names, `digestOfColumns()`: a number alone may come to mean others. */
+  /** Of the columns that its schema version names, `digestOfColumns()`, in hexadecimal digits: a number alone may come to mean others. */
   schemaDigest: string;
 }
 
@@ -143,6 +143,8 @@ export async function openManifest(
   await reader.return(undefined);
   const header = parseLine(first ?? "", location);
   if (!isHeader(header)) damaged(location, "unknown format");
+  const malformed = malformedDigest(header);
+  if (malformed !== undefined) damaged(location, `its ${malformed} is no digest`);
   if (header.hour !== of.hour || header.attempt !== of.attempt)
     damaged(location, `it is that of ${header.hour}, attempt ${header.attempt}`);
   return { header, entries: () => checkedEntries(lines(), header, location) };
@@ -169,11 +171,23 @@ async function* checkedEntries(
     damaged(location, `${counted(count, "object")} where its header says ${header.objects}`);
 }
 
-/** What is read of it before the part is; by hand, as each of a million entries is looked at. */
+/** What is read of it, and not of the part; by hand, as each of a million entries is looked at. */
 function isHeader(value: unknown): value is ManifestHeader {
   if (typeof value !== "object" || value === null) return false;
   const { format, hour, attempt, objects } = value as Partial<ManifestHeader>;
   return format === 1 && typeof hour === "string" && typeof attempt === "string" && isCount(objects);
+}
+
+/** Read as they stand they would say that something else is damaged, or that nothing is to be compared. */
+function malformedDigest(header: ManifestHeader): string | undefined {
+  const { partSha256, quarantineSha256, schemaDigest } = header;
+  if (!isHex(partSha256, 64)) return "partSha256";
+  if (quarantineSha256 !== undefined && !isHex(quarantineSha256, 64)) return "quarantineSha256";
+  return isHex(schemaDigest, 16) ? undefined : "schemaDigest";
+}
+
+function isHex(value: unknown, digits: number): boolean {
+  return typeof value === "string" && value.length === digits && /^[0-9a-f]+$/.test(value);
 }
 
 function isEntry(value: unknown): value is ManifestEntry {

@@ -28,8 +28,8 @@ const header = {
   hour: parseHour("2022-07-26T00"),
   createdAt: "2022-07-26T01:05:00.000Z",
   records: 6,
-  partSha256: "0f",
-  schemaDigest: "0a",
+  partSha256: "0f".repeat(32),
+  schemaDigest: "0a".repeat(8),
 } as const;
 
 const entries: ManifestEntry[] = ['a\u2028"\n', "b", "😀"].map((key) => ({
@@ -88,6 +88,23 @@ describe("a manifest", () => {
       kind: "data",
       hint: expect.any(String),
     });
+  });
+
+  it.each([
+    ["partSha256", ["0f", `${"0f".repeat(31)}0G`, "0F".repeat(32), 7, null, undefined]],
+    ["quarantineSha256", ["", "0f".repeat(33), 7, null]],
+    ["schemaDigest", ["0a", "0a".repeat(32), 7, null, undefined]],
+  ])("whose %s is none is told as damaged", async (name, values) => {
+    for (const value of values)
+      await expect(
+        entriesOf(withLine(await written(), 0, { ...header, [name]: value })),
+        String(value),
+      ).rejects.toMatchObject({
+        kind: "data",
+        message: `read manifest m: it is damaged (its ${name} is no digest)`,
+      });
+    const whole = { ...header, quarantineSha256: "0f".repeat(32) };
+    expect(await entriesOf(withLine(await written(), 0, whole))).toEqual(entries);
   });
 
   it("with keys out of order is told as damaged", async () => {
