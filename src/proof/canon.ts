@@ -13,13 +13,6 @@ import { Day, elementsOf, fold, Inner, Instant, type Json, Num, Obj, objectOf } 
 import { canonicalNumber, holdDecimal, holdDouble, holdInteger, isJsonNumber } from "./number.js";
 import { parseJson, writeJson } from "./text.js";
 
-/**
- * How a number, an object or an array under a string column is written. `exact`: as its JSON text, compact,
- * numbers as they were written. `marked`: by value, between two chars 0x01. `loose`: by value, and so are strings
- * that are JSON. The last two only serve to recognise a record whose column spells such a value otherwise.
- */
-export type Spelling = "exact" | "marked" | "loose";
-
 /** The canonical text of a value where the type holds it, else undefined. */
 export type Hold = (value: Json) => string | undefined;
 
@@ -45,11 +38,10 @@ export class Canon {
   private readonly path: string[];
 
   /** `path`: the keys of the record path, none for `$`; `zone`: of timestamps that carry none. */
-  constructor(schema: Schema, options: { zone: string; path: string[]; spelling?: Spelling }) {
-    const { zone, path, spelling = "exact" } = options;
+  constructor(schema: Schema, { zone, path }: { zone: string; path: string[] }) {
     this.path = path;
     for (const column of schema.columns) {
-      const hold = holdOfColumn(column, zone, spelling);
+      const hold = holdOfColumn(column, zone);
       if (!column.derived) this.plain.set(fold(column.path[0] ?? column.name), hold);
       else plant(column.envelope ? this.envelope : this.derived, column.path, hold);
     }
@@ -190,8 +182,8 @@ function holdDerived(value: Json, node: Derived): string | undefined {
   return `{${texts.join(",")}}`;
 }
 
-export function holdOfColumn(column: Column, zone: string, spelling: Spelling = "exact"): Hold {
-  const hold = holdOf(column.type, zone, spelling);
+export function holdOfColumn(column: Column, zone: string): Hold {
+  const hold = holdOf(column.type, zone);
   return column.jsonString ? (value) => holdInner(value, hold) : hold;
 }
 
@@ -208,7 +200,7 @@ function holdInner(value: Json, hold: Hold): string | undefined {
   return held === undefined ? undefined : `J${held}`;
 }
 
-export function holdOf(type: Type, zone: string, spelling: Spelling = "exact"): Hold {
+export function holdOf(type: Type, zone: string): Hold {
   switch (type.kind) {
     case "boolean":
       return (value) =>
@@ -226,7 +218,7 @@ export function holdOf(type: Type, zone: string, spelling: Spelling = "exact"): 
     case "double":
       return (value) => (value instanceof Num && !value.isFinite ? value.text : ofNumber(value, holdDouble));
     case "string":
-      return (value) => holdString(value, spelling);
+      return holdString;
     case "timestamp":
       return (value) => holdTimestamp(value, type.epoch, type.zone ?? zone);
     case "date":
@@ -236,11 +228,11 @@ export function holdOf(type: Type, zone: string, spelling: Spelling = "exact"): 
         return days === undefined ? undefined : `D${days}`;
       };
     case "array":
-      return holdArray(holdOf(type.element, zone, spelling));
+      return holdArray(holdOf(type.element, zone));
     case "map":
-      return holdMap(holdOf(type.value, zone, spelling));
+      return holdMap(holdOf(type.value, zone));
     case "struct":
-      return holdStruct(new Map(type.fields.map((f) => [fold(f.key), holdOf(f.type, zone, spelling)])));
+      return holdStruct(new Map(type.fields.map((f) => [fold(f.key), holdOf(f.type, zone)])));
   }
 }
 
@@ -254,14 +246,13 @@ function ofNumber(value: Json, hold: (text: string) => string | undefined): stri
   return typeof value === "string" && isJsonNumber(value) ? hold(value) : undefined;
 }
 
-function holdString(value: Json, spelling: Spelling): string | undefined {
-  if (typeof value === "string") {
-    const inner = spelling === "loose" && /^[-0-9tf{[]/.test(value) ? parseJson(value) : undefined;
-    return inner === undefined ? literal(value) : `\x01${plainText(inner)}\x01`;
-  }
+/** What is no string is held as its JSON text, compact, numbers with the digits that they were written with: `7` is not `7.0`. */
+function holdString(value: Json): string | undefined {
+  if (typeof value === "string") return literal(value);
   if (value === null) return undefined;
-  const plain = plainText(value);
-  return spelling === "exact" ? JSON.stringify(writeJson(value)) : `\x01${plain}\x01`;
+  // Thrown where NaN or Infinity is in it: such a text gives no value back.
+  plainText(value);
+  return JSON.stringify(writeJson(value));
 }
 
 /** As JSON.stringify, but most strings have nothing to escape. */
@@ -354,27 +345,4 @@ function sortedMembers(object: Obj): [string, Json][] {
     if (value !== null) members.push([key, value]);
   }
   return members.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-}
-
-/**
- * Whether a row spells the same record as `marked` says, value for value: `exact` is the row's text, and where
- * the record has a number, an object or an array under a string column, the row has a string of that value.
- */
-export function spellsTheSame(marked: string, exact: string): boolean {
-  const pieces = marked.split("\x01");
-  let at = 0;
-  for (const [i, piece] of pieces.entries()) {
-    if (i % 2 === 0) {
-      if (!exact.startsWith(piece, at)) return false;
-      at += piece.length;
-      continue;
-    }
-    const string = /"(?:[^"\\]|\\.)*"/y;
-    string.lastIndex = at;
-    if (!string.test(exact)) return false;
-    const inner = parseJson(JSON.parse(exact.slice(at, string.lastIndex)));
-    if (inner === undefined || typeof inner === "string" || plainText(inner) !== piece) return false;
-    at = string.lastIndex;
-  }
-  return at === exact.length;
 }

@@ -1,5 +1,4 @@
 /** Names what differs: the records and rows of the buckets that do not balance, matched one by one. */
-import { spellsTheSame } from "./canon.js";
 import { holesIn, type Likeness } from "./likeness.js";
 import { bucketOf, type Fingerprint } from "./multiset.js";
 
@@ -32,8 +31,6 @@ interface FoundRecord {
   columns: string;
   text?: string;
   canonical?: string;
-  marked?: string;
-  loose?: Fingerprint;
 }
 
 interface FoundRow {
@@ -41,15 +38,12 @@ interface FoundRow {
   record: Fingerprint;
   columns: string;
   canonical?: string;
-  loose?: Fingerprint;
   twinOf?: FoundRecord;
 }
 
 /** What a record or row is remembered by; the texts are asked for only where they will be kept. */
 export interface Texts {
   canonical: string;
-  loose: Fingerprint;
-  marked?: string;
   text?: string;
 }
 
@@ -95,7 +89,7 @@ export class DifferenceFinder {
   private keep(texts: () => Texts): Partial<Texts> {
     if (this.kept > TEXT_BUDGET) return {};
     const kept = texts();
-    this.kept += kept.canonical.length + (kept.marked?.length ?? 0) + (kept.text?.length ?? 0);
+    this.kept += kept.canonical.length + (kept.text?.length ?? 0);
     return kept;
   }
 
@@ -103,7 +97,6 @@ export class DifferenceFinder {
   differences(): Difference[] {
     const rows = new Set(this.rows);
     const records = [...this.records.values()].filter((record) => record.matched < record.count);
-    this.matchSpellings(records, rows);
     this.matchUnfilled(records, rows);
     const missing = records.filter((record) => record.matched < record.count);
     const changed: Difference[] = [];
@@ -147,26 +140,6 @@ export class DifferenceFinder {
       if (record.matched === record.count || !rows.delete(row)) continue;
       record.matched++;
       for (const hole of holes) this.unfilled.set(hole, (this.unfilled.get(hole) ?? 0) + 1);
-    }
-  }
-
-  /** A number or an object under a string column may be spelled in more than one way; such pairs are the same. */
-  private matchSpellings(records: FoundRecord[], rows: Set<FoundRow>): void {
-    const byLoose = new Map<Fingerprint, FoundRecord[]>();
-    for (const record of records) {
-      if (record.marked === undefined || record.loose === undefined) continue;
-      const list = byLoose.get(record.loose);
-      if (list) list.push(record);
-      else byLoose.set(record.loose, [record]);
-    }
-    for (const row of rows) {
-      const candidates = byLoose.get(row.loose ?? "") ?? [];
-      const match = candidates.find(
-        (record) => record.matched < record.count && spellsTheSame(record.marked ?? "", row.canonical ?? ""),
-      );
-      if (!match) continue;
-      match.matched++;
-      rows.delete(row);
     }
   }
 }

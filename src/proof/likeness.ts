@@ -4,7 +4,7 @@
  * it is compared with the raw record.
  */
 import type { Schema } from "../schema/types.js";
-import { Canon, type Spelling } from "./canon.js";
+import { Canon } from "./canon.js";
 import type { Json, Obj } from "./json.js";
 import { type Fingerprint, fingerprint } from "./multiset.js";
 import { memberAt } from "./row.js";
@@ -71,7 +71,7 @@ export class Likenesses {
   private readonly inRow: Shown[];
 
   /** `path`: the keys of the record path, none for `$`; `zone`: of timestamps that carry none. */
-  constructor(schema: Schema, options: { zone: string; path: string[]; spelling: Spelling }) {
+  constructor(schema: Schema, options: { zone: string; path: string[] }) {
     const { zone } = options;
     this.canon = new Canon(schema, options);
     const columns = [...schema.columns.entries()].filter(([, { derived }]) => derived);

@@ -16,7 +16,7 @@ import { type Difference, DifferenceFinder } from "./differences.js";
 import { collectGarbage } from "./garbage.js";
 import type { Obj } from "./json.js";
 import { type Likeness, Likenesses } from "./likeness.js";
-import { Balance, fingerprint } from "./multiset.js";
+import { Balance } from "./multiset.js";
 import { type ReadObject, readAhead, readFrom, sight, storedIn } from "./objects.js";
 import { openPart, type Part } from "./part.js";
 import { QuarantineCheck, type Quarantined, readQuarantine } from "./quarantine.js";
@@ -113,8 +113,9 @@ class Verification {
     this.options = options;
     this.part = part;
     this.maxDifferences = options.maxDifferences ?? 20;
-    this.likenesses = this.likenessesOf("exact");
-    this.restorer = new Restorer(options.schema, options.zone, options.records.keys.length > 0);
+    const { schema, zone, records } = options;
+    this.likenesses = new Likenesses(schema, { zone, path: records.keys });
+    this.restorer = new Restorer(schema, zone, records.keys.length > 0);
     this.result = nothingYet();
   }
 
@@ -274,30 +275,23 @@ class Verification {
   private async nameDifferences(buckets: Set<number>): Promise<void> {
     const { options } = this;
     const finder = new DifferenceFinder(buckets);
-    const [marked, loose] = [this.likenessesOf("marked"), this.likenessesOf("loose")];
     const entries = this.presentEntries();
     const read = options.readObject ?? readFrom(options.raw);
     for await (const { entry, stored } of readAhead(entries, read, options)) {
       await this.readItems(stored, undefined, (likeness, item, bytes) => {
         if (!finder.isWanted(likeness.print)) return;
-        finder.addRecord(likeness, entry.key, item.offset, () => {
-          const markedText = marked.ofRecord(item.value, item.envelope)?.text ?? "";
-          return {
-            canonical: likeness.text,
-            loose: fingerprint(loose.ofRecord(item.value, item.envelope)?.text ?? ""),
-            marked: markedText.includes("\x01") ? markedText : undefined,
-            text: recordText(bytes()),
-          };
-        });
+        finder.addRecord(likeness, entry.key, item.offset, () => ({
+          canonical: likeness.text,
+          text: recordText(bytes()),
+        }));
       });
     }
     let number = 0;
     for await (const row of this.part.read()) {
       const { record } = this.restorer.restore(row);
       const likeness = this.likenesses.ofRow(record, row.values);
-      const looseText = () => loose.ofRow(record, row.values).text;
-      const texts = () => ({ canonical: likeness.text, loose: fingerprint(looseText()) });
-      if (finder.isWanted(likeness.print)) finder.addRow(likeness, number, texts);
+      if (finder.isWanted(likeness.print))
+        finder.addRow(likeness, number, () => ({ canonical: likeness.text }));
       number++;
     }
     this.take(finder);
@@ -321,11 +315,6 @@ class Verification {
   private report(difference: Difference): void {
     if (this.result.differences.length < this.maxDifferences) this.result.differences.push(difference);
     else this.result.hasMore = true;
-  }
-
-  private likenessesOf(spelling: "exact" | "marked" | "loose"): Likenesses {
-    const { schema, zone, records } = this.options;
-    return new Likenesses(schema, { zone, path: records.keys, spelling });
   }
 
   private checkSignal(): void {

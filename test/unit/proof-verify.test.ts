@@ -281,11 +281,11 @@ describe("rescued data override columns", () => {
       row("NULL", "NULL", "'2022-07-26 00:00:01.123'", rescue('{"t":"2022-07-26 00:00:01.123999"}')),
     ],
     ["a value that fits, rescued all the same", '{"id":1}', row("1", "NULL", "NULL", rescue('{"id":1}'))],
-    ["a number under a string, spelled otherwise", '{"s":1.10}', row("NULL", "'1.1'", "NULL", "NULL")],
+    ["a number under a string", '{"s":1.10}', row("NULL", "'1.10'", "NULL", "NULL")],
     [
-      "an object under a string, spelled otherwise",
+      "an object under a string, compact",
       '{"s":{"b":[1e2], "a":"x"}}',
-      row("NULL", `'{"b":[100.0],"a":"x"}'`, "NULL", "NULL"),
+      row("NULL", `'{"b":[1e2],"a":"x"}'`, "NULL", "NULL"),
     ],
   ])("%s", async (_, record, values) => {
     expect(await one(record, FLAT, values)).toMatchObject({ ok: true, differences: [] });
@@ -300,6 +300,13 @@ describe("rescued data override columns", () => {
       "a string that is spelled otherwise",
       '{"s":"1.10","id":1}',
       row("1", "'1.1'", "NULL", "NULL"),
+      "changed",
+    ],
+    ["a number under a string with other digits", '{"s":7}', row("NULL", "'7.0'", "NULL", "NULL"), "changed"],
+    [
+      "a number in an object under a string with other digits",
+      '{"s":{"b":[1e2],"a":"x"}}',
+      row("NULL", `'{"b":[100.0],"a":"x"}'`, "NULL", "NULL"),
       "changed",
     ],
     [
