@@ -7,7 +7,7 @@ import type { Manifest, Published } from "./manifest.js";
 import { type ColumnsSince, type Plan, planHour } from "./plan.js";
 import { recipeOf } from "./recipe.js";
 import { readsAlike } from "./record/restore.js";
-import { derivedSince, mergeConfigured } from "./schema/evolution.js";
+import { mergeConfigured } from "./schema/evolution.js";
 import { currentSchema, readPinned, schemaOf } from "./stages/pin.js";
 import type { HourTask } from "./task.js";
 
@@ -49,6 +49,6 @@ async function columnsSince(
   const columns = dataset.columns ?? [];
   const newer = mergeConfigured(pinned ? currentSchema(pinned.pinned) : older, columns);
   // What only schema.json has since is asked for by nobody.
-  const derived = derivedSince(older, { ...newer, columns }).map(({ name }) => name);
-  return { areReadAlike: readsAlike(older, newer), derived };
+  const lacking = mergeConfigured(older, columns).columns.slice(older.columns.length);
+  return { areReadAlike: readsAlike(older, newer), lacking: lacking.map(({ name }) => name) };
 }

@@ -45,8 +45,8 @@ export type Plan =
 export interface ColumnsSince {
   /** Whether the rows say the same when they are read under them. */
   areReadAlike: boolean;
-  /** Those with `from:` that the configuration asks for and the rows lack. */
-  derived: string[];
+  /** Those that the configuration asks for and the rows lack. */
+  lacking: string[];
 }
 
 export interface PlanInput {
@@ -165,8 +165,8 @@ async function decide(
 
 /**
  * Throws where rows of late objects would be of another kind than those beside them, which are not made anew: before the columns
- * are pinned. That these were put in another order, written down, taken away or added says nothing else about a record; that
- * rows of before have no value in a derived one is for somebody to decide.
+ * are pinned. That these were put in another order, written down or taken away changes no row that is made; that rows of
+ * before have no value in a column that came since is for somebody to decide (invariant 7).
  */
 async function requireAlike(
   { hour, recipe, columnsSince, request: { keepOld } }: PlanInput,
@@ -177,9 +177,9 @@ async function requireAlike(
   if (published.recipe === recipe) return;
   if (!keepOld && !differInColumnsAlone(published.recipe, recipe)) throw otherRecipe(hour, published, gone);
   if (published.rows === 0) return;
-  const { areReadAlike, derived } = await columnsSince(manifest);
+  const { areReadAlike, lacking } = await columnsSince(manifest);
   if (!areReadAlike) throw otherColumns(hour, published);
-  if (!keepOld && derived.length > 0) throw columnsLacking(hour, published, gone, derived);
+  if (!keepOld && lacking.length > 0) throw columnsLacking(hour, published, gone, lacking);
 }
 
 function changed(changes: Changes): boolean {

@@ -76,7 +76,7 @@ export function columnsLacking(
 ): HourpackError {
   return refusal(
     hour,
-    `${goneOf(published, gone)}, and its rows were made before ${columns.join(", ")} (\`from:\`): they can be kept, and not be made anew to have a value there (gone: ${keysOf(gone)})`,
+    `${goneOf(published, gone)}, and its rows were made before ${columns.join(", ")}: they can be kept, and not be made anew to have a value there (gone: ${keysOf(gone)})`,
     "--keep-old keeps them, with NULL in what they lack, and adds those of late objects: nothing of a record is lost, and no run asks again.",
   );
 }

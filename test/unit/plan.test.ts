@@ -135,16 +135,16 @@ describe("planHour", () => {
   it("merges into rows that cannot be made anew under other columns, where these say the same and have all that is asked for", async () => {
     const late = (since: ColumnsSince, request = {}) =>
       planHour(input({ a: "1" }, { b: "2" }, { recipe: "r1-c2", columnsSince: async () => since, request }));
-    expect(await late({ areReadAlike: true, derived: [] })).toMatchObject({ action: "merge" });
-    const lacking = { areReadAlike: true, derived: ["x", "y"] };
+    expect(await late({ areReadAlike: true, lacking: [] })).toMatchObject({ action: "merge" });
+    const lacking = { areReadAlike: true, lacking: ["x", "y"] };
     await expect(late(lacking)).rejects.toMatchObject({
       kind: "data",
-      message: `plan ${hour}: 1 of its 1 object is gone, and its rows were made before x, y (\`from:\`): they can be kept, and not be made anew to have a value there (gone: a)`,
+      message: `plan ${hour}: 1 of its 1 object is gone, and its rows were made before x, y: they can be kept, and not be made anew to have a value there (gone: a)`,
       hint: expect.stringMatching(/^--keep-old keeps them, with NULL in what they lack/),
     });
     expect(await late(lacking, { keepOld: true })).toMatchObject({ action: "merge" });
     for (const request of [{}, { keepOld: true }])
-      await expect(late({ areReadAlike: false, derived: [] }, request)).rejects.toThrow(
+      await expect(late({ areReadAlike: false, lacking: [] }, request)).rejects.toThrow(
         "a column of today would take the place of one",
       );
     // Where all are there they are made anew, and a part of before the recipe was told in two is not known to be alike.
