@@ -52,8 +52,10 @@ export function isHourpackError(error: unknown, kind?: ErrorKind): error is Hour
 }
 
 /** What errors that are alike have in common, whatever each of them happened to: what is to be done about them. */
-export function causeOf({ kind, message, location = "", hint }: HourpackError): string {
-  return `${kind} ${hint ?? message.replaceAll(location, "")}`;
+export function causeOf({ kind, message, location = "", hint, cause }: HourpackError): string {
+  // Of a bug, what went wrong beneath what was being done in each hour.
+  const said = cause === undefined ? message : reasonOf(cause);
+  return `${kind} ${hint ?? said.replaceAll(location, "")}`;
 }
 
 /** Each cause once, by the first that it was met with: which hours failed of it is told beside. */

@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { exitCodeOfAll, HourpackError, kindOfSystemError, withLimitTold } from "../../src/errors.js";
+import {
+  asHourpackError,
+  exitCodeOfAll,
+  firstOfEach,
+  HourpackError,
+  kindOfSystemError,
+  withLimitTold,
+} from "../../src/errors.js";
 
 it("an error told of another place is the same in all that is not said anew", () => {
   const cause = new Error("ENOSPC");
@@ -36,6 +43,13 @@ describe("a limit of the process", () => {
     new HourpackError("data", "record: EMFILE"),
     undefined,
   ])("is not what %s was", (error) => expect(withLimitTold(error)).toBe(error));
+});
+
+it("one bug that a month of hours has is told once, and another beside it", () => {
+  const errors = ["a is not a function", "a is not a function", "b is not a function"].map((text, hour) =>
+    asHourpackError(new TypeError(text), `pack events 2022-07-26T0${hour}`, undefined),
+  );
+  expect(firstOfEach(errors)).toEqual([errors[0], errors[2]]);
 });
 
 it.each([
