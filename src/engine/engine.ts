@@ -35,7 +35,7 @@ export interface Engine {
     outPath: string,
     options: { metadata: Record<string, string>; sortBy: string[] },
   ): Promise<WrittenRows>;
-  /** Over these columns and `_rescued_data` of all rows of the files. */
-  digest(paths: string[], columns: Column[]): Promise<RowsDigest>;
+  /** Over these columns and `_rescued_data` of all rows of the files; `complete`: each of them has them all. */
+  digest(paths: string[], columns: Column[], options?: { complete: boolean }): Promise<RowsDigest>;
   close(): Promise<void>;
 }

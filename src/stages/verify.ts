@@ -24,7 +24,7 @@ export interface PartFile {
 export async function verifyPart(engine: Engine, part: PartFile): Promise<void> {
   const { made, facts } = part;
   const [read] = await Promise.all([
-    engine.digest([part.path], part.columns),
+    engine.digest([part.path], part.columns, { complete: true }),
     verifyWithSecondReader(part, facts.rows),
   ]);
   if (made.rows !== facts.rows || !areSameRows(made, read)) {
