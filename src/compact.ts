@@ -214,9 +214,8 @@ async function verifyAndPublish(
     const publication = {
       ...part,
       partKey: partKey(prefix, dataset.table, hour),
-      partPath: part.path,
       manifestKey: manifestKey(prefix, hour, attempt),
-      manifestPath: await describe(task, assembly, part),
+      manifest: await describe(task, assembly, part),
       quarantineKey: quarantineKey(prefix, hour, attempt),
       replaces,
     };

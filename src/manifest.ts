@@ -2,11 +2,12 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { createGunzip, createGzip } from "node:zlib";
+import { createGunzip, createGzip, gzipSync } from "node:zlib";
 import { HourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { linesOf } from "./lines.js";
 import { compareUtf8 } from "./listing.js";
+import type { Body } from "./store/store.js";
 import { counted } from "./words.js";
 
 /** What a part tells of itself, in its footer and in its object metadata alike. */
@@ -90,14 +91,26 @@ function metadataName(fact: string): string {
   return `hourpack-${fact.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/** Writes a manifest: gzip of a header line and a line an object, streamed. */
+/** A manifest: gzip of a header line and a line an object. One of many objects is streamed into the file. */
 export async function writeManifest(
   path: string,
   header: ManifestHeader,
   entries: AsyncIterable<ManifestEntry> | Iterable<ManifestEntry>,
-): Promise<void> {
-  await pipeline(Readable.from(lines(header, entries)), createGzip({ level: 3 }), createWriteStream(path));
+): Promise<Body> {
+  const chunks = lines(header, entries);
+  const first = await chunks.next();
+  const second = await chunks.next();
+  if (second.done) return gzipSync(first.value ?? "", GZIP);
+  const all = async function* () {
+    yield first.value;
+    yield second.value;
+    yield* chunks;
+  };
+  await pipeline(Readable.from(all()), createGzip(GZIP), createWriteStream(path));
+  return { path };
 }
+
+const GZIP = { level: 3 };
 
 async function* lines(
   header: ManifestHeader,

@@ -27,14 +27,14 @@ export interface Engine {
   /**
    * Parquet files into one: Snappy, V1 pages, with this footer metadata. A file may lack columns (they are NULL
    * then); no files at all make a part of 0 rows. `sortBy`: names of columns that the rows are sorted by, in pieces that
-   * the memory holds.
+   * the memory holds. The SHA-256 is that of the file's bytes, in hexadecimal digits; absent where DuckDB wrote them.
    */
   merge(
     paths: string[],
     columns: Column[],
     outPath: string,
     options: { metadata: Record<string, string>; sortBy: string[] },
-  ): Promise<WrittenRows>;
+  ): Promise<WrittenRows & { sha256?: string }>;
   /** Over these columns and `_rescued_data` of all rows of the files; `complete`: each of them has them all. */
   digest(paths: string[], columns: Column[], options?: { complete: boolean }): Promise<RowsDigest>;
   close(): Promise<void>;

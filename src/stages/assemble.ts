@@ -1,6 +1,7 @@
 /** Between convert and verify: the batches become one Parquet file, with its manifest and its quarantine file. */
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
@@ -24,7 +25,7 @@ import { sortable } from "../schema/order.js";
 import { digestOfColumns } from "../schema/pinned.js";
 import type { Column, Schema } from "../schema/types.js";
 import type { Spool } from "../spool.js";
-import type { Store } from "../store/store.js";
+import type { Body, Store } from "../store/store.js";
 import type { HourTask } from "../task.js";
 import { count, counted } from "../words.js";
 import type { Converted, ConvertedHour } from "./convert.js";
@@ -50,14 +51,20 @@ export interface Assembly {
   tier1: Store;
 }
 
-/** Everything that publication needs, as local files. */
+/** Everything that publication needs. */
 export interface Assembled {
+  /** The part as a file, and what is to be published of it. */
   path: string;
+  body: Body;
+  sizeBytes: number;
+  /** Of its bytes, where who wrote them knows. */
+  sha256: string | undefined;
   columns: Column[];
   facts: PartFacts;
   /** Of the rows of the Parquet files that the part was made of. */
   made: RowsDigest;
-  quarantinePath: string | undefined;
+  /** Absent where nothing was quarantined. */
+  quarantine: Body | undefined;
 }
 
 export async function assemble(task: HourTask, assembly: Assembly): Promise<Assembled> {
@@ -85,7 +92,7 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     recipe: recipeOf(task.dataset),
   };
   // Nothing else is at work any more, so none of it waits for another.
-  const [part, made, quarantinePath] = await settled([
+  const [part, made, quarantine] = await settled([
     engine.merge(paths, columns, spool.path("part.parquet"), {
       metadata: toMetadata(facts),
       sortBy: orderOf(task, columns),
@@ -93,13 +100,13 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     digestOf(sources, columns, engine),
     writeQuarantine(task, assembly, facts.quarantined),
   ]);
-  return { path: part.path, columns, facts, made, quarantinePath };
+  const { path, sha256 } = part;
+  return { path, sha256, ...(await bodyOf(path)), columns, facts, made, quarantine };
 }
 
-/** Written when the part is there, whose bytes it vouches for; returns its path. */
-export async function describe(task: HourTask, assembly: Assembly, part: Assembled): Promise<string> {
+/** The manifest, made when the part is there, whose bytes it vouches for. */
+export async function describe(task: HourTask, assembly: Assembly, part: Assembled): Promise<Body> {
   const { facts } = part;
-  const path = assembly.spool.path("manifest.ndjson.gz");
   const header = {
     ...facts,
     format: 1,
@@ -107,23 +114,33 @@ export async function describe(task: HourTask, assembly: Assembly, part: Assembl
     hour: task.hour,
     createdAt: new Date(task.components.nowMs()).toISOString(),
     records: facts.rows + facts.quarantined,
-    partSha256: await sha256Of(part.path),
+    partSha256: part.sha256 ?? (await sha256Of(part.body)),
     remainderOf: remainderOf(task, assembly),
-    quarantineSha256: part.quarantinePath && (await sha256Of(part.quarantinePath)),
+    quarantineSha256: part.quarantine && (await sha256Of(part.quarantine)),
     schemaDigest: digestOfColumns(part.columns),
   } as const;
-  await writeManifest(path, header, manifestEntries(assembly));
-  return path;
+  const path = assembly.spool.path("manifest.ndjson.gz");
+  const manifest = await writeManifest(path, header, manifestEntries(assembly));
+  return manifest instanceof Uint8Array ? manifest : (await bodyOf(path)).body;
 }
+
+/** In memory where it is small, for the second reader, too: a stream costs more than the request, and is not sent again. */
+async function bodyOf(path: string): Promise<{ body: Body; sizeBytes: number }> {
+  const { size: sizeBytes } = await stat(path);
+  return { body: sizeBytes <= AT_ONCE_BYTES ? await readFile(path) : { path }, sizeBytes };
+}
+
+const AT_ONCE_BYTES = 1 << 20;
 
 function remainderOf({ request }: HourTask, { attempt, base }: Assembly): string | undefined {
   if (base) return base.manifest.header.remainderOf;
   return request.fromRemainder ? attempt : undefined;
 }
 
-async function sha256Of(path: string): Promise<string> {
+async function sha256Of(body: Body): Promise<string> {
   const hash = createHash("sha256");
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  if (body instanceof Uint8Array) hash.update(body);
+  else await pipeline(createReadStream(body.path, { highWaterMark: 1 << 20 }), hash);
   return hash.digest("hex");
 }
 
@@ -197,7 +214,7 @@ async function writeQuarantine(
   task: HourTask,
   assembly: Assembly,
   quarantined: number,
-): Promise<string | undefined> {
+): Promise<Body | undefined> {
   if (quarantined === 0) return undefined;
   const { base, spool, converted, tier1 } = assembly;
   const path = spool.path("quarantine.ndjson.gz");
@@ -216,7 +233,7 @@ async function writeQuarantine(
     createGzip(),
     createWriteStream(path),
   );
-  return path;
+  return (await bodyOf(path)).body;
 }
 
 /** Of a whole hour. Nothing is lost where the configuration is of other data than these, and nobody would look. */

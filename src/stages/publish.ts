@@ -1,20 +1,20 @@
 /** Stage 7: quarantine, then manifest, then the part: one conditional write, the commit point. */
-import { readFile, stat } from "node:fs/promises";
 import { decodeTime } from "ulid";
 import { isHourpackError } from "../errors.js";
 import { DAY_MS } from "../hour.js";
 import { type PartFacts, type Published, toMetadata } from "../manifest.js";
-import type { PutCondition, Store } from "../store/store.js";
+import type { Body, PutCondition, Store } from "../store/store.js";
 import { headPart } from "./list.js";
 
 export interface Publication {
   partKey: string;
-  partPath: string;
+  body: Body;
+  sizeBytes: number;
   manifestKey: string;
-  manifestPath: string;
+  manifest: Body;
   quarantineKey: string;
   /** Absent where nothing was quarantined. */
-  quarantinePath: string | undefined;
+  quarantine: Body | undefined;
   facts: PartFacts;
   /** The part that the plan was made against. */
   replaces: Published | undefined;
@@ -36,10 +36,10 @@ export async function publish(
   const ageMs = () => nowMs() - decodeTime(attempt);
   if (ageMs() > PUBLISHES_WITHIN_MS) return { outcome: "lost", reason: "the attempt took more than a day" };
   const signal = withDeadline(options.signal, PUBLISHES_WITHIN_MS - ageMs());
-  const own: [key: string, path: string][] = [[publication.manifestKey, publication.manifestPath]];
-  if (publication.quarantinePath) own.unshift([publication.quarantineKey, publication.quarantinePath]);
+  const own: [key: string, body: Body][] = [[publication.manifestKey, publication.manifest]];
+  if (publication.quarantine) own.unshift([publication.quarantineKey, publication.quarantine]);
   // By these the sweeper finds what an attempt that was killed in the middle of its upload has left.
-  for (const [key, path] of own) await writeOwn(store, key, path, signal);
+  for (const [key, body] of own) await writeOwn(store, key, body, signal);
 
   const condition: PutCondition = publication.replaces
     ? { etag: publication.replaces.etag }
@@ -47,22 +47,21 @@ export async function publish(
   const published = async (sizeBytes: number): Promise<PublishOutcome> => {
     // A machine that slept for days in the middle of this: the sweeper may have been there.
     if (ageMs() > PUBLISHES_WITHIN_MS)
-      for (const [key, path] of own) await writeOwn(store, key, path, options.signal);
+      for (const [key, body] of own) await writeOwn(store, key, body, options.signal);
     const { rows, quarantined } = publication.facts;
     return { outcome: "published", part: { key: publication.partKey, rows, quarantined, sizeBytes } };
   };
-  const { sizeBytes, body } = await contentsOf(publication.partPath);
   let reason: string;
   let cause: unknown;
   try {
-    const put = await store.put(publication.partKey, body, {
+    const put = await store.put(publication.partKey, publication.body, {
       condition,
       metadata: toMetadata(publication.facts),
       contentType: "application/vnd.apache.parquet",
       before: options.before,
       signal,
     });
-    if (put.outcome === "written") return published(sizeBytes);
+    if (put.outcome === "written") return published(publication.sizeBytes);
     reason = put.reason;
   } catch (error) {
     // The outcome is unknown (a lost answer): what is there now decides.
@@ -90,17 +89,8 @@ function withDeadline(signal: AbortSignal | undefined, timeoutMs: number): Abort
 async function writeOwn(
   store: Store,
   key: string,
-  path: string,
+  body: Body,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { body } = await contentsOf(path);
   await store.put(key, body, { contentType: "application/gzip", signal });
 }
-
-/** In memory where it is small: a stream of it costs more than the request. */
-async function contentsOf(path: string): Promise<{ sizeBytes: number; body: Uint8Array | { path: string } }> {
-  const { size: sizeBytes } = await stat(path);
-  return { sizeBytes, body: sizeBytes <= AT_ONCE_BYTES ? await readFile(path) : { path } };
-}
-
-const AT_ONCE_BYTES = 1 << 20;

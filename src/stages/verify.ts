@@ -1,15 +1,18 @@
 /** Stage 6: read the part back before anything is public, with two readers. */
-import type { FileMetaData } from "hyparquet";
+import type { AsyncBuffer, FileMetaData } from "hyparquet";
 import { areSameRows, type RowsDigest } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
 import { fromMetadata, type PartFacts } from "../manifest.js";
 import { footerTypes, parquetType } from "../schema/parquet.js";
 import { type Column, RESCUED_COLUMN } from "../schema/types.js";
+import type { Body } from "../store/store.js";
 import { counted } from "../words.js";
 
 export interface PartFile {
   path: string;
+  /** What is published of it. */
+  body: Body;
   columns: Column[];
   facts: PartFacts;
   /** Of the rows that it was made of. */
@@ -38,7 +41,8 @@ export async function verifyPart(engine: Engine, part: PartFile): Promise<void> 
 
 async function verifyWithSecondReader(part: PartFile, expectedRows: number): Promise<void> {
   const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } = await import("hyparquet");
-  const file = await asyncBufferFromFile(part.path);
+  const { body } = part;
+  const file = body instanceof Uint8Array ? inMemory(body) : await asyncBufferFromFile(body.path);
   const footer = await parquetMetadataAsync(file);
   if (Number(footer.num_rows) !== expectedRows)
     refuse(part, `its footer counts ${counted(Number(footer.num_rows), "row")} of ${expectedRows}`);
@@ -63,6 +67,12 @@ async function verifyWithSecondReader(part: PartFile, expectedRows: number): Pro
   const { columns, rowStart, rowEnd } = sample;
   const rows = await parquetReadObjects({ file, metadata: footer, columns, rowStart, rowEnd });
   if (rows.length !== rowEnd - rowStart) refuse(part, `a sample decodes to ${counted(rows.length, "row")}`);
+}
+
+function inMemory({ buffer, byteOffset, byteLength }: Uint8Array): AsyncBuffer {
+  const slice = (start: number, end = byteLength) =>
+    buffer.slice(byteOffset + start, byteOffset + end) as ArrayBuffer;
+  return { byteLength, slice };
 }
 
 const SAMPLE_BYTES = 512 << 10;

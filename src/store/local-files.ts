@@ -12,7 +12,7 @@ import { copyFile, link, open, readlink, realpath, stat } from "node:fs/promises
 import { dirname, join, relative, resolve } from "node:path";
 import { promisify } from "node:util";
 import { HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
-import type { ObjectInfo } from "./store.js";
+import type { Body, ObjectInfo } from "./store.js";
 
 /** For many small files: a FileHandle for each takes a third more CPU than its number, and `promises.lstat` a third more too. */
 export const openForReading = promisify<string, number, number>(openFile);
@@ -78,7 +78,7 @@ export async function realOf(path: string): Promise<string> {
   }
 }
 
-export async function writeWhole(path: string, body: Uint8Array | { path: string }): Promise<void> {
+export async function writeWhole(path: string, body: Body): Promise<void> {
   const isFile = !(body instanceof Uint8Array);
   if (isFile) await linkOrCopy(body.path, path);
   const file = await open(path, isFile ? constants.O_WRONLY : NEW_FILE, 0o666);

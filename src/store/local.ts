@@ -31,7 +31,7 @@ import {
 } from "./local-files.js";
 import { firstsOfFolders, folderOf, isPlain, packed } from "./local-names.js";
 import { Pace } from "./s3/pace.js";
-import type { GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
+import type { Body, GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
 
 /** Names of files that are still being written: `.hourpack-tmp-<random>`. A crash may leave one; no listing shows them. */
 const TEMPORARY = ".hourpack-tmp-";
@@ -146,7 +146,7 @@ export class LocalStore implements Store {
     });
   }
 
-  async put(key: string, body: Uint8Array | { path: string }, options: PutOptions = {}): Promise<PutOutcome> {
+  async put(key: string, body: Body, options: PutOptions = {}): Promise<PutOutcome> {
     interrupted(options.signal, `write ${this.uri}${key}`);
     const path = await this.pathOf(key);
     const temporary = join(dirname(path), TEMPORARY + randomBytes(8).toString("hex"));

@@ -14,6 +14,9 @@ export interface ObjectHead extends ObjectInfo {
 /** `absent`: only where nothing is there yet. `etag`: only over this very version. */
 export type PutCondition = { absent: true } | { etag: string };
 
+/** Bytes, or a file with them. */
+export type Body = Uint8Array | { path: string };
+
 export interface PutOptions {
   condition?: PutCondition;
   metadata?: Record<string, string>;
@@ -77,7 +80,7 @@ export interface Store {
    * Writes whole or not at all. A file is streamed, in parts where it is big, or linked: it is not to be changed any more. An
    * unknown outcome throws `unavailable`.
    */
-  put(key: string, body: Uint8Array | { path: string }, options?: PutOptions): Promise<PutOutcome>;
+  put(key: string, body: Body, options?: PutOptions): Promise<PutOutcome>;
 
   /** Deletes; a missing object is no error. With `etag`, only this version (throws `conflict`). */
   delete(key: string, options?: { etag?: string; signal?: AbortSignal }): Promise<void>;

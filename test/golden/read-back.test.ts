@@ -47,7 +47,7 @@ async function partOf(name: string): Promise<PartFile> {
     { name: "large", type: { kind: "string" }, path: ["large"], derived: false },
     { name: "small", type: { kind: "bigint" }, path: ["small"], derived: false },
   ];
-  return { path, columns, facts, made: MADE };
+  return { path, body: { path }, columns, facts, made: MADE };
 }
 
 /** The other reader, which finds these rows whatever the file has. */
@@ -56,7 +56,9 @@ function finding(digest: RowsDigest): Engine {
 }
 
 it("is accepted where its rows are those that were made", async () => {
-  await verifyPart(finding(MADE), await partOf("sound"));
+  const part = await partOf("sound");
+  await verifyPart(finding(MADE), part);
+  await verifyPart(finding(MADE), { ...part, body: readFileSync(part.path) });
 });
 
 it("is refused where its rows hash to something else", async () => {
@@ -65,14 +67,18 @@ it("is refused where its rows hash to something else", async () => {
   await expect(verifyPart(finding(other), part)).rejects.toMatchObject({ kind: "internal", stage: "verify" });
 });
 
-it("is refused where the second reader cannot decode a column, though another one is larger than the sample", async () => {
-  const part = await partOf("damaged");
-  const footer = await parquetMetadataAsync(await asyncBufferFromFile(part.path));
-  const chunk = footer.row_groups.at(-1)?.columns[1]?.meta_data;
-  const bytes = readFileSync(part.path);
-  // The header of its first page.
-  const start = Number(chunk?.data_page_offset);
-  bytes.fill(0xff, start, start + 16);
-  writeFileSync(part.path, bytes);
-  await expect(verifyPart(finding(MADE), part)).rejects.toThrow();
-});
+it.each(["in its file", "in memory"])(
+  "is refused where the second reader cannot decode a column %s, though another one is larger than the sample",
+  async (where) => {
+    const part = await partOf("damaged");
+    const footer = await parquetMetadataAsync(await asyncBufferFromFile(part.path));
+    const chunk = footer.row_groups.at(-1)?.columns[1]?.meta_data;
+    const bytes = readFileSync(part.path);
+    // The header of its first page.
+    const start = Number(chunk?.data_page_offset);
+    bytes.fill(0xff, start, start + 16);
+    if (where === "in its file") writeFileSync(part.path, bytes);
+    else part.body = bytes;
+    await expect(verifyPart(finding(MADE), part)).rejects.toThrow();
+  },
+);

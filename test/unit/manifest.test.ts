@@ -43,9 +43,8 @@ const entries: ManifestEntry[] = ['a\u2028"\n', "b", "😀"].map((key) => ({
 async function written(list: ManifestEntry[] = entries): Promise<Buffer> {
   const dir = mkdtempSync(join(tmpdir(), "hourpack-manifest-"));
   onTestFinished(() => rmSync(dir, { recursive: true }));
-  const path = join(dir, "m.gz");
-  await writeManifest(path, header, list);
-  return readFileSync(path);
+  const body = await writeManifest(join(dir, "m.gz"), header, list);
+  return body instanceof Uint8Array ? Buffer.from(body) : readFileSync(body.path);
 }
 
 async function entriesOf(bytes: Buffer): Promise<ManifestEntry[]> {

@@ -62,7 +62,7 @@ class Duckdb implements Engine {
     columns: Column[],
     outPath: string,
     { metadata, sortBy }: { metadata: Record<string, string>; sortBy: string[] },
-  ): Promise<WrittenRows> {
+  ): Promise<WrittenRows & { sha256?: string }> {
     if (sortBy.length > 0 && paths.length > 0) {
       const pieces = await inPieces(paths, this.memoryBytes / SORTED_SHARE);
       const sorted: string[] = [];
@@ -78,7 +78,7 @@ class Duckdb implements Engine {
         groupRowsMin: rowGroupRows(columns) / SMALL_GROUPS,
       }),
     );
-    if (joined) return { path: outPath, rows: joined.rows };
+    if (joined) return { path: outPath, ...joined };
     await this.makeRoom(columns);
     return this.copy(partsSql(paths, columns), outPath, { columns, metadata });
   }

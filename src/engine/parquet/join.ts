@@ -3,6 +3,7 @@
  * shifted offsets: a tenth of the CPU of reading and writing the rows again. The fields are those of parquet.thrift,
  * apache/parquet-format.
  */
+import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { columnsOf, dropLast, FILE, ROW_GROUP, type Span, shiftGroup } from "./footer.js";
 import { binaryField, readStruct, Struct, writeStruct } from "./thrift.js";
@@ -13,16 +14,17 @@ const MAGIC = Buffer.from("PAR1");
 const GROUP_BYTES_MIN = 4 << 20;
 
 /**
- * Writes the joined file and returns its rows; undefined, with nothing written, where the files have other columns than
- * `names`, in this order, where their schemas differ, or their row groups have fewer rows than `groupRowsMin` on average, and
- * are small. `dropped`: a column without fields that is the last one of some files, and is not copied.
+ * Writes the joined file and returns its rows and the SHA-256 of its bytes; undefined, with nothing written, where the files
+ * have other columns than `names`, in this order, where their schemas differ, or their row groups have fewer rows than
+ * `groupRowsMin` on average, and are small. `dropped`: a column without fields that is the last one of some files, and is not
+ * copied.
  */
 export async function joinParquet(
   paths: string[],
   { names, dropped }: { names: string[]; dropped: string },
   outPath: string,
   { metadata, groupRowsMin }: { metadata: Record<string, string>; groupRowsMin: number },
-): Promise<{ rows: number } | undefined> {
+): Promise<{ rows: number; sha256: string } | undefined> {
   const joined = new Joined(names);
   for (const path of paths) {
     const file = await readFooter(path);
@@ -31,15 +33,22 @@ export async function joinParquet(
   }
   if (!joined.isWorthIt(groupRowsMin)) return undefined;
   const out = await open(outPath, "w");
+  const hash = createHash("sha256");
+  const append: Append = async (bytes) => {
+    hash.update(bytes);
+    await out.appendFile(bytes);
+  };
   try {
-    await out.appendFile(MAGIC);
-    await joined.copyTo(out);
-    await out.appendFile(joined.tail(metadata));
+    await append(MAGIC);
+    await joined.copyTo(append);
+    await append(joined.tail(metadata));
   } finally {
     await out.close();
   }
-  return { rows: Number(joined.rows) };
+  return { rows: Number(joined.rows), sha256: hash.digest("hex") };
 }
+
+type Append = (bytes: Buffer) => Promise<void>;
 
 /** What the joined file is to hold, before a byte of it is written. */
 class Joined {
@@ -86,14 +95,14 @@ class Joined {
   }
 
   /** One file at a time: an hour of many gigabytes has a thousand of them. */
-  async copyTo(out: FileHandle): Promise<void> {
+  async copyTo(append: Append): Promise<void> {
     // For all files, since a new one for each makes the collector run.
     const longest = this.sources.flatMap(({ kept }) => kept.map(({ start, end }) => end - start));
     const buffer = Buffer.allocUnsafeSlow(Math.min(COPY_BYTES, Math.max(0, ...longest)));
     for (const { path, kept } of this.sources) {
       const file = await open(path, "r");
       try {
-        for (const span of kept) await copy(file, span, out, buffer);
+        for (const span of kept) await copy(file, span, append, buffer);
       } finally {
         await file.close();
       }
@@ -169,11 +178,11 @@ function mover(kept: Span[], position: number): (offset: bigint) => bigint {
 
 const COPY_BYTES = 4 << 20;
 
-async function copy(from: FileHandle, { start, end }: Span, to: FileHandle, buffer: Buffer): Promise<void> {
+async function copy(from: FileHandle, { start, end }: Span, append: Append, buffer: Buffer): Promise<void> {
   for (let position = start; position < end; ) {
     const { bytesRead } = await from.read(buffer, 0, Math.min(buffer.length, end - position), position);
     if (bytesRead === 0) throw new Error("a Parquet file ended while it was copied");
-    await to.appendFile(buffer.subarray(0, bytesRead));
+    await append(buffer.subarray(0, bytesRead));
     position += bytesRead;
   }
 }

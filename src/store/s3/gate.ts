@@ -1,4 +1,5 @@
 import { createReadStream } from "node:fs";
+import type { Body } from "../store.js";
 
 /** Keeps back the end of a body: an upload in parts is complete, and can be seen, only after its last part. */
 export class Gate {
@@ -10,7 +11,7 @@ export class Gate {
     this.before = before ?? (() => Promise.resolve());
   }
 
-  async *after(body: Uint8Array | { path: string }): AsyncGenerator<Uint8Array> {
+  async *after(body: Body): AsyncGenerator<Uint8Array> {
     if (body instanceof Uint8Array) yield body;
     else yield* createReadStream(body.path, { highWaterMark: 1 << 20 });
     // Once, however often the upload is tried; and no other try where it fails.

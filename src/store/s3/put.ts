@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import type { S3Client } from "@aws-sdk/client-s3";
 import type { S3Settings } from "../../config/settings.js";
 import { require } from "../../require.js";
-import type { PutOptions } from "../store.js";
+import type { Body, PutOptions } from "../store.js";
 import type { DirectRequests } from "./direct.js";
 import { refusal } from "./errors.js";
 import { unquoted, writeHeaders, writeInput } from "./headers.js";
@@ -40,7 +40,7 @@ export class ObjectWriter {
 
   async whole(
     key: string,
-    body: Uint8Array | { path: string },
+    body: Body,
     sizeBytes: number,
     options: PutOptions,
     abortSignal: AbortSignal | undefined,

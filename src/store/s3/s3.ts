@@ -10,6 +10,7 @@ import { require } from "../../require.js";
 import { countRetry, RETRIES_MAX, Wait } from "../../waiting.js";
 import { honoursDeletes, honoursWrites } from "../probe.js";
 import {
+  type Body,
   GETS_MAX,
   type GetOptions,
   type ObjectHead,
@@ -161,7 +162,7 @@ class S3Store implements Store {
    * A retry after a lost answer can be refused by one's own success; who wrote what is there a HEAD tells, since the
    * object's metadata name its attempt.
    */
-  async put(key: string, body: Uint8Array | { path: string }, options: PutOptions = {}): Promise<PutOutcome> {
+  async put(key: string, body: Body, options: PutOptions = {}): Promise<PutOutcome> {
     const sizeBytes = body instanceof Uint8Array ? body.length : (await stat(body.path)).size;
     const gate = new Gate(options.before);
     const isLarge = sizeBytes > PART_BYTES;
