@@ -1,5 +1,6 @@
 /** The text of a commented hourpack.yaml. Pure. */
 import { fold } from "../record/grammar.js";
+import { fromPathText } from "../record/path.js";
 import type { Doubt } from "../schema/doubts.js";
 import { hiveType } from "../schema/hive.js";
 import { TAKEN_NAMES, uniqueNames } from "../schema/names.js";
@@ -126,8 +127,7 @@ function definition({ name, hive, path }: { name: string; hive: string; path: st
 
 function fromText(name: string, path: string[]): string {
   if (path.length === 1 && fold(path[0] ?? name) === name) return "";
-  const from = path.map((part) => (/^[^".[\]\s^]+$/.test(part) ? part : JSON.stringify(part))).join(".");
-  return `, from: ${quoted(from)}`;
+  return `, from: ${quoted(fromPathText(path))}`;
 }
 
 /** A member that a struct cannot take when its type is written down; no path leads into an array or a map. */

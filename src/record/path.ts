@@ -34,6 +34,12 @@ export function parseFromPath(text: string): { path: string[]; envelope: boolean
   });
 }
 
+/** As `parseFromPath` reads it. */
+export function fromPathText(path: readonly string[], envelope = false): string {
+  const segments = path.map((key) => (/^[^".[\]\s^]+$/.test(key) ? key : JSON.stringify(key)));
+  return (envelope ? "^." : "") + segments.join(".");
+}
+
 /** Keys separated by dots, each bare or in double quotes; undefined where the text is something else. */
 function segmentsOf(text: string): string[] | undefined {
   const segment = /"((?:[^"\\]|\\.)*)"|([^".[\]\s]+)/y;

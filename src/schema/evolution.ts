@@ -1,10 +1,11 @@
 /** How a schema grows: columns are only ever appended, and no column's type ever changes. Pure. */
 import { HourpackError } from "../errors.js";
 import { fold } from "../record/grammar.js";
+import { fromPathText } from "../record/path.js";
 import { hiveType } from "./hive.js";
 import type { Shape } from "./inference.js";
 import { TAKEN_NAMES } from "./names.js";
-import { type Column, ENVELOPE_KEY, type Schema } from "./types.js";
+import { type Column, ENVELOPE_KEY, type Schema, type Type } from "./types.js";
 
 /** The same schema where there is nothing to append. */
 export function appendColumns(schema: Schema, additions: Column[]): Schema {
@@ -18,16 +19,30 @@ export function appendColumns(schema: Schema, additions: Column[]): Schema {
 export function mergeConfigured(schema: Schema, configured: Column[]): Schema {
   for (const column of configured) {
     const pinned = schema.columns.find((other) => other.name === column.name);
-    if (!pinned || meaningOf(pinned) === meaningOf(column)) continue;
-    throw new HourpackError(
-      "invalid",
-      `the column ${column.name} is pinned as ${describe(pinned)}, and configured as ${describe(column)}`,
-      {
-        hint: "A column's type never changes: configure the new one under another name, with `from:` its member.",
-      },
-    );
+    if (pinned && !saysTheSame(column, pinned)) throw changed(column, pinned);
   }
   return appendColumns(schema, configured);
+}
+
+/** A key that is no name is written with `from:` (`event_name` is of `Event Name`), and the column holds it as it did. */
+function saysTheSame(column: Column, pinned: Column): boolean {
+  const isWhole = !pinned.derived && column.path.length === 1 && !column.envelope;
+  return meaningOf(isWhole ? { ...column, derived: false } : column) === meaningOf(pinned);
+}
+
+function changed(column: Column, pinned: Column): HourpackError {
+  const { path, derived, envelope } = pinned;
+  const isOfOtherMember = meaningOf({ ...column, path, derived, envelope }) === meaningOf(pinned);
+  const from = JSON.stringify(fromPathText(path, envelope));
+  return new HourpackError(
+    "invalid",
+    `the column ${column.name} is pinned as ${describe(pinned)}, and configured as ${describe(column)}`,
+    {
+      hint: isOfOtherMember
+        ? `Write \`from: ${from}\`, or leave it out: a pinned column stays as it is. Another member's column needs another name.`
+        : "A pinned column stays as it is, also where `columns` leave it out: configure the new one under another name, with `from:` its member.",
+    },
+  );
 }
 
 /**
@@ -50,17 +65,46 @@ export function derivedSince(older: Schema, newer: Schema): Column[] {
   return newer.columns.filter((column) => column.derived && !names.has(column.name));
 }
 
+/** `string (json: string) from "Event Name"`; the keys of a struct's fields are no part of its type, and told beside it. */
 function describe(column: Column): string {
-  const from = column.derived ? ` from ${column.path.join(".")}` : "";
-  const { type } = column;
+  const { name, type, path, derived, jsonString, envelope } = column;
   const reading =
     type.kind === "timestamp"
       ? [type.epoch && `epoch: ${type.epoch}`, type.zone && `zone: ${type.zone}`]
       : [];
-  const details = [column.jsonString && "json: string", ...reading].filter(Boolean);
-  return `${hiveType(type)}${details.length > 0 ? ` (${details.join(", ")})` : ""}${from}`;
+  const keys = oddKeys(type).map((key) => `key ${JSON.stringify(key)}`);
+  const details = [jsonString && "json: string", ...reading, ...keys].filter(Boolean);
+  const isPlain = !derived && fold(path[0] ?? "") === name;
+  return [
+    hiveType(type),
+    details.length > 0 && `(${details.join(", ")})`,
+    !isPlain && `from ${fromPathText(path, envelope)}`,
+  ]
+    .filter(Boolean)
+    .join(" ");
 }
 
+/** Of members whose fields have other names. */
+function oddKeys(type: Type): string[] {
+  switch (type.kind) {
+    case "array":
+      return oddKeys(type.element);
+    case "map":
+      return oddKeys(type.value);
+    case "struct":
+      return type.fields.flatMap(({ name, key, type: inner }) => [
+        ...(fold(key) === name ? [] : [key]),
+        ...oddKeys(inner),
+      ]);
+    default:
+      return [];
+  }
+}
+
+/** Keys match members without regard to ASCII case. */
 function meaningOf({ type, path, derived, jsonString, envelope }: Column): string {
-  return JSON.stringify([type, path, derived, jsonString ?? false, envelope ?? false]);
+  return JSON.stringify(
+    [type, path.map(fold), derived, jsonString ?? false, envelope ?? false],
+    (name, value) => (name === "key" ? fold(value) : value),
+  );
 }

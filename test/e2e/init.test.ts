@@ -262,6 +262,24 @@ describe("hourpack init", () => {
     expect(deep.code, deep.stdout + deep.stderr).toBe(0);
   });
 
+  it("writes columns that say what an hour has pinned already, whatever the members' keys", async () => {
+    const record = '{"Event Name":"x","userId":1,"hour":3,"a.b":1.5,"In":{"Ok":true}}\n';
+    put("raw/2022/07/26/00/a.json", record);
+    put("raw/2022/07/26/01/a.json", record);
+    await init("raw");
+    const drafted = written();
+    // Without columns, the first hour's are pinned.
+    const bare = drafted.replace(/ {4}columns:\n( {6}.*\n)+/, "");
+    expect(bare).not.toContain("columns:");
+    writeFileSync(join(root, "hourpack.yaml"), bare);
+    expect((await hourpack(["run", "--hour", "2022-07-26T00"], { cwd: root })).code).toBe(0);
+    writeFileSync(join(root, "hourpack.yaml"), drafted);
+    const ran = await hourpack(["run", "--hour", "2022-07-26T01", "--json"], { cwd: root });
+    expect(ran.result, ran.stderr).toMatchObject({ packed: 1, rows: 1, rescued: 0 });
+    const schema = await hourpack(["schema", "--json"], { cwd: root });
+    expect(schema.records[0]?.["versions"]).toHaveLength(1);
+  });
+
   it("passes over what is packed already, ours and that of others", async () => {
     putHour("raw/events", RECENT);
     await init("raw/events");

@@ -3,6 +3,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { resolveColumns } from "../../src/config/columns.js";
+import type { ColumnConfig } from "../../src/config/schema.js";
+import { type JsonObject, parseJson } from "../../src/record/json.js";
+import { mergeConfigured } from "../../src/schema/evolution.js";
+import { Shape } from "../../src/schema/inference.js";
 import {
   digestOfColumns,
   emptyPinned,
@@ -129,5 +134,67 @@ describe("the digest of columns", () => {
     ];
     const digests = [[one], ...others].map((columns) => digestOfColumns(columns));
     expect(new Set(digests).size).toBe(digests.length);
+  });
+});
+
+describe("columns that are configured beside pinned ones", () => {
+  const shape = new Shape();
+  shape.observe(
+    parseJson('{"Event Name":"x","userId":1,"hour":3,"a.b":{"Ok":1},"Headers":{"Content-Type":"x"}}')
+      .value as JsonObject,
+  );
+  const schema = { version: 1, columns: shape.columns() };
+  const merged = (configured: Record<string, ColumnConfig>) =>
+    mergeConfigured(
+      schema,
+      resolveColumns(configured, [], () => "hourpack.yaml"),
+    );
+
+  it.each<[string, Record<string, ColumnConfig>]>([
+    ["a key with a blank", { event_name: { type: "string", from: '"Event Name"' } }],
+    ["in another case", { EVENT_NAME: { type: "string", from: '"event NAME"' }, userid: "bigint" }],
+    ["a key that every table has", { hour_2: { type: "bigint", from: "hour" } }],
+    [
+      "a key with a dot, and one inside in another case",
+      { a_b: { type: "struct<ok:bigint>", from: '"a.b"' } },
+    ],
+    ["a column that has its key as its name", { userId: { type: "bigint", from: "userId" } }],
+  ])("may be what was inferred: %s", (_what, configured) => {
+    expect(merged(configured)).toBe(schema);
+  });
+
+  it.each<[string, Record<string, ColumnConfig>, RegExp, RegExp]>([
+    [
+      "another member",
+      { event_name: "string" },
+      /event_name is pinned as string from "Event Name", and configured as string$/,
+      /^Write `from: "\\"Event Name\\""`, or leave it out/,
+    ],
+    ["another type", { userId: "string" }, /pinned as bigint, and configured as string$/, /another name/],
+    [
+      "a member inside of a member",
+      { event_name: { type: "string", from: "event.name" } },
+      /from "Event Name", and configured as string from event\.name$/,
+      /^Write `from: /,
+    ],
+    [
+      "a member beside the records",
+      { event_name: { type: "string", from: '^."Event Name"' } },
+      /configured as string from \^\."Event Name"$/,
+      /^Write `from: /,
+    ],
+    [
+      "a struct's field of another member",
+      { headers: "struct<content_type:string>" },
+      /pinned as struct<content_type:string> \(key "Content-Type"\), and configured as struct<content_type:string>$/,
+      /also where `columns` leave it out/,
+    ],
+  ])("are refused where they are %s", (_what, configured, message, hint) => {
+    expect(() => merged(configured)).toThrow(
+      expect.objectContaining({
+        message: expect.stringMatching(message),
+        hint: expect.stringMatching(hint),
+      }),
+    );
   });
 });
