@@ -23,6 +23,8 @@ interface HourStatus {
   hour: Hour;
   state: State;
   reason: string;
+  /** What can be done, where somebody has to decide. */
+  hint?: string;
   objects: number;
   bytesIn: number;
   rows: number;
@@ -175,7 +177,7 @@ async function statusOfHour(
     };
   } catch (error) {
     if (!isHourpackError(error, "data")) throw error;
-    return { ...nothing, state: "refused", reason: error.message };
+    return { ...nothing, state: "refused", reason: error.message, hint: error.hint };
   }
 }
 
@@ -213,7 +215,7 @@ function ended(ageSeconds: number): string {
 type Summary = { dataset: string; newest?: Hour; ageSeconds?: number } & ReturnType<typeof totalsOf>;
 
 function tell(summary: Summary, hours: HourStatus[], output: Output): void {
-  const { bold, dim, green, yellow, red } = output.colors;
+  const { bold, dim, green, yellow, red, cyan } = output.colors;
   const paint: Record<State, (text: string) => string> = {
     packed: green,
     quarantined: yellow,
@@ -241,10 +243,13 @@ function tell(summary: Summary, hours: HourStatus[], output: Output): void {
     ...(summary.quarantined > 0 ? [`${count(summary.quarantined)} quarantined`] : []),
   ];
   output.line(`  ${figures.join(", ")}`);
-  const isShown = hours.some(({ rows, bytesOut }) => rows + bytesOut > 0);
+  const refused = hours.filter(({ state }) => state === "refused");
+  const isShown = refused.length > 0 || hours.some(({ rows, bytesOut }) => rows + bytesOut > 0);
   if (summary.newest && !isShown) output.note(olderHint(summary.dataset, summary.newest, hours));
-  for (const { hour, reason } of hours.filter(({ state }) => state === "refused"))
-    output.line(red(`  ${hour}: ${reason}`));
+  for (const { hour, reason, hint } of refused) {
+    output.line(red(`  ${reason.includes(hour) ? reason : `${hour}: ${reason}`}`));
+    if (hint) output.line(`  ${cyan("→")} ${hint}`);
+  }
   const passed = hours.filter(({ state }) => state === "passedOver").map(({ hour }) => hour);
   if (passed.length > 0)
     output.note(

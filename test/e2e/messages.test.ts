@@ -579,6 +579,27 @@ it("status names an hour that is not packed between others that are", async () =
   expect(result["datasets"]).toMatchObject([{ states: { packed: 2, missing: 1, passedOver: 1 } }]);
 });
 
+it("status says of an hour that needs a decision why, and what can be done, and nothing of hours elsewhere", async () => {
+  const folder = join(root, "decide/2022/07/20/05");
+  for (const name of ["a", "b"]) put(`decide/2022/07/20/05/${name}.json`, '{"id":1}\n');
+  const flags = ["--raw", "./decide/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./decide-lake/", "--table", "d"];
+  const day = ["--from", "2022-07-20", "--to", "2022-07-21"];
+  const ran = await here("run", ...flags, "--catalog", "none", "--hour", "2022-07-20T05");
+  expect(ran.code, ran.stderr).toBe(0);
+  rmSync(join(folder, "a.json"));
+  writeFileSync(join(folder, "b.json"), '{"id":2}\n');
+  const { code, stdout, stderr } = await here("status", ...flags, ...day);
+  expect([code, stderr]).toEqual([0, ""]);
+  const [, , , reason, hint, legend] = stdout.split("\n");
+  expect(reason).toMatch(/^ {2}plan 2022-07-20T05: 1 of its 2 objects is gone and others were overwritten, /);
+  expect(reason?.match(/T05/g)).toHaveLength(1);
+  expect(hint).toMatch(/^ {2}→ Say what is meant: --keep-old /);
+  expect(legend).toBe("· no objects   ! needs a decision");
+  const { records } = await here("status", "--json", ...flags, ...day);
+  const refused = records.find(({ state }) => state === "refused");
+  expect(refused).toMatchObject({ hour: "2022-07-20T05", hint: expect.stringContaining("--keep-old") });
+});
+
 it.each([
   ["run", "--hour", HOUR],
   ["plan", "--hour", HOUR],
