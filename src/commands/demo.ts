@@ -149,7 +149,7 @@ async function show(
 ): Promise<void> {
   if (output.json) return;
   const { bold, dim } = output.colors;
-  output.line(`\n${bold("Before and after")}`);
+  output.line(`\n${bold("Before and after")}  the hours of ${HOURS.from.slice(0, 10)}:`);
   showTable(HOUR_COLUMNS, result.hours.map(hourCells), output);
 
   output.line(`\n${bold("A query")}  ${dim(QUERY)}`);
@@ -191,7 +191,7 @@ const QUERY = `select event_name, count(*) as events, count(distinct customer_us
 const HOUR_COLUMNS = [
   { name: "dataset" },
   { name: "hour", isWhole: true },
-  { name: "objects", isNumber: true },
+  { name: "objects", isNumber: true, spare: 0 },
   { name: "JSON", isNumber: true },
   { name: "Parquet", isNumber: true },
   { name: "rows", isNumber: true },
@@ -203,7 +203,7 @@ function hourCells(hour: HourResult): string[] {
   const { dataset, objects, bytesIn, part, rescued = 0, quarantined = 0 } = hour;
   return [
     dataset,
-    hour.hour,
+    hour.hour.slice(10),
     count(objects),
     size(bytesIn),
     size(part?.sizeBytes ?? 0),

@@ -170,6 +170,18 @@ describe("what a command shows", () => {
     ]);
   });
 
+  it("is in a demo what is in each hour, down to what was quarantined, in 80 columns", async () => {
+    const shell = await open(80);
+    shell.type("hourpack demo --dir shown");
+    const { exitCode, lines } = await shell.end();
+    expect(exitCode).toBe(0);
+    const head = lines.find((line) => line.includes("Parquet")) ?? "";
+    expect(head.match(/[a-z]+/gi)).toEqual([
+      ...["dataset", "hour", "JSON", "Parquet", "rows", "rescued", "quarantined"],
+    ]);
+    expect(lines.filter((line) => line.startsWith("│ mmp/android │ T01"))).toHaveLength(1);
+  });
+
   it("has all stages of a profile, in a second table where one is too wide", async () => {
     const shell = await open(60);
     const { lines } = await shell.run("hourpack run --hour 2022-07-26T00 --rebuild --profile");
