@@ -200,7 +200,7 @@ class Lines {
   }
 }
 
-/** `mmp/android 2022-07-26T00  packed: new hour, 36,000 objects (345 MB) → 576,000 rows (41 MB) in 18 s` */
+/** `mmp/android 2022-07-26T00  packed: new hour, 36,000 objects (345 MB) → 576,000 rows (41 MB), 2 rescued, 18 s` */
 function resultLine(result: HourResult): string {
   const {
     action,
@@ -216,7 +216,7 @@ function resultLine(result: HourResult): string {
   } = result;
   const words = [`${counted(objects, "object")} (${size(bytesIn)})`];
   if (part) words[0] += ` → ${counted(part.rows, "row")} (${size(part.sizeBytes)})`;
-  if (rescued > 0) words.push(`${count(rescued)} with rescued data`);
+  if (rescued > 0) words.push(`${count(rescued)} rescued`);
   if (quarantined > 0) words.push(`${count(quarantined)} quarantined (${size(quarantinedBytes)})`);
   if (skipped > 0) words.push(passedOver(skipped));
   return `${hourName(result)}  ${action}: ${reason}, ${words.join(", ")}, ${duration(seconds.total)}`;

@@ -225,7 +225,7 @@ export function summaryOf(result: RunResult, isInterrupted = false): string {
     `${counted(totals.objects, "object")} → ${counted(totals.files, "file")}`,
     `${size(totals.bytesIn)} → ${size(totals.bytesOut)}`,
     counted(totals.rows, "row"),
-    ...(totals.rescued > 0 ? [`${count(totals.rescued)} with rescued data`] : []),
+    ...(totals.rescued > 0 ? [`${count(totals.rescued)} rescued`] : []),
     ...(totals.quarantined > 0
       ? [`${count(totals.quarantined)} quarantined (${size(totals.quarantinedBytes)})`]
       : []),

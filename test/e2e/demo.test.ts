@@ -19,6 +19,11 @@ describe("a demo", () => {
   it("says where things lie in lines that a narrow terminal has room for, and what to try next", async () => {
     const { code, stdout, stderr } = await hourpack(["demo", "--dir", "shown"], { cwd: root });
     expect(code, stderr).toBe(0);
+    const hours = stderr.split("\n").filter((line) => line.includes("  packed: "));
+    expect(hours[0]).toMatch(
+      /^mmp\/android 2022-07-26T00 {2}packed: new hour, 60 objects \(\S+ MB\) → 2,400 rows \(\d+ KB\), 1 rescued, \S+ s$/,
+    );
+    expect([hours.length, hours.filter((line) => line.length > 130)]).toEqual([6, []]);
     const [, places = "", next = ""] = stdout.split(/^(?:Where it lies|Next)$/m);
     const lines = places.trimEnd().split("\n");
     expect(lines.filter((line) => line.length > 80)).toEqual([]);
