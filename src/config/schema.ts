@@ -22,6 +22,7 @@ import {
   url,
   yesOrNo,
 } from "./kinds.js";
+import { LOOK_BACK_HOURS } from "./settings.js";
 
 const writeSchema = map("What a bucket demands of every write", {
   serverSideEncryption: v.optional(
@@ -157,7 +158,10 @@ const catalogSchema = v.pipe(
 );
 
 const runSchema = map("How hours are worked on", {
-  lookBack: v.optional(duration("How far back published hours are looked at again for late objects"), "48h"),
+  lookBack: v.optional(
+    duration("How far back published hours are looked at again for late objects"),
+    `${LOOK_BACK_HOURS}h`,
+  ),
   settle: v.optional(duration("How long after its end an hour counts as closed"), "5m"),
   lateSettle: v.optional(duration("How long a late recompaction that nobody asked for waits"), "1h"),
   ahead: v.optional(yesOrNo("Register the hour before and the hour after, too"), true),

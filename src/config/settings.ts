@@ -70,6 +70,9 @@ export type CatalogSettings =
       timeoutMs: number;
     };
 
+/** `run.lookBack` where nobody says it. */
+export const LOOK_BACK_HOURS = 48;
+
 export interface RunSettings extends Capacity {
   /** Hours before the newest closed one that are looked at again. */
   lookBackHours: number;

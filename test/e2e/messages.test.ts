@@ -681,6 +681,19 @@ describe("hours before all that is due", () => {
     expect((await old("verify")).code).toBe(0);
   });
 
+  it("are no finding of the doctor's where somebody said how far back a run looks; plan tells of them", async () => {
+    const of = ["--tier1", "./history-lake-4/"];
+    putHour(hourAgo(62));
+    for (const [lookBack, warnings] of [
+      ["48h", 1],
+      ["6h", 0],
+    ] as const) {
+      const { result, stderr } = await here("doctor", ...flags, ...of, "--look-back", lookBack, "--json");
+      expect([lookBack, result["warnings"]], stderr).toEqual([lookBack, warnings]);
+    }
+    expect(told((await here("plan", ...flags, ...of, "--look-back", "6h")).stderr)).toBeDefined();
+  });
+
   it("are not counted where they are spread over many days", async () => {
     for (const hour of ["2024-02-29T23", hourAgo(60)]) putHour(hour);
     const { stderr } = await here("plan", ...flags, "--tier1", "./history-lake-2/");

@@ -2,7 +2,7 @@
 import { rmdir } from "node:fs/promises";
 import { ulid } from "ulid";
 import type { Components } from "../../components.js";
-import type { Dataset } from "../../config/settings.js";
+import { type Dataset, LOOK_BACK_HOURS } from "../../config/settings.js";
 import { newestRawPrefix } from "../../discovery.js";
 import { EXIT, HourpackError, isHourpackError } from "../../errors.js";
 import { isSkippedKey, ownPrefix, partKey, probePrefix, rawBasePrefix, uriOf } from "../../layout.js";
@@ -108,11 +108,12 @@ export async function checkRaw(
   return page.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
-/** No fault: told only where there are some. */
+/** No fault: told only where there are some, and nobody said how far back a run is to look. */
 export async function checkOlder(
   { components, checks, signal }: StoreContext,
   dataset: Dataset,
 ): Promise<void> {
+  if (components.settings.run.lookBackHours !== LOOK_BACK_HOURS) return;
   const older = await olderHours(components, dataset, signal).catch(() => undefined);
   if (!older) return;
   const { found: message, remedy } = olderText(older, components, dataset);
