@@ -13,6 +13,8 @@ export interface Due {
   hours: Hour[];
   /** Nothing is published yet. */
   isFirst: boolean;
+  /** The newest published hour that has begun, where it was looked for. */
+  newest?: Hour;
 }
 
 /**
@@ -41,7 +43,7 @@ export async function dueHours(
   const missed = hoursBetween(addHours(published, 1), lookBackFrom);
   const raw = await components.raw(dataset);
   const unpacked = await hoursWithFolders(raw, dataset.raw, missed, signal);
-  return { hours: sorted([...owed, ...unpacked, ...lookBack]), isFirst: false };
+  return { hours: sorted([...owed, ...unpacked, ...lookBack]), isFirst: false, newest: published };
 }
 
 function sorted(hours: Hour[]): Hour[] {

@@ -96,9 +96,9 @@ async function runDataset(
   observe: Observer,
 ): Promise<void> {
   const { signal } = request;
-  const { hours, isFirst } = await hoursOf(components, dataset, request, observe);
+  const { hours, isFirst, newest } = await hoursOf(components, dataset, request, observe);
   // Also where no hour would get as far as its columns: what plan refuses is no success.
-  await requirePinnable(await components.tier1(dataset), dataset, request);
+  await requirePinnable(await components.tier1(dataset), dataset, { ...request, newest });
   const owing = new Owing(components, dataset, hours, signal);
   observe({ type: "dataset-started", dataset: dataset.name, hours: hours.length });
   const task = (hour: Hour): HourTask => ({
@@ -159,8 +159,8 @@ export async function planRun(
 ): Promise<PlannedHour[]> {
   const planned: PlannedHour[] = [];
   for (const dataset of datasetsOf(components.settings, request.datasets)) {
-    const { hours } = await hoursOf(components, dataset, request);
-    await requirePinnable(await components.tier1(dataset), dataset, request);
+    const { hours, newest } = await hoursOf(components, dataset, request);
+    await requirePinnable(await components.tier1(dataset), dataset, { ...request, newest });
     const inFlight = new Limiter(components.settings.run.hoursInFlight);
     const looks: PlannedHour[] = [];
     // The first failure ends it all: the hours that are not begun then are not begun any more.

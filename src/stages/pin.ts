@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Batch } from "../batch.js";
 import type { Dataset } from "../config/settings.js";
 import { HourpackError, isHourpackError } from "../errors.js";
+import type { Hour } from "../hour.js";
 import { partKey, schemaKey } from "../layout.js";
 import type { Published } from "../manifest.js";
 import { everyPart } from "../published.js";
@@ -201,19 +202,37 @@ export async function pinColumns(
   throw contended(store, key);
 }
 
-/** Throws what `pinSchema` would about the dataset's columns and table, and writes nothing. */
+/**
+ * Throws what `pinSchema` would about the dataset's columns and table, and writes nothing. Of the part of the `newest`
+ * hour the columns must be there: under an older schema.json that was put back, others would get its version's number.
+ */
 export async function requirePinnable(
   store: Store,
   { tier1, table, columns }: Dataset,
-  { rebuild, signal }: { rebuild?: boolean; signal?: AbortSignal },
+  { rebuild, newest, signal }: { rebuild?: boolean; newest?: Hour; signal?: AbortSignal },
 ): Promise<void> {
-  const pinned = (await readPinned(store, tier1.prefix, signal))?.pinned;
+  const { prefix } = tier1;
+  // Before its columns, which were pinned before it was published. One that is damaged fails its own hour.
+  const part =
+    newest && !rebuild
+      ? await unlessDamaged(headPart(store, partKey(prefix, table, newest), signal))
+      : undefined;
+  const pinned = (await readPinned(store, prefix, signal))?.pinned;
   if (!pinned) {
-    await mayBegin(store, tier1.prefix, table, { anew: rebuild, signal });
+    await mayBegin(store, prefix, table, { anew: rebuild, signal });
     return;
   }
-  requireTable(pinned, table, store.uri + tier1.prefix);
+  requireTable(pinned, table, store.uri + prefix);
+  if (part && newest && part.schemaVersion > currentSchema(pinned).version)
+    throw versionGone(store, prefix, { part, hour: newest, why: NOT_PINNED });
   withConfigured(pinned, columns);
+}
+
+async function unlessDamaged<T>(look: Promise<T>): Promise<T | undefined> {
+  return look.catch((error) => {
+    if (isHourpackError(error, "data")) return undefined;
+    throw error;
+  });
 }
 
 /** Two tables' parts in one folder would be read as one. Throws `invalid`. */
@@ -261,11 +280,9 @@ async function whyNotBegin(
     const isOwn = part.table === table;
     if (isOwn && anew) continue;
     const key = partKey(prefix, part.table, part.hour);
-    const published = await headPart(store, key, signal).catch((error) => {
-      // Somebody else's file of such a name.
-      if (!isOwn && isHourpackError(error, "data")) return undefined;
-      throw error;
-    });
+    const look = headPart(store, key, signal);
+    // Another's may be somebody else's file of such a name.
+    const published = await (isOwn ? look : unlessDamaged(look));
     if (published && !isOwn) return otherTable(part.table, table, store.uri + prefix);
     if (published && published.schemaVersion > 0) return schemaGone(store, prefix, published);
   }
@@ -300,11 +317,21 @@ export async function schemaOf(
   const pinned = await readPinned(store, dataset.tier1.prefix, signal);
   const schema = pinned?.pinned.versions.find(({ version }) => version === schemaVersion);
   if (schema && (digest === undefined || digestOfColumns(schema.columns) === digest)) return schema;
-  const location = store.uri + schemaKey(dataset.tier1.prefix);
-  const why = schema ? "is pinned with other columns than the part has" : "is not pinned";
-  throw new HourpackError(
+  const why = schema ? "is pinned with other columns than the part has" : NOT_PINNED;
+  throw versionGone(store, dataset.tier1.prefix, { part: { key, schemaVersion }, hour, why });
+}
+
+const NOT_PINNED = "is not pinned";
+
+function versionGone(
+  store: Store,
+  prefix: string,
+  { part, hour, why }: { part: Pick<Published, "key" | "schemaVersion">; hour: Hour; why: string },
+): HourpackError {
+  const location = store.uri + schemaKey(prefix);
+  return new HourpackError(
     "data",
-    `read the part ${store.uri}${key}: version ${schemaVersion} of its columns ${why} in ${location}`,
+    `read the part ${store.uri}${part.key}: version ${part.schemaVersion} of its columns ${why} in ${location}`,
     {
       location,
       hint: `Bring back the schema.json that names them, from a backup or an older version of the object; where there is none, \`hourpack run --hour ${hour} --rebuild\` makes the part anew while all of its raw objects are there.`,

@@ -293,17 +293,72 @@ describe("an older schema.json is put back", () => {
     expect((await lake.verify(true)).state).toBe("sound");
   });
 
+  it("no run of what is due publishes beside its newest part, or pins another version of that number", async () => {
+    const lake = new Lake().put("a.json", '{"id":1}');
+    await lake.pack();
+    const rollBack = lake.keepSchema();
+    lake.put("b.json", '{"id":2,"name":"x"}');
+    await lake.pack();
+    const bringBack = lake.keepSchema();
+    lake.put("c.json", '{"id":3,"other":5}', SECOND);
+    const due = () => lake.at((components) => run(components, {}));
+    rollBack();
+    const before = lake.published();
+    const refusal = {
+      kind: "data",
+      message: expect.stringMatching(/hour=00.* version 2 of its columns is not pinned in .*schema.json/),
+      hint: expect.stringMatching(
+        /^Bring back the schema.json .* `hourpack run --hour 2022-07-26T00 --rebuild`/,
+      ),
+    };
+    expect(await due()).toMatchObject({ hours: [], failures: [{ error: refusal }] });
+    await expect(lake.at((components) => planRun(components, {}))).rejects.toMatchObject(refusal);
+    expect(lake.published()).toEqual(before);
+    bringBack();
+    const { hours, failures } = await due();
+    expect([hours.filter(({ action }) => action === "packed").map(({ hour }) => hour), failures]).toEqual([
+      [SECOND],
+      [],
+    ]);
+    for (const hour of [FIRST, SECOND]) expect((await lake.verify(true, hour)).state).toBe("sound");
+  });
+
+  it("a run of what is due goes on where the newest part says nothing of itself", async () => {
+    const lake = new Lake().put("a.json", '{"id":1}').put("b.json", '{"id":2}', SECOND);
+    await lake.pack();
+    writeFileSync(
+      join(lake.root, "lake/year=2022/month=07/day=26/hour=00/t-2022072600.snappy.parquet"),
+      "PAR1",
+    );
+    const { hours } = await lake.at((components) => run(components, {}));
+    expect(hours.filter(({ action }) => action === "packed").map(({ hour }) => hour)).toEqual([SECOND]);
+  });
+
   it("and another version of the number grew since: a part of the first one is told from those", async () => {
     const lake = new Lake().put("a.json", '{"id":1}');
     await lake.pack();
     const rollBack = lake.keepSchema();
     lake.put("b.json", '{"id":2,"name":"x"}');
     await lake.pack();
+    const bringBack = lake.keepSchema();
     rollBack();
     lake.put("c.json", '{"id":3,"other":5}', SECOND);
     expect(await lake.pack(SECOND)).toMatchObject({ action: "packed" });
     lake.put("late.json", '{"id":4}');
     await lake.expectRefused(/version 2 of its columns is pinned with other columns than the part has/);
+    // Now those of the other hour are away, until it is made anew.
+    bringBack();
+    expect(await lake.pack()).toEqual({ action: "packed", rows: 3 });
+    await expect(lake.records(SECOND)).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /version 2 of its columns is pinned with other columns than the part has/,
+      ),
+      hint: expect.stringContaining("`hourpack run --hour 2022-07-26T01 --rebuild`"),
+    });
+    expect((await lake.verify(false, SECOND)).state).toBe("wrong");
+    expect(await lake.pack(SECOND, { rebuild: true })).toEqual({ action: "packed", rows: 1 });
+    expect(await lake.records(SECOND)).toEqual(['{"id":3,"other":5}']);
+    for (const hour of [FIRST, SECOND]) expect((await lake.verify(true, hour)).state).toBe("sound");
   });
 });
 
