@@ -45,8 +45,11 @@ async function candidates(line: string): Promise<string[]> {
 /** Those of the configuration, as `--dataset` takes them; none where it cannot be read. */
 async function datasetsFor(words: string[]): Promise<string[]> {
   const { loadSettings } = await import("../config/load.js");
-  const at = words.lastIndexOf("--config");
-  const settings = await loadSettings({ file: at < 0 ? undefined : words[at + 1] }).catch(() => undefined);
+  const files = words.flatMap((word, i) => {
+    if (word === "--config") return [words[i + 1]];
+    return word.startsWith("--config=") ? [word.slice("--config=".length)] : [];
+  });
+  const settings = await loadSettings({ file: files.at(-1) }).catch(() => undefined);
   const names = settings?.datasets.map(({ name }) => name) ?? [];
   return [...new Set(names.flatMap((name) => [name.replace(/\/.*/, ""), name]))];
 }

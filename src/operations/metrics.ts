@@ -1,5 +1,6 @@
 /** What a worker or a run did, as numbers for Prometheus. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import type { Stats } from "node:fs";
 import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import type { Counter, Gauge, Registry } from "prom-client";
 import type { Dataset } from "../config/settings.js";
@@ -257,7 +258,7 @@ function* samplesOf(text: string): Generator<Sample> {
 /** Takes up an earlier run's file, where there is one. */
 export async function resumeFromFile(metrics: Metrics, path: string, nowMs: number): Promise<void> {
   try {
-    const { mtimeMs } = await stat(path);
+    const { mtimeMs } = await statOfFile(path);
     metrics.resume(await readFile(path, "utf8"), Math.max(0, nowMs - mtimeMs), nowMs);
   } catch (error) {
     // Where no file can be, the writing says so.
@@ -269,6 +270,9 @@ export async function resumeFromFile(metrics: Metrics, path: string, nowMs: numb
 export async function writeMetricsFile(metrics: Metrics, path: string): Promise<void> {
   const aside = `${path}.${process.pid}.new`;
   try {
+    await statOfFile(path).catch((error) => {
+      if (codeOf(error) !== "ENOENT") throw error;
+    });
     await writeFile(aside, await metrics.text(), { mode: 0o644 });
     await rename(aside, path);
   } catch (error) {
@@ -277,10 +281,18 @@ export async function writeMetricsFile(metrics: Metrics, path: string): Promise<
   }
 }
 
+/** A pipe would be waited for where it is read, and be gone where a file takes its place: throws one of NO_FILE. */
+async function statOfFile(path: string): Promise<Stats> {
+  const found = await stat(path);
+  if (found.isFile()) return found;
+  throw Object.assign(new Error(), { code: found.isDirectory() ? "EISDIR" : "PIPE" });
+}
+
 const NO_FILE: Record<string, string> = {
   ENOENT: "its folder is not there",
   ENOTDIR: "what should be its folder is a file",
   EISDIR: "it is a folder",
+  PIPE: "it is a pipe or a device",
 };
 
 function codeOf(error: unknown): string {

@@ -1018,7 +1018,10 @@ describe("completion", () => {
     const line = "hourpack run --config mmp.yaml --dataset ";
     expect(offered(line)).toEqual(["mmp", "mmp/android", "mmp/ios"]);
     expect(offered(`${line}mmp/i`)).toEqual(["mmp/ios"]);
+    for (const named of ["--config=mmp.yaml", "--config none.yaml --config=mmp.yaml"])
+      expect(offered(`hourpack run ${named} --dataset `)).toEqual(offered(line));
     expect(offered("hourpack run --config none.yaml --dataset ")).toEqual([]);
+    expect(offered("hourpack run --config=none.yaml --dataset ")).toEqual([]);
   });
 
   it("is of what the help names: a flag that is on is shown with its --no- form", async () => {

@@ -1,5 +1,14 @@
+import { execFileSync } from "node:child_process";
 import { channel } from "node:diagnostics_channel";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -291,6 +300,18 @@ describe("a metrics file", () => {
     await resumeFromFile(second, path, nowMs);
     expect(await second.text()).toContain('hourpack_records_total{dataset="a\\"b\\\\c\\nd"} 100');
     second.close();
+  });
+
+  it("is no pipe, which would be waited for, and be gone when the file takes its place", async () => {
+    const pipe = join(dir, "pipe.prom");
+    execFileSync("mkfifo", [pipe]);
+    await resumeFromFile(metrics, pipe, nowMs);
+    await expect(writeMetricsFile(metrics, pipe)).rejects.toMatchObject({
+      kind: "unavailable",
+      message: `write the metrics file ${pipe}: it is a pipe or a device`,
+    });
+    expect(lstatSync(pipe).isFIFO()).toBe(true);
+    expect(readdirSync(dir)).toEqual(["pipe.prom"]);
   });
 
   it("says what is wrong where it cannot be written", async () => {
