@@ -169,7 +169,7 @@ describe("an S3 that cannot be used", () => {
   });
 
   it.each([
-    ["a newline", "AWS_ACCESS_KEY_ID", "key-of-someone\n", /the access key id has a character/],
+    ["a newline", "AWS_ACCESS_KEY_ID", "key-of-someone\nelse", /the access key id has a character/],
     [
       "a letter that is not ASCII",
       "AWS_SESSION_TOKEN",
@@ -181,6 +181,17 @@ describe("an S3 that cannot be used", () => {
     const end = await run(minio.endpoint, bucket.name, bucket.name, env);
     expectOneError(end, 2, message, new RegExp(name));
     expect(end.stdout + end.stderr).not.toContain("key-of-someon");
+  });
+
+  it.each([
+    ["AWS_ACCESS_KEY_ID", "\tkey-of-someone", /the access key id begins or ends with white space/],
+    ["AWS_SECRET_ACCESS_KEY", "key-of-someone\n", /the secret access key begins or ends with white space/],
+    ["AWS_SESSION_TOKEN", "key-of-someone ", /the session token begins or ends with white space/],
+  ])("white space at an end of %s, before anything is sent", async (name, value, message) => {
+    const env = { ...credentialsEnv(minio), [name]: value };
+    const end = await run(`http://127.0.0.1:${SILENT_PORT}`, bucket.name, bucket.name, env);
+    expectOneError(end, 2, message, new RegExp(name));
+    expect(end.stdout + end.stderr).not.toContain("key-of-someone");
   });
 
   it.each([

@@ -100,6 +100,11 @@ const HINTS: [RegExp, (where: Where) => string][] = [
 const HINTS_BY_MESSAGE: typeof HINTS = [
   [/region is missing|region not accepted/i, () => "Set s3.region or AWS_REGION."],
   [
+    /begins or ends with white space/,
+    () =>
+      "Take it away where the credentials are kept: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile; it may be the newline at the end of a file.",
+  ],
+  [
     // Ours, and the SDK's.
     /character .*\bheader\b/i,
     () =>

@@ -104,13 +104,7 @@ export class RequestSigner {
   }
 
   private prepare(second: number, credentials: Credentials): Second {
-    for (const [name, value] of [
-      ["access key id", credentials.accessKeyId],
-      ["session token", credentials.sessionToken ?? ""],
-    ] as const) {
-      // A newline would begin another header.
-      if (/[^\x20-\x7e]/.test(value)) throw new Error(`the ${name} has a character that no header can have`);
-    }
+    requireSendable(credentials);
     const time = new Date(second * 1000).toISOString().replace(/[-:]|\.\d{3}/g, "");
     const day = time.slice(0, 8);
     const scope = `${day}/${this.region}/${this.service}/aws4_request`;
@@ -134,6 +128,20 @@ export class RequestSigner {
     for (const part of [day, this.region, this.service, "aws4_request"])
       secret = createHmac("sha256", secret).update(part).digest();
     return createSecretKey(secret);
+  }
+}
+
+/** What came with white space (a newline of a file) is another credential to a store, which says no more than that. */
+function requireSendable({ accessKeyId, secretAccessKey, sessionToken = "" }: Credentials): void {
+  for (const [name, value, isSent] of [
+    ["access key id", accessKeyId, true],
+    ["secret access key", secretAccessKey, false],
+    ["session token", sessionToken, true],
+  ] as const) {
+    if (/^\s|\s$/.test(value)) throw new Error(`the ${name} begins or ends with white space`);
+    // A newline would begin another header.
+    if (isSent && /[^\x20-\x7e]/.test(value))
+      throw new Error(`the ${name} has a character that no header can have`);
   }
 }
 
