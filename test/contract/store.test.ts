@@ -262,6 +262,35 @@ describe("what S3 refuses is told with the remedy", () => {
     expect(`${error.message}${error.hint}${error.stack}`).not.toContain(secret);
   });
 
+  it.each<[string, Record<string, string>, string, RegExp]>([
+    [
+      "a wrong secret",
+      { AWS_SECRET_ACCESS_KEY: "not-the-secret-at-all" },
+      "SignatureDoesNotMatch",
+      /are wrong/,
+    ],
+    ["an unknown key", { AWS_ACCESS_KEY_ID: "nobody-at-all" }, "InvalidAccessKeyId", /are wrong/],
+  ])("%s, where a HEAD is refused: its answer has no body", async (_, wrong, code, hint) => {
+    Object.assign(process.env, wrong);
+    onTestFinished(() => {
+      Object.assign(process.env, credentialsEnv(server));
+    });
+    const proxy = await S3Proxy.start(server);
+    onTestFinished(() => proxy.stop());
+    const methods: string[] = [];
+    proxy.hooks.before = async ({ method }) => {
+      methods.push(method);
+    };
+    const store = await openS3Store("any-bucket", s3Settings(proxy, quick));
+    await expect(store.head("a")).rejects.toMatchObject({
+      kind: "invalid",
+      message: expect.stringMatching(new RegExp(`^head s3://any-bucket/a: .* \\(403 ${code}\\)$`)),
+      hint: expect.stringMatching(hint),
+    });
+    // Asked once, when all tries are over: without the SDK, and with it.
+    expect(methods.filter((method) => method === "GET")).toHaveLength(2);
+  });
+
   it("a token that expired, where a HEAD is refused, too: its answer has no body", async () => {
     const proxy = await S3Proxy.start(server, { fault: () => FAULTS["expired token"] });
     onTestFinished(() => proxy.stop());

@@ -195,7 +195,7 @@ describe("the Fargate task", () => {
       env: { ...env, HOURPACK_TIER1: `s3://${lake.name}/other/` },
     });
     expect(resultIn(elsewhere.output)).toMatchObject({ exitCode: 2 });
-    expect(elsewhere.output).toContain("refused these credentials (403)");
+    expect(elsewhere.output).toContain("(403 AccessDenied)");
     expect(await lake.keys("other/")).toEqual([]);
   });
 });

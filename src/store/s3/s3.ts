@@ -4,7 +4,7 @@ import type { ListMultipartUploadsCommandInput, S3Client } from "@aws-sdk/client
 import pRetry from "p-retry";
 import { ulid } from "ulid";
 import type { S3Settings } from "../../config/settings.js";
-import { HourpackError, isHourpackError } from "../../errors.js";
+import { HourpackError } from "../../errors.js";
 import { probePrefix } from "../../layout.js";
 import { require } from "../../require.js";
 import { countRetry, RETRIES_MAX, Wait } from "../../waiting.js";
@@ -109,35 +109,44 @@ class S3Store implements Store {
   }
 
   async head(key: string, options: { signal?: AbortSignal } = {}): Promise<ObjectHead | undefined> {
-    return this.call("head", key, options.signal, async (abortSignal) => {
-      const answer = await this.direct.send({ doing: "head", method: "HEAD", key, signal: abortSignal });
-      if (answer?.status === 404) return undefined;
-      const told = answer?.status === 200 ? headOf(key, answer.headers) : undefined;
-      if (told) return told;
-      try {
-        const input = { ...this.target(), Key: key };
-        const head = await this.client.send(new this.sdk.HeadObjectCommand(input), { abortSignal });
-        return {
-          key,
-          sizeBytes: head.ContentLength ?? 0,
-          etag: unquoted(head.ETag),
-          lastModifiedMs: head.LastModified?.getTime() ?? 0,
-          metadata: head.Metadata ?? {},
-        };
-      } catch (error) {
-        if (statusOf(error) === 404) return undefined;
-        throw await this.withReason(error, key, abortSignal);
-      }
-    });
+    const { signal } = options;
+    return this.call("head", key, signal, (abortSignal) => this.headOnce(key, abortSignal)).catch(
+      async (error: HourpackError) => {
+        // Now that it is told.
+        if (statusOf(error.cause) !== 403) throw error;
+        throw this.told(await this.withReason(error.cause, key, signal), "head", key, signal);
+      },
+    );
   }
 
-  /** The answer to a HEAD has no body that would name the reason of a 400, such as a token that expired; a GET's has. */
+  private async headOnce(key: string, abortSignal: AbortSignal | undefined): Promise<ObjectHead | undefined> {
+    const answer = await this.direct.send({ doing: "head", method: "HEAD", key, signal: abortSignal });
+    if (answer?.status === 404) return undefined;
+    const told = answer?.status === 200 ? headOf(key, answer.headers) : undefined;
+    if (told) return told;
+    try {
+      const input = { ...this.target(), Key: key };
+      const head = await this.client.send(new this.sdk.HeadObjectCommand(input), { abortSignal });
+      return {
+        key,
+        sizeBytes: head.ContentLength ?? 0,
+        etag: unquoted(head.ETag),
+        lastModifiedMs: head.LastModified?.getTime() ?? 0,
+        metadata: head.Metadata ?? {},
+      };
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined;
+      // A token that expired is renewed, where it is known to be that.
+      throw statusOf(error) === 400 ? await this.withReason(error, key, abortSignal) : error;
+    }
+  }
+
+  /** The answer to a HEAD has no body that would name the reason of a 400 or a 403; a GET's has. */
   private async withReason(refused: unknown, key: string, signal: AbortSignal | undefined): Promise<unknown> {
-    if (statusOf(refused) !== 400) return refused;
     const asked = this.reader.get(key, { range: { start: 0, end: 1 }, signal });
     return asked.then(
       () => refused,
-      (error: unknown) => (isHourpackError(error) ? refused : error),
+      (error: unknown) => (statusOf(error) === statusOf(refused) ? error : refused),
     );
   }
 
