@@ -36,8 +36,7 @@ export class LocalCatalog implements Catalog {
   }
 
   async ensureTable(table: TableSpec, options: { signal?: AbortSignal } = {}): Promise<boolean> {
-    const sql = await this.viewSql(table);
-    return sql === undefined ? false : this.change(table, sql, options.signal);
+    return this.change(table, await this.viewSql(table), options.signal);
   }
 
   /** The view reads folders, so a partition of a directory is there with its part; those of S3 are copied beside the file. */
@@ -59,9 +58,9 @@ export class LocalCatalog implements Catalog {
 
   async close(): Promise<void> {}
 
-  /** Undefined where there is nothing to look at: raw objects of S3. */
-  private async viewSql(table: TableSpec): Promise<string | undefined> {
-    if (table.format === "json") return isS3(table.location) ? undefined : rawViewSql(table);
+  /** Raw objects are in a directory: of those in S3 there is no table here (tables.ts). */
+  private async viewSql(table: TableSpec): Promise<string> {
+    if (table.format === "json") return rawViewSql(table);
     const folder = isS3(table.location) ? this.copiesOf(table) : table.location;
     const glob = `${literal(folder.replace(/\/+$/, ""))}/year=*/month=*/day=*/hour=*/*.parquet`;
     return partsViewSql(table, (await hasParts(folder)) ? glob : undefined);
