@@ -132,7 +132,7 @@ export async function lookAt(
 type ToPack = Extract<Plan, { action: "scratch" | "merge" }>;
 type Packed = Pick<
   HourResult,
-  "action" | "part" | "rescued" | "quarantined" | "quarantinedBytes" | "converted" | "seconds"
+  "action" | "part" | "rows" | "rescued" | "quarantined" | "quarantinedBytes" | "seconds"
 >;
 /** Another try is needed; `noMerge`: one that makes the part anew. */
 type Lost = { lost: string; noMerge?: true };
@@ -180,10 +180,10 @@ async function pack(
     return {
       action: "packed",
       part: published.part,
+      rows,
       rescued,
       quarantined,
       quarantinedBytes,
-      converted: { rows, rescued, quarantined },
       seconds: watch.seconds(),
     };
   } finally {

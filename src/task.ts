@@ -35,13 +35,12 @@ export interface HourResult {
   changes?: Changes;
   /** Of the published part; absent for `empty`. */
   part?: { key: string; rows: number; quarantined: number; sizeBytes: number };
-  /** Of this run's conversion; absent unless packed. */
+  /** Of this run's conversion, where `part` is of the whole part that late objects joined; absent unless packed. */
+  rows?: number;
   rescued?: number;
   quarantined?: number;
   /** Of those pieces: one may be a whole object. */
   quarantinedBytes?: number;
-  /** Of this run's conversion alone, where `part` is of the whole part that late objects joined. */
-  converted?: { rows: number; rescued: number; quarantined: number };
   /** Seconds by stage, and in all. */
   seconds: Record<string, number> & { total: number };
 }

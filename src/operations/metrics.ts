@@ -148,14 +148,13 @@ export class Metrics {
   }
 
   private finished(result: HourResult): void {
-    const { dataset, action, part, seconds } = result;
+    const { dataset, action, part, rows = 0, rescued = 0, quarantined = 0, seconds } = result;
     this.counted.delete(nameOf(result));
     this.ended(dataset, action === "up to date" ? "up_to_date" : action);
     for (const [stage, spent] of Object.entries(seconds)) {
       if (stage !== "total") this.counters.stageSeconds.inc({ dataset, stage }, spent);
     }
     if (action !== "packed") return;
-    const { rows = 0, rescued = 0, quarantined = 0 } = result.converted ?? { ...result, rows: part?.rows };
     this.counters.records.inc({ dataset }, rows + quarantined);
     this.counters.rescued.inc({ dataset }, rescued);
     this.counters.quarantined.inc({ dataset }, quarantined);

@@ -144,6 +144,8 @@ describe("from MinIO to MinIO, registered in Glue", () => {
     expect(late.result).toMatchObject({ packed: 1, rows: sums.rows + 5 });
     expect(late.records.find((record) => record["type"] === "hour-finished")).toMatchObject({
       reason: expect.stringContaining("1 late object"),
+      rows: 5,
+      part: { rows: sums.rows + 5 },
       changes: { added: 1, overwritten: 0, gone: 0 },
     });
     const verified = await hourpack(["verify", "--deep", ...withoutCatalog(args.slice(1))], { env });

@@ -62,6 +62,7 @@ function result(more: Partial<HourResult> = {}): HourResult {
     skipped: 0,
     changes: { added: 10, overwritten: 0, gone: 0 },
     part: { key: "k", rows: 97, quarantined: 3, sizeBytes: 400 },
+    rows: 97,
     rescued: 2,
     quarantined: 3,
     seconds: { list: 0.5, convert: 1.5, total: 3 },
@@ -143,7 +144,7 @@ describe("what is counted", () => {
   it("of a part that late objects joined, only what is new", async () => {
     const changes = { added: 1, overwritten: 0, gone: 0 };
     const converted = { rows: 9, rescued: 1, quarantined: 1 };
-    metrics.observe({ type: "hour-finished", result: result({ changes, converted }) });
+    metrics.observe({ type: "hour-finished", result: result({ changes, ...converted }) });
     expect(await value("hourpack_records_total")).toBe(10);
     expect(await value("hourpack_quarantined_total")).toBe(1);
     expect(await value("hourpack_rescued_total")).toBe(1);
