@@ -20,6 +20,8 @@ export interface PartFacts {
   objects: number;
   rows: number;
   quarantined: number;
+  /** Of those pieces: one may be a whole object. 0 in a part of before they were counted. */
+  quarantinedBytes: number;
   schemaVersion: number;
   /** Digests of what decides which rows there are besides the data, `recipeOf()`. */
   recipe: string;
@@ -62,7 +64,7 @@ export interface ManifestEntry {
 }
 
 const TEXT_FACTS = ["attempt", "inputs", "recipe"] as const;
-const NUMBER_FACTS = ["objects", "rows", "quarantined", "schemaVersion"] as const;
+const NUMBER_FACTS = ["objects", "rows", "quarantined", "quarantinedBytes", "schemaVersion"] as const;
 
 /** As S3 user metadata and as footer key-values; names carry the prefix `hourpack-`, in lower case. */
 export function toMetadata(facts: PartFacts): Record<string, string> {
@@ -80,7 +82,7 @@ export function fromMetadata(metadata: Record<string, string>): PartFacts | unde
     facts[name] = text;
   }
   for (const name of NUMBER_FACTS) {
-    const number = Number(metadata[metadataName(name)]);
+    const number = Number(metadata[metadataName(name)] ?? (name === "quarantinedBytes" ? 0 : undefined));
     if (!Number.isSafeInteger(number)) return undefined;
     facts[name] = number;
   }

@@ -29,6 +29,7 @@ export interface HourVerification {
   state: "unpublished" | "sound" | "expired" | "wrong";
   rows: number;
   quarantined: number;
+  quarantinedBytes: number;
   objects: number;
   /** What is wrong, a sentence each. */
   problems: string[];
@@ -58,6 +59,7 @@ export async function verifyHour(
     state: "unpublished",
     rows: 0,
     quarantined: 0,
+    quarantinedBytes: 0,
     objects: 0,
     problems: [],
   };
@@ -67,6 +69,7 @@ export async function verifyHour(
     found.etag = published.etag;
     found.rows = published.rows;
     found.quarantined = published.quarantined;
+    found.quarantinedBytes = published.quarantinedBytes;
     found.objects = published.objects;
     found.problems.push(...(await footerProblems(tier1, published, hour, signal)));
     const manifest = await readManifest(task, published);

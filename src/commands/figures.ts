@@ -1,6 +1,6 @@
 /** Figures as people read them. */
 
-import { counted } from "../words.js";
+import { count, counted } from "../words.js";
 
 /** `345 MB`: decimal units, three digits. */
 export function size(bytes: number): string {
@@ -12,6 +12,12 @@ export function size(bytes: number): string {
     unit++;
   }
   return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(value >= 9.995 ? 1 : 2)} ${units[unit]}`;
+}
+
+/** `2 quarantined (400 B)`; nothing where there are none. Of older parts the bytes are not known. */
+export function quarantinedWords(pieces: number, bytes: number): string[] {
+  const sized = bytes > 0 ? ` (${size(bytes)})` : "";
+  return pieces > 0 ? [`${count(pieces)} quarantined${sized}`] : [];
 }
 
 /** `3 objects passed over (names that begin with _ or ., or end in /)` */

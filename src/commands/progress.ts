@@ -8,7 +8,7 @@ import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
 import { count, counted } from "../words.js";
 import { hourName, openBars, stageWords } from "./bars.js";
 import { described } from "./columns.js";
-import { duration, passedOver, size } from "./figures.js";
+import { duration, passedOver, quarantinedWords, size } from "./figures.js";
 import type { Output } from "./output.js";
 
 export interface Progress {
@@ -217,7 +217,7 @@ function resultLine(result: HourResult): string {
   const words = [`${counted(objects, "object")} (${size(bytesIn)})`];
   if (part) words[0] += ` → ${counted(part.rows, "row")} (${size(part.sizeBytes)})`;
   if (rescued > 0) words.push(`${count(rescued)} rescued`);
-  if (quarantined > 0) words.push(`${count(quarantined)} quarantined (${size(quarantinedBytes)})`);
+  words.push(...quarantinedWords(quarantined, quarantinedBytes));
   if (skipped > 0) words.push(passedOver(skipped));
   return `${hourName(result)}  ${action}: ${reason}, ${words.join(", ")}, ${duration(seconds.total)}`;
 }

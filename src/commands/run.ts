@@ -12,7 +12,7 @@ import { exitCodeOfRun, type RunRequest, type RunResult, run } from "../run.js";
 import type { Observer, RunEvent } from "../task.js";
 import { count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
-import { duration, passedOver, size } from "./figures.js";
+import { duration, passedOver, quarantinedWords, size } from "./figures.js";
 import type { Output } from "./output.js";
 import { showPlan } from "./plan.js";
 import { openProgress } from "./progress.js";
@@ -226,9 +226,7 @@ export function summaryOf(result: RunResult, isInterrupted = false): string {
     `${size(totals.bytesIn)} → ${size(totals.bytesOut)}`,
     counted(totals.rows, "row"),
     ...(totals.rescued > 0 ? [`${count(totals.rescued)} rescued`] : []),
-    ...(totals.quarantined > 0
-      ? [`${count(totals.quarantined)} quarantined (${size(totals.quarantinedBytes)})`]
-      : []),
+    ...quarantinedWords(totals.quarantined, totals.quarantinedBytes),
     duration(totals.seconds),
   ];
   return `${named}: ${figures.join(", ")}`;

@@ -9,9 +9,9 @@ import { Limiter } from "../limiter.js";
 import { newestPublishedHour } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { Stopwatch } from "../stopwatch.js";
-import { count, counted } from "../words.js";
+import { counted } from "../words.js";
 import type { Command } from "./command.js";
-import { duration, size } from "./figures.js";
+import { duration, quarantinedWords, size } from "./figures.js";
 import type { Output } from "./output.js";
 import { looksOf } from "./progress.js";
 import { durationMsOf, hourOptions, hoursOf } from "./request.js";
@@ -29,6 +29,7 @@ interface HourStatus {
   bytesIn: number;
   rows: number;
   quarantined: number;
+  quarantinedBytes: number;
   bytesOut: number;
 }
 
@@ -150,7 +151,7 @@ async function statusOfHour(
   signal: AbortSignal,
 ): Promise<HourStatus> {
   const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
-  const nothing = { hour, objects: 0, bytesIn: 0, rows: 0, quarantined: 0, bytesOut: 0 };
+  const nothing = { hour, objects: 0, bytesIn: 0, rows: 0, quarantined: 0, quarantinedBytes: 0, bytesOut: 0 };
   try {
     const { plan, listing } = await lookAt(task, new Stopwatch());
     const part = "published" in plan ? plan.published : undefined;
@@ -173,6 +174,7 @@ async function statusOfHour(
       bytesIn: listing.sizeBytes,
       rows: part?.rows ?? 0,
       quarantined: part?.quarantined ?? 0,
+      quarantinedBytes: part?.quarantinedBytes ?? 0,
       bytesOut: part?.sizeBytes ?? 0,
     };
   } catch (error) {
@@ -195,6 +197,7 @@ function totalsOf(hours: HourStatus[]) {
     bytesIn: sum((hour) => hour.bytesIn),
     rows: sum((hour) => hour.rows),
     quarantined: sum((hour) => hour.quarantined),
+    quarantinedBytes: sum((hour) => hour.quarantinedBytes),
     bytesOut: sum((hour) => hour.bytesOut),
   };
 }
@@ -240,7 +243,7 @@ function tell(summary: Summary, hours: HourStatus[], output: Output): void {
     counted(summary.objects, "object"),
     `${size(summary.bytesIn)} → ${size(summary.bytesOut)}`,
     counted(summary.rows, "row"),
-    ...(summary.quarantined > 0 ? [`${count(summary.quarantined)} quarantined`] : []),
+    ...quarantinedWords(summary.quarantined, summary.quarantinedBytes),
   ];
   output.line(`  ${figures.join(", ")}`);
   const refused = hours.filter(({ state }) => state === "refused");

@@ -11,7 +11,7 @@ import { type HourVerification, verifyHour } from "../verification.js";
 import { count, counted } from "../words.js";
 import type { Command } from "./command.js";
 import { Failures } from "./failures.js";
-import { passedOver } from "./figures.js";
+import { passedOver, quarantinedWords } from "./figures.js";
 import type { Output } from "./output.js";
 import { hourOptions, hoursOf } from "./request.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
@@ -112,6 +112,7 @@ async function lostHours(
       state: "wrong",
       rows: 0,
       quarantined: 0,
+      quarantinedBytes: 0,
       objects: 0,
       problems: [
         "its part is missing, and raw objects were deleted because it had their records: bring it back from a backup or an older version",
@@ -189,7 +190,7 @@ function tell(result: HourVerification, deep: boolean, output: Output): void {
   const { green, red, dim } = output.colors;
   const mark = result.state === "wrong" ? red("wrong") : green(deep ? result.state : "agrees");
   const figures = [counted(result.objects, "object"), counted(result.rows, "row")];
-  if (result.quarantined > 0) figures.push(`${count(result.quarantined)} quarantined`);
+  figures.push(...quarantinedWords(result.quarantined, result.quarantinedBytes));
   output.line(`${result.dataset} ${result.hour}  ${mark}  ${figures.join(", ")}`);
   if (result.state === "expired") output.line(`  ${expiryOf(result)}`);
   for (const problem of result.problems) output.line(`  ${problem}`);

@@ -88,6 +88,7 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     objects: assembly.fetched.count + (base?.published.objects ?? 0),
     rows: converted.rows + (base?.published.rows ?? 0),
     quarantined: converted.quarantined + (base?.published.quarantined ?? 0),
+    quarantinedBytes: converted.quarantinedBytes + (base?.published.quarantinedBytes ?? 0),
     schemaVersion: converted.schema.version,
     recipe: recipeOf(task.dataset),
   };

@@ -30,6 +30,7 @@ async function partOf(name: string): Promise<PartFile> {
       objects: 1,
       rows: ROWS,
       quarantined: 0,
+      quarantinedBytes: 0,
       schemaVersion: 1,
       recipe: "r",
     },

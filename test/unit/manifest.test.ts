@@ -18,6 +18,7 @@ const facts = {
   objects: 3,
   rows: 5,
   quarantined: 1,
+  quarantinedBytes: 7,
   schemaVersion: 2,
   recipe: "r",
 };
@@ -116,6 +117,11 @@ describe("what a part tells of itself", () => {
     const metadata = toMetadata(facts);
     expect(Object.keys(metadata)).toContain("hourpack-schema-version");
     expect(fromMetadata(metadata)).toEqual(facts);
+  });
+
+  it("is of no quarantined bytes where it was made before they were counted", () => {
+    const { "hourpack-quarantined-bytes": _, ...before } = toMetadata(facts);
+    expect(fromMetadata(before)).toEqual({ ...facts, quarantinedBytes: 0 });
   });
 
   it("is nothing where a fact is missing or no number", () => {

@@ -31,6 +31,7 @@ function input(
     objects: entries.length,
     rows: entries.length,
     quarantined: 0,
+    quarantinedBytes: 0,
     schemaVersion: 1,
     recipe: "r1-c1",
     key: "part",
