@@ -260,13 +260,18 @@ describe("schema.json is gone", () => {
 });
 
 describe("an older schema.json is put back", () => {
-  it.each([[false], [true]])("no late object is merged; expired: %s", async (isExpired) => {
+  /** A part of version 2; `rollBack` puts that of version 1 back, and `bringBack` this one again. */
+  const grown = async () => {
     const lake = new Lake().put("a.json", '{"id":1}');
     await lake.pack();
     const rollBack = lake.keepSchema();
     lake.put("b.json", '{"id":2,"name":"x"}');
     await lake.pack();
-    const bringBack = lake.keepSchema();
+    return { lake, rollBack, bringBack: lake.keepSchema() };
+  };
+
+  it.each([[false], [true]])("no late object is merged; expired: %s", async (isExpired) => {
+    const { lake, rollBack, bringBack } = await grown();
     if (isExpired) expect(await lake.expire()).toMatchObject({ objects: 2 });
     rollBack();
     // Nor does a member that is new let the schema grow another way.
@@ -281,11 +286,7 @@ describe("an older schema.json is put back", () => {
   });
 
   it("a rebuild makes the part anew under it", async () => {
-    const lake = new Lake().put("a.json", '{"id":1}');
-    await lake.pack();
-    const rollBack = lake.keepSchema();
-    lake.put("b.json", '{"id":2,"name":"x"}');
-    await lake.pack();
+    const { lake, rollBack } = await grown();
     rollBack();
     lake.put("late.json", '{"id":3,"other":5}');
     expect(await lake.pack(FIRST, { rebuild: true })).toEqual({ action: "packed", rows: 3 });
@@ -294,12 +295,7 @@ describe("an older schema.json is put back", () => {
   });
 
   it("no run of what is due publishes beside its newest part, or pins another version of that number", async () => {
-    const lake = new Lake().put("a.json", '{"id":1}');
-    await lake.pack();
-    const rollBack = lake.keepSchema();
-    lake.put("b.json", '{"id":2,"name":"x"}');
-    await lake.pack();
-    const bringBack = lake.keepSchema();
+    const { lake, rollBack, bringBack } = await grown();
     lake.put("c.json", '{"id":3,"other":5}', SECOND);
     const due = () => lake.at((components) => run(components, {}));
     rollBack();
@@ -335,12 +331,7 @@ describe("an older schema.json is put back", () => {
   });
 
   it("and another version of the number grew since: a part of the first one is told from those", async () => {
-    const lake = new Lake().put("a.json", '{"id":1}');
-    await lake.pack();
-    const rollBack = lake.keepSchema();
-    lake.put("b.json", '{"id":2,"name":"x"}');
-    await lake.pack();
-    const bringBack = lake.keepSchema();
+    const { lake, rollBack, bringBack } = await grown();
     rollBack();
     lake.put("c.json", '{"id":3,"other":5}', SECOND);
     expect(await lake.pack(SECOND)).toMatchObject({ action: "packed" });
