@@ -9,7 +9,7 @@ import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs, type Hour } from "./hour.js";
 import { EXPIRE_AFTER_MIN_MS, journalLines } from "./journal.js";
 import { journalPrefix, partKey, type RawTemplate, rawPrefix, uriOf } from "./layout.js";
-import { otherPathOf } from "./links.js";
+import { type FolderLinks, folderLinks, otherPathOf } from "./links.js";
 import { compareUtf8, Listing } from "./listing.js";
 import { planOf } from "./look.js";
 import type { Published } from "./manifest.js";
@@ -25,6 +25,8 @@ export interface ExpireOptions {
   dryRun: boolean;
   /** The user vouches that raw objects are never overwritten, for stores that ignore If-Match on a delete. */
   rawIsImmutable: boolean;
+  /** Of the configured datasets, for many hours; looked for where absent. */
+  links?: FolderLinks;
   /** Of a dry run: the datasets of which it has told what would go of this hour. Those objects are not told again. */
   told?: Dataset[];
 }
@@ -69,8 +71,8 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     const why = `${alias.name} reads the same objects by another path: which of them it has packed cannot be told`;
     return { ...result, refused: `${why}; give both datasets one path to them` };
   }
-  const templates = components.settings.datasets.map(({ raw }) => raw);
-  const otherPath = otherPathOf(dataset.raw, hour, templates);
+  const links = options.links ?? folderLinks(components.settings.datasets);
+  const otherPath = otherPathOf(dataset.raw, hour, links);
   if (otherPath !== undefined) {
     const why = `its folder is, by a link, that of other hours, too (${otherPath}): which of them have packed its objects cannot be told`;
     return { ...result, refused: `${why}; remove the link, or move the objects to one place` };

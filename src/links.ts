@@ -6,21 +6,36 @@ import { levelPattern, levelsOf } from "./discovery.js";
 import type { Hour } from "./hour.js";
 import { type RawTemplate, rawPrefix } from "./layout.js";
 
+/** What could be folders on the way to an hour of these templates, and are links. */
+export interface FolderLinks {
+  templates: RawTemplate[];
+  /** Each with a slash at its end; `real` with all links resolved. */
+  links: { path: string; real: string }[];
+}
+
+/** Looks at all folders of their hours: once for a command, and not for each hour. */
+export function folderLinks(datasets: { raw: RawTemplate }[]): FolderLinks {
+  const templates = datasets.map(({ raw }) => raw).filter(({ location }) => location.scheme === "file");
+  const links = templates.flatMap((template) => {
+    const { base, levels } = levelsOf(template);
+    return linksUnder(rootOf(template) + base, levels).map((path) => ({ path, real: realOf(path) }));
+  });
+  return { templates, links };
+}
+
 /** Another path that the hour's folder, or something in or above it, has as one of an hour of these templates. */
-export function otherPathOf(raw: RawTemplate, hour: Hour, templates: RawTemplate[]): string | undefined {
+export function otherPathOf(
+  raw: RawTemplate,
+  hour: Hour,
+  { templates, links }: FolderLinks,
+): string | undefined {
   if (raw.location.scheme !== "file") return undefined;
   const prefix = rawPrefix(raw, hour);
   const folder = prefix.slice(0, prefix.lastIndexOf("/") + 1);
   const path = rootOf(raw) + folder;
   const real = realOf(path);
-  for (const other of templates.filter(({ location }) => location.scheme === "file")) {
-    if (real !== path && isOfAnHour(real, other)) return real;
-    const { base, levels } = levelsOf(other);
-    const links = linksUnder(rootOf(other) + base, levels);
-    const link = links.find((link) => !path.startsWith(link) && areNested(realOf(link), real));
-    if (link) return link;
-  }
-  return undefined;
+  if (real !== path && templates.some((template) => isOfAnHour(real, template))) return real;
+  return links.find((link) => !path.startsWith(link.path) && areNested(link.real, real))?.path;
 }
 
 /** With a slash at its end, and links resolved. */

@@ -4,6 +4,7 @@ import { EXIT, HourpackError } from "../errors.js";
 import { type ExpiredHour, expireHour } from "../expire.js";
 import { endMs, type Hour } from "../hour.js";
 import { EXPIRE_AFTER_MIN_MS } from "../journal.js";
+import { folderLinks } from "../links.js";
 import { allPublishedHours } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { count, counted } from "../words.js";
@@ -40,8 +41,13 @@ export const command: Command = {
         hint: "Late objects may still come; write 1d or more.",
       });
     }
-    const options = { dryRun: args["yes"] !== true, rawIsImmutable: args["raw-is-immutable"] === true };
-    return withComponents(await settingsOf(args), async (components) => {
+    const settings = await settingsOf(args);
+    const options = {
+      dryRun: args["yes"] !== true,
+      rawIsImmutable: args["raw-is-immutable"] === true,
+      links: folderLinks(settings.datasets),
+    };
+    return withComponents(settings, async (components) => {
       const expired: ExpiredHour[] = [];
       const failures = new Failures("expire", { output, signal });
       for (const dataset of datasetsOf(components.settings, datasetNames(args))) {
