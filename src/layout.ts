@@ -133,6 +133,11 @@ export function owedKey(tier1Prefix: string): string {
   return `${ownPrefix(tier1Prefix)}owed.json`;
 }
 
+/** Hours that runs may not have told the catalog of. */
+export function unregisteredKey(tier1Prefix: string): string {
+  return `${ownPrefix(tier1Prefix)}unregistered.json`;
+}
+
 export function schemaKey(tier1Prefix: string): string {
   return `${ownPrefix(tier1Prefix)}schema.json`;
 }

@@ -4,10 +4,10 @@
  */
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
-import { HourpackError, isHourpackError } from "./errors.js";
 import { hoursWithFolders } from "./folders.js";
-import { addHours, type Hour, hourOfMs, hoursBetween, isHour } from "./hour.js";
-import { owedKey, uriOf } from "./layout.js";
+import { addHours, type Hour, hourOfMs, hoursBetween } from "./hour.js";
+import { HourList } from "./hour-list.js";
+import { owedKey } from "./layout.js";
 import { newestPublishedHour } from "./published.js";
 import type { Store } from "./store/store.js";
 
@@ -50,7 +50,8 @@ export class Owing {
   async settle(): Promise<void> {
     const { done } = this;
     if (done.size === 0) return;
-    await changeOwed(await this.tier1(), this.dataset, (hours) => hours.filter((hour) => !done.has(hour)));
+    const owed = owedIn(await this.tier1(), this.dataset);
+    await owed.change((hours) => hours.filter((hour) => !done.has(hour)));
   }
 
   /** Nothing is written where the hour has none before it: then it is the only one that can be left behind, and is due. */
@@ -58,8 +59,8 @@ export class Owing {
     const ours = [...this.unfinished].filter((other) => newest === undefined || other > newest);
     const between = newest === undefined ? [] : await this.between(newest, hour);
     if (![...ours, ...between].some((other) => other < hour)) return;
-    const { dataset, signal } = this;
-    await changeOwed(await this.tier1(), dataset, (hours) => [...hours, ...ours, ...between], signal);
+    const owed = owedIn(await this.tier1(), this.dataset);
+    await owed.change((hours) => [...hours, ...ours, ...between], this.signal);
     this.isNoted = true;
   }
 
@@ -86,66 +87,13 @@ export class Owing {
 
 /** Oldest first. Throws `data` where the file is damaged. */
 export async function owedHours(store: Store, dataset: Dataset, signal?: AbortSignal): Promise<Hour[]> {
-  return (await readOwed(store, dataset, signal))?.hours ?? [];
+  return owedIn(store, dataset).read(signal);
 }
 
-async function readOwed(
-  store: Store,
-  { tier1 }: Pick<Dataset, "tier1">,
-  signal?: AbortSignal,
-): Promise<{ hours: Hour[]; etag: string } | undefined> {
-  const key = owedKey(tier1.prefix);
-  const head = await store.head(key, { signal });
-  if (!head) return undefined;
-  const bytes = await store.get(key, { etag: head.etag, signal }).catch((error) => {
-    if (!isHourpackError(error, "conflict")) throw error;
-  });
-  // Replaced between the two requests.
-  if (!bytes) return readOwed(store, { tier1 }, signal);
-  const hours = parseOwed(bytes.toString("utf8"));
-  if (hours) return { hours, etag: head.etag };
-  throw new HourpackError("data", `read ${store.uri}${key}: it is no list of hours`, {
-    location: store.uri + key,
-    hint: "It names hours that are still to be packed: bring it back from an older version, or delete it and run the hours that `hourpack status` shows as passed over.",
-  });
-}
-
-function parseOwed(text: string): Hour[] | undefined {
-  try {
-    const { hours } = JSON.parse(text) as { hours?: unknown };
-    return Array.isArray(hours) && hours.every((hour) => typeof hour === "string" && isHour(hour))
-      ? (hours as Hour[])
-      : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Nothing is written where nothing changes, or where there is no file and none is owed. */
-async function changeOwed(
-  store: Store,
-  dataset: Dataset,
-  change: (hours: Hour[]) => Hour[],
-  signal?: AbortSignal,
-): Promise<void> {
-  const key = owedKey(dataset.tier1.prefix);
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-    const current = await readOwed(store, dataset, signal);
-    const before = current?.hours ?? [];
-    const hours = [...new Set(change(before))].sort();
-    if (hours.join() === before.join()) return;
-    const put = await store.put(key, Buffer.from(`${JSON.stringify({ format: 1, hours })}\n`), {
-      condition: current ? { etag: current.etag } : { absent: true },
-      contentType: "application/json",
-      signal,
-    });
-    if (put.outcome === "written") return;
-  }
-  throw new HourpackError(
-    "conflict",
-    `note the hours that are owed in ${uriOf(dataset.tier1)}: they changed ${ATTEMPTS_MAX} times under us`,
-    { location: store.uri + key, hint: "Many workers are at one backlog; run again." },
+function owedIn(store: Store, { tier1 }: Dataset): HourList {
+  return new HourList(
+    store,
+    owedKey(tier1.prefix),
+    "It names hours that are still to be packed: bring it back from an older version, or delete it and run the hours that `hourpack status` shows as passed over.",
   );
 }
-
-const ATTEMPTS_MAX = 20;

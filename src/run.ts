@@ -25,6 +25,7 @@ import { Stopwatch } from "./stopwatch.js";
 import { sweep } from "./sweep.js";
 import { tablesIn, tablesOf } from "./tables.js";
 import type { HourFailure, HourResult, HourTask, Observer } from "./task.js";
+import { Unregistered } from "./unregistered.js";
 
 export interface RunRequest extends PlanRequest {
   /** Names of datasets (`mmp`, or `mmp/android`); all where absent. */
@@ -100,6 +101,7 @@ async function runDataset(
   // Also where no hour would get as far as its columns: what plan refuses is no success.
   await requirePinnable(await components.tier1(dataset), dataset, { ...request, newest });
   const owing = new Owing(components, dataset, hours, signal);
+  const unregistered = new Unregistered(components, dataset, hours, signal);
   observe({ type: "dataset-started", dataset: dataset.name, hours: hours.length });
   const task = (hour: Hour): HourTask => ({
     dataset,
@@ -109,11 +111,17 @@ async function runDataset(
     components,
     observe,
     signal,
-    beforePublish: () => owing.passing(hour),
+    beforePublish: async () => {
+      await owing.passing(hour);
+      await unregistered.passing(hour);
+    },
   });
   const done = await packHours(hours.map(task), owing, result);
-  await settleQuietly(owing, dataset, observe);
-  await registerDataset(components, dataset, done, result, observe, signal);
+  const quietly = (task: Promise<void>, why: string) => quieted(task, why, dataset, observe);
+  // What is done is looked at once more in the next run, otherwise.
+  await quietly(owing.settle(), "hours that are done stay noted as owed");
+  const register = (hours: Hour[]) => registerDataset(components, dataset, hours, result, observe, signal);
+  await registerAll(done, unregistered, register, quietly);
   // Once: the next run has a published hour, and does not look for them.
   const older = isFirst && done.length > 0 ? await olderNotice(components, dataset, signal) : undefined;
   if (older) observe({ type: "notice", dataset: dataset.name, text: older });
@@ -121,34 +129,44 @@ async function runDataset(
     ({ dataset: name, hour, action }) => name === dataset.name && action === "packed" && hour.endsWith("T00"),
   );
   // Once a day is enough, and this tells when without any state.
-  if (packedMidnight && !signal?.aborted) await sweepQuietly(components, dataset, observe, signal);
+  if (packedMidnight && !signal?.aborted)
+    await quietly(sweepTelling(components, dataset, observe, signal), "nothing was swept");
 }
 
-/** What is done is looked at once more in the next run, otherwise. */
-async function settleQuietly(owing: Owing, dataset: Dataset, observe: Observer): Promise<void> {
+/** What this run has published, and what earlier ones left. */
+async function registerAll(
+  published: Hour[],
+  unregistered: Unregistered,
+  register: (hours: Hour[]) => Promise<void>,
+  quietly: (task: Promise<void>, why: string) => Promise<void>,
+): Promise<void> {
   try {
-    await owing.settle();
+    const hours = [...new Set([...published, ...(await unregistered.left())])].sort();
+    await register(hours);
+    await quietly(unregistered.registered(hours), "hours that are registered stay noted as not");
   } catch (error) {
-    const text = `hours that are done stay noted as owed: ${reasonOf(error)}`;
-    observe({ type: "notice", dataset: dataset.name, text });
+    await quietly(unregistered.unregistered(published), "hours that are not registered could not be noted");
+    throw error;
   }
 }
 
-/** What is not cleared now is cleared tomorrow. */
-async function sweepQuietly(
+async function sweepTelling(
   components: Components,
   dataset: Dataset,
   observe: Observer,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  try {
-    const { attempts, unfinished } = await sweep(components, dataset, { signal });
-    if (attempts.length + unfinished === 0) return;
-    const text = `cleared ${attempts.length} files of lost attempts and ${unfinished} unfinished writes`;
-    observe({ type: "notice", dataset: dataset.name, text });
-  } catch (error) {
-    observe({ type: "notice", dataset: dataset.name, text: `nothing was swept: ${reasonOf(error)}` });
-  }
+  const { attempts, unfinished } = await sweep(components, dataset, { signal });
+  if (attempts.length + unfinished === 0) return;
+  const text = `cleared ${attempts.length} files of lost attempts and ${unfinished} unfinished writes`;
+  observe({ type: "notice", dataset: dataset.name, text });
+}
+
+/** What a later run does as well is no reason to fail: `why` is told. */
+async function quieted(task: Promise<void>, why: string, dataset: Dataset, observe: Observer): Promise<void> {
+  await task.catch((error) =>
+    observe({ type: "notice", dataset: dataset.name, text: `${why}: ${reasonOf(error)}` }),
+  );
 }
 
 /** What `run` would do with the same request; reads, and writes nothing. `onHour` is told how far it is. */
@@ -263,7 +281,8 @@ async function packHours(tasks: HourTask[], owing: Owing, result: RunResult): Pr
   const tier1 = await components.tier1(dataset);
   let rest = [...tasks];
   let waitMs = CLAIM_POLL_MIN_MS;
-  while (rest.length > 0 && !(await readPinned(tier1, dataset.tier1.prefix, signal))) {
+  const isPinned = async () => (await readPinned(tier1, dataset.tier1.prefix, signal)) !== undefined;
+  while (rest.length > 0 && !signal?.aborted && !(await isPinned())) {
     if (await packOne(rest[0] as HourTask)) rest.shift();
     else await pause(waitMs, signal);
   }

@@ -6,6 +6,7 @@ import { datasetsOf } from "../run.js";
 import { currentSchema, readPinned } from "../stages/pin.js";
 import { registerHours } from "../stages/register.js";
 import { tablesIn, tablesOf, unreadableByAthena } from "../tables.js";
+import { Unregistered } from "../unregistered.js";
 import { count, counted } from "../words.js";
 import type { Command } from "./command.js";
 import { hourOptions, hoursOf } from "./request.js";
@@ -59,6 +60,9 @@ export const command: Command = {
           );
           for (const note of done.notes) output.line(`  ${note}`);
         }
+        const unregistered = new Unregistered(components, dataset, hours, signal);
+        await unregistered.left();
+        await unregistered.registered(hours);
         if (catalog.kind !== "local")
           for (const what of unreadableByAthena(dataset)) output.note(`${dataset.name}: ${what}`);
       }

@@ -150,9 +150,11 @@ describe("from MinIO to MinIO, registered in Glue", () => {
     });
     const verified = await hourpack(["verify", "--deep", ...withoutCatalog(args.slice(1))], { env });
     expect(verified.result).toMatchObject({ hours: 1, wrong: 0, rows: sums.rows + 5 });
-    // Nothing but the part, the schema, and manifests of which one is named.
+    // Nothing but the part, the schema, manifests of which one is named, and a list of no hours.
     const keys = await bucket.keys("lake/");
-    expect(keys.filter((key) => !/manifests|schema\.json/.test(key))).toEqual([`lake/${PART}`]);
+    expect(keys.filter((key) => !/manifests|(schema|unregistered)\.json/.test(key))).toEqual([
+      `lake/${PART}`,
+    ]);
   });
 
   it("expires nothing where the store ignores If-Match on deletes, and says so once, of how many hours", async () => {

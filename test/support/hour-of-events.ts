@@ -239,9 +239,9 @@ export function expectedHours(prefix: string, objects: RawObject[]): Record<stri
 export async function readLake(files: Files, prefix: string, reader: DuckdbReader): Promise<LakeState> {
   const keys = await files.list(prefix);
   const named = new Set([`${prefix}_hourpack/schema.json`]);
-  const owed = `${prefix}_hourpack/owed.json`;
-  // Hours that are owed are left to be done; none is no residue.
-  if (keys.includes(owed) && JSON.parse(String(await files.read(owed))).hours.length === 0) named.add(owed);
+  // Hours that are owed, or not registered, are left to be done; none is no residue.
+  for (const list of ["owed", "unregistered"].map((name) => `${prefix}_hourpack/${name}.json`))
+    if (keys.includes(list) && JSON.parse(String(await files.read(list))).hours.length === 0) named.add(list);
   const hours: Record<string, HourState> = {};
   for (const key of keys) {
     const match = /\/events\w*-(\d{4})(\d\d)(\d\d)(\d\d)\.snappy\.parquet$/.exec(key);

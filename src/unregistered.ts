@@ -1,0 +1,92 @@
+/**
+ * Hours that the catalog may not know of. A run registers its hours at its end: one that is interrupted or killed, or meets
+ * a catalog that is away, does not. Hours that later runs would not look at any more are written down before they are
+ * published, and the next run that gets as far as the catalog registers them.
+ */
+import type { Components } from "./components.js";
+import type { Dataset } from "./config/settings.js";
+import { addHours, endMs, HOUR_MS, type Hour } from "./hour.js";
+import { HourList } from "./hour-list.js";
+import { unregisteredKey } from "./layout.js";
+import { publishedHours } from "./published.js";
+import type { Store } from "./store/store.js";
+
+/** Of one run and one dataset. */
+export class Unregistered {
+  private readonly components: Components;
+  private readonly dataset: Dataset;
+  private readonly hours: Set<Hour>;
+  private readonly signal: AbortSignal | undefined;
+  private noted: Promise<void> | undefined;
+  private hasLeft = false;
+
+  constructor(components: Components, dataset: Dataset, hours: Hour[], signal: AbortSignal | undefined) {
+    this.components = components;
+    this.dataset = dataset;
+    this.hours = new Set(hours);
+    this.signal = signal;
+  }
+
+  /** To be waited for before an hour is published. */
+  async passing(hour: Hour): Promise<void> {
+    if (!this.hasCatalog || !this.isSoonPassed(hour)) return;
+    const ours = [...this.hours].filter((other) => this.isSoonPassed(other));
+    // All at once, and not each by a write of its own.
+    this.noted ??= this.change((hours) => [...hours, ...ours], this.signal);
+    await this.noted;
+  }
+
+  /** What earlier runs left, as far as it has a part by now: to be registered with this run's hours. */
+  async left(): Promise<Hour[]> {
+    if (!this.hasCatalog || this.signal?.aborted) return [];
+    const hours = await (await this.list()).read(this.signal);
+    this.hasLeft = hours.length > 0;
+    const others = new Set(hours.filter((hour) => !this.hours.has(hour)));
+    const sorted = [...others].sort();
+    const [from, last] = [sorted[0], sorted.at(-1)];
+    if (from === undefined || last === undefined) return [];
+    const tier1 = await this.components.tier1(this.dataset);
+    const published = await publishedHours(tier1, this.dataset, { from, to: addHours(last, 1) }, this.signal);
+    return published.filter((hour) => others.has(hour));
+  }
+
+  /** At the end: none of these is unregistered any more, and none of this run's. */
+  async registered(hours: Hour[]): Promise<void> {
+    if (!this.noted && !this.hasLeft) return;
+    const known = new Set(hours);
+    await this.change((noted) => noted.filter((hour) => !known.has(hour) && !this.hours.has(hour)));
+  }
+
+  /** At an end without: those of this run that are published stay noted, and no others of it. */
+  async unregistered(published: Hour[]): Promise<void> {
+    const left = this.hasCatalog ? published.filter((hour) => this.isSoonPassed(hour)) : [];
+    if (!this.noted && left.length === 0) return;
+    await this.change((noted) => [...noted.filter((hour) => !this.hours.has(hour)), ...left]);
+  }
+
+  private get hasCatalog(): boolean {
+    return this.components.settings.catalog.type !== "none";
+  }
+
+  /** Younger ones are looked at, and registered, by every run of the hours to come. */
+  private isSoonPassed(hour: Hour): boolean {
+    const { settings, nowMs } = this.components;
+    return endMs(hour) + (settings.run.lookBackHours * HOUR_MS) / 2 < nowMs();
+  }
+
+  private async change(change: (hours: Hour[]) => Hour[], signal?: AbortSignal): Promise<void> {
+    await (await this.list()).change(change, signal);
+  }
+
+  private async list(): Promise<HourList> {
+    return unregisteredIn(await this.components.tier1(this.dataset), this.dataset);
+  }
+}
+
+function unregisteredIn(store: Store, { tier1 }: Dataset): HourList {
+  return new HourList(
+    store,
+    unregisteredKey(tier1.prefix),
+    "It names hours that the catalog may lack: delete it, and run `hourpack register`.",
+  );
+}

@@ -1,0 +1,160 @@
+/** What a run published and did not register is registered by a later one, though it is not about those hours. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { type Components, openComponents } from "../../src/components.js";
+import { loadSettings } from "../../src/config/load.js";
+import { addHours, endMs, type Hour, hourOfMs, parseHour } from "../../src/hour.js";
+import { partKey, unregisteredKey } from "../../src/layout.js";
+import { type RunResult, run } from "../../src/run.js";
+import { HOURPACK, hourpack } from "../support/cli.js";
+import { createBucket, credentialsEnv, type S3Server, startMinio } from "../support/minio.js";
+
+/** Long before the look-back hours of `LATER`. */
+const FIRST = parseHour("2026-11-10T00");
+const LATER = parseHour("2026-11-15T00");
+const HOURS = [0, 1, 2, 3].map((n) => addHours(FIRST, n));
+const RANGE = { from: FIRST, to: addHours(FIRST, HOURS.length) };
+
+let server: S3Server;
+let root: string;
+let flags: Record<string, string>;
+
+beforeAll(async () => {
+  server = await startMinio();
+});
+afterAll(() => server?.stop());
+beforeEach(async () => {
+  root = mkdtempSync(join(tmpdir(), "hourpack-unregistered-"));
+  flags = {
+    raw: "./raw/{yyyy}/{MM}/{dd}/{HH}/",
+    tier1: `s3://${await createBucket(server)}/lake/`,
+    table: "t",
+    columns: "n:bigint",
+    catalog: "local",
+    "catalog-path": "./catalog.duckdb",
+    "spool-dir": "./spool",
+    "s3-endpoint": server.endpoint,
+    "s3-force-path-style": "true",
+  };
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+function seed(hours: Hour[], line = '{"n":1}\n'): void {
+  for (const hour of hours) {
+    const folder = join(root, "raw", hour.replace(/[-T]/g, "/"));
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "a.json"), line);
+  }
+}
+
+async function at<T>(task: (components: Components) => Promise<T>, more = {}): Promise<T> {
+  const env = credentialsEnv(server);
+  Object.assign(process.env, env);
+  const settings = await loadSettings({ flags: { ...flags, ...more }, cwd: root, env });
+  const components = openComponents(settings, { nowMs: () => endMs(LATER) + 600_000 });
+  try {
+    return await task(components);
+  } finally {
+    await components.close();
+  }
+}
+
+const isPacked = (hour: Hour) =>
+  at(async (components) => {
+    const [dataset] = components.settings.datasets;
+    const tier1 = await components.tier1(dataset as never);
+    return (await tier1.head(partKey("lake/", "t", hour))) !== undefined;
+  });
+
+const noted = () =>
+  at(async (components) => {
+    const tier1 = await components.tier1(components.settings.datasets[0] as never);
+    const bytes = await tier1.get(unregisteredKey("lake/"));
+    return JSON.parse(bytes.toString("utf8")).hours;
+  });
+
+const argsOf = (all: Record<string, string>) =>
+  Object.entries(all).flatMap(([name, value]) => (value === "true" ? [`--${name}`] : [`--${name}`, value]));
+
+/** By the catalog. */
+async function rowsQueried(): Promise<number> {
+  const { columns: _, raw: __, ...rest } = flags;
+  const args = [
+    "query",
+    "select count(*) as n from hourpack.t",
+    ...argsOf({ ...rest, raw: flags["raw"] ?? "" }),
+  ];
+  const { code, stdout, stderr } = await hourpack([...args, "--json"], {
+    cwd: root,
+    env: credentialsEnv(server),
+  });
+  expect(code, stderr).toBe(0);
+  return JSON.parse(stdout.split("\n")[0] ?? "").row.n;
+}
+
+it("where the catalog was away, once that is back", { timeout: 60_000 }, async () => {
+  seed(HOURS);
+  mkdirSync(join(root, "away"));
+  const named = (components: Components) => run(components, { hours: RANGE });
+  const { failures } = await at(named, { "catalog-path": "./away" });
+  expect(failures).toHaveLength(1);
+  expect(await noted()).toEqual(HOURS);
+  const due: RunResult = await at((components) => run(components, {}));
+  expect(due.failures).toEqual([]);
+  expect(await rowsQueried()).toBe(HOURS.length);
+  expect(await noted()).toEqual([]);
+});
+
+it("where a run of named hours was interrupted: those that it had published", {
+  timeout: 60_000,
+}, async () => {
+  // Of a later one, so that none of them is due.
+  seed([LATER]);
+  await at((components) => run(components, {}));
+  seed(HOURS);
+  const interrupted = new AbortController();
+  const named = (components: Components) =>
+    run(components, { hours: RANGE, signal: interrupted.signal }, ({ type }) => {
+      if (type === "hour-finished") interrupted.abort();
+    });
+  const { failures } = await at(named, { "hours-in-flight": "1" });
+  expect(failures.map(({ error }) => error.kind)).toContain("interrupted");
+  expect(await Promise.all(HOURS.map(isPacked))).toEqual([true, false, false, false]);
+  expect(await noted()).toEqual([FIRST]);
+  await at((components) => run(components, {}));
+  expect(await rowsQueried()).toBe(2);
+  expect(await noted()).toEqual([]);
+});
+
+it("where a run was killed: those that it had published, and the others when they are", {
+  timeout: 120_000,
+}, async () => {
+  const first = addHours(hourOfMs(Date.now()), -100);
+  const [small, large] = [first, addHours(first, 1)];
+  seed([small]);
+  seed([large], '{"n":1}\n'.repeat(6_000_000));
+  const start = (...more: string[]) =>
+    spawn(process.execPath, [HOURPACK, "run", ...argsOf(flags), ...more], {
+      cwd: root,
+      env: { ...process.env, ...credentialsEnv(server) },
+      stdio: "ignore",
+    });
+  const range = ["--from", first, "--to", addHours(first, 2)];
+  const killed = start(...range);
+  const ended = once(killed, "exit");
+  while (!(await isPacked(small)) && killed.exitCode === null) await setTimeout(5);
+  killed.kill("SIGKILL");
+  await ended;
+  expect([await isPacked(small), await isPacked(large)]).toEqual([true, false]);
+  await once(start("--hour", addHours(first, 50)), "exit");
+  expect(await rowsQueried()).toBe(1);
+  expect(await noted()).toEqual([large]);
+  await once(start(...range), "exit");
+  expect(await rowsQueried()).toBe(6_000_001);
+  expect(await noted()).toEqual([]);
+});
