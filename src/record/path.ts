@@ -40,7 +40,7 @@ export function fromPathText(path: readonly string[], envelope = false): string 
   return (envelope ? "^." : "") + segments.join(".");
 }
 
-/** Keys separated by dots, each bare or in double quotes; undefined where the text is something else. */
+/** Keys separated by dots, each bare or a JSON string; undefined where the text is something else. */
 function segmentsOf(text: string): string[] | undefined {
   const segment = /"((?:[^"\\]|\\.)*)"|([^".[\]\s]+)/y;
   const keys: string[] = [];
@@ -48,9 +48,19 @@ function segmentsOf(text: string): string[] | undefined {
     segment.lastIndex = position;
     const match = segment.exec(text);
     if (!match) return undefined;
-    keys.push(match[2] ?? (JSON.parse(`"${match[1]}"`) as string));
+    const key = match[2] ?? stringOf(`"${match[1]}"`);
+    if (key === undefined) return undefined;
+    keys.push(key);
     position = segment.lastIndex;
     if (position === text.length) return keys;
     if (text[position] !== ".") return undefined;
+  }
+}
+
+function stringOf(json: string): string | undefined {
+  try {
+    return JSON.parse(json) as string;
+  } catch {
+    return undefined;
   }
 }

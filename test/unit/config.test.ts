@@ -411,6 +411,13 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /no array/,
   ],
   ["an order that is no list", `${EVENTS}    sortBy: a\n`, 6, /sortBy must be a list, not "a"/, /sorted by/],
+  [
+    "a record path with a bad escape",
+    `${EVENTS}    records: '"a\\q"[*]'\n`,
+    6,
+    /is no record path/,
+    /Records\[\*\]/,
+  ],
   ["a bad record path", `${EVENTS}    records: Records\n`, 6, /"Records" is no record path/, /Records\[\*\]/],
   ["a bad zone", `${EVENTS}    zone: Asia/Tokio\n`, 6, /"Asia\/Tokio" is no time zone/, /Asia\/Tokyo/],
   [
