@@ -96,6 +96,7 @@ export function parsePinned(bytes: Buffer, location: string): Pinned {
       ...version,
       columns: version.columns.map(({ hive: _, ...column }) => column as Column),
     }));
+    requireGrown(versions);
     return { ...document, versions };
   } catch (error) {
     if (error instanceof HourpackError) throw error;
@@ -104,6 +105,16 @@ export function parsePinned(bytes: Buffer, location: string): Pinned {
       cause: error,
       hint: "Restore it from an older version of the object; the parts of tier 1 carry their columns too.",
     });
+  }
+}
+
+/** Columns are only ever appended, and no type changes: a version that does anything else was written by somebody's hand. */
+function requireGrown(versions: PinnedSchema[]): void {
+  for (const [index, older] of versions.slice(0, -1).entries()) {
+    const newer = versions[index + 1] as PinnedSchema;
+    const kept = newer.columns.slice(0, older.columns.length);
+    if (digestOfColumns(kept) !== digestOfColumns(older.columns))
+      throw new Error(`version ${newer.version} does not begin with the columns of version ${older.version}`);
   }
 }
 

@@ -137,6 +137,22 @@ describe("the digest of columns", () => {
   });
 });
 
+it("a version that does not begin with the columns of the one before was written by somebody's hand", () => {
+  const by = { createdAt: "2022-07-26T00:00:00.000Z", attempt: "01J00000000000000000000000" };
+  const column = (name: string): Column => ({ name, path: [name], derived: false, type: { kind: "bigint" } });
+  const [a, b] = [column("a"), column("b")];
+  const grown = reconcile([b], reconcile([a], emptyPinned("t"), by), by);
+  expect(parsePinned(serialisePinned(grown), "schema.json")).toEqual(grown);
+  for (const columns of [[b, a], [b], [{ ...a, type: { kind: "string" } as const }, b]]) {
+    const versions = grown.versions.map((version) =>
+      version.version === 2 ? { ...version, columns } : version,
+    );
+    expect(() => parsePinned(serialisePinned({ ...grown, versions }), "schema.json")).toThrow(
+      "version 2 does not begin with the columns of version 1",
+    );
+  }
+});
+
 describe("columns that are configured beside pinned ones", () => {
   const shape = new Shape();
   shape.observe(
