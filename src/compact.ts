@@ -170,7 +170,10 @@ async function pack(
     const why = base && whyMadeAnew(task, plan, base, converted.schema);
     if (why !== undefined) return { lost: why, noMerge: true };
     const inputs = inStepWith(plan, listing).digest();
-    const assembly = { attempt, inputs, fetched: plan.fetch, converted, base, spool, engine, tier1 };
+    const fetched = plan.fetch;
+    // Of whatever is made of such a part: rows of before are given up for good.
+    const remainderOf = task.request.fromRemainder ? attempt : (base?.manifest.header ?? plan).remainderOf;
+    const assembly = { attempt, inputs, fetched, converted, base, remainderOf, spool, engine, tier1 };
     const part = await watch.time("merge", () => assemble(task, assembly));
     checkQuarantine(task, part.facts, converted);
     if (!base) tellMisfit(task, converted);

@@ -3,7 +3,7 @@ import { type Changes, type Compared, compare, findMoved } from "./compare.js";
 import type { Hour } from "./hour.js";
 import type { Journals } from "./journal.js";
 import { Listing } from "./listing.js";
-import type { Manifest, Published } from "./manifest.js";
+import type { Manifest, ManifestHeader, Published } from "./manifest.js";
 import { differInColumnsAlone } from "./recipe.js";
 import {
   columnsLacking,
@@ -39,6 +39,8 @@ export type Plan =
       changes: Changes;
       /** The objects to read. */
       fetch: Listing;
+      /** What the part that is made anew says of rows that were given up. */
+      remainderOf?: ManifestHeader["remainderOf"];
     };
 
 /** What the columns of today are to rows that were published before. */
@@ -121,7 +123,8 @@ async function decide(
   const reason = describe(changes);
   const scratch = async () => {
     if (changes.gone + changes.overwritten > 0 && hasExpired) throw expiredRows(hour, compared);
-    return { action: "scratch", reason, published, changes, fetch: listing } as const;
+    const { remainderOf } = manifest.header;
+    return { action: "scratch", reason, published, changes, fetch: listing, remainderOf } as const;
   };
   const merge = () => {
     if (request.noMerge) throw otherColumns(hour, published);

@@ -46,6 +46,8 @@ export interface Assembly {
   inputs: string;
   converted: ConvertedHour;
   base: Base | undefined;
+  /** The attempt since which rows of the hour are given up, `ManifestHeader.remainderOf`. */
+  remainderOf: string | undefined;
   spool: Spool;
   engine: Engine;
   tier1: Store;
@@ -116,7 +118,7 @@ export async function describe(task: HourTask, assembly: Assembly, part: Assembl
     createdAt: new Date(task.components.nowMs()).toISOString(),
     records: facts.rows + facts.quarantined,
     partSha256: part.sha256 ?? (await sha256Of(part.body)),
-    remainderOf: remainderOf(task, assembly),
+    remainderOf: assembly.remainderOf,
     quarantineSha256: part.quarantine && (await sha256Of(part.quarantine)),
     schemaDigest: digestOfColumns(part.columns),
   } as const;
@@ -132,11 +134,6 @@ async function bodyOf(path: string): Promise<{ body: Body; sizeBytes: number }> 
 }
 
 const AT_ONCE_BYTES = 1 << 20;
-
-function remainderOf({ request }: HourTask, { attempt, base }: Assembly): string | undefined {
-  if (base) return base.manifest.header.remainderOf;
-  return request.fromRemainder ? attempt : undefined;
-}
 
 async function sha256Of(body: Body): Promise<string> {
   const hash = createHash("sha256");

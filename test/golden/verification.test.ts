@@ -211,6 +211,32 @@ describe("raw objects that expire deleted", () => {
     expect(await lake.verify()).toMatchObject({ state: "expired", problems: [] });
   });
 
+  it.each([
+    ["an overwritten object", { rows: ['{"id":33}\n'] }],
+    ["a rebuild", { rows: [], rebuild: true }],
+    ["other columns", { rows: [], late: true, columns: { id: "bigint" } }],
+  ])(
+    "and given up for what is still listed: so they stay where that is made anew for %s",
+    async (_, {
+      rows,
+      late,
+      ...request
+    }: { rows: string[]; late?: boolean; rebuild?: boolean; columns?: object }) => {
+      const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
+      await lake.pack();
+      await lake.expire();
+      lake.put("c.json", '{"id":3}\n');
+      expect(await lake.pack({ rebuild: true, fromRemainder: true })).toMatchObject({ part: { rows: 1 } });
+      for (const row of rows) lake.put("c.json", row);
+      if (late) lake.put("d.json", '{"id":4}\n');
+      expect(await lake.pack(request)).toMatchObject({ action: "packed", part: { rows: late ? 2 : 1 } });
+      const { columns } = request;
+      expect(await lake.verify(true, undefined, { columns })).toMatchObject({ state: "sound", problems: [] });
+      lake.put("late.json", '{"id":5}\n');
+      expect(await lake.pack({ columns })).toMatchObject({ action: "packed", part: { rows: late ? 3 : 2 } });
+    },
+  );
+
   it("all of them stay where a late object would come under other columns: without them it could not be packed", async () => {
     const lake = new Lake().put("a.json", '{"id":1}\n');
     await lake.pack({ columns: { id: "bigint" } });
