@@ -1,5 +1,13 @@
 /** hourpack doctor against stores and catalogs that are well, and against each thing that can be wrong. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -337,6 +345,28 @@ describe("in a directory", () => {
     expect(named(end, "catalog")?.message).toContain("readable: t, t_raw");
     expect(existsSync(join(home, "lake/_hourpack/probe"))).toBe(false);
     expect(readdirSync(join(home, "spool"))).toEqual([]);
+  });
+
+  it.each([
+    ["that is gone", undefined, /it is not there, and it named the columns of parts/],
+    ["of before the newest part", "older", /version 2 of its columns is not pinned/],
+  ])("a schema.json %s fails as it fails a plan", async (_, left, message) => {
+    const schema = join(home, "lake/_hourpack/schema.json");
+    await hourpack(["run", ...args(), "--hour", "2022-07-26T00"], { cwd: home });
+    const older = readFileSync(schema);
+    mkdirSync(join(home, "raw/2022/07/26/01"));
+    writeFileSync(join(home, "raw/2022/07/26/01/b.json"), '{"m":1}\n');
+    await hourpack(["run", ...args({ unknown: "add" }), "--hour", "2022-07-26T01"], { cwd: home });
+    rmSync(schema);
+    if (left !== undefined) writeFileSync(schema, older);
+    const plan = await hourpack(["plan", ...args()], { cwd: home });
+    const end = await doctor();
+    expect([plan.code, end.code]).toEqual([12, 12]);
+    expect(failures(end)).toMatchObject([
+      { name: "schema", message: expect.stringMatching(message), remedy: /^Bring /, exitCode: 12 },
+    ]);
+    expect(plan.stderr).toContain(failures(end)[0]?.message);
+    expect(existsSync(schema)).toBe(left !== undefined);
   });
 
   it("a configuration that cannot be read: its line, and nothing else is tried", async () => {

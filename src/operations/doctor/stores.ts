@@ -5,12 +5,12 @@ import type { Components } from "../../components.js";
 import { type Dataset, LOOK_BACK_HOURS } from "../../config/settings.js";
 import { newestRawPrefix } from "../../discovery.js";
 import { EXIT, HourpackError, isHourpackError } from "../../errors.js";
+import type { Hour } from "../../hour.js";
 import { isSkippedKey, ownPrefix, partKey, probePrefix, rawBasePrefix, uriOf } from "../../layout.js";
 import { olderHours, olderText } from "../../older.js";
 import { newestPublishedHour } from "../../published.js";
-import { mergeConfigured } from "../../schema/evolution.js";
 import { headPart, missingRawDirectory } from "../../stages/list.js";
-import { currentSchema, readPinned } from "../../stages/pin.js";
+import { currentSchema, readPinned, requirePinnable } from "../../stages/pin.js";
 import { codeOf, statusOf } from "../../store/s3/errors.js";
 import type { ObjectInfo, Store } from "../../store/store.js";
 import { counted } from "../../words.js";
@@ -162,10 +162,12 @@ export async function checkTier1(
 ): Promise<boolean> {
   const { name, tier1, table, columns } = dataset;
   const store = await components.tier1(dataset);
+  let newest: Hour | undefined;
   const isRead = await checks.make("read tier 1", name, () =>
     granted("s3:ListBucket and s3:GetObject", `${uriOf(tier1)}*`, async () => {
-      const { newest, ahead } = await newestPublishedHour(store, dataset, components.nowMs(), signal);
-      const hour = newest ?? ahead;
+      const published = await newestPublishedHour(store, dataset, components.nowMs(), signal);
+      newest = published.newest;
+      const hour = newest ?? published.ahead;
       if (!hour) return { status: "ok", message: `no part under ${uriOf(tier1)} yet` };
       const part = await headPart(store, partKey(tier1.prefix, table, hour), signal);
       const rows = counted(part?.rows ?? 0, "row");
@@ -175,11 +177,12 @@ export async function checkTier1(
   if (!isRead) return false;
   return checks.make("schema", name, () =>
     granted("s3:GetObject", `${uriOf(tier1)}*`, async () => {
+      // What a run of what is due asks before it begins.
+      await requirePinnable(store, dataset, { newest, signal });
       const pinned = await readPinned(store, tier1.prefix, signal);
       if (!pinned)
         return { status: "ok", message: columns ? "configured, not pinned yet" : "not pinned yet" };
       const schema = currentSchema(pinned.pinned);
-      if (columns) mergeConfigured(schema, columns);
       return {
         status: "ok",
         message: `version ${schema.version}, ${counted(schema.columns.length, "column")}`,
