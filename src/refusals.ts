@@ -103,7 +103,11 @@ function refusal(hour: Hour, why: string, hint: string): HourpackError {
   return new HourpackError("data", `plan ${hour}: ${why}`, { stage: "plan", hint });
 }
 
-function keysOf({ count: all, keys }: Named): string {
-  const others = all - keys.length;
-  return keys.join(", ") + (others > 0 ? ` and ${count(others)} more` : "");
+/** `a, b, c and 4 more` */
+export function keysOf({ count: all, keys }: Pick<Named, "count" | "keys">): string {
+  const named = keys.slice(0, KEYS_NAMED);
+  const others = all - named.length;
+  return named.join(", ") + (others > 0 ? ` and ${count(others)} more` : "");
 }
+
+const KEYS_NAMED = 3;

@@ -8,10 +8,10 @@ import { partKey, quarantineKey, rawPrefix } from "./layout.js";
 import type { Listing } from "./listing.js";
 import { fromMetadata, type Manifest, type Published } from "./manifest.js";
 import { RAW_LIMITS } from "./proof/raw.js";
-import type { DeepResult } from "./proof/result.js";
+import { type DeepResult, goneOf } from "./proof/result.js";
 import { verifyDeep } from "./proof/verify.js";
 import { recipeOf } from "./recipe.js";
-import { olderPart } from "./refusals.js";
+import { keysOf, olderPart } from "./refusals.js";
 import type { Schema } from "./schema/types.js";
 import { headPart } from "./stages/list.js";
 import { schemaOf } from "./stages/pin.js";
@@ -109,26 +109,40 @@ async function lookDeep(
   const journals = await readJournals(tier1, dataset.tier1.prefix, hour, signal);
   const deep = await deepVerification(task, part, journals, proved);
   found.deep = deep;
+  if (deep.expired.count > 0) found.expiredAt = journals.headers.at(-1)?.at;
   if (deep.partSha256 !== manifest.header.partSha256)
     found.problems.push(asProblem(otherBytes(tier1, published, hour), hour));
-  found.problems.push(...deepProblems(deep, hour, proved !== undefined));
+  found.problems.push(...deepProblems(deep, hour));
   if (deep.differences.length > 0 && published.recipe !== recipeOf(dataset)) {
     found.problems.push(
       "it was packed under another recipe (raw, records, columns or zone): verify it with that one, or pack it again with --rebuild",
     );
   }
+  found.problems.push(...(await journalProblems(part, journals, deep, hour)));
+  if (proved || goneOf(deep).count === 0) return;
+  found.problems.push(goneProblem(deep, hour));
+}
+
+/** What `expire` had proved, against the part that is there. */
+async function journalProblems(
+  { published, manifest }: LookedAt,
+  journals: Journals,
+  deep: DeepResult,
+  hour: Hour,
+): Promise<string[]> {
+  const problems: string[] = [];
   const missing = await journals.missingIn(manifest);
-  if (missing !== undefined) found.problems.push(asProblem(olderPart(hour, published, missing), hour));
-  if (deep.expired.count === 0) return;
-  found.expiredAt = journals.headers.at(-1)?.at;
+  if (missing !== undefined) problems.push(asProblem(olderPart(hour, published, missing), hour));
+  if (deep.expired.count === 0) return problems;
   for (const { part: then, at } of journals.binding(manifest.header)) {
     // A later part has these rows and those of objects that came since.
     const isOther = then.attempt !== published.attempt;
     if (then.rows === published.rows || (isOther && then.rows < published.rows)) continue;
-    found.problems.push(
+    problems.push(
       `the part has ${counted(published.rows, "row")}; when raw objects were deleted on ${at}, ${then.rows} had been proved`,
     );
   }
+  return problems;
 }
 
 async function footerProblems(
@@ -230,13 +244,8 @@ async function deepVerification(
   });
 }
 
-function deepProblems(deep: DeepResult, hour: Hour, goneIsFine: boolean): string[] {
+function deepProblems(deep: DeepResult, hour: Hour): string[] {
   const problems: string[] = [];
-  if (deep.gone.count > 0 && !goneIsFine) {
-    problems.push(
-      `${deep.gone.count} of its objects ${deep.gone.count === 1 ? "is" : "are"} gone or overwritten, so ${counted(deep.gone.rows, "row")} cannot be proved again`,
-    );
-  }
   if (deep.differences.length > 0) {
     const found = deep.hasMore
       ? `${deep.differences.length} or more differences`
@@ -244,11 +253,23 @@ function deepProblems(deep: DeepResult, hour: Hour, goneIsFine: boolean): string
     problems.push(`${found} between the raw records and the rows`);
   }
   // Where raw is not complete there is no remedy, and nothing is lost.
-  if (deep.gone.count + deep.expired.count > 0) return problems;
+  if (goneOf(deep).count + deep.expired.count > 0) return problems;
   for (const { column, rows } of deep.unfilled) {
     problems.push(
       `the column ${column} is NULL in ${counted(rows, "row")} whose record has a value for it. Nothing is lost: \`hourpack run --hour ${hour} --rebuild\` fills it`,
     );
   }
   return problems;
+}
+
+/** `2 of its objects are gone (a, b), so 7 rows cannot be proved again. …` */
+function goneProblem(deep: DeepResult, hour: Hour): string {
+  const { gone, overwritten } = deep;
+  const { count, rows } = goneOf(deep);
+  const which = Object.entries({ gone, overwritten }).filter(([, { count: some }]) => some > 0);
+  const what = which.map(([word]) => word).join(" or ");
+  const keys = which.map(([word, named]) => (which.length > 1 ? `${word}: ` : "") + keysOf(named));
+  const found = `${count} of its objects ${count === 1 ? "is" : "are"} ${what} (${keys.join("; ")}), so ${counted(rows, "row")} cannot be proved again`;
+  const keep = gone.count > 0 ? "The part has the only rows of what is gone: keep it. " : "";
+  return `${found}. ${keep}\`hourpack plan --hour ${hour}\` says what a run would do about it`;
 }

@@ -21,8 +21,10 @@ export interface DeepResult {
   late: Named;
   /** Listed objects that are no data by their names. */
   skipped: number;
-  /** In the manifest, and not there any more or overwritten; what they held cannot be proved again. */
+  /** In the manifest, and not there any more; what they held cannot be proved again. */
   gone: Named & { rows: number };
+  /** The same of those in whose place others lie. */
+  overwritten: Named & { rows: number };
   /** Deleted by `expire`, after what they held had been found in the part. */
   expired: { count: number; rows: number };
   /** Derived columns that are NULL in so many rows whose records have a value for them. */
@@ -45,11 +47,17 @@ export function nothingYet(): Findings {
     late: { count: 0, keys: [] },
     skipped: 0,
     gone: { count: 0, keys: [], rows: 0 },
+    overwritten: { count: 0, keys: [], rows: 0 },
     expired: { count: 0, rows: 0 },
     unfilled: [],
     differences: [],
     hasMore: false,
   };
+}
+
+/** Objects that cannot be read again, and `expire` did not delete. */
+export function goneOf({ gone, overwritten }: Findings): { count: number; rows: number } {
+  return { count: gone.count + overwritten.count, rows: gone.rows + overwritten.rows };
 }
 
 const NAMED_KEYS = 20;

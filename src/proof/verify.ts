@@ -21,7 +21,7 @@ import { type ReadObject, readAhead, readFrom, sight, storedIn } from "./objects
 import { openPart, type Part } from "./part.js";
 import { QuarantineCheck, type Quarantined, readQuarantine } from "./quarantine.js";
 import { RAW_LIMITS, type RawLimits, RawReader, type RawRecord } from "./raw.js";
-import { type DeepResult, type Findings, note, nothingYet } from "./result.js";
+import { type DeepResult, type Findings, goneOf, note, nothingYet } from "./result.js";
 import { Restorer } from "./row.js";
 import { opened, type Source, type Stored } from "./source.js";
 
@@ -128,27 +128,26 @@ class Verification {
     if (result.objects === 0) this.compareCounts();
     else await this.compareRecords(balance);
     result.unfilled = [...this.unfilled].map(([column, rows]) => ({ column, rows }));
-    result.ok = result.differences.length === 0 && !result.hasMore && result.gone.count === 0;
+    result.ok = result.differences.length === 0 && !result.hasMore && goneOf(result).count === 0;
     return result;
   }
 
   private async compareRecords(balance: Balance): Promise<void> {
     const { result, maxDifferences } = this;
-    const { gone, expired } = result;
     for (const buckets of balance.differing(this.options.maxTexts ?? SECOND_PASS_TEXTS)) {
       // What is not looked at any more differs as well.
       if (result.differences.length >= maxDifferences) result.hasMore = true;
       else await this.nameDifferences(buckets);
     }
     // Rows of objects that are gone are nobody's now; only more of them than the manifest counts are a difference.
-    if (this.extraCount <= gone.rows + expired.rows) return;
+    if (this.extraCount <= goneOf(result).rows + result.expired.rows) return;
     for (const difference of this.extra) this.report(difference);
     if (this.extraCount > this.extra.length) result.hasMore = true;
   }
 
   private compareCounts(): void {
-    const { rows, gone, expired } = this.result;
-    const counted = gone.rows + expired.rows;
+    const { rows, expired } = this.result;
+    const counted = goneOf(this.result).rows + expired.rows;
     if (rows === counted) return;
     this.report({ kind: "count", detail: `the part has ${rows} rows where the manifest counts ${counted}` });
   }
@@ -207,15 +206,15 @@ class Verification {
     const onSkipped = () => {
       result.skipped++;
     };
-    const onGone = (entry: ManifestEntry) => this.noteGone(entry, false);
-    const onMissing = async (entry: ManifestEntry) =>
-      this.noteGone(entry, (await isExpired?.(entry)) ?? false);
+    const onGone = (entry: ManifestEntry) => this.noteGone(entry, "gone");
+    const onMissing = async (entry: ManifestEntry, kind: "gone" | "overwritten") =>
+      this.noteGone(entry, (await isExpired?.(entry)) ? "expired" : kind);
     const entries = this.options.entries();
     async function* present(): AsyncGenerator<ManifestEntry> {
       for await (const sighting of sight(entries, raw.list(rawPrefix, { signal }), onSkipped)) {
         if (sighting.kind === "same") yield sighting.entry;
         else if (sighting.kind === "late") note(result.late, sighting.object.key);
-        else await onMissing(sighting.entry);
+        else await onMissing(sighting.entry, sighting.kind);
       }
     }
     // One may go between the listing and now.
@@ -223,11 +222,10 @@ class Verification {
   }
 
   /** Of what it held there is left to see whether as much of it is in quarantine as the manifest says. */
-  private noteGone(entry: ManifestEntry, isExpired: boolean): void {
-    const { gone, expired } = this.result;
-    if (isExpired) expired.count++;
-    else note(gone, entry.key);
-    (isExpired ? expired : gone).rows += rowsOf(entry);
+  private noteGone(entry: ManifestEntry, kind: "gone" | "overwritten" | "expired"): void {
+    if (kind === "expired") this.result.expired.count++;
+    else note(this.result[kind], entry.key);
+    this.result[kind].rows += rowsOf(entry);
     this.goneKeys.add(entry.key);
     this.compareObject(entry, rowsOf(entry), this.takeQuarantined(entry).length);
   }
@@ -260,7 +258,7 @@ class Verification {
 
   private async readRows(balance: Balance): Promise<void> {
     const { result } = this;
-    const isComplete = result.gone.count + result.expired.count === 0;
+    const isComplete = goneOf(result).count + result.expired.count === 0;
     for await (const row of this.part.read()) {
       const { record, faults, derivedFaults } = this.restorer.restore(row);
       balance.add(this.likenesses.ofRow(record, row.values).print, "row");

@@ -467,7 +467,9 @@ describe("raw objects that expire deleted", () => {
     await lake.expire();
     const { state, problems, deep } = await lake.verify();
     expect(state).toBe("wrong");
-    expect(problems).toEqual([expect.stringMatching(/^1 of its objects is gone or overwritten/)]);
+    expect(problems).toEqual([
+      expect.stringMatching(/^1 of its objects is gone \(2022\/07\/26\/00\/a\.json\), so/),
+    ]);
     expect(deep).toMatchObject({ gone: { count: 1 }, expired: { count: 1 } });
   });
 
@@ -481,6 +483,46 @@ describe("raw objects that expire deleted", () => {
     const { state, problems } = await lake.verify();
     expect(state).toBe("wrong");
     expect(problems).toEqual([expect.stringMatching(/^the part has 2 rows; .*, 3 had been proved$/)]);
+  });
+});
+
+describe("raw objects that are not there any more", () => {
+  const packed = async () => {
+    const lake = new Lake();
+    for (const name of ["a", "b", "c", "d", "e"]) lake.put(`${name}.json`, '{"id":1}\n');
+    await lake.pack();
+    return lake;
+  };
+
+  it("are named, the first of each kind, with what to do next", async () => {
+    const lake = await packed();
+    for (const name of ["b", "c", "d", "e"]) lake.remove(`${name}.json`);
+    lake.put("a.json", '{"id":22}\n');
+    const { state, problems } = await lake.verify();
+    const key = (name: string) => `2022/07/26/00/${name}.json`;
+    const gone = `gone: ${key("b")}, ${key("c")}, ${key("d")} and 1 more; overwritten: ${key("a")}`;
+    expect({ state, problems }).toEqual({
+      state: "wrong",
+      problems: [
+        `5 of its objects are gone or overwritten (${gone}), so 5 rows cannot be proved again. The part has the only rows of what is gone: keep it. \`hourpack plan --hour ${HOUR}\` says what a run would do about it`,
+      ],
+    });
+  });
+
+  it("with their folder: so they are", async () => {
+    const lake = await packed();
+    rmSync(join(lake.root, "raw/2022"), { recursive: true });
+    expect(await lake.verify()).toMatchObject({
+      state: "wrong",
+      problems: [expect.stringMatching(/^5 of its objects are gone \(/)],
+    });
+  });
+
+  it("with the whole directory, after they expired: the hour is expired", async () => {
+    const lake = await packed();
+    await lake.expire();
+    rmSync(join(lake.root, "raw"), { recursive: true });
+    expect(await lake.verify()).toMatchObject({ state: "expired", problems: [] });
   });
 });
 
