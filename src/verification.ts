@@ -13,7 +13,7 @@ import { verifyDeep } from "./proof/verify.js";
 import { recipeOf } from "./recipe.js";
 import { keysOf, olderPart } from "./refusals.js";
 import type { Schema } from "./schema/types.js";
-import { headPart } from "./stages/list.js";
+import { headPart, missingRawDirectory } from "./stages/list.js";
 import { schemaOf } from "./stages/pin.js";
 import type { Store } from "./store/store.js";
 import type { HourTask } from "./task.js";
@@ -45,7 +45,8 @@ export interface HourVerification {
  * The part's footer, its object metadata, its manifest and its quarantine agree on what the part holds; with `deep`,
  * raw and tier 1 are read again and compared record by record. `proved` takes the objects that were read, as which they are
  * proved where nothing is wrong; that others are gone is no problem then. What is damaged is a problem, not an error; throws
- * `unavailable` and `interrupted`, and `conflict` where the hour changes meanwhile.
+ * `unavailable` and `interrupted`, `conflict` where the hour changes meanwhile, and `invalid` where the directory of raw
+ * is not there and objects are missed: nothing can be compared then.
  */
 export async function verifyHour(
   task: HourTask,
@@ -120,6 +121,8 @@ async function lookDeep(
   }
   found.problems.push(...(await journalProblems(part, journals, deep, hour)));
   if (proved || goneOf(deep).count === 0) return;
+  // What tier 1 itself shows is told, whatever became of raw.
+  if (found.problems.length === 0) missingRawDirectory(dataset, undefined);
   found.problems.push(goneProblem(deep, hour));
 }
 

@@ -518,6 +518,18 @@ describe("raw objects that are not there any more", () => {
     });
   });
 
+  it("with the whole directory: nothing can be compared, as a run says; what tier 1 shows is told all the same", async () => {
+    const lake = await packed();
+    rmSync(join(lake.root, "raw"), { recursive: true });
+    await expect(lake.verify()).rejects.toMatchObject({
+      kind: "invalid",
+      message: `list the raw objects of t: there is no directory ${lake.root}/raw/`,
+      hint: expect.stringMatching(/^Is raw mistyped, or a disk not mounted\?/),
+    });
+    writeFileSync(lake.partPath, readFileSync(lake.partPath).subarray(0, -100));
+    expect((await lake.verify()).state).toBe("wrong");
+  });
+
   it("with the whole directory, after they expired: the hour is expired", async () => {
     const lake = await packed();
     await lake.expire();
