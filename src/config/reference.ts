@@ -55,7 +55,7 @@ const TAIL = `## Columns
 |---|---|
 | \`type\` | the Hive type |
 | \`from\` | where in the record the value is: \`event_value.comic_id\`, \`'"a.b".c'\` for a key with a dot, \`^.logGroup\` for a member beside the record path |
-| \`json: string\` | the member is a string whose text is JSON |
+| \`json: string\` | the member is a string whose text is JSON; a text that is not compact (\`{"a": 1}\`) is also in \`_rescued_data\`, to be given back as it was |
 | \`epoch: s\` or \`ms\` | numbers are seconds or milliseconds since 1970 |
 | \`zone\` | the zone of timestamps without one |
 

@@ -15,8 +15,8 @@ export type Row =
       values: Value[];
       /** The text of `_rescued_data`. */
       rescued: string | null;
-      /** Whose text that is; one that stands several times is there as often. */
-      members: string[];
+      /** Whose text that is, and whether that is all that its column lacks: a `json: string` whose fields took each value. */
+      members: Map<string, boolean>;
     }
   | {
       /** Why the record can be no row: it goes to quarantine. */
@@ -59,7 +59,7 @@ class Conversion {
   private readonly zone: string;
   private readonly values: Value[];
   private readonly rescued: string[] = [];
-  private readonly rescuedMembers: string[] = [];
+  private readonly rescuedMembers = new Map<string, boolean>();
 
   constructor(columns: Column[], plain: Map<string, number>, derived: Derived[], zone: string) {
     this.columns = columns;
@@ -89,16 +89,18 @@ class Conversion {
       const value = values[i] as JsonValue;
       if (value === null) continue;
       const index = this.plain.get(key) ?? this.plain.get(fold(key));
+      let isTextAlone = false;
       const isAlone =
         (times === undefined || times.get(fold(key)) === 1) && !(hasEnvelope && fold(key) === ENVELOPE_KEY);
       if (index !== undefined) {
         const shown = castMember(value, this.columns[index] as Column, this.zone);
         this.values[index] = shown.value;
         if (shown.held && isAlone) continue;
+        isTextAlone = isAlone && shown.isTextAlone === true;
       } else if (isAlone && this.isCovered(value, this.derivedFrom(key, false), 1)) {
         continue;
       }
-      this.rescue(key, value);
+      this.rescue(key, value, isTextAlone);
     }
   }
 
@@ -116,12 +118,12 @@ class Conversion {
     const isClaimed = record.keys.some((key) => fold(key) === ENVELOPE_KEY);
     if (outside.length === 0 && !isClaimed) return;
     this.rescued.push(`"${ENVELOPE_KEY}":{${outside.join(",")}}`);
-    this.rescuedMembers.push(ENVELOPE_KEY);
+    this.rescuedMembers.set(ENVELOPE_KEY, false);
   }
 
-  private rescue(key: string, value: JsonValue): void {
+  private rescue(key: string, value: JsonValue, isTextAlone: boolean): void {
     this.rescued.push(`${JSON.stringify(key)}:${writeJson(value)}`);
-    this.rescuedMembers.push(key);
+    this.rescuedMembers.set(key, isTextAlone);
   }
 
   private derivedFrom(key: string, isEnvelope: boolean): Column[] {
@@ -185,17 +187,17 @@ function lookUp(object: JsonObject, key: string): JsonValue | undefined {
   return undefined;
 }
 
-function castMember(value: JsonValue, column: Column, zone: string): Cast {
+/** `isTextAlone`: the column shows all that the text says, and would write it otherwise. */
+function castMember(value: JsonValue, column: Column, zone: string): Cast & { isTextAlone?: boolean } {
   if (!column.jsonString) return cast(value, column.type, zone);
   if (typeof value !== "string") return { ...cast(value, column.type, zone), held: false };
   const parsed = parseText(value);
   if (parsed === undefined) return { value: null, held: false };
   try {
     const shown = cast(parsed, column.type, zone);
-    return {
-      value: shown.value,
-      held: shown.held && shown.value !== null && valueJson(shown.value, column.type) === value,
-    };
+    const isWhole = shown.held && shown.value !== null;
+    const held = isWhole && valueJson(shown.value, column.type) === value;
+    return { value: shown.value, held, isTextAlone: isWhole && !held };
   } catch (error) {
     if (error instanceof JsonDamage) return { value: null, held: false };
     throw error;

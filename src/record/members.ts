@@ -1,21 +1,34 @@
 /** Which members of records were rescued, and in how many rows: of the first thousand names, so that it stays small. */
 const NAMES_MAX = 1000;
 
-export class MemberCounts {
-  private readonly rows = new Map<string, number>();
+interface Rows {
+  rows: number;
+  /** In so many of them all that the member's text says is in its column, too. */
+  textAlone: number;
+}
 
-  add(member: string, rows = 1): void {
-    const before = this.rows.get(member);
-    if (before !== undefined || this.rows.size < NAMES_MAX) this.rows.set(member, (before ?? 0) + rows);
+export class MemberCounts {
+  private readonly counts = new Map<string, Rows>();
+
+  add(member: string, isTextAlone: boolean): void {
+    this.addRows(member, { rows: 1, textAlone: isTextAlone ? 1 : 0 });
   }
 
   addAll(others: MemberCounts): void {
-    for (const [member, rows] of others.rows) this.add(member, rows);
+    for (const [member, rows] of others.counts) this.addRows(member, rows);
   }
 
   /** The most frequent first. */
-  inOrder(): { member: string; rows: number }[] {
-    const found = [...this.rows].map(([member, rows]) => ({ member, rows }));
+  inOrder(): ({ member: string } & Rows)[] {
+    const found = [...this.counts].map(([member, rows]) => ({ member, ...rows }));
     return found.sort((a, b) => b.rows - a.rows || (a.member < b.member ? -1 : 1));
+  }
+
+  private addRows(member: string, { rows, textAlone }: Rows): void {
+    const before = this.counts.get(member);
+    if (before) {
+      before.rows += rows;
+      before.textAlone += textAlone;
+    } else if (this.counts.size < NAMES_MAX) this.counts.set(member, { rows, textAlone });
   }
 }

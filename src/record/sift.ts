@@ -133,7 +133,7 @@ export class Sifter {
     if (within) within.rows++;
     if (row.rescued !== null) {
       sifted.rescued++;
-      for (const member of new Set(row.members)) sifted.members.add(member);
+      for (const [member, isTextAlone] of row.members) sifted.members.add(member, isTextAlone);
       this.census(row.rescued);
     } else if (isLine) {
       this.grammar?.learn(framed.value.keys);

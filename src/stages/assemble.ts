@@ -5,6 +5,7 @@ import { readFile, stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
+import type { Dataset } from "../config/settings.js";
 import { download, otherBytes, readQuarantine } from "../download.js";
 import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";
@@ -251,10 +252,27 @@ export function tellMisfit({ dataset, hour, observe }: HourTask, converted: Conv
           .join(""),
     );
   } else if (rows > 0 && rescued === rows) {
-    const add = dataset.unknown === "add" ? "" : "; `unknown: add` makes columns of members that have none";
-    const text = `each of its ${counted(rows, "row")} has rescued data: ${membersText(converted)}. Are records (${dataset.records.text}) and columns those of these objects? \`hourpack schema\` shows the columns${add}`;
+    const text = `each of its ${counted(rows, "row")} has rescued data: ${membersText(converted)}. ${whyRescued(dataset, converted)}`;
     tell("rescued data in each row", text);
   }
+}
+
+/** What may be mended, and what is as it should be, of the members that are named. */
+function whyRescued({ records, unknown }: Dataset, { members }: ConvertedHour): string {
+  const named = members.inOrder().slice(0, MEMBERS_NAMED);
+  const texts = named.flatMap(({ member, rows, textAlone }) => (textAlone === rows ? [member] : []));
+  const sentences: string[] = [];
+  if (texts.length > 0)
+    sentences.push(
+      `The \`json: string\` column of ${texts.join(", ")} has all that the text says; the text itself is kept where it is not the compact JSON that the column gives back (Python's json.dumps writes blanks unless told otherwise), so nothing is to be done about it`,
+    );
+  if (texts.length < named.length) {
+    const add = unknown === "add" ? "" : "; `unknown: add` makes columns of members that have none";
+    sentences.push(
+      `Are records (${records.text}) and columns those of these objects? \`hourpack schema\` shows the columns${add}`,
+    );
+  }
+  return sentences.join(". ");
 }
 
 const MEMBERS_NAMED = 3;

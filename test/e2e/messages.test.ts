@@ -220,6 +220,31 @@ describe("data of another kind than the configuration", () => {
     );
   });
 
+  it("run says of a json: string that is no compact JSON that its text alone is rescued, and asks nothing", async () => {
+    const columns = "columns: { id: bigint, v: { type: 'struct<a:string,n:bigint>', json: string } }";
+    const dataset = `{ raw: './dumps/{yyyy}/{MM}/{dd}/{HH}/', tier1: ./dumps-lake/, table: t, ${columns} }`;
+    writeFileSync(join(root, "dumps.yaml"), `datasets:\n  dumps: ${dataset}\n`);
+    const line = (value: string, more = {}) => `${JSON.stringify({ id: 1, v: value, ...more })}\n`;
+    const blanks = '{"a": "x", "n": 1}';
+    const run = async (HH: string, ...lines: string[]) => {
+      put(`dumps/2022/07/26/${HH}/a.json`, lines.join(""));
+      return (await here("run", "--hour", `2022-07-26T${HH}`, "--config", "dumps.yaml")).stderr;
+    };
+    const told = "The `json: string` column of v has all that the text says";
+    const asked = "Are records ($) and columns those of these objects?";
+    const alone = await run("00", line(blanks), line('{"n":1,"a":"x"}'));
+    expect(alone).toContain(`each of its 2 rows has rescued data: v in 2 rows. ${told}`);
+    expect(alone).not.toContain(asked);
+    const beside = await run("01", line(blanks, { other: 1 }));
+    expect(beside).toContain(`v in 1 row. ${told}`);
+    expect(beside).toContain(asked);
+    // Of one of them the column lacks a member.
+    const lacking = await run("02", line(blanks), line('{"a":"x","b":1}'));
+    expect(lacking).toContain(`v in 2 rows. ${asked}`);
+    expect(lacking).not.toContain(told);
+    expect(await run("03", line(blanks), line('{"a":"x","n":1}'))).not.toContain("rescued data");
+  });
+
   it("run names what is rescued most, and the reason of damage; once, and of other hours which", async () => {
     put("rescued/2022/07/26/00/a.json", '{"id":1}\n');
     expect((await here("run", "--hour", HOUR, ...flags("rescued"))).code).toBe(0);
