@@ -330,6 +330,7 @@ function resultOf(task: HourTask, plan: Plan, listing: Listing, watch: Stopwatch
       key: published.key,
       rows: published.rows,
       quarantined: published.quarantined,
+      quarantinedBytes: published.quarantinedBytes,
       sizeBytes: published.sizeBytes,
     },
     seconds: watch.seconds(),

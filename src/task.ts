@@ -34,7 +34,7 @@ export interface HourResult {
   skipped: number;
   changes?: Changes;
   /** Of the published part; absent for `empty`. */
-  part?: { key: string; rows: number; quarantined: number; sizeBytes: number };
+  part?: { key: string; rows: number; quarantined: number; quarantinedBytes: number; sizeBytes: number };
   /** Of this run's conversion, where `part` is of the whole part that late objects joined; absent unless packed. */
   rows?: number;
   rescued?: number;

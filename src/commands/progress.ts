@@ -202,22 +202,12 @@ class Lines {
 
 /** `mmp/android 2022-07-26T00  packed: new hour, 36,000 objects (345 MB) → 576,000 rows (41 MB), 2 rescued, 18 s` */
 function resultLine(result: HourResult): string {
-  const {
-    action,
-    reason,
-    objects,
-    bytesIn,
-    skipped,
-    part,
-    quarantined = 0,
-    quarantinedBytes = 0,
-    rescued = 0,
-    seconds,
-  } = result;
+  const { action, reason, objects, bytesIn, skipped, part, rescued = 0, seconds } = result;
   const words = [`${counted(objects, "object")} (${size(bytesIn)})`];
   if (part) words[0] += ` → ${counted(part.rows, "row")} (${size(part.sizeBytes)})`;
   if (rescued > 0) words.push(`${count(rescued)} rescued`);
-  words.push(...quarantinedWords(quarantined, quarantinedBytes));
+  // Of the whole part, as its rows are: late objects leave what was in quarantine where it is.
+  if (part) words.push(...quarantinedWords(part.quarantined, part.quarantinedBytes));
   if (skipped > 0) words.push(passedOver(skipped));
   return `${hourName(result)}  ${action}: ${reason}, ${words.join(", ")}, ${duration(seconds.total)}`;
 }

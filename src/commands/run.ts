@@ -194,8 +194,8 @@ function totalsOf(result: RunResult) {
     bytesOut: sum((hour) => hour.part?.sizeBytes),
     rows: sum((hour) => hour.part?.rows),
     rescued: sum((hour) => hour.rescued),
-    quarantined: sum((hour) => hour.quarantined),
-    quarantinedBytes: sum((hour) => hour.quarantinedBytes),
+    quarantined: sum((hour) => hour.part?.quarantined),
+    quarantinedBytes: sum((hour) => hour.part?.quarantinedBytes),
     seconds: result.seconds,
   };
 }

@@ -4,6 +4,7 @@ import { isHourpackError } from "../errors.js";
 import { DAY_MS } from "../hour.js";
 import { type PartFacts, type Published, toMetadata } from "../manifest.js";
 import type { Body, PutCondition, Store } from "../store/store.js";
+import type { HourResult } from "../task.js";
 import { headPart } from "./list.js";
 
 export interface Publication {
@@ -22,7 +23,7 @@ export interface Publication {
 
 /** `lost`: somebody else published first; the attempt's own files are gone and the hour is to be planned again. */
 export type PublishOutcome =
-  | { outcome: "published"; part: { key: string; rows: number; quarantined: number; sizeBytes: number } }
+  | { outcome: "published"; part: NonNullable<HourResult["part"]> }
   | { outcome: "lost"; reason: string };
 
 /** `before`: awaited before the part can be seen, while the bytes of a large one are on their way. */
@@ -48,8 +49,9 @@ export async function publish(
     // A machine that slept for days in the middle of this: the sweeper may have been there.
     if (ageMs() > PUBLISHES_WITHIN_MS)
       for (const [key, body] of own) await writeOwn(store, key, body, options.signal);
-    const { rows, quarantined } = publication.facts;
-    return { outcome: "published", part: { key: publication.partKey, rows, quarantined, sizeBytes } };
+    const { rows, quarantined, quarantinedBytes } = publication.facts;
+    const part = { key: publication.partKey, rows, quarantined, quarantinedBytes, sizeBytes };
+    return { outcome: "published", part };
   };
   let reason: string;
   let cause: unknown;

@@ -625,7 +625,7 @@ it("status says of an hour that needs a decision why, and what can be done, and 
   expect(refused).toMatchObject({ hour: "2022-07-20T05", hint: expect.stringContaining("--keep-old") });
 });
 
-it("status and verify say how many bytes are in quarantine, those that late objects brought, too", async () => {
+it("run, status and verify say how many bytes are in quarantine, those that late objects brought, too", async () => {
   const hour = ["--hour", "2022-07-21T05"];
   const flags = ["--raw", "./bytes/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./bytes-lake/", "--table", "b"];
   for (const [name, text, told] of [
@@ -635,12 +635,17 @@ it("status and verify say how many bytes are in quarantine, those that late obje
     put(`bytes/2022/07/21/05/${name}.json`, text);
     const ran = await here("run", ...flags, "--catalog", "none", ...hour);
     expect(ran.code, ran.stderr).toBe(0);
+    for (const line of [ran.stdout, ran.stderr]) expect(line).toContain(`, ${told}, `);
     for (const command of [["status"], ["verify"], ["verify", "--deep"]])
       expect((await here(...command, ...flags, ...hour)).stdout).toContain(`, ${told}\n`);
   }
   const { records, result } = await here("status", ...flags, ...hour, "--json");
   const counted = { quarantined: 2, quarantinedBytes: 13 };
   expect([records[0], result]).toMatchObject([counted, { datasets: [counted] }]);
+  // Of a part that stays as it is, too.
+  const again = await here("run", ...flags, "--catalog", "none", ...hour, "--json");
+  const finished = again.records.find(({ type }) => type === "hour-finished");
+  expect(finished).toMatchObject({ action: "up to date", part: counted });
 });
 
 it.each([

@@ -25,7 +25,7 @@ const done = (hour: Hour, more: Partial<HourResult> = {}): HourResult => ({
   objects: 1,
   bytesIn: 1,
   skipped: 0,
-  part: { key: "k", rows: 98, quarantined: 2, sizeBytes: 1 },
+  part: { key: "k", rows: 98, quarantined: 2, quarantinedBytes: 9, sizeBytes: 1 },
   seconds: { total: 1 },
   ...more,
 });
@@ -121,12 +121,12 @@ describe("news", () => {
     ]);
     expect(news.of(round(60, [done(HOUR, { action: "up to date" })]))).toEqual([]);
     expect(news.of(round(120, [done(HOUR)]))).toEqual([]);
-    const part = { key: "k", rows: 98, quarantined: 4, sizeBytes: 1 };
+    const part = { key: "k", rows: 98, quarantined: 4, quarantinedBytes: 9, sizeBytes: 1 };
     expect(news.of(round(180, [done(HOUR, { part })]))).toHaveLength(1);
   });
 
   it("late objects' quarantine is told with what the part had before", () => {
-    const part = { key: "k", rows: 1_000, quarantined: 50, sizeBytes: 1 };
+    const part = { key: "k", rows: 1_000, quarantined: 50, quarantinedBytes: 9, sizeBytes: 1 };
     const merged = done(HOUR, { part, quarantined: 20, reason: "3 late objects" });
     expect(new News({ quarantine: 40 }).of(round(0, [merged]))).toEqual([
       expect.stringContaining("50 of 1050 records are in quarantine, more than the limit of 40;"),

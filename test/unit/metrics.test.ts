@@ -61,7 +61,7 @@ function result(more: Partial<HourResult> = {}): HourResult {
     bytesIn: 1000,
     skipped: 0,
     changes: { added: 10, overwritten: 0, gone: 0 },
-    part: { key: "k", rows: 97, quarantined: 3, sizeBytes: 400 },
+    part: { key: "k", rows: 97, quarantined: 3, quarantinedBytes: 9, sizeBytes: 400 },
     rows: 97,
     rescued: 2,
     quarantined: 3,
