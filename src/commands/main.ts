@@ -7,7 +7,7 @@ import { readArguments, unknownCommand } from "./arguments.js";
 import type { Args, CommandContext } from "./command.js";
 import { entryNamed, GLOBAL_OPTIONS } from "./entries.js";
 import { Output, tolerateLostOutput } from "./output.js";
-import { listenForSignals } from "./signals.js";
+import { AFTER_INTERRUPT, listenForSignals } from "./signals.js";
 import { tellWaits } from "./waiting.js";
 
 /** Sets the process's exit code; resolves when there is nothing more to do. */
@@ -100,7 +100,7 @@ function interruption(error: unknown): unknown {
     ? error
     : new HourpackError("interrupted", "interrupted", {
         cause: error,
-        hint: "Nothing is half published; run the same command again.",
+        hint: AFTER_INTERRUPT,
       });
 }
 

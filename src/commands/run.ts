@@ -18,6 +18,7 @@ import { showPlan } from "./plan.js";
 import { openProgress } from "./progress.js";
 import { requestOf, requestOptions } from "./request.js";
 import { settingsOf, settingsOptions, tellCapacity, withComponents } from "./settings.js";
+import { AFTER_INTERRUPT } from "./signals.js";
 
 export const command: Command = {
   options: {
@@ -95,6 +96,7 @@ function tell(result: RunResult, { output, signal }: CommandContext): number {
   }
   const { green, yellow } = output.colors;
   output.line((code === EXIT.done ? green : yellow)(summaryOf(result, signal.aborted)));
+  if (signal.aborted) output.note(`  ${output.errorColors.cyan("→")} ${AFTER_INTERRUPT}`);
   return code;
 }
 

@@ -5,6 +5,9 @@ import type { Output } from "./output.js";
 
 const GRACE_MS = 9_000;
 
+/** What to do when a command was stopped. */
+export const AFTER_INTERRUPT = "Nothing is half published; run the same command again.";
+
 export function listenForSignals(output: Output): { signal: AbortSignal; release(): void } {
   const controller = new AbortController();
   // Every request in flight listens to it.

@@ -787,7 +787,9 @@ it("an interrupt before an hour is begun is told as that, and not as hours that 
   await config.writeFile(CONFIG);
   await config.close();
   const [code] = await once(child, "close");
-  expect(Buffer.concat(err ?? []).toString()).toBe("stopping … (once more to stop at once)\n");
+  expect(Buffer.concat(err ?? []).toString()).toBe(
+    "stopping … (once more to stop at once)\n  → Nothing is half published; run the same command again.\n",
+  );
   expect([code, Buffer.concat(out ?? []).toString()]).toEqual([
     130,
     expect.stringMatching(/^interrupted, \d\.\d s\n$/),

@@ -131,6 +131,7 @@ describe("run", () => {
         "stopping … (once more to stop at once)",
         "mobile-events 2022-07-26T00  interrupted",
         "interrupted, #",
+        "  → Nothing is half published; run the same command again.",
       ],
     ]);
     expect([shell.isCursorShown, shell.isWrapping]).toEqual([true, true]);
