@@ -3,7 +3,7 @@ import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { rawRange } from "./discovery.js";
 import { hoursWithFolders } from "./folders.js";
-import { addHours, DAY_MS, type Hour, hoursBetween, startMs } from "./hour.js";
+import { addHours, DAY_MS, type Hour, hourFlags, hoursBetween, startMs } from "./hour.js";
 import { newestClosedHour } from "./layout.js";
 import { owedHours } from "./owed.js";
 import { oldestPublishedHour } from "./published.js";
@@ -59,9 +59,7 @@ export function olderText(
     count === undefined ? `older hours from ${from} on` : `${counted(count, "older hour")} from ${from}`;
   const found = `${which} ${isOne ? "is" : "are"} not packed and will not become due by ${isOne ? "itself" : "themselves"}`;
   const dataset = settings.datasets.length > 1 ? ` --dataset ${name}` : "";
-  const range =
-    addHours(from, 1) === to ? `--hour ${from}` : `--from ${dayOrHour(from)} --to ${dayOrHour(to)}`;
-  const command = `hourpack run ${range}${dataset}`;
+  const command = `hourpack run ${hourFlags({ from, to })}${dataset}`;
   return { found, remedy: `\`${command}\` packs ${isOne ? "it" : "them"}` };
 }
 
@@ -75,8 +73,4 @@ export async function olderNotice(
   if (!older) return undefined;
   const { found, remedy } = olderText(older, components, dataset);
   return `${found}: ${remedy}`;
-}
-
-function dayOrHour(hour: Hour): string {
-  return hour.replace(/T00$/, "");
 }

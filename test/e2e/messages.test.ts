@@ -589,7 +589,8 @@ all 2022-07-26T00  would delete 1 object (9 B), kept 1 object that again has not
 });
 
 it("status names an hour that is not packed between others that are", async () => {
-  for (const hour of ["00", "01", "02", "03"]) put(`other/2022/07/20/${hour}/a.json`, '{"id":1}\n');
+  for (const hour of ["00", "01", "02", "03", "05", "06"])
+    put(`other/2022/07/20/${hour}/a.json`, '{"id":1}\n');
   const flags = ["--raw", "./other/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./other-lake/", "--table", "o"];
   for (const hour of ["00", "02"]) {
     const ran = await here("run", ...flags, "--catalog", "none", "--hour", `2022-07-20T${hour}`);
@@ -597,11 +598,21 @@ it("status names an hour that is not packed between others that are", async () =
   }
   const day = ["--from", "2022-07-20", "--to", "2022-07-21"];
   const { stdout, stderr } = await here("status", ...flags, ...day);
-  expect(stdout).toContain("  2022-07-20  █✗█○····················\n");
+  expect(stdout).toContain("  2022-07-20  █✗█○·○○·················\n");
   expect(stdout).toContain("○ not packed   ✗ passed over: failed, or came late");
   expect(stderr).toMatch(/^o: 2022-07-20T01 passed over: `hourpack run --hour 2022-07-20T01` packs it/);
   const { result } = await here("status", "--json", ...flags, ...day);
-  expect(result["datasets"]).toMatchObject([{ states: { packed: 2, missing: 1, passedOver: 1 } }]);
+  expect(result["datasets"]).toMatchObject([{ states: { packed: 2, missing: 3, passedOver: 1 } }]);
+  const newest = await here("run", ...flags, "--catalog", "none", "--hour", "2022-07-20T06");
+  expect(newest.code, newest.stderr).toBe(0);
+  const command = "run --from 2022-07-20T01 --to 2022-07-20T06";
+  const several = (await here("status", ...flags, ...day)).stderr;
+  expect(several).toMatch(
+    `o: 3 hours from 2022-07-20T01 to 2022-07-20T05 passed over: \`hourpack ${command}\` packs them, or says why not\n`,
+  );
+  const ran = await here(...command.split(" "), ...flags, "--catalog", "none");
+  expect(ran.stdout).toMatch(/^3 hours packed, 1 up to date, 1 empty: /);
+  expect((await here("status", ...flags, ...day)).stderr).toBe("");
 });
 
 it("status says of an hour that needs a decision why, and what can be done, and nothing of hours elsewhere", async () => {
