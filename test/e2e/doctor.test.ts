@@ -128,6 +128,27 @@ describe("on MinIO", () => {
     expect(end.stdout + end.stderr).not.toContain(secret);
   });
 
+  it.each([
+    [
+      "AWS_SECRET_ACCESS_KEY",
+      "a-secret-of-someone\n",
+      "the secret access key begins or ends with white space",
+    ],
+    ["AWS_ACCESS_KEY_ID", "a-key-of-someone\nelse", "the access key id has a character"],
+  ])("%s that cannot be sent, which is never shown", async (name, value, message) => {
+    const end = await doctor({}, { ...env, [name]: value });
+    expect(end.code).toBe(2);
+    expect(failures(end)).toMatchObject([
+      {
+        name: "credentials",
+        message: expect.stringContaining(message),
+        remedy: expect.stringContaining(name),
+      },
+    ]);
+    expect(named(end, "reach S3")).toBe(undefined);
+    expect(end.stdout + end.stderr).not.toContain("of-someone");
+  });
+
   it("no credentials at all", async () => {
     const end = await doctor({}, { AWS_REGION: "us-east-1" });
     expect(end.code).toBe(2);

@@ -22,9 +22,9 @@ export interface StoreContext {
   signal: AbortSignal | undefined;
 }
 
-/** Refusals that are about who asks, whatever is asked for. */
+/** Refusals that are about who asks, whatever is asked for; the first is this side's own. */
 const NOT_KNOWN =
-  /^(InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|TokenRefreshRequired|CredentialsProviderError|NoCredentials|InvalidClientTokenId|ExpiredTokenException)$/;
+  /^(UnsendableCredentials|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|TokenRefreshRequired|CredentialsProviderError|NoCredentials|InvalidClientTokenId|ExpiredTokenException)$/;
 /** Refusals of a store that knows who asks. */
 const KNOWN = /^(AccessDenied|AllAccessDisabled|NoSuchBucket|Forbidden)$/;
 

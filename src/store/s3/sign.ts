@@ -138,11 +138,16 @@ function requireSendable({ accessKeyId, secretAccessKey, sessionToken = "" }: Cr
     ["secret access key", secretAccessKey, false],
     ["session token", sessionToken, true],
   ] as const) {
-    if (/^\s|\s$/.test(value)) throw new Error(`the ${name} begins or ends with white space`);
+    if (/^\s|\s$/.test(value)) throw unsendable(`the ${name} begins or ends with white space`);
     // A newline would begin another header.
     if (isSent && /[^\x20-\x7e]/.test(value))
-      throw new Error(`the ${name} has a character that no header can have`);
+      throw unsendable(`the ${name} has a character that no header can have`);
   }
+}
+
+/** With a code, as what a store refuses has. */
+function unsendable(message: string): Error {
+  return Object.assign(new Error(message), { code: "UnsendableCredentials" });
 }
 
 /** A key as a path: every byte escaped but the unreserved ones and the slash. An hour's keys share their folder. */
