@@ -63,6 +63,8 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     });
   }
   const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, bytes: 0, kept: 0 };
+  // A version that came meanwhile may be among it, and is to be seen.
+  if (!options.dryRun) await putBack(task);
   const whole = await listingOf(task);
   const listing = untoldOf(whole, task, options.told ?? []);
   if (listing.count === 0) return result;
@@ -163,6 +165,11 @@ function untoldOf(listing: Listing, { dataset, hour }: HourTask, told: Dataset[]
   for (const object of listing)
     if (!prefixes.some((prefix) => object.key.startsWith(prefix))) rest.add(object);
   return rest;
+}
+
+/** What an expiry that was killed had taken from its name, and not deleted yet. */
+async function putBack({ dataset, hour, components }: HourTask): Promise<void> {
+  await (await components.raw(dataset)).putBack?.(rawPrefix(dataset.raw, hour));
 }
 
 async function listingOf({ dataset, hour, components, signal }: HourTask): Promise<Listing> {

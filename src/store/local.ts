@@ -9,6 +9,7 @@ import { isSkippedKey } from "../layout.js";
 import { compareUtf8 } from "../listing.js";
 import { withFileLock } from "../lock.js";
 import { makeFolders } from "../make-folders.js";
+import { Aside, putBackIn, TEMPORARY } from "./local-aside.js";
 import {
   close,
   etagOf,
@@ -26,15 +27,12 @@ import {
   sizeOf,
   skipped,
   syncFolder,
-  unlessMissing,
   writeWhole,
 } from "./local-files.js";
 import { firstsOfFolders, folderOf, isPlain, packed } from "./local-names.js";
 import { Pace } from "./s3/pace.js";
 import type { Body, GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
 
-/** Names of files that are still being written: `.hourpack-tmp-<random>`. A crash may leave one; no listing shows them. */
-const TEMPORARY = ".hourpack-tmp-";
 const PAGE_OBJECTS = 1000;
 /** Windows has no such flags. */
 const NO_FOLLOW = constants.O_NOFOLLOW as number | undefined;
@@ -52,6 +50,7 @@ export class LocalStore implements Store {
   /** Paths of folders that are known to lie inside the root, links resolved, by their keys. */
   private readonly inside = new Map<string, string>();
   private readonly pace: Pace;
+  private readonly aside = new Aside();
 
   constructor(root: string) {
     this.root = resolve(root);
@@ -178,26 +177,10 @@ export class LocalStore implements Store {
     }
   }
 
-  /**
-   * Taken aside first, since between a look and a deletion the file could be replaced. What turns out to be another
-   * version goes back, unless a newer one has come meanwhile. Of a link it is the link that goes, whose version is its
-   * target's; where the target went before it, as another object of the same hour, it stands for nothing any more.
-   */
   private async deleteVersion(path: string, key: string, etag: string): Promise<void> {
     const found = await this.statOf(key);
-    if (found && etagOf(found) !== etag) throw this.changed(key, "ETag changed");
-    const aside = join(dirname(path), TEMPORARY + randomBytes(8).toString("hex"));
-    await rename(path, aside);
-    const moved = await lstat(aside, { bigint: true });
-    const meant = moved.isSymbolicLink() ? await unlessMissing(stat(aside, { bigint: true })) : moved;
-    const isOther = meant !== undefined && etagOf(meant) !== etag;
-    if (isOther) {
-      await link(aside, path).catch((error) => {
-        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-      });
-    }
-    await unlink(aside);
-    if (isOther) throw this.changed(key, "ETag changed");
+    const isOther = found && etagOf(found) !== etag;
+    if (isOther || !(await this.aside.deleteVersion(path, etag))) throw this.changed(key, "ETag changed");
   }
 
   async honoursConditions(): Promise<boolean> {
@@ -208,17 +191,29 @@ export class LocalStore implements Store {
     return true;
   }
 
+  async putBack(prefix: string): Promise<number> {
+    let count = 0;
+    for await (const { folder, names } of this.temporariesUnder(prefix))
+      count += await this.putBackIn(folder, names);
+    return count;
+  }
+
+  private async putBackIn(folder: string, names: string[]): Promise<number> {
+    try {
+      return await putBackIn(join(this.root, folder), names);
+    } catch (error) {
+      throw this.failed(error, `put back what a process that is gone left aside in ${this.uri}${folder}`);
+    }
+  }
+
   async dropUnfinished(prefix: string, beforeMs: number): Promise<number> {
-    const folder = prefix.slice(0, prefix.lastIndexOf("/") + 1);
     let dropped = 0;
-    for (const entry of await this.entriesOf(folder)) {
-      const key = folder + entry.name;
-      if (entry.isDirectory() && (key.startsWith(prefix) || prefix.startsWith(`${key}/`))) {
-        dropped += await this.dropUnfinished(`${key}/`, beforeMs);
-      } else if (entry.name.startsWith(TEMPORARY)) {
-        const stats = await this.statOf(key);
-        if (!stats || Number(stats.mtimeMs) >= beforeMs) continue;
-        await this.delete(key);
+    for await (const { folder, names } of this.temporariesUnder(prefix)) {
+      await this.putBackIn(folder, names);
+      for (const name of names) {
+        const head = await this.head(folder + name);
+        if (!head || head.lastModifiedMs >= beforeMs) continue;
+        await this.delete(head.key);
         dropped++;
       }
     }
@@ -262,11 +257,32 @@ export class LocalStore implements Store {
   private async *keysUnder(folder: string, prefix: string): AsyncGenerator<string> {
     for (const name of await this.namesOf(folder, prefix)) {
       const key = folder + name;
+      if (name.startsWith(TEMPORARY)) continue;
       if (name.endsWith("/")) {
         if (key.startsWith(prefix) || prefix.startsWith(key)) yield* this.keysUnder(key, prefix);
-      } else if (key.startsWith(prefix) && !name.startsWith(TEMPORARY)) {
+      } else if (key.startsWith(prefix)) {
         yield key;
       }
+    }
+  }
+
+  /** What no listing shows, folder by folder. */
+  private async *temporariesUnder(prefix: string): AsyncGenerator<{ folder: string; names: string[] }> {
+    const folders = [prefix.slice(0, prefix.lastIndexOf("/") + 1)];
+    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+      const path = await this.pathOf(folder);
+      const names: string[] = [];
+      try {
+        for await (const entry of await opendir(path, { bufferSize: 1024 })) {
+          const key = `${folder}${entry.name}/`;
+          if (entry.name.startsWith(TEMPORARY)) names.push(entry.name);
+          else if (entry.isDirectory() && (key.startsWith(prefix) || prefix.startsWith(key)))
+            folders.push(key);
+        }
+      } catch (error) {
+        if (!isMissing(error)) throw this.failed(error, `list ${path}`);
+      }
+      if (names.length > 0) yield { folder, names };
     }
   }
 

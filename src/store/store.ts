@@ -86,10 +86,17 @@ export interface Store {
   delete(key: string, options?: { etag?: string; signal?: AbortSignal }): Promise<void>;
 
   /**
-   * Drops what writes to keys under `prefix` left unfinished before `beforeMs`: multipart uploads, temporary files.
+   * Drops what writes to keys under `prefix` left unfinished before `beforeMs`: multipart uploads, temporary files. Of a
+   * directory what deletions left aside comes back, as by `putBack`.
    * Returns how many. (MinIO lists uploads for an exact key only.)
    */
   dropUnfinished(prefix: string, beforeMs: number, options?: { signal?: AbortSignal }): Promise<number>;
+
+  /**
+   * Of a directory: puts back what deletions under `prefix`, by processes that died in the midst of one, had put aside. What
+   * is at work is left alone. Returns how many objects came back.
+   */
+  putBack?(prefix: string): Promise<number>;
 
   /** Whether `delete` with an ETag spares another version, found out like `honoursConditions`. MinIO ignores it. */
   honoursConditionalDeletes(prefix: string): Promise<boolean>;
