@@ -1,9 +1,19 @@
 /** An expiry in a directory that is killed in the midst of a deletion leaves nothing hidden, and loses nothing. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { LocalStore } from "../../src/store/local.js";
+import { Aside } from "../../src/store/local-aside.js";
 import { hourpack } from "../support/cli.js";
 
 let dir: string;
@@ -79,6 +89,18 @@ describe("expire of a directory, killed in the midst of a deletion", () => {
 });
 
 describe("what a deletion takes aside", () => {
+  it("is, of a link, the version of what it led to from where it lay; another's comes back", async () => {
+    const root = mkdtempSync(join(dir, "link-"));
+    writeFileSync(join(root, "target"), "{}");
+    symlinkSync("target", join(root, "link"));
+    const etag = (await new LocalStore(root).head("link"))?.etag ?? "";
+    expect(await new Aside().deleteVersion(join(root, "link"), "0-0-0")).toBe(false);
+    expect(readdirSync(root)).toEqual(["link", "target"]);
+    expect(readlinkSync(join(root, "link"))).toBe("target");
+    expect(await new Aside().deleteVersion(join(root, "link"), etag)).toBe(true);
+    expect(readdirSync(root)).toEqual(["target"]);
+  });
+
   it("is left alone while its process lives", async () => {
     const root = mkdtempSync(join(dir, "alive-"));
     const names = Array.from({ length: 500 }, (_, i) => `h/${i}.json`);

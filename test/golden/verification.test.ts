@@ -1,5 +1,6 @@
 /** What verification says of hours that are as they should be, expired, damaged, or packed under other columns. */
 import {
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -458,6 +459,32 @@ describe("raw objects that expire deleted", () => {
     await lake.pack();
     expect(await lake.expire()).toMatchObject({ objects: 1 });
     expect(lake.names()).toEqual([]);
+  });
+
+  it("of a file that another hour has, too: by a hard link it stays there, by another that hour says what is away", async () => {
+    const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
+    const other = addHours(HOUR, 1);
+    lake.put("own.json", '{"id":3}\n', other);
+    linkSync(join(lake.root, "raw/2022/07/26/00/a.json"), join(lake.root, "raw/2022/07/26/01/a.json"));
+    await lake.pack();
+    const link = join(lake.root, "raw/2022/07/26/01/b.json");
+    symlinkSync("../00/b.json", link);
+    expect(await lake.expire()).toMatchObject({ objects: 2 });
+    await expect(lake.pack({ hour: other })).rejects.toMatchObject({
+      kind: "invalid",
+      message: expect.stringMatching(/01\/b\.json: this is a link to \.\.\/00\/b\.json, where nothing is$/),
+    });
+    rmSync(link);
+    expect(await lake.pack({ hour: other })).toMatchObject({ part: { rows: 2 } });
+  });
+
+  it("only the link, where it stands for a file of another hour", async () => {
+    const lake = new Lake().put("a.json", '{"id":1}\n').put("own.json", '{"id":2}\n', addHours(HOUR, 1));
+    symlinkSync("../01/own.json", join(lake.root, "raw/2022/07/26/00/b.json"));
+    await lake.pack();
+    expect(await lake.expire()).toMatchObject({ objects: 2 });
+    expect(lake.names()).toEqual([]);
+    expect(readFileSync(join(lake.root, "raw/2022/07/26/01/own.json"), "utf8")).toBe('{"id":2}\n');
   });
 
   it("what is missing and in no journal is a finding", async () => {
