@@ -141,7 +141,7 @@ async function registerAll(
   quietly: (task: Promise<void>, why: string) => Promise<void>,
 ): Promise<void> {
   try {
-    const hours = [...new Set([...published, ...(await unregistered.left())])].sort();
+    const hours = [...published, ...(await unregistered.left())];
     await register(hours);
     await quietly(unregistered.registered(hours), "hours that are registered stay noted as not");
   } catch (error) {

@@ -9,7 +9,6 @@ import { addHours, endMs, HOUR_MS, type Hour } from "./hour.js";
 import { HourList } from "./hour-list.js";
 import { unregisteredKey } from "./layout.js";
 import { publishedHours } from "./published.js";
-import type { Store } from "./store/store.js";
 
 /** Of one run and one dataset. */
 export class Unregistered {
@@ -18,7 +17,8 @@ export class Unregistered {
   private readonly hours: Set<Hour>;
   private readonly signal: AbortSignal | undefined;
   private noted: Promise<void> | undefined;
-  private hasLeft = false;
+  /** Until it is read, nobody knows. */
+  private mayHaveLeft = true;
 
   constructor(components: Components, dataset: Dataset, hours: Hour[], signal: AbortSignal | undefined) {
     this.components = components;
@@ -40,19 +40,19 @@ export class Unregistered {
   async left(): Promise<Hour[]> {
     if (!this.hasCatalog || this.signal?.aborted) return [];
     const hours = await (await this.list()).read(this.signal);
-    this.hasLeft = hours.length > 0;
-    const others = new Set(hours.filter((hour) => !this.hours.has(hour)));
-    const sorted = [...others].sort();
-    const [from, last] = [sorted[0], sorted.at(-1)];
+    this.mayHaveLeft = hours.length > 0;
+    const others = hours.filter((hour) => !this.hours.has(hour));
+    const [from, last] = [others[0], others.at(-1)];
     if (from === undefined || last === undefined) return [];
     const tier1 = await this.components.tier1(this.dataset);
     const published = await publishedHours(tier1, this.dataset, { from, to: addHours(last, 1) }, this.signal);
-    return published.filter((hour) => others.has(hour));
+    const noted = new Set(others);
+    return published.filter((hour) => noted.has(hour));
   }
 
   /** At the end: none of these is unregistered any more, and none of this run's. */
   async registered(hours: Hour[]): Promise<void> {
-    if (!this.noted && !this.hasLeft) return;
+    if (!this.hasCatalog || !(this.noted || this.mayHaveLeft)) return;
     const known = new Set(hours);
     await this.change((noted) => noted.filter((hour) => !known.has(hour) && !this.hours.has(hour)));
   }
@@ -79,14 +79,10 @@ export class Unregistered {
   }
 
   private async list(): Promise<HourList> {
-    return unregisteredIn(await this.components.tier1(this.dataset), this.dataset);
+    return new HourList(
+      await this.components.tier1(this.dataset),
+      unregisteredKey(this.dataset.tier1.prefix),
+      "It names hours that the catalog may lack: delete it, and run `hourpack register`.",
+    );
   }
-}
-
-function unregisteredIn(store: Store, { tier1 }: Dataset): HourList {
-  return new HourList(
-    store,
-    unregisteredKey(tier1.prefix),
-    "It names hours that the catalog may lack: delete it, and run `hourpack register`.",
-  );
 }

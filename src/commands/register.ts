@@ -60,9 +60,7 @@ export const command: Command = {
           );
           for (const note of done.notes) output.line(`  ${note}`);
         }
-        const unregistered = new Unregistered(components, dataset, hours, signal);
-        await unregistered.left();
-        await unregistered.registered(hours);
+        await new Unregistered(components, dataset, hours, signal).registered(hours);
         if (catalog.kind !== "local")
           for (const what of unreadableByAthena(dataset)) output.note(`${dataset.name}: ${what}`);
       }
