@@ -3,13 +3,16 @@ import { createHash, type Hash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
+import { commandText } from "./command-text.js";
 import { HourpackError, isHourpackError, reasonOf } from "./errors.js";
-import type { Hour } from "./hour.js";
-import { manifestKey } from "./layout.js";
-import { type Manifest, openManifest, type Published } from "./manifest.js";
+import { manifestKey, quarantineKey } from "./layout.js";
+import { type Manifest, type ManifestHeader, openManifest, type Published } from "./manifest.js";
 import { headPart } from "./stages/list.js";
 import type { ObjectInfo, Store } from "./store/store.js";
 import type { HourTask } from "./task.js";
+
+/** Whose part, manifest or quarantine file it is. */
+export type PublishedHour = Pick<HourTask, "dataset" | "hour" | "components" | "signal">;
 
 /** A part to a local file. Returns the sha256 of its bytes, which its manifest has, too. */
 export async function download(
@@ -32,15 +35,15 @@ export async function download(
 }
 
 /** The manifest that a part names, which invariant 1 says is there. */
-export async function readManifest(
-  task: Pick<HourTask, "dataset" | "hour" | "components" | "signal">,
-  published: Published,
-): Promise<Manifest> {
+export async function readManifest(task: PublishedHour, published: Published): Promise<Manifest> {
   const tier1 = await task.components.tier1(task.dataset);
   const key = manifestKey(task.dataset.tier1.prefix, task.hour, published.attempt);
+  // With `--rebuild` alone a run would read the manifest, too.
+  const fromRemainder = runAnew(task, "--rebuild --from-remainder");
   try {
     const bytes = await tier1.get(key, { signal: task.signal });
-    return openManifest(bytes, tier1.uri + key, { hour: task.hour, attempt: published.attempt });
+    const of = { hour: task.hour, attempt: published.attempt, again: fromRemainder };
+    return openManifest(bytes, tier1.uri + key, of);
   } catch (error) {
     if (!isHourpackError(error, "conflict")) throw error;
     // Another attempt's part may be there by now, and a sweep has taken the old one's files.
@@ -52,7 +55,7 @@ export async function readManifest(
       {
         stage: "plan",
         location: tier1.uri + key,
-        hint: "Bring it back from a backup or an older version; or give up rows of raw objects that are gone with --rebuild --from-remainder.",
+        hint: `Bring it back from a backup or an older version; or give up rows of raw objects that are gone: ${fromRemainder} makes the part anew of those that are there.`,
         cause: error,
       },
     );
@@ -60,39 +63,46 @@ export async function readManifest(
 }
 
 /** Parquet's pages have no checksum here: a part that was damaged where it lies can well be read, as other rows. */
-export function otherBytes(store: Store, { key }: Published, hour: Hour): HourpackError {
+export function otherBytes(task: PublishedHour, store: Store, { key }: Published): HourpackError {
   return new HourpackError(
     "data",
     `read the part ${store.uri}${key}: its bytes are not those that were published`,
     {
       location: store.uri + key,
-      hint: remedyOf(hour),
+      hint: remedyOf(task),
     },
   );
 }
 
 /** Of a damaged part. */
-export function remedyOf(hour: Hour): string {
-  return `\`hourpack run --hour ${hour} --rebuild\` makes the part anew while its raw objects are there; where they are not, bring back an older version of it.`;
+export function remedyOf(task: PublishedHour): string {
+  return `${runAnew(task)} makes the part anew while its raw objects are there; where they are not, bring back an older version of it.`;
+}
+
+/** The command that makes the part anew. */
+export function runAnew({ dataset, hour, components }: PublishedHour, flags = "--rebuild"): string {
+  return commandText("run", components.settings, { dataset: dataset.name, hours: hour, flags });
 }
 
 /**
- * A quarantine file that a part names, opened. Throws `data` where it is missing or damaged, or, at its end, where its bytes
- * are not those that the manifest vouches for, as far as one is there.
+ * The quarantine file that a part names, opened. Throws `data` where it is missing or damaged, or, at its end, where its bytes
+ * are not those that the manifest vouches for, where one is there.
  */
 export async function* readQuarantine(
-  store: Store,
-  key: string,
-  sha256: string | undefined,
-  signal: AbortSignal | undefined,
+  task: PublishedHour,
+  { attempt }: Published,
+  { quarantineSha256: sha256 }: Partial<ManifestHeader> = {},
 ): AsyncGenerator<Buffer> {
+  const { dataset, hour, components, signal } = task;
+  const store = await components.tier1(dataset);
+  const key = quarantineKey(dataset.tier1.prefix, hour, attempt);
   const damaged = (why: string, cause?: unknown) =>
     new HourpackError(
       "data",
       `read ${store.uri}${key}: the part names this quarantine file, and it is ${why}`,
       {
         location: store.uri + key,
-        hint: "Bring it back from a backup or an older version, or make the part anew with --rebuild while its raw objects exist.",
+        hint: `Bring it back from a backup or an older version; or ${runAnew(task)} makes the part anew while its raw objects are there.`,
         cause,
       },
     );

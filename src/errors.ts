@@ -55,7 +55,8 @@ export function isHourpackError(error: unknown, kind?: ErrorKind): error is Hour
 export function causeOf({ kind, message, location = "", hint, cause }: HourpackError): string {
   // Of a bug, what went wrong beneath what was being done in each hour.
   const said = cause === undefined ? message : reasonOf(cause);
-  return `${kind} ${hint ?? said.replaceAll(location, "")}`;
+  // A command to type names the hour.
+  return `${kind} ${hint?.replaceAll(/`hourpack [^`]*`/g, "") ?? said.replaceAll(location, "")}`;
 }
 
 /** Each cause once, by the first that it was met with: which hours failed of it is told beside. */

@@ -3,6 +3,7 @@ import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { ulid } from "ulid";
+import { commandText } from "./command-text.js";
 import { areNested, fullPath } from "./config/overlap.js";
 import type { Dataset } from "./config/settings.js";
 import { HourpackError, isHourpackError } from "./errors.js";
@@ -196,7 +197,7 @@ async function prove(task: HourTask, listing: Listing): Promise<Proof | Objectio
     if (!isHourpackError(error, "data")) throw error;
     return error;
   });
-  if (plan instanceof HourpackError) return { as: "refused", why: asProblem(plan, hour) };
+  if (plan instanceof HourpackError) return { as: "refused", why: asProblem(plan, task) };
   if (!published) return { as: "notDue", why: `it is not packed; ${runOf(task)} does it` };
   if (plan.action === "scratch") return { as: "notDue", why: anewText(task, plan.reason, published) };
   const proved = new Listing();
@@ -228,8 +229,7 @@ function lateText({ task, late }: Proof): string {
 }
 
 function runOf({ dataset, hour, components }: HourTask): string {
-  const named = components.settings.datasets.length > 1 ? ` --dataset ${dataset.name}` : "";
-  return `\`hourpack run${named} --hour ${hour}\``;
+  return commandText("run", components.settings, { dataset: dataset.name, hours: hour });
 }
 
 /** Without what the proof's dataset reads, and has not been proved to have in this version. */

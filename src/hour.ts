@@ -81,12 +81,6 @@ export function hoursText(hours: Hour[]): string {
   return hours.length === 1 ? String(first) : `${hours.length} hours from ${first} to ${hours.at(-1)}`;
 }
 
-/** As flags of a command, up to and without `to`: `--hour 2022-07-26T00`, or `--from 2022-07-26 --to 2022-07-27T02`. */
-export function hourFlags({ from, to }: { from: Hour; to: Hour }): string {
-  const dayOrHour = (hour: Hour) => hour.replace(/T00$/, "");
-  return addHours(from, 1) === to ? `--hour ${from}` : `--from ${dayOrHour(from)} --to ${dayOrHour(to)}`;
-}
-
 export function partsOf(hour: Hour): HourParts {
   return { yyyy: hour.slice(0, 4), MM: hour.slice(5, 7), dd: hour.slice(8, 10), HH: hour.slice(11, 13) };
 }

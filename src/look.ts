@@ -19,7 +19,9 @@ export function planOf(
   notBeforeMs?: number,
 ): Promise<Plan> {
   return planHour({
+    dataset: task.dataset.name,
     hour: task.hour,
+    settings: task.components.settings,
     listing,
     published,
     manifest: () => readManifest(task, published as Published),

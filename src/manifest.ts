@@ -137,53 +137,59 @@ export interface Manifest {
 
 /**
  * Opens a manifest from its gzip bytes or a file with them. `location` is for messages; `of` is what its key says that it
- * is of. Throws `data` where it is damaged, or another's.
+ * is of, and `again` the command that packs the hour without it. Throws `data` where it is damaged, or another's.
  */
 export async function openManifest(
   source: Buffer | { path: string },
   location: string,
-  of: Pick<ManifestHeader, "hour" | "attempt">,
+  of: Pick<ManifestHeader, "hour" | "attempt"> & { again: string },
 ): Promise<Manifest> {
+  const damaged: Damaged = (cause) => {
+    throw new HourpackError("data", `read manifest ${location}: it is damaged (${cause})`, {
+      location,
+      cause,
+      hint: `Pack the hour again with ${of.again} if all raw objects are still there.`,
+    });
+  };
   const lines = async function* (): AsyncGenerator<string> {
     const stored = Buffer.isBuffer(source) ? Readable.from([source]) : createReadStream(source.path);
     const plain = createGunzip();
     try {
       yield* linesOf(stored.on("error", (error: Error) => plain.destroy(error)).pipe(plain));
     } catch (error) {
-      damaged(location, error);
+      damaged(error);
     }
   };
   const reader = lines();
   const { value: first } = await reader.next();
   await reader.return(undefined);
-  const header = parseLine(first ?? "", location);
-  if (!isHeader(header)) damaged(location, "unknown format");
+  const header = parseLine(first ?? "", damaged);
+  if (!isHeader(header)) damaged("unknown format");
   const malformed = malformedDigest(header);
-  if (malformed !== undefined) damaged(location, `its ${malformed} is no digest`);
+  if (malformed !== undefined) damaged(`its ${malformed} is no digest`);
   if (header.hour !== of.hour || header.attempt !== of.attempt)
-    damaged(location, `it is that of ${header.hour}, attempt ${header.attempt}`);
-  return { header, entries: () => checkedEntries(lines(), header, location) };
+    damaged(`it is that of ${header.hour}, attempt ${header.attempt}`);
+  return { header, entries: () => checkedEntries(lines(), header, damaged) };
 }
 
 /** The lines after the header, in key order and as many as it says. */
 async function* checkedEntries(
   lines: AsyncIterable<string>,
   header: ManifestHeader,
-  location: string,
+  damaged: Damaged,
 ): AsyncGenerator<ManifestEntry> {
   let previous: string | undefined;
   let count = -1;
   for await (const line of lines) {
     if (count++ < 0) continue;
-    const entry = parseLine(line, location);
-    if (!isEntry(entry)) damaged(location, `line ${count + 1} names no object`);
-    if (previous !== undefined && compareUtf8(previous, entry.key) >= 0)
-      damaged(location, "keys out of order");
+    const entry = parseLine(line, damaged);
+    if (!isEntry(entry)) damaged(`line ${count + 1} names no object`);
+    if (previous !== undefined && compareUtf8(previous, entry.key) >= 0) damaged("keys out of order");
     previous = entry.key;
     yield entry;
   }
   if (count !== header.objects)
-    damaged(location, `${counted(count, "object")} where its header says ${header.objects}`);
+    damaged(`${counted(count, "object")} where its header says ${header.objects}`);
 }
 
 /** What is read of it, and not of the part; by hand, as each of a million entries is looked at. */
@@ -216,18 +222,12 @@ function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-function parseLine(line: string, location: string): unknown {
+function parseLine(line: string, damaged: Damaged): unknown {
   try {
     return JSON.parse(line);
   } catch (error) {
-    return damaged(location, error);
+    return damaged(error);
   }
 }
 
-function damaged(location: string, cause: unknown): never {
-  throw new HourpackError("data", `read manifest ${location}: it is damaged (${cause})`, {
-    location,
-    cause,
-    hint: "Pack the hour again with `hourpack run --hour … --rebuild --from-remainder` if all raw objects are still there.",
-  });
-}
+type Damaged = (cause: unknown) => never;

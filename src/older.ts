@@ -1,9 +1,10 @@
 /** The history of a bucket: hours with folders in raw before all that is published or due. Packed only where they are named. */
+import { commandText } from "./command-text.js";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { rawRange } from "./discovery.js";
 import { hoursWithFolders } from "./folders.js";
-import { addHours, DAY_MS, type Hour, hourFlags, hoursBetween, startMs } from "./hour.js";
+import { addHours, DAY_MS, type Hour, hoursBetween, startMs } from "./hour.js";
 import { newestClosedHour } from "./layout.js";
 import { owedHours } from "./owed.js";
 import { oldestPublishedHour } from "./published.js";
@@ -58,9 +59,8 @@ export function olderText(
   const which =
     count === undefined ? `older hours from ${from} on` : `${counted(count, "older hour")} from ${from}`;
   const found = `${which} ${isOne ? "is" : "are"} not packed and will not become due by ${isOne ? "itself" : "themselves"}`;
-  const dataset = settings.datasets.length > 1 ? ` --dataset ${name}` : "";
-  const command = `hourpack run ${hourFlags({ from, to })}${dataset}`;
-  return { found, remedy: `\`${command}\` packs ${isOne ? "it" : "them"}` };
+  const command = commandText("run", settings, { dataset: name, hours: { from, to } });
+  return { found, remedy: `${command} packs ${isOne ? "it" : "them"}` };
 }
 
 /** Both in a sentence; undefined where there are none, or nobody could find out: it is a remark beside the work. */

@@ -1,6 +1,6 @@
 /** What should be done about an hour, whose listing is compared with its manifest. Pure. */
+import { commandText } from "./command-text.js";
 import { type Changes, type Compared, compare, findMoved } from "./compare.js";
-import type { Hour } from "./hour.js";
 import type { Journals } from "./journal.js";
 import { Listing } from "./listing.js";
 import type { Manifest, ManifestHeader, Published } from "./manifest.js";
@@ -12,6 +12,7 @@ import {
   olderPart,
   otherColumns,
   otherRecipe,
+  type PlannedHour,
   partLost,
   rowsLost,
 } from "./refusals.js";
@@ -51,8 +52,7 @@ export interface ColumnsSince {
   lacking: string[];
 }
 
-export interface PlanInput {
-  hour: Hour;
+export interface PlanInput extends PlannedHour {
   listing: Listing;
   published: Published | undefined;
   /** The published part's; read only where digests differ. */
@@ -73,7 +73,7 @@ const NO_CHANGES: Changes = { added: 0, overwritten: 0, gone: 0 };
 export async function planHour(input: PlanInput): Promise<Plan> {
   const { listing, published, request } = input;
   if (!published) {
-    if (!request.fromRemainder && !(await input.journals()).isEmpty) throw partLost(input.hour);
+    if (!request.fromRemainder && !(await input.journals()).isEmpty) throw partLost(input);
     if (listing.count === 0) return { action: "empty", reason: "no objects" };
     return {
       action: "scratch",
@@ -96,7 +96,7 @@ export async function planHour(input: PlanInput): Promise<Plan> {
   const compared = await compare(manifest.entries(), listing, added);
   const journals = await input.journals();
   const missing = changed(compared.changes) ? await journals.missingIn(manifest) : undefined;
-  if (missing !== undefined) throw olderPart(input.hour, published, missing);
+  if (missing !== undefined) throw olderPart(input, published, missing);
   return decide(input, { published, manifest, journals, compared, added });
 }
 
@@ -117,17 +117,17 @@ async function decide(
     added: Listing;
   },
 ): Promise<Plan> {
-  const { request, listing, hour } = input;
+  const { request, listing } = input;
   const { changes } = compared;
   const hasExpired = journals.binding(manifest.header).length > 0;
   const reason = describe(changes);
   const scratch = async () => {
-    if (changes.gone + changes.overwritten > 0 && hasExpired) throw expiredRows(hour, compared);
+    if (changes.gone + changes.overwritten > 0 && hasExpired) throw expiredRows(input, compared);
     const { remainderOf } = manifest.header;
     return { action: "scratch", reason, published, changes, fetch: listing, remainderOf } as const;
   };
   const merge = () => {
-    if (request.noMerge) throw otherColumns(hour, published);
+    if (request.noMerge) throw otherColumns(input, published);
     return { action: "merge", reason, published, changes, fetch: added } as const;
   };
 
@@ -138,9 +138,9 @@ async function decide(
     return merge();
   }
   if (changes.gone > 0) {
-    if (changes.overwritten > 0 && hasExpired) throw expiredRows(hour, compared);
-    if (changes.overwritten > 0) throw rowsLost(hour, published, compared, "others were overwritten");
-    if (request.rebuild) throw rowsLost(hour, published, compared, "a rebuild was asked for");
+    if (changes.overwritten > 0 && hasExpired) throw expiredRows(input, compared);
+    if (changes.overwritten > 0) throw rowsLost(input, published, compared, "others were overwritten");
+    if (request.rebuild) throw rowsLost(input, published, compared, "a rebuild was asked for");
     if (changes.added === 0) {
       return {
         action: "up to date",
@@ -150,7 +150,7 @@ async function decide(
       };
     }
     const moved = await findMoved(manifest.entries(), listing, added, journals);
-    if (moved.count > 0) throw movedObjects(hour, moved);
+    if (moved.count > 0) throw movedObjects(input, moved);
     await requireAlike(input, published, manifest, compared);
   }
   if (request.rebuild) return { ...(await scratch()), reason: "rebuild asked for" };
@@ -158,7 +158,8 @@ async function decide(
   if (input.notBeforeMs !== undefined && input.nowMs < input.notBeforeMs) {
     const minuteMs = Math.ceil(input.notBeforeMs / 60_000) * 60_000;
     const until = `${new Date(minuteMs).toISOString().slice(0, 16)}Z`;
-    const wait = `waits for lateSettle until ${until}; --hour ${input.hour} takes it now`;
+    const command = commandText("run", input.settings, { dataset: input.dataset, hours: input.hour });
+    const wait = `waits for lateSettle until ${until}; ${command} takes it now`;
     return { action: "wait", reason: `${reason}: ${wait}`, published, changes };
   }
   if (changes.gone > 0) return merge();
@@ -172,17 +173,19 @@ async function decide(
  * before have no value in a column that came since is for somebody to decide (invariant 7).
  */
 async function requireAlike(
-  { hour, recipe, columnsSince, request: { keepOld } }: PlanInput,
+  input: PlanInput,
   published: Published,
   manifest: Manifest,
   { gone }: Compared,
 ): Promise<void> {
+  const { recipe, columnsSince, request } = input;
+  const { keepOld } = request;
   if (published.recipe === recipe) return;
-  if (!keepOld && !differInColumnsAlone(published.recipe, recipe)) throw otherRecipe(hour, published, gone);
+  if (!keepOld && !differInColumnsAlone(published.recipe, recipe)) throw otherRecipe(input, published, gone);
   if (published.rows === 0) return;
   const { areReadAlike, lacking } = await columnsSince(manifest);
-  if (!areReadAlike) throw otherColumns(hour, published);
-  if (!keepOld && lacking.length > 0) throw columnsLacking(hour, published, gone, lacking);
+  if (!areReadAlike) throw otherColumns(input, published);
+  if (!keepOld && lacking.length > 0) throw columnsLacking(input, published, gone, lacking);
 }
 
 function changed(changes: Changes): boolean {

@@ -1,67 +1,77 @@
 /** Why an hour is not planned: rows would be lost or doubled, and somebody has to decide. Pure. */
+import { commandText } from "./command-text.js";
 import type { Compared, Named } from "./compare.js";
+import type { Settings } from "./config/settings.js";
 import { HourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import type { Published } from "./manifest.js";
 import { count, counted } from "./words.js";
 
+/** Whose hour, and among which datasets it has to be named. */
+export interface PlannedHour {
+  dataset: string;
+  hour: Hour;
+  settings: Pick<Settings, "datasets">;
+}
+
 /** Its objects were deleted since the part had their rows: what is listed now is not the hour. */
-export function partLost(hour: Hour): HourpackError {
+export function partLost(of: PlannedHour): HourpackError {
   return refusal(
-    hour,
+    of,
     "its raw objects were expired after they had been packed, and the part is missing",
     "Bring the part back (from a backup or an older version in the bucket), or say --from-remainder to pack what is still listed.",
   );
 }
 
 /** An older version was put back: rows of raw objects that are gone are in the one that it took the place of. */
-export function olderPart(hour: Hour, { key }: Published, missing: string): HourpackError {
+export function olderPart(of: PlannedHour, { key }: Published, missing: string): HourpackError {
   return refusal(
-    hour,
+    of,
     `its raw objects were expired when a newer part had their rows, and an older one lies in its place (${key}, which was not made of ${missing})`,
     "Bring the newer part back (from a backup or an older version in the bucket), or say --rebuild --from-remainder to pack what is still listed.",
   );
 }
 
 /** They were deleted because the part had their rows. What has come under the name of one since is another object. */
-export function expiredRows(hour: Hour, { gone, overwritten }: Compared): HourpackError {
+export function expiredRows(of: PlannedHour, { gone, overwritten }: Compared): HourpackError {
   const twice = "To give these rows up all the same, say --rebuild --from-remainder.";
   if (overwritten.count === 0) {
     return refusal(
-      hour,
+      of,
       `${counted(gone.count, "object")} of it expired after having been packed, and the part has the only rows of them`,
       `Nothing is to be done about such an hour. ${twice}`,
     );
   }
   return refusal(
-    hour,
+    of,
     `${counted(overwritten.count, "object")} of it ${overwritten.count === 1 ? "has" : "have"} other content than when it was packed (${keysOf(overwritten)}), raw objects of it expired since, and the part has the only rows of them`,
     `Copy what is new to a name that the hour has not had, where it is packed as a late object; --keep-old passes it over. ${twice}`,
   );
 }
 
 /** Taken for late ones, their rows would be there twice. */
-export function movedObjects(hour: Hour, moved: Named): HourpackError {
+export function movedObjects(of: PlannedHour, moved: Named): HourpackError {
   return refusal(
-    hour,
+    of,
     `${counted(moved.count, "late object")} of it ${moved.count === 1 ? "has" : "have"} the size and ETag of others that are gone, as if they had been moved, and their rows are in the part already (gone: ${keysOf(moved)})`,
     "Say what is meant: --from-remainder packs what is listed now, --keep-old keeps the published rows and adds these objects' rows to them.",
   );
 }
 
 /** Its rows cannot be made anew without the objects that are gone, nor be read under the columns of today. */
-export function otherColumns(hour: Hour, { schemaVersion }: Published): HourpackError {
+export function otherColumns(of: PlannedHour, { schemaVersion }: Published): HourpackError {
+  const restore = commandText("restore", of.settings, { dataset: of.dataset, hours: of.hour });
   return refusal(
-    hour,
+    of,
     `its rows were written under version ${schemaVersion} of the columns, and a column of today would take the place of one that holds their values`,
-    "Take that column out of the configuration where no hour was packed with it yet. Else keep the part as it is: `hourpack restore` gives its records back, to be put beside the new objects, and --rebuild --from-remainder packs what is listed then.",
+    `Take that column out of the configuration where no hour was packed with it yet. Else keep the part as it is: ${restore} gives its records back, to be put beside the new objects, and --rebuild --from-remainder packs what is listed then.`,
   );
 }
 
 /** They are there, and today's settings would have made others of the same objects. */
-export function otherRecipe(hour: Hour, published: Published, gone: Named): HourpackError {
+export function otherRecipe(of: PlannedHour, published: Published, gone: Named): HourpackError {
   return refusal(
-    hour,
+    of,
     `${goneOf(published, gone)}, and raw, records, unknown or zone are others than when it was packed: its rows can be kept as they are, and not be made anew (gone: ${keysOf(gone)})`,
     "Put the settings back, or say what is meant: --keep-old keeps the rows and adds those of late objects under today's settings, --from-remainder packs what is still listed (right where the same records now lie under other names).",
   );
@@ -69,25 +79,30 @@ export function otherRecipe(hour: Hour, published: Published, gone: Named): Hour
 
 /** Their records are whole; the columns that were made since cannot be filled. */
 export function columnsLacking(
-  hour: Hour,
+  of: PlannedHour,
   published: Published,
   gone: Named,
   columns: string[],
 ): HourpackError {
   return refusal(
-    hour,
+    of,
     `${goneOf(published, gone)}, and its rows were made before ${columns.join(", ")}: they can be kept, and not be made anew to have a value there (gone: ${keysOf(gone)})`,
     "--keep-old keeps them, with NULL in what they lack, and adds those of late objects: nothing of a record is lost, and no run asks again.",
   );
 }
 
 /** `why` the part could not stay as it is, besides objects that are gone. */
-export function rowsLost(hour: Hour, published: Published, compared: Compared, why: string): HourpackError {
+export function rowsLost(
+  of: PlannedHour,
+  published: Published,
+  compared: Compared,
+  why: string,
+): HourpackError {
   const { changes, gone, overwritten } = compared;
   const others = overwritten.count > 0 ? `; overwritten: ${keysOf(overwritten)}` : "";
   const isAll = gone.count === published.objects && changes.added === 0;
   return refusal(
-    hour,
+    of,
     `${goneOf(published, gone)} and ${why}, so its rows can neither be kept nor made anew without loss (gone: ${keysOf(gone)}${others})`,
     isAll
       ? "Keep the part as it is: it has the only rows there are, and --from-remainder would give all of them up."
@@ -99,8 +114,8 @@ function goneOf({ objects }: Published, gone: Named): string {
   return `${count(gone.count)} of its ${counted(objects, "object")} ${gone.count === 1 ? "is" : "are"} gone`;
 }
 
-function refusal(hour: Hour, why: string, hint: string): HourpackError {
-  return new HourpackError("data", `plan ${hour}: ${why}`, { stage: "plan", hint });
+function refusal(of: PlannedHour, why: string, hint: string): HourpackError {
+  return new HourpackError("data", `plan ${of.hour}: ${why}`, { stage: "plan", hint });
 }
 
 /** `a, b, c and 4 more` */

@@ -3,12 +3,20 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { commandText } from "./command-text.js";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
-import { download, otherBytes, readManifest, readQuarantine, remedyOf } from "./download.js";
+import {
+  download,
+  otherBytes,
+  type PublishedHour,
+  readManifest,
+  readQuarantine,
+  remedyOf,
+} from "./download.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
-import { partKey, quarantineKey } from "./layout.js";
+import { partKey } from "./layout.js";
 import { linesOf } from "./lines.js";
 import type { ManifestHeader, Published } from "./manifest.js";
 import { Day, Instant, type Json, Num, Obj } from "./proof/json.js";
@@ -46,7 +54,7 @@ export async function openRestoration(
   if (!published) {
     throw new HourpackError("invalid", `read ${dataset.name} ${hour}: the hour has no part`, {
       location: tier1.uri + key,
-      hint: "`hourpack status` shows which hours are packed.",
+      hint: `${commandText("status", components.settings, { dataset: dataset.name })} shows which hours are packed.`,
     });
   }
   const task = { components, dataset, hour, signal };
@@ -57,15 +65,14 @@ export async function openRestoration(
   try {
     const path = join(dir, "part.parquet");
     const sha256 = await download(tier1, published, path, signal);
-    if (header && header.partSha256 !== sha256) throw otherBytes(tier1, published, hour);
+    if (header && header.partSha256 !== sha256) throw otherBytes(task, tier1, published);
     return {
       published,
       unchecked,
-      records: () => withRemedy(recordsOf(path, schema, tier1.uri + key), hour),
+      records: () => withRemedy(recordsOf(path, schema, tier1.uri + key), task),
       async *quarantined() {
         if (published.quarantined === 0) return;
-        const entries = quarantineKey(dataset.tier1.prefix, hour, published.attempt);
-        const stored = readQuarantine(tier1, entries, header?.quarantineSha256, signal);
+        const stored = readQuarantine(task, published, header);
         for await (const line of linesOf(Readable.from(stored))) yield JSON.parse(line) as QuarantineEntry;
       },
       close,
@@ -78,7 +85,7 @@ export async function openRestoration(
 
 /** Records can be had without their manifest; that they are the ones that were packed cannot. */
 async function vouchedFor(
-  task: Parameters<typeof readManifest>[0],
+  task: PublishedHour,
   published: Published,
 ): Promise<{ header?: ManifestHeader; unchecked?: string }> {
   try {
@@ -105,12 +112,12 @@ function recordOf(schema: Schema, { values, rescued }: Row): string {
   return restoreRecord(schema, typed, rescued);
 }
 
-async function* withRemedy<T>(records: AsyncGenerator<T>, hour: Hour): AsyncGenerator<T> {
+async function* withRemedy<T>(records: AsyncGenerator<T>, task: PublishedHour): AsyncGenerator<T> {
   try {
     yield* records;
   } catch (error) {
     if (!isHourpackError(error, "data") || error.hint) throw error;
-    throw error.with({ hint: remedyOf(hour) });
+    throw error.with({ hint: remedyOf(task) });
   }
 }
 

@@ -99,7 +99,7 @@ async function runDataset(
   const { signal } = request;
   const { hours, isFirst, newest } = await hoursOf(components, dataset, request, observe);
   // Also where no hour would get as far as its columns: what plan refuses is no success.
-  await requirePinnable(await components.tier1(dataset), dataset, { ...request, newest });
+  await requirePinnable(components, dataset, { ...request, newest });
   const owing = new Owing(components, dataset, hours, signal);
   const unregistered = new Unregistered(components, dataset, hours, signal);
   observe({ type: "dataset-started", dataset: dataset.name, hours: hours.length });
@@ -178,7 +178,7 @@ export async function planRun(
   const planned: PlannedHour[] = [];
   for (const dataset of datasetsOf(components.settings, request.datasets)) {
     const { hours, newest } = await hoursOf(components, dataset, request);
-    await requirePinnable(await components.tier1(dataset), dataset, { ...request, newest });
+    await requirePinnable(components, dataset, { ...request, newest });
     const inFlight = new Limiter(components.settings.run.hoursInFlight);
     const looks: PlannedHour[] = [];
     // The first failure ends it all: the hours that are not begun then are not begun any more.

@@ -1,6 +1,7 @@
 /** Whether a published hour is what its part says: the cheap look, and the deep one that reads everything again. */
 import { type FileMetaData, parquetMetadataAsync } from "hyparquet";
-import { otherBytes, readManifest, readQuarantine, remedyOf } from "./download.js";
+import { commandText } from "./command-text.js";
+import { otherBytes, readManifest, readQuarantine, remedyOf, runAnew } from "./download.js";
 import { type HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { type Journals, readJournals } from "./journal.js";
@@ -15,7 +16,6 @@ import { keysOf, olderPart } from "./refusals.js";
 import type { Schema } from "./schema/types.js";
 import { headPart, missingRawDirectory } from "./stages/list.js";
 import { schemaOf } from "./stages/pin.js";
-import type { Store } from "./store/store.js";
 import type { HourTask } from "./task.js";
 import { counted } from "./words.js";
 
@@ -72,7 +72,7 @@ export async function verifyHour(
     found.quarantined = published.quarantined;
     found.quarantinedBytes = published.quarantinedBytes;
     found.objects = published.objects;
-    found.problems.push(...(await footerProblems(tier1, published, hour, signal)));
+    found.problems.push(...(await footerProblems(task, published)));
     const manifest = await readManifest(task, published);
     found.problems.push(...(await manifestProblems(task, published, manifest, options.deep)));
     const schema = await schemaOf(task, published, manifest.header.schemaDigest);
@@ -80,7 +80,7 @@ export async function verifyHour(
     if (options.deep) await lookDeep(task, part, found, options.proved);
   } catch (error) {
     if (!isHourpackError(error, "data")) throw error;
-    found.problems.push(asProblem(error, hour));
+    found.problems.push(asProblem(error, task));
   }
   if (found.problems.length > 0) found.state = "wrong";
   else found.state = found.expiredAt === undefined ? "sound" : "expired";
@@ -88,8 +88,8 @@ export async function verifyHour(
 }
 
 /** As one sentence after another, what is to be done with them. */
-export function asProblem({ message, hint }: HourpackError, hour: Hour): string {
-  return `${message}. ${hint ?? remedyOf(hour)}`;
+export function asProblem({ message, hint }: HourpackError, task: HourTask): string {
+  return `${message}. ${hint ?? remedyOf(task)}`;
 }
 
 interface LookedAt {
@@ -112,30 +112,33 @@ async function lookDeep(
   found.deep = deep;
   if (deep.expired.count > 0) found.expiredAt = journals.headers.at(-1)?.at;
   if (deep.partSha256 !== manifest.header.partSha256)
-    found.problems.push(asProblem(otherBytes(tier1, published, hour), hour));
-  found.problems.push(...deepProblems(deep, hour));
+    found.problems.push(asProblem(otherBytes(task, tier1, published), task));
+  found.problems.push(...deepProblems(deep, task));
   if (deep.differences.length > 0 && published.recipe !== recipeOf(dataset)) {
     found.problems.push(
-      "it was packed under another recipe (raw, records, columns or zone): verify it with that one, or pack it again with --rebuild",
+      `it was packed under another recipe (raw, records, columns or zone): verify it with that one, or pack it again with ${runAnew(task)}`,
     );
   }
-  found.problems.push(...(await journalProblems(part, journals, deep, hour)));
+  found.problems.push(...(await journalProblems(task, part, journals, deep)));
   if (proved || goneOf(deep).count === 0) return;
   // What tier 1 itself shows is told, whatever became of raw.
   if (found.problems.length === 0) missingRawDirectory(dataset, undefined);
-  found.problems.push(goneProblem(deep, hour));
+  found.problems.push(goneProblem(deep, task));
 }
 
 /** What `expire` had proved, against the part that is there. */
 async function journalProblems(
+  task: HourTask,
   { published, manifest }: LookedAt,
   journals: Journals,
   deep: DeepResult,
-  hour: Hour,
 ): Promise<string[]> {
   const problems: string[] = [];
   const missing = await journals.missingIn(manifest);
-  if (missing !== undefined) problems.push(asProblem(olderPart(hour, published, missing), hour));
+  if (missing !== undefined) {
+    const of = { dataset: task.dataset.name, hour: task.hour, settings: task.components.settings };
+    problems.push(asProblem(olderPart(of, published, missing), task));
+  }
   if (deep.expired.count === 0) return problems;
   for (const { part: then, at } of journals.binding(manifest.header)) {
     // A later part has these rows and those of objects that came since.
@@ -148,12 +151,9 @@ async function journalProblems(
   return problems;
 }
 
-async function footerProblems(
-  tier1: Store,
-  published: Published,
-  hour: Hour,
-  signal?: AbortSignal,
-): Promise<string[]> {
+async function footerProblems(task: HourTask, published: Published): Promise<string[]> {
+  const { dataset, components, signal } = task;
+  const tier1 = await components.tier1(dataset);
   const { key, etag, sizeBytes } = published;
   const slice = async (start: number, end = sizeBytes) =>
     new Uint8Array(await tier1.get(key, { etag, range: { start, end }, signal })).buffer;
@@ -162,7 +162,7 @@ async function footerProblems(
     footer = await parquetMetadataAsync({ byteLength: sizeBytes, slice });
   } catch (error) {
     if (isHourpackError(error)) throw error;
-    return [`the part ${tier1.uri}${key} is no whole Parquet file: ${reasonOf(error)}. ${remedyOf(hour)}`];
+    return [`the part ${tier1.uri}${key} is no whole Parquet file: ${reasonOf(error)}. ${remedyOf(task)}`];
   }
   const metadata = (footer.key_value_metadata ?? []).map(({ key: name, value }) => [name, value ?? ""]);
   const facts = fromMetadata(Object.fromEntries(metadata));
@@ -200,24 +200,23 @@ async function manifestProblems(
     const key = quarantineKey(task.dataset.tier1.prefix, task.hour, published.attempt);
     if (!(await tier1.head(key, { signal: task.signal })))
       problems.push(`the quarantine file ${tier1.uri}${key} is missing`);
-    else if (isDeep) problems.push(...(await quarantineProblems(task, tier1, key, manifest)));
+    else if (isDeep) problems.push(...(await quarantineProblems(task, published, manifest)));
   }
   return problems;
 }
 
 /** Read to its end: the proof compares what is in it with raw objects, where they are there. */
 async function quarantineProblems(
-  { hour, signal }: HourTask,
-  tier1: Store,
-  key: string,
+  task: HourTask,
+  published: Published,
   { header }: Manifest,
 ): Promise<string[]> {
   try {
-    for await (const _ of readQuarantine(tier1, key, header.quarantineSha256, signal));
+    for await (const _ of readQuarantine(task, published, header));
     return [];
   } catch (error) {
     if (!isHourpackError(error, "data")) throw error;
-    return [asProblem(error, hour)];
+    return [asProblem(error, task)];
   }
 }
 
@@ -247,7 +246,7 @@ async function deepVerification(
   });
 }
 
-function deepProblems(deep: DeepResult, hour: Hour): string[] {
+function deepProblems(deep: DeepResult, task: HourTask): string[] {
   const problems: string[] = [];
   if (deep.differences.length > 0) {
     const found = deep.hasMore
@@ -259,14 +258,14 @@ function deepProblems(deep: DeepResult, hour: Hour): string[] {
   if (goneOf(deep).count + deep.expired.count > 0) return problems;
   for (const { column, rows } of deep.unfilled) {
     problems.push(
-      `the column ${column} is NULL in ${counted(rows, "row")} whose record has a value for it. Nothing is lost: \`hourpack run --hour ${hour} --rebuild\` fills it`,
+      `the column ${column} is NULL in ${counted(rows, "row")} whose record has a value for it. Nothing is lost: ${runAnew(task)} fills it`,
     );
   }
   return problems;
 }
 
 /** `2 of its objects are gone (a, b), so 7 rows cannot be proved again. …` */
-function goneProblem(deep: DeepResult, hour: Hour): string {
+function goneProblem(deep: DeepResult, { dataset, hour, components }: HourTask): string {
   const { gone, overwritten } = deep;
   const { count, rows } = goneOf(deep);
   const which = Object.entries({ gone, overwritten }).filter(([, { count: some }]) => some > 0);
@@ -274,5 +273,6 @@ function goneProblem(deep: DeepResult, hour: Hour): string {
   const keys = which.map(([word, named]) => (which.length > 1 ? `${word}: ` : "") + keysOf(named));
   const found = `${count} of its objects ${count === 1 ? "is" : "are"} ${what} (${keys.join("; ")}), so ${counted(rows, "row")} cannot be proved again`;
   const keep = gone.count > 0 ? "The part has the only rows of what is gone: keep it. " : "";
-  return `${found}. ${keep}\`hourpack plan --hour ${hour}\` says what a run would do about it`;
+  const command = commandText("plan", components.settings, { dataset: dataset.name, hours: hour });
+  return `${found}. ${keep}${command} says what a run would do about it`;
 }

@@ -173,7 +173,7 @@ async function show(
     [`run ${config} --from 2022-07-26 --to 2022-07-27`, "again: every hour is up to date"],
     [`verify ${config} --deep`, "compare every raw record with its row"],
     [`query ${config} "from mmp_ios limit 5"`, "any SQL of DuckDB"],
-    [`restore ${config} --hour 2022-07-26T00 --dataset mmp/ios | head -3`, "the records back as JSON lines"],
+    [`restore ${config} --dataset mmp/ios --hour 2022-07-26T00 | head -3`, "the records back as JSON lines"],
   ]) {
     output.line(`  ${dim(`# ${does}`)}`);
     output.line(`  ${invokedAs()} ${line}`);

@@ -1,5 +1,6 @@
 /** hourpack expire: deletes raw objects that are proved to be in tier 1. */
-import type { Dataset } from "../config/settings.js";
+import { commandText } from "../command-text.js";
+import type { Dataset, Settings } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
 import { type ExpiredHour, expireHour } from "../expire.js";
 import { endMs, type Hour } from "../hour.js";
@@ -63,7 +64,7 @@ export const command: Command = {
           const result = await failures.past(doing, () => expireHour(task, { ...options, told }));
           if (!result || (result.objects === 0 && !result.refused && !result.notDue)) continue;
           expired.push(result);
-          tell(result, options.dryRun, output);
+          tell(result, options.dryRun, components.settings, output);
         }
       }
       return summarise(expired, failures, options.dryRun, output);
@@ -79,7 +80,7 @@ function toldOf(hour: Hour, expired: ExpiredHour[], datasets: Dataset[]): Datase
   return datasets.filter(({ name }) => names.has(name));
 }
 
-function tell(result: ExpiredHour, dryRun: boolean, output: Output): void {
+function tell(result: ExpiredHour, dryRun: boolean, settings: Settings, output: Output): void {
   output.record({ type: "expired", dryRun, ...result });
   const { yellow } = output.colors;
   const { refused, notDue, objects, bytes } = result;
@@ -87,14 +88,17 @@ function tell(result: ExpiredHour, dryRun: boolean, output: Output): void {
   const name = `${result.dataset} ${result.hour}`;
   if (refused !== undefined) output.line(yellow(`${name}  kept: ${refused}`));
   else if (notDue !== undefined) output.line(`${name}  not due: ${notDue}`);
-  else output.line(`${name}  ${what} ${counted(objects, "object")} (${size(bytes)})${keptText(result)}`);
+  else
+    output.line(
+      `${name}  ${what} ${counted(objects, "object")} (${size(bytes)})${keptText(result, settings)}`,
+    );
 }
 
-function keptText({ hour, kept, unpackedBy }: ExpiredHour): string {
+function keptText({ hour, kept, unpackedBy }: ExpiredHour, settings: Settings): string {
   if (kept === 0) return "";
   const what = `, kept ${counted(kept, "object")}`;
   if (!unpackedBy) return `${what} that ${kept === 1 ? "was" : "were"} overwritten meanwhile`;
-  return `${what} that ${unpackedBy.join(" and ")} ${unpackedBy.length === 1 ? "has" : "have"} not packed yet: \`hourpack run --hour ${hour}\` does`;
+  return `${what} that ${unpackedBy.join(" and ")} ${unpackedBy.length === 1 ? "has" : "have"} not packed yet: ${commandText("run", settings, { dataset: unpackedBy, hours: hour })} does`;
 }
 
 function summarise(expired: ExpiredHour[], failures: Failures, dryRun: boolean, output: Output): number {

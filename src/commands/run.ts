@@ -1,5 +1,6 @@
 /** hourpack run: packs what is due or named, and tells the catalog. */
 import { capacityFigures, capacityText, machineOf } from "../capacity.js";
+import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
 import type { Settings } from "../config/settings.js";
 import { newestRawPrefix } from "../discovery.js";
@@ -30,7 +31,7 @@ export const command: Command = {
   examples: [
     ["$0 run", "what is due now, with hourpack.yaml"],
     ["$0 run --hour 2022-07-26T00", "one hour"],
-    ["$0 run --from 2022-07-01 --to 2022-08-01 --dataset mmp", "a month of one dataset"],
+    ["$0 run --dataset mmp --from 2022-07-01 --to 2022-08-01", "a month of one dataset"],
     [
       "$0 run --raw './events/{yyyy}/{MM}/{dd}/{HH}/' --tier1 ./lake/events/ --table events --hour 2022-07-26T00",
       "without a file",
@@ -62,7 +63,7 @@ export const command: Command = {
         progress.stop();
         for (const problem of await telling.finish()) context.output.warning(problem);
       }
-      await showPinned(pinned, context.output);
+      await showPinned(pinned, settings, context.output);
       if (args["profile"]) await showProfile(result, settings, context.output);
       const code = tell(result, context);
       // Of hours that somebody named, some may well be empty, but not all.
@@ -140,13 +141,14 @@ async function pointAtOthers(
 type Pinned = Extract<RunEvent, { type: "pinned" }>;
 
 /** A first run's columns never change their types any more: now is the time to look at them. */
-async function showPinned(pinned: Pinned[], output: Output): Promise<void> {
+async function showPinned(pinned: Pinned[], settings: Settings, output: Output): Promise<void> {
   for (const { dataset, columns } of output.json ? [] : pinned) {
     const { showColumns } = await import("./columns.js");
     output.line(`columns of ${dataset}, from now on:`);
     showColumns(columns.slice(0, COLUMNS_SHOWN), output);
     const rest = columns.length - COLUMNS_SHOWN;
-    if (rest > 0) output.line(`and ${count(rest)} more: \`hourpack schema\` shows all`);
+    if (rest > 0)
+      output.line(`and ${count(rest)} more: ${commandText("schema", settings, { dataset })} shows all`);
   }
 }
 

@@ -1,9 +1,10 @@
 /** hourpack status: a strip of the last hours per dataset, from the stores alone. */
+import { commandText } from "../command-text.js";
 import { lookAt } from "../compact.js";
 import type { Components } from "../components.js";
-import type { Dataset } from "../config/settings.js";
+import type { Dataset, Settings } from "../config/settings.js";
 import { EXIT, isHourpackError } from "../errors.js";
-import { addHours, endMs, HOUR_MS, type Hour, hourFlags, hoursBetween, hoursText } from "../hour.js";
+import { addHours, endMs, HOUR_MS, type Hour, hoursBetween, hoursText } from "../hour.js";
 import { newestClosedHour } from "../layout.js";
 import { Limiter } from "../limiter.js";
 import { newestPublishedHour } from "../published.js";
@@ -72,7 +73,7 @@ export const command: Command = {
         for (const hour of hours) output.record({ type: "hour", dataset: dataset.name, ...hour });
         const summary = { dataset: dataset.name, newest, ageSeconds, ...totalsOf(hours) };
         datasets.push(summary);
-        tell(summary, hours, components.settings.datasets.length === 1, output);
+        tell(summary, hours, components.settings, output);
       }
       for (const line of legend(
         datasets.map(({ states }) => states),
@@ -217,8 +218,7 @@ function ended(ageSeconds: number): string {
 
 type Summary = { dataset: string; newest?: Hour; ageSeconds?: number } & ReturnType<typeof totalsOf>;
 
-/** `isOne`: no other dataset is configured. */
-function tell(summary: Summary, hours: HourStatus[], isOne: boolean, output: Output): void {
+function tell(summary: Summary, hours: HourStatus[], settings: Settings, output: Output): void {
   const { bold, dim, green, yellow, red, cyan } = output.colors;
   const paint: Record<State, (text: string) => string> = {
     packed: green,
@@ -257,8 +257,9 @@ function tell(summary: Summary, hours: HourStatus[], isOne: boolean, output: Out
   const passed = hours.filter(({ state }) => state === "passedOver").map(({ hour }) => hour);
   const [from, to = from] = [passed[0], passed.at(-1)];
   if (!from || !to) return;
-  const flags = hourFlags({ from, to: addHours(to, 1) }) + (isOne ? "" : ` --dataset ${summary.dataset}`);
+  const { dataset } = summary;
+  const command = commandText("run", settings, { dataset, hours: { from, to: addHours(to, 1) } });
   output.note(
-    `${summary.dataset}: ${hoursText(passed)} passed over: \`hourpack run ${flags}\` packs ${passed.length === 1 ? "it" : "them"}, or says why not`,
+    `${dataset}: ${hoursText(passed)} passed over: ${command} packs ${passed.length === 1 ? "it" : "them"}, or says why not`,
   );
 }

@@ -1,5 +1,6 @@
 /** hourpack verify: whether published hours are what they say. */
 
+import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
@@ -101,7 +102,8 @@ async function lostHours(
   const traces = await tracesOf(tier1, dataset, missing, { nowMs: components.nowMs(), signal });
   const { name } = dataset;
   for (const hour of missing.filter((hour) => traces.get(hour) === "manifest")) {
-    const text = `${name} ${hour}: its part is missing, and a manifest is there: the part was deleted, or its attempt ended before it published; \`hourpack run --hour ${hour}\` packs it while its raw objects are there`;
+    const command = commandText("run", components.settings, { dataset: name, hours: hour });
+    const text = `${name} ${hour}: its part is missing, and a manifest is there: the part was deleted, or its attempt ended before it published; ${command} packs it while its raw objects are there`;
     output.notice(text, { dataset: name, hour });
   }
   return missing

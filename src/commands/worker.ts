@@ -31,7 +31,7 @@ export const command: Command = {
     const readiness = new Readiness();
     const hook = settings.hooks.url === undefined ? undefined : new Hook(settings.hooks.url, log);
     const isLogging = args["log-level"] !== undefined || Boolean(process.env["HOURPACK_LOG_LEVEL"]);
-    const teller = new Teller(context, isLogging, new News(settings.hooks), hook);
+    const teller = new Teller(context, isLogging, new News(settings), hook);
     const { file } = settings.metrics;
     const { listen } = settings.worker;
     const server = listen && (await serveStatus(listen, metrics, readiness));

@@ -1,9 +1,10 @@
 /** Who is told, and of what: a webhook that takes `{"text": …}`, as Slack's and Mattermost's do. */
 import { setTimeout } from "node:timers/promises";
 import pRetry from "p-retry";
-import type { HookSettings } from "../config/settings.js";
+import { commandText } from "../command-text.js";
+import type { Settings } from "../config/settings.js";
 import { HourpackError, isHourpackError } from "../errors.js";
-import { type Hour, hoursText } from "../hour.js";
+import { addHours, type Hour, hoursText } from "../hour.js";
 import { type Log, withoutCredentials } from "../log.js";
 import type { HourFailure, HourResult } from "../task.js";
 import { counted } from "../words.js";
@@ -14,12 +15,12 @@ import type { DatasetRound } from "./worker.js";
  * recovery when all that had failed is done.
  */
 export class News {
-  private readonly quarantine: number | undefined;
+  private readonly settings: NewsSettings;
   private readonly troubles = new Map<string, Trouble>();
   private readonly quarantines = new Map<string, number>();
 
-  constructor({ quarantine }: HookSettings) {
-    this.quarantine = quarantine;
+  constructor(settings: NewsSettings) {
+    this.settings = settings;
   }
 
   /** Texts for people, in order. */
@@ -42,21 +43,24 @@ export class News {
     const looked = new Set<Hour>(hours.map(({ hour }) => hour));
     const left = [...trouble.hours].filter((hour) => !looked.has(hour)).sort();
     const minutes = Math.round((finishedMs - trouble.sinceMs) / 60_000);
-    if (left.length === 0)
+    const [first, last = first] = [left[0], left.at(-1)];
+    if (!first || !last)
       return [`hourpack: ${dataset} recovered after ${minutes} min; all that is due is done`];
+    const hoursLeft = { from: first, to: addHours(last, 1) };
+    const command = commandText("run", this.settings, { dataset, hours: hoursLeft });
     return [
       `hourpack: ${dataset} goes on, but ${hoursText(left)} failed until no longer due and may not be packed; ` +
-        `\`hourpack run --dataset ${dataset} --hour ${left[0]}\` tries again`,
+        `${command} tries again`,
     ];
   }
 
   /** Of an hour whose part has more in quarantine than is allowed; told again only where it has become more. */
   private quarantineOf(result: HourResult): string[] {
     const { dataset, hour, action, part } = result;
-    if (this.quarantine === undefined || action !== "packed" || !part) return [];
+    const limit = this.settings.hooks.quarantine;
+    if (limit === undefined || action !== "packed" || !part) return [];
     const { quarantined } = part;
     const records = part.rows + quarantined;
-    const limit = this.quarantine;
     if (quarantined <= (limit < 1 ? limit * records : limit)) return [];
     const name = `${dataset} ${hour}`;
     if ((this.quarantines.get(name) ?? 0) >= quarantined) return [];
@@ -69,6 +73,8 @@ export class News {
     ];
   }
 }
+
+type NewsSettings = Pick<Settings, "hooks" | "datasets">;
 
 interface Trouble {
   sinceMs: number;

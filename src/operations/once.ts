@@ -45,7 +45,7 @@ export async function openTelling(settings: Settings, request: RunRequest, log: 
     },
     finish: async () => {
       const hook = url === undefined ? undefined : new Hook(url, log);
-      const news = new News(settings.hooks);
+      const news = new News(settings);
       for (const { name } of datasets) {
         const ended = { signal: request.signal, finishedMs: Date.now() };
         const result = datasetRound(name, hours, failures, ended);

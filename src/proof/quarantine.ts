@@ -34,7 +34,6 @@ export async function readQuarantine(gzip: Stored, location: string): Promise<Ma
       {
         location,
         cause: error,
-        hint: "Pack the hour again with `hourpack run --hour … --rebuild` while its raw objects exist.",
       },
     );
   }

@@ -5,12 +5,11 @@ import { readFile, stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
-import type { Dataset } from "../config/settings.js";
+import { commandText } from "../command-text.js";
 import { download, otherBytes, readQuarantine } from "../download.js";
 import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
-import { quarantineKey } from "../layout.js";
 import { compareUtf8, type Listing } from "../listing.js";
 import {
   type Manifest,
@@ -79,8 +78,7 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     const path = spool.path("base.parquet");
     const sha256 = await download(assembly.tier1, base.published, path, task.signal);
     // What is merged into a new part is vouched for by that one.
-    if (sha256 !== base.manifest.header.partSha256)
-      throw otherBytes(assembly.tier1, base.published, task.hour);
+    if (sha256 !== base.manifest.header.partSha256) throw otherBytes(task, assembly.tier1, base.published);
     sources.push({ path, digest: undefined });
   }
   const paths = sources.map(({ path }) => path);
@@ -215,14 +213,13 @@ async function writeQuarantine(
   quarantined: number,
 ): Promise<Body | undefined> {
   if (quarantined === 0) return undefined;
-  const { base, spool, converted, tier1 } = assembly;
+  const { base, spool, converted } = assembly;
   const path = spool.path("quarantine.ndjson.gz");
   await pipeline(
     Readable.from(
       (async function* () {
         if (base && base.published.quarantined > 0) {
-          const key = quarantineKey(task.dataset.tier1.prefix, task.hour, base.published.attempt);
-          yield* readQuarantine(tier1, key, base.manifest.header.quarantineSha256, task.signal);
+          yield* readQuarantine(task, base.published, base.manifest.header);
         }
         for (const batch of converted.batches) {
           if (batch.quarantinePath !== undefined) yield* createReadStream(batch.quarantinePath);
@@ -236,7 +233,8 @@ async function writeQuarantine(
 }
 
 /** Of a whole hour. Nothing is lost where the configuration is of other data than these, and nobody would look. */
-export function tellMisfit({ dataset, hour, observe }: HourTask, converted: ConvertedHour): void {
+export function tellMisfit(task: HourTask, converted: ConvertedHour): void {
+  const { dataset, hour, observe } = task;
   const { rows, rescued, quarantined, quarantinedBytes, places } = converted;
   const tell = (alike: string, text: string) =>
     observe({ type: "notice", dataset: dataset.name, hour, text, alike });
@@ -252,13 +250,14 @@ export function tellMisfit({ dataset, hour, observe }: HourTask, converted: Conv
           .join(""),
     );
   } else if (rows > 0 && rescued === rows) {
-    const text = `each of its ${counted(rows, "row")} has rescued data: ${membersText(converted)}. ${whyRescued(dataset, converted)}`;
+    const text = `each of its ${counted(rows, "row")} has rescued data: ${membersText(converted)}. ${whyRescued(task, converted)}`;
     tell("rescued data in each row", text);
   }
 }
 
 /** What may be mended, and what is as it should be, of the members that are named. */
-function whyRescued({ records, unknown }: Dataset, { members }: ConvertedHour): string {
+function whyRescued({ dataset, components }: HourTask, { members }: ConvertedHour): string {
+  const { name, records, unknown } = dataset;
   const named = members.inOrder().slice(0, MEMBERS_NAMED);
   const texts = named.flatMap(({ member, rows, textAlone }) => (textAlone === rows ? [member] : []));
   const sentences: string[] = [];
@@ -269,7 +268,7 @@ function whyRescued({ records, unknown }: Dataset, { members }: ConvertedHour): 
   if (texts.length < named.length) {
     const add = unknown === "add" ? "" : "; `unknown: add` makes columns of members that have none";
     sentences.push(
-      `Are records (${records.text}) and columns those of these objects? \`hourpack schema\` shows the columns${add}`,
+      `Are records (${records.text}) and columns those of these objects? ${commandText("schema", components.settings, { dataset: name })} shows the columns${add}`,
     );
   }
   return sentences.join(". ");
@@ -290,17 +289,20 @@ function membersText({ members }: ConvertedHour): string {
 
 /** Stops the hour before anything is public where more was quarantined than is allowed (a count, or a share below 1). */
 export function checkQuarantine(task: HourTask, facts: PartFacts, converted: ConvertedHour): void {
-  const { maxQuarantine } = task.components.settings.run;
+  const { dataset, hour, components } = task;
+  const { maxQuarantine } = components.settings.run;
   if (maxQuarantine === undefined) return;
   const allowed = maxQuarantine < 1 ? maxQuarantine * (facts.rows + facts.quarantined) : maxQuarantine;
   if (facts.quarantined <= allowed) return;
   const records = counted(facts.rows + facts.quarantined, "record");
+  const flags = "--max-quarantine";
+  const command = commandText("run", components.settings, { dataset: dataset.name, hours: hour, flags });
   throw new HourpackError(
     "data",
-    `pack ${task.dataset.name} ${task.hour}: ${facts.quarantined} of ${records} would be quarantined, more than --max-quarantine ${maxQuarantine} allows${whereText(facts, converted)}`,
+    `pack ${dataset.name} ${hour}: ${facts.quarantined} of ${records} would be quarantined, more than --max-quarantine ${maxQuarantine} allows${whereText(facts, converted)}`,
     {
       stage: "verify",
-      hint: "Nothing was published. Look at these raw objects (`hourpack run --max-quarantine` with a higher limit keeps such pieces in quarantine).",
+      hint: `Nothing was published. Look at these raw objects (${command} with a higher limit keeps such pieces in quarantine).`,
       evidence: converted.places,
     },
   );

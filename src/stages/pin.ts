@@ -1,7 +1,9 @@
 /** The pinned schema: read, made from the first hour, grown by appending. Every write is conditional. */
 import { setImmediate } from "node:timers/promises";
 import type { Batch } from "../batch.js";
-import type { Dataset } from "../config/settings.js";
+import { commandText } from "../command-text.js";
+import type { Components } from "../components.js";
+import type { Dataset, Settings } from "../config/settings.js";
 import { HourpackError, isHourpackError } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { partKey, schemaKey } from "../layout.js";
@@ -41,7 +43,8 @@ export async function pinSchema(
 ): Promise<{ schema: Schema; batches: AsyncIterable<Batch> | Batch[] }> {
   const { dataset, components, signal } = task;
   const store = await components.tier1(dataset);
-  const options = { attempt, nowMs: components.nowMs(), signal };
+  const again = rebuildOf(components.settings, dataset);
+  const options = { attempt, nowMs: components.nowMs(), signal, again };
   const pin = async (inferred: Column[] | undefined) =>
     currentSchema(
       await pinColumns(
@@ -107,7 +110,8 @@ export async function growSchema(task: HourTask, unknown: Shape, attempt: string
     const schema = pinned ? currentSchema(pinned) : { version: 0, columns: [] };
     return appendColumns(schema, newColumns(unknown, schema)).columns;
   };
-  const options = { attempt, nowMs: components.nowMs(), signal };
+  const again = rebuildOf(components.settings, dataset);
+  const options = { attempt, nowMs: components.nowMs(), signal, again };
   return currentSchema(await pinColumns(store, dataset.tier1.prefix, dataset.table, grow, options));
 }
 
@@ -169,6 +173,17 @@ export async function readPinned(
   throw contended(store, key);
 }
 
+/** How a first version may be pinned where parts are there; `again` is the command that makes them anew. */
+interface Beginning {
+  anew?: boolean;
+  again: string;
+  signal?: AbortSignal;
+}
+
+function rebuildOf(settings: Settings, { name }: Dataset, hours?: Hour): string {
+  return commandText("run", settings, { dataset: name, hours, flags: "--rebuild" });
+}
+
 /**
  * Sees to it that these columns are pinned, and returns what is. `grow` is given the columns pinned so far (none at
  * first) and names those that should be; a lost race means that it is asked again with what the winner wrote. Throws
@@ -179,7 +194,7 @@ export async function pinColumns(
   prefix: string,
   table: string,
   grow: (pinned: Pinned | undefined) => Column[],
-  options: { attempt: string; nowMs: number; signal?: AbortSignal; anew?: boolean },
+  options: Beginning & { attempt: string; nowMs: number },
 ): Promise<Pinned> {
   const key = schemaKey(prefix);
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
@@ -207,11 +222,14 @@ export async function pinColumns(
  * hour the columns must be there: under an older schema.json that was put back, others would get its version's number.
  */
 export async function requirePinnable(
-  store: Store,
-  { tier1, table, columns }: Dataset,
+  components: Pick<Components, "settings" | "tier1">,
+  dataset: Dataset,
   { rebuild, newest, signal }: { rebuild?: boolean; newest?: Hour; signal?: AbortSignal },
 ): Promise<void> {
-  const { prefix } = tier1;
+  const { table, columns } = dataset;
+  const { prefix } = dataset.tier1;
+  const { settings } = components;
+  const store = await components.tier1(dataset);
   // Before its columns, which were pinned before it was published. One that is damaged fails its own hour.
   const part =
     newest && !rebuild
@@ -219,12 +237,12 @@ export async function requirePinnable(
       : undefined;
   const pinned = (await readPinned(store, prefix, signal))?.pinned;
   if (!pinned) {
-    await mayBegin(store, prefix, table, { anew: rebuild, signal });
+    await mayBegin(store, prefix, table, { anew: rebuild, again: rebuildOf(settings, dataset), signal });
     return;
   }
   requireTable(pinned, table, store.uri + prefix);
   if (part && newest && part.schemaVersion > currentSchema(pinned).version)
-    throw versionGone(store, prefix, { part, hour: newest, why: NOT_PINNED });
+    throw versionGone(store, prefix, { part, again: rebuildOf(settings, dataset, newest), why: NOT_PINNED });
   withConfigured(pinned, columns);
 }
 
@@ -253,12 +271,7 @@ function otherTable(held: string, table: string, location: string): HourpackErro
 }
 
 /** Where there was no schema.json. False where there is one by now. */
-async function mayBegin(
-  store: Store,
-  prefix: string,
-  table: string,
-  options: { anew?: boolean; signal?: AbortSignal },
-): Promise<boolean> {
+async function mayBegin(store: Store, prefix: string, table: string, options: Beginning): Promise<boolean> {
   const why = await whyNotBegin(store, prefix, table, options);
   if (!why) return true;
   // Another worker may have pinned, and then published, before we looked at the parts.
@@ -274,7 +287,7 @@ async function whyNotBegin(
   store: Store,
   prefix: string,
   table: string,
-  { anew, signal }: { anew?: boolean; signal?: AbortSignal },
+  { anew, again, signal }: Beginning,
 ): Promise<HourpackError | undefined> {
   for await (const part of everyPart(store, prefix, signal)) {
     const isOwn = part.table === table;
@@ -284,12 +297,17 @@ async function whyNotBegin(
     // Another's may be somebody else's file of such a name.
     const published = await (isOwn ? look : unlessDamaged(look));
     if (published && !isOwn) return otherTable(part.table, table, store.uri + prefix);
-    if (published && published.schemaVersion > 0) return schemaGone(store, prefix, published);
+    if (published && published.schemaVersion > 0) return schemaGone(store, prefix, published, again);
   }
   return undefined;
 }
 
-function schemaGone(store: Store, prefix: string, { key, schemaVersion }: Published): HourpackError {
+function schemaGone(
+  store: Store,
+  prefix: string,
+  { key, schemaVersion }: Published,
+  again: string,
+): HourpackError {
   const location = store.uri + schemaKey(prefix);
   return new HourpackError(
     "data",
@@ -297,7 +315,7 @@ function schemaGone(store: Store, prefix: string, { key, schemaVersion }: Publis
     {
       stage: "pin",
       location,
-      hint: "Bring it back from a backup or an older version of the object. Where there is none, `hourpack run --rebuild` over all published hours (`--from`, `--to`) pins columns anew and makes the parts of those whose raw objects are all there.",
+      hint: `Bring it back from a backup or an older version of the object. Where there is none, ${again} over all published hours (\`--from\`, \`--to\`) pins columns anew and makes the parts of those whose raw objects are all there.`,
     },
   );
 }
@@ -318,7 +336,8 @@ export async function schemaOf(
   const schema = pinned?.pinned.versions.find(({ version }) => version === schemaVersion);
   if (schema && (digest === undefined || digestOfColumns(schema.columns) === digest)) return schema;
   const why = schema ? "is pinned with other columns than the part has" : NOT_PINNED;
-  throw versionGone(store, dataset.tier1.prefix, { part: { key, schemaVersion }, hour, why });
+  const again = rebuildOf(components.settings, dataset, hour);
+  throw versionGone(store, dataset.tier1.prefix, { part: { key, schemaVersion }, again, why });
 }
 
 const NOT_PINNED = "is not pinned";
@@ -326,7 +345,7 @@ const NOT_PINNED = "is not pinned";
 function versionGone(
   store: Store,
   prefix: string,
-  { part, hour, why }: { part: Pick<Published, "key" | "schemaVersion">; hour: Hour; why: string },
+  { part, again, why }: { part: Pick<Published, "key" | "schemaVersion">; again: string; why: string },
 ): HourpackError {
   const location = store.uri + schemaKey(prefix);
   return new HourpackError(
@@ -334,7 +353,7 @@ function versionGone(
     `read the part ${store.uri}${part.key}: version ${part.schemaVersion} of its columns ${why} in ${location}`,
     {
       location,
-      hint: `Bring back the schema.json that names them, from a backup or an older version of the object; where there is none, \`hourpack run --hour ${hour} --rebuild\` makes the part anew while all of its raw objects are there.`,
+      hint: `Bring back the schema.json that names them, from a backup or an older version of the object; where there is none, ${again} makes the part anew while all of its raw objects are there.`,
     },
   );
 }

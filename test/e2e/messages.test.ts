@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -16,7 +17,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { ulid } from "ulid";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cleanEnv, HOURPACK, hourpack } from "../support/cli.js";
 import { verdictOf } from "../support/linters.js";
 import { unshared } from "../support/root-filesystem.js";
@@ -567,7 +568,7 @@ catalog: { type: none }
     expect([dry.code, dry.stdout]).toEqual([
       0,
       `sub 2022-07-26T00  would delete 1 object (9 B)
-all 2022-07-26T00  would delete 1 object (9 B), kept 1 object that again has not packed yet: \`hourpack run --hour 2022-07-26T00\` does
+all 2022-07-26T00  would delete 1 object (9 B), kept 1 object that again has not packed yet: \`hourpack run --dataset again --hour 2022-07-26T00\` does
 2 raw objects (18 B) would be deleted, 0 hours kept
 `,
     ]);
@@ -634,6 +635,101 @@ it("status says of an hour that needs a decision why, and what can be done, and 
   const { records } = await here("status", "--json", ...flags, ...day);
   const refused = records.find(({ state }) => state === "refused");
   expect(refused).toMatchObject({ hour: "2022-07-20T05", hint: expect.stringContaining("--keep-old") });
+});
+
+describe("where several datasets are configured", () => {
+  const folder = (hour: string, name = "two") => `several/${name}/${hour.replace(/[-T]/g, "/")}`;
+  const lake = (...path: string[]) => join(root, "several-lake/two", ...path);
+  const dataset = (name: string, columns: string) =>
+    `  ${name}: { raw: './several/${name}/{yyyy}/{MM}/{dd}/{HH}/', tier1: ./several-lake/${name}/, table: ${name}${columns} }\n`;
+  const several = (...args: string[]) => here(...args, "--config", "several.yaml");
+  const commandsIn = (text: string) =>
+    [...text.matchAll(/`hourpack ([^`]*)`/g)].map(([, command]) => command);
+  const inLake = (name: RegExp) => {
+    const names = readdirSync(lake(), { recursive: true, encoding: "utf8" });
+    return lake(names.find((path) => name.test(path)) ?? expect.fail(`no ${name}`));
+  };
+  const damagePart = () => {
+    const bytes = readFileSync(inLake(/\.parquet$/));
+    bytes.writeUInt8(bytes.readUInt8(10) ^ 1, 10);
+    writeFileSync(inLake(/\.parquet$/), bytes);
+  };
+  const packed = async (hour: string, objects: Record<string, string>) => {
+    for (const [name, text] of Object.entries(objects)) put(`${folder(hour)}/${name}.json`, text);
+    const ran = await several("run", "--dataset", "two", "--hour", hour);
+    expect(ran.code, ran.stderr).toBe(0);
+  };
+
+  beforeEach(() => {
+    for (const path of ["several", "several-lake"])
+      rmSync(join(root, path), { recursive: true, force: true });
+    const [one, two] = [
+      dataset("one", ", columns: { id: bigint }"),
+      dataset("two", ", columns: { id: bigint }"),
+    ];
+    put("several.yaml", `datasets:\n${one}${two}${dataset("wide", "")}catalog: { type: none }\n`);
+    for (const name of ["one", "wide"]) mkdirSync(join(root, "several", name), { recursive: true });
+  });
+
+  const again = `run --dataset two --hour ${HOUR}`;
+  it.each<[string, () => void, string]>([
+    ["part", () => damagePart(), `${again} --rebuild`],
+    [
+      "manifest",
+      () => writeFileSync(inLake(/manifests.*\.gz$/), "no gzip"),
+      `${again} --rebuild --from-remainder`,
+    ],
+    ["quarantine file", () => writeFileSync(inLake(/quarantine.*\.gz$/), "no gzip"), `${again} --rebuild`],
+    ["schema.json", () => rmSync(inLake(/schema\.json$/)), `${again} --rebuild`],
+    ["raw object", () => rmSync(join(root, folder(HOUR), "a.json")), `plan --dataset two --hour ${HOUR}`],
+  ])("verify names the command that helps where a %s is damaged or gone", async (_, damage, command) => {
+    await packed(HOUR, { a: '{"id":1}\n', b: "none\n" });
+    damage();
+    const { stdout, stderr } = await several("verify", "--deep", "--dataset", "two", "--hour", HOUR);
+    expect([...new Set(commandsIn(stdout + stderr))], stdout + stderr).toEqual([command]);
+  });
+
+  it("verify names the command that packs an hour whose part is away", async () => {
+    for (const hour of [HOUR, "2022-07-26T01"]) await packed(hour, { a: '{"id":1}\n' });
+    rmSync(lake("year=2022/month=07/day=26/hour=00"), { recursive: true });
+    const manifest = inLake(/manifests.2022.07.26.00.*\.gz$/);
+    renameSync(manifest, join(dirname(manifest), `${ulid(Date.now() - 26 * 3_600_000)}.ndjson.gz`));
+    const { stderr } = await several("verify", "--from", HOUR, "--to", "2022-07-26T02");
+    expect(commandsIn(stderr), stderr).toEqual([again]);
+  });
+
+  it("run names the command that makes the parts of the one dataset anew whose schema.json is gone", async () => {
+    await packed(HOUR, { a: '{"id":1}\n' });
+    rmSync(inLake(/schema\.json$/));
+    put(`${folder("2022-07-26T01")}/a.json`, '{"id":2}\n');
+    const { code, stderr } = await several("run", "--dataset", "two", "--hour", "2022-07-26T01");
+    expect([code, commandsIn(stderr)]).toEqual([12, ["run --dataset two --rebuild"]]);
+  });
+
+  it("run names the dataset in what it says of quarantine and of columns", async () => {
+    put(`${folder(HOUR)}/a.json`, "none\n");
+    const { code, stderr } = await several("run", "--hour", HOUR, "--max-quarantine", "0");
+    expect([code, commandsIn(stderr)]).toEqual([12, [`${again} --max-quarantine`]]);
+    put(`${folder(HOUR)}/a.json`, '{"other":1}\n');
+    const members = Array.from({ length: 21 }, (_, i) => [`m${i}`, i]);
+    put(`${folder(HOUR, "wide")}/a.json`, `${JSON.stringify(Object.fromEntries(members))}\n`);
+    const ran = await several("run", "--hour", HOUR);
+    expect([commandsIn(ran.stderr), commandsIn(ran.stdout)]).toEqual([
+      ["schema --dataset two"],
+      ["schema --dataset wide"],
+    ]);
+  });
+
+  it("plan and status name it with hours that no run packs by itself", async () => {
+    await packed(HOUR, { a: '{"id":1}\n' });
+    await packed("2022-07-26T03", { a: '{"id":1}\n' });
+    for (const hour of ["2022-07-25T22", "2022-07-26T01", "2022-07-26T02"])
+      put(`${folder(hour)}/a.json`, '{"id":1}\n');
+    const shown = await several("status", "--from", "2022-07-26", "--to", "2022-07-27");
+    expect(commandsIn(shown.stderr)).toEqual(["run --dataset two --from 2022-07-26T01 --to 2022-07-26T03"]);
+    const planned = await several("plan", "--dataset", "two");
+    expect(commandsIn(planned.stderr)).toEqual(["run --dataset two --hour 2022-07-25T22"]);
+  });
 });
 
 it("run, status and verify say how many bytes are in quarantine, those that late objects brought, too", async () => {

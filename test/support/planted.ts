@@ -51,7 +51,7 @@ export async function prove(
   );
   if (!published) throw new Error("the hour has no part");
   const key = manifestKey(dataset.tier1.prefix, FIRST_HOUR, published.attempt);
-  const of = { hour: FIRST_HOUR, attempt: published.attempt };
+  const of = { hour: FIRST_HOUR, attempt: published.attempt, again: "" };
   const manifest = await openManifest(await tier1.get(key), key, of);
   return verifyDeep({
     raw: await components.raw(dataset),

@@ -58,3 +58,11 @@ it.each([
   [[2, 2], 2],
   [[2, 2, 12], 3],
 ])("failures of %j end as %d", (codes, code) => expect(exitCodeOfAll(codes)).toBe(code));
+
+it("hours that failed alike are one cause, whatever the command that each of them needs", () => {
+  const errors = ["T00", "T01"].map(
+    (hour) =>
+      new HourpackError("data", `read ${hour}`, { hint: `Try \`hourpack run --hour ${hour}\` again.` }),
+  );
+  expect(firstOfEach(errors)).toEqual([errors[0]]);
+});

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { loadSettings } from "../../src/config/load.js";
+import type { Dataset, HookSettings } from "../../src/config/settings.js";
 import { type ErrorKind, HourpackError } from "../../src/errors.js";
 import { addHours, type Hour, parseHour } from "../../src/hour.js";
 import { openLog } from "../../src/log.js";
@@ -40,6 +41,8 @@ const failed = (
   error: new HourpackError(kind, message, { hint: "Start it." }),
 });
 
+const newsOf = (hooks: HookSettings = {}, datasets = [{}, {}] as Dataset[]) => new News({ hooks, datasets });
+
 const round = (minutes: number, hours: HourResult[], failures: HourFailure[] = []): DatasetRound => ({
   dataset: DATASET,
   hours,
@@ -49,7 +52,7 @@ const round = (minutes: number, hours: HourResult[], failures: HourFailure[] = [
 
 describe("news", () => {
   it("a failure is told once, and its end", () => {
-    const news = new News({});
+    const news = newsOf();
     expect(news.of(round(0, [done(HOUR)]))).toEqual([]);
     expect(news.of(round(60, [], [failed(undefined)]))).toEqual([
       "hourpack: mmp/android failed: no connection → Start it.",
@@ -63,7 +66,7 @@ describe("news", () => {
   });
 
   it("hours that fail alike are one message, another cause is another", () => {
-    const news = new News({});
+    const news = newsOf();
     const hours = [0, 1, 2].map((offset) => addHours(HOUR, offset));
     const texts = news.of(
       round(0, [], [...hours.map((hour) => failed(hour)), failed(HOUR, "internal", "a bug")]),
@@ -76,7 +79,7 @@ describe("news", () => {
   });
 
   it("data that break the contract are told hour by hour: each needs a person", () => {
-    const news = new News({});
+    const news = newsOf();
     expect(news.of(round(0, [], [failed(HOUR, "data", "gone")]))).toHaveLength(1);
     const next = addHours(HOUR, 1);
     expect(news.of(round(60, [], [failed(HOUR, "data", "gone"), failed(next, "data", "gone")]))).toEqual([
@@ -85,16 +88,30 @@ describe("news", () => {
   });
 
   it("no recovery is told of an hour that failed until it was no longer due", () => {
-    const news = new News({});
+    const news = newsOf();
     news.of(round(0, [], [failed(HOUR)]));
     expect(news.of(round(360, [done(addHours(HOUR, 6))]))).toEqual([
       "hourpack: mmp/android goes on, but 2022-07-26T00 failed until no longer due and may not be packed; " +
         "`hourpack run --dataset mmp/android --hour 2022-07-26T00` tries again",
     ]);
+    news.of(round(420, [], [failed(HOUR), failed(addHours(HOUR, 2))]));
+    expect(news.of(round(780, [done(addHours(HOUR, 12))]))).toEqual([
+      expect.stringContaining(
+        "`hourpack run --dataset mmp/android --from 2022-07-26 --to 2022-07-26T03` tries again",
+      ),
+    ]);
+  });
+
+  it("a command names the dataset only where several are configured", () => {
+    const news = newsOf({}, [{} as Dataset]);
+    news.of(round(0, [], [failed(HOUR)]));
+    expect(news.of(round(360, [done(addHours(HOUR, 6))]))).toEqual([
+      expect.stringContaining("; `hourpack run --hour 2022-07-26T00` tries again"),
+    ]);
   });
 
   it("an interruption is neither a failure nor a recovery", () => {
-    const news = new News({});
+    const news = newsOf();
     const interruption = failed(undefined, "interrupted");
     expect(news.of(round(0, [], [interruption]))).toEqual([]);
     news.of(round(60, [], [failed(HOUR)]));
@@ -110,11 +127,11 @@ describe("news", () => {
     [0, 1],
     [undefined, 0],
   ])("2 of 100 in quarantine under a limit of %s are told %i times", (quarantine, times) => {
-    expect(new News({ quarantine }).of(round(0, [done(HOUR)]))).toHaveLength(times);
+    expect(newsOf({ quarantine }).of(round(0, [done(HOUR)]))).toHaveLength(times);
   });
 
   it("quarantine is told when the hour is packed, and again only where it is more", () => {
-    const news = new News({ quarantine: 0.01 });
+    const news = newsOf({ quarantine: 0.01 });
     expect(news.of(round(0, [done(HOUR)]))).toEqual([
       "hourpack: mmp/android 2022-07-26T00: 2 of 100 records are in quarantine, more than the limit of 1 %; " +
         "the bytes are kept under _hourpack/quarantine/ of tier 1",
@@ -128,11 +145,11 @@ describe("news", () => {
   it("late objects' quarantine is told with what the part had before", () => {
     const part = { key: "k", rows: 1_000, quarantined: 50, quarantinedBytes: 9, sizeBytes: 1 };
     const merged = done(HOUR, { part, quarantined: 20, reason: "3 late objects" });
-    expect(new News({ quarantine: 40 }).of(round(0, [merged]))).toEqual([
+    expect(newsOf({ quarantine: 40 }).of(round(0, [merged]))).toEqual([
       expect.stringContaining("50 of 1050 records are in quarantine, more than the limit of 40;"),
     ]);
     const half = done(HOUR, { part: { ...part, quarantined: 1_000 } });
-    expect(new News({ quarantine: 0.07 }).of(round(0, [half]))[0]).toContain("the limit of 7 %;");
+    expect(newsOf({ quarantine: 0.07 }).of(round(0, [half]))[0]).toContain("the limit of 7 %;");
   });
 });
 

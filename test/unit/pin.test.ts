@@ -26,7 +26,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-const by = { attempt: "01J00000000000000000000000", nowMs: 0 };
+const by = { attempt: "01J00000000000000000000000", nowMs: 0, again: "" };
 const columns = (...names: string[]): Column[] =>
   names.map((name) => ({ name, path: [name], type: { kind: "string" }, derived: false, jsonString: false }));
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Dataset } from "../../src/config/settings.js";
 import { parseHour } from "../../src/hour.js";
 import { type JournalEntry, type JournalHeader, Journals } from "../../src/journal.js";
 import { Listing } from "../../src/listing.js";
@@ -40,7 +41,9 @@ function input(
     lastModifiedMs: 0,
   };
   return {
+    dataset: "mmp",
     hour,
+    settings: { datasets: [] },
     listing: listing(now),
     published,
     manifest: async () => ({
@@ -258,8 +261,12 @@ describe("planHour", () => {
     const notBeforeMs = Date.UTC(2022, 6, 26, 1, 29, 1);
     expect(await planHour(input(...late, { notBeforeMs, nowMs: notBeforeMs - 1 }))).toMatchObject({
       action: "wait",
-      reason: `1 late object: waits for lateSettle until 2022-07-26T01:30Z; --hour ${hour} takes it now`,
+      reason: `1 late object: waits for lateSettle until 2022-07-26T01:30Z; \`hourpack run --hour ${hour}\` takes it now`,
     });
+    const two = { settings: { datasets: [{}, {}] as Dataset[] }, notBeforeMs, nowMs: notBeforeMs - 1 };
+    expect((await planHour(input(...late, two))).reason).toContain(
+      `; \`hourpack run --dataset mmp --hour ${hour}\` takes it now`,
+    );
     expect(await planHour(input(...late, { notBeforeMs: 5, nowMs: 5 }))).toMatchObject({ action: "merge" });
     expect(await planHour(input(...late))).toMatchObject({ action: "merge" });
   });

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { commandText } from "../../src/command-text.js";
+import { parseHour } from "../../src/hour.js";
 import { count, counted } from "../../src/words.js";
 
 describe("numbers in sentences", () => {
@@ -16,5 +18,37 @@ describe("numbers in sentences", () => {
   it("agree with their noun", () => {
     expect([counted(1, "object"), counted(3, "object")]).toEqual(["1 object", "3 objects"]);
     expect([counted(2, "query"), counted(2, "day")]).toEqual(["2 queries", "2 days"]);
+  });
+});
+
+describe("a command to type", () => {
+  const hour = parseHour("2022-07-26T00");
+  const [one, two] = [{ datasets: [{}] }, { datasets: [{}, {}] }];
+
+  it.each([
+    [one, { dataset: "mmp/android" }, "`hourpack run`"],
+    [
+      one,
+      { dataset: "mmp/android", hours: hour, flags: "--rebuild" },
+      `\`hourpack run --hour ${hour} --rebuild\``,
+    ],
+    [
+      two,
+      { dataset: "mmp/android", hours: hour, flags: "--rebuild" },
+      `\`hourpack run --dataset mmp/android --hour ${hour} --rebuild\``,
+    ],
+    [two, { dataset: ["a", "b"], hours: hour }, `\`hourpack run --dataset a --dataset b --hour ${hour}\``],
+    [
+      two,
+      { dataset: "a", hours: { from: hour, to: parseHour("2022-07-26T01") } },
+      `\`hourpack run --dataset a --hour ${hour}\``,
+    ],
+    [
+      two,
+      { dataset: "a", hours: { from: hour, to: parseHour("2022-07-27T02") } },
+      "`hourpack run --dataset a --from 2022-07-26 --to 2022-07-27T02`",
+    ],
+  ])("names the dataset only where others are configured, %#", (settings, of, text) => {
+    expect(commandText("run", settings, of)).toBe(text);
   });
 });

@@ -178,7 +178,7 @@ export async function checkTier1(
   return checks.make("schema", name, () =>
     granted("s3:GetObject", `${uriOf(tier1)}*`, async () => {
       // What a run of what is due asks before it begins.
-      await requirePinnable(store, dataset, { newest, signal });
+      await requirePinnable(components, dataset, { newest, signal });
       const pinned = await readPinned(store, tier1.prefix, signal);
       if (!pinned)
         return { status: "ok", message: columns ? "configured, not pinned yet" : "not pinned yet" };

@@ -1,0 +1,30 @@
+/** The commands that messages tell somebody to type. Pure. */
+import { addHours, type Hour } from "./hour.js";
+
+export interface CommandOf {
+  /** Those that it is to be about. Named only where others are configured: without, it would do the same to all of them. */
+  dataset: string | string[];
+  /** One, or all up to and without `to`. */
+  hours?: Hour | { from: Hour; to: Hour };
+  /** As they are typed. */
+  flags?: string;
+}
+
+/** As it stands in a sentence, backticks and all: `hourpack run --dataset mmp/android --hour 2022-07-26T00 --rebuild`. */
+export function commandText(
+  verb: string,
+  settings: { datasets: readonly unknown[] },
+  { dataset, hours, flags }: CommandOf,
+): string {
+  const names = settings.datasets.length > 1 ? [dataset].flat() : [];
+  const words = [...names.map((name) => `--dataset ${name}`), hours && hourFlags(hours), flags];
+  return `\`${["hourpack", verb, ...words.filter(Boolean)].join(" ")}\``;
+}
+
+/** `--hour 2022-07-26T00`, or `--from 2022-07-26 --to 2022-07-27T02`. */
+function hourFlags(hours: Hour | { from: Hour; to: Hour }): string {
+  if (typeof hours === "string") return `--hour ${hours}`;
+  const { from, to } = hours;
+  const dayOrHour = (hour: Hour) => hour.replace(/T00$/, "");
+  return addHours(from, 1) === to ? `--hour ${from}` : `--from ${dayOrHour(from)} --to ${dayOrHour(to)}`;
+}
