@@ -5,7 +5,7 @@ import { withClaim } from "./claim.js";
 import type { Components } from "./components.js";
 import { readManifest } from "./download.js";
 import type { Engine } from "./engine/engine.js";
-import { HourpackError, isHourpackError } from "./errors.js";
+import { besideName, HourpackError, isHourpackError } from "./errors.js";
 import { manifestKey, partKey, quarantineKey, rawPrefix } from "./layout.js";
 import { cutLimitsOf, GZIP_LIMITS } from "./limits.js";
 import { Listing, PAGE_OBJECTS } from "./listing.js";
@@ -56,7 +56,7 @@ export async function compactHour(task: HourTask): Promise<HourResult> {
       if (packed.noMerge) request = { ...request, noMerge: true };
     } catch (error) {
       if (!isHourpackError(error, "conflict")) throw error;
-      lost = error.message;
+      lost = besideName(`${task.dataset.name} ${task.hour}`, error.message);
     }
     task.observe({
       type: "hour-replanned",

@@ -114,6 +114,13 @@ export function asHourpackError(
   return new HourpackError("internal", `${doing}: ${reasonOf(error)}`, { cause: error });
 }
 
+/** A message where the name of its dataset or hour stands before it: `plan mmp 2022-07-26T00: why` is `why` there. */
+export function besideName(name: string, message: string): string {
+  const [verb] = message.split(" ", 1);
+  const doing = `${verb} ${name}: `;
+  return message.startsWith(doing) ? message.slice(doing.length) : message;
+}
+
 /** The text of whatever was thrown, for use as a reason inside a message. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);

@@ -115,7 +115,7 @@ function goneOf({ objects }: Published, gone: Named): string {
 }
 
 function refusal(of: PlannedHour, why: string, hint: string): HourpackError {
-  return new HourpackError("data", `plan ${of.hour}: ${why}`, { stage: "plan", hint });
+  return new HourpackError("data", `plan ${of.dataset} ${of.hour}: ${why}`, { stage: "plan", hint });
 }
 
 /** `a, b, c and 4 more` */

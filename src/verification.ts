@@ -2,7 +2,7 @@
 import { type FileMetaData, parquetMetadataAsync } from "hyparquet";
 import { commandText } from "./command-text.js";
 import { otherBytes, readManifest, readQuarantine, remedyOf, runAnew } from "./download.js";
-import { type HourpackError, isHourpackError, reasonOf } from "./errors.js";
+import { besideName, type HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { type Journals, readJournals } from "./journal.js";
 import { partKey, quarantineKey, rawPrefix } from "./layout.js";
@@ -87,9 +87,9 @@ export async function verifyHour(
   return found;
 }
 
-/** As one sentence after another, what is to be done with them. */
+/** As one sentence after another, what is to be done with them; beside the dataset and the hour. */
 export function asProblem({ message, hint }: HourpackError, task: HourTask): string {
-  return `${message}. ${hint ?? remedyOf(task)}`;
+  return `${besideName(`${task.dataset.name} ${task.hour}`, message)}. ${hint ?? remedyOf(task)}`;
 }
 
 interface LookedAt {

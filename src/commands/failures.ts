@@ -1,5 +1,12 @@
 /** Hours and datasets that a command could not do: it goes on with the others, as a run does. */
-import { asHourpackError, causeOf, exitCodeOf, exitCodeOfAll, type HourpackError } from "../errors.js";
+import {
+  asHourpackError,
+  besideName,
+  causeOf,
+  exitCodeOf,
+  exitCodeOfAll,
+  type HourpackError,
+} from "../errors.js";
 import type { Hour } from "../hour.js";
 import { errorFields } from "../log.js";
 import { counted } from "../words.js";
@@ -36,7 +43,7 @@ export class Failures {
       const times = (this.times.get(error.message) ?? 0) + 1;
       this.times.set(error.message, times);
       // What is the same of every hour is told of the first, and counted at the end.
-      if (times === 1) output.line(output.colors.red(`${name}  failed: ${error.message}`));
+      if (times === 1) output.line(output.colors.red(`${name}  failed: ${besideName(name, error.message)}`));
     }
   }
 

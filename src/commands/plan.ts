@@ -1,7 +1,7 @@
 /** hourpack plan: what run would do. Reads, and writes nothing. */
 import type { Components } from "../components.js";
 import type { Settings } from "../config/settings.js";
-import { EXIT, firstOfEach } from "../errors.js";
+import { besideName, EXIT, firstOfEach } from "../errors.js";
 import { olderNotice } from "../older.js";
 import { datasetsOf, type PlannedHour, planRun, type RunRequest } from "../run.js";
 import { count, counted } from "../words.js";
@@ -43,7 +43,7 @@ export function showPlan(
         hour.dataset,
         hour.hour,
         ACTIONS[hour.action],
-        hour.reason.replace(`plan ${hour.hour}: `, ""),
+        besideName(`${hour.dataset} ${hour.hour}`, hour.reason),
         count(hour.objectsToRead),
         size(hour.bytesToRead),
         count(hour.objects),

@@ -1,6 +1,6 @@
 /** What is told while a run goes on: bars on a terminal, plain lines elsewhere, JSON lines with --json. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { causeOf } from "../errors.js";
+import { besideName, causeOf } from "../errors.js";
 import { type Hour, hoursText } from "../hour.js";
 import { errorFields, type Fields, type Log } from "../log.js";
 import { PACE_CHANNEL } from "../store/s3/pace.js";
@@ -214,8 +214,9 @@ function resultLine(result: HourResult): string {
 
 function failureLine({ dataset, hour, error }: HourFailure, withHint: boolean): string {
   const hint = withHint && error.hint ? `\n  → ${error.hint}` : "";
-  const word = error.kind === "interrupted" ? "interrupted" : `failed: ${error.message}`;
-  return `${hourName({ dataset, hour })}  ${word}${hint}`;
+  const name = hourName({ dataset, hour });
+  const word = error.kind === "interrupted" ? "interrupted" : `failed: ${besideName(name, error.message)}`;
+  return `${name}  ${word}${hint}`;
 }
 
 /** `looked at 1,234 of 8,736 hours`, every few seconds. */

@@ -3,7 +3,7 @@ import { commandText } from "../command-text.js";
 import { lookAt } from "../compact.js";
 import type { Components } from "../components.js";
 import type { Dataset, Settings } from "../config/settings.js";
-import { EXIT, isHourpackError } from "../errors.js";
+import { besideName, EXIT, isHourpackError } from "../errors.js";
 import { addHours, endMs, HOUR_MS, type Hour, hoursBetween, hoursText } from "../hour.js";
 import { newestClosedHour } from "../layout.js";
 import { Limiter } from "../limiter.js";
@@ -251,7 +251,7 @@ function tell(summary: Summary, hours: HourStatus[], settings: Settings, output:
   const isShown = refused.length > 0 || hours.some(({ rows, bytesOut }) => rows + bytesOut > 0);
   if (summary.newest && !isShown) output.note(olderHint(summary.dataset, summary.newest, hours));
   for (const { hour, reason, hint } of refused) {
-    output.line(red(`  ${reason.includes(hour) ? reason : `${hour}: ${reason}`}`));
+    output.line(red(`  ${hour}: ${besideName(`${summary.dataset} ${hour}`, reason)}`));
     if (hint) output.line(`  ${cyan("→")} ${hint}`);
   }
   const passed = hours.filter(({ state }) => state === "passedOver").map(({ hour }) => hour);

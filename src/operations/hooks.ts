@@ -3,7 +3,7 @@ import { setTimeout } from "node:timers/promises";
 import pRetry from "p-retry";
 import { commandText } from "../command-text.js";
 import type { Settings } from "../config/settings.js";
-import { HourpackError, isHourpackError } from "../errors.js";
+import { besideName, HourpackError, isHourpackError } from "../errors.js";
 import { addHours, type Hour, hoursText } from "../hour.js";
 import { type Log, withoutCredentials } from "../log.js";
 import type { HourFailure, HourResult } from "../task.js";
@@ -97,7 +97,7 @@ function failureTexts(dataset: string, failures: HourFailure[], { told }: Troubl
   for (const [name] of fresh) told.add(name);
   return fresh.map(([, { error, hours }]) => {
     const what = hours.length > 0 ? `${dataset} ${hoursText(hours)}` : dataset;
-    return `hourpack: ${what} failed: ${error.message}${error.hint ? ` → ${error.hint}` : ""}`;
+    return `hourpack: ${what} failed: ${besideName(what, error.message)}${error.hint ? ` → ${error.hint}` : ""}`;
   });
 }
 

@@ -541,9 +541,7 @@ describe("hours that are not published", () => {
     put("newer/2022/07/26/02/a.json", '{"id":4}\n');
     const refused = await here(...expire);
     expect(refused.code).toBe(12);
-    expect(refused.stdout).toMatch(
-      /T02 {2}kept: plan 2022-07-26T02: 1 object of it has other content than when it was packed/,
-    );
+    expect(refused.stdout).toMatch(/T02 {2}kept: 1 object of it has other content than when it was packed/);
   });
 
   it("expire counts objects that two datasets read once, in a dry run, too, and says which one lacks some", async () => {
@@ -628,7 +626,7 @@ it("status says of an hour that needs a decision why, and what can be done, and 
   const { code, stdout, stderr } = await here("status", ...flags, ...day);
   expect([code, stderr]).toEqual([0, ""]);
   const [, , , reason, hint, legend] = stdout.split("\n");
-  expect(reason).toMatch(/^ {2}plan 2022-07-20T05: 1 of its 2 objects is gone and others were overwritten, /);
+  expect(reason).toMatch(/^ {2}2022-07-20T05: 1 of its 2 objects is gone and others were overwritten, /);
   expect(reason?.match(/T05/g)).toHaveLength(1);
   expect(hint).toMatch(/^ {2}→ Say what is meant: --keep-old /);
   expect(legend).toBe("· no objects   ! needs a decision");
@@ -669,6 +667,23 @@ describe("where several datasets are configured", () => {
     ];
     put("several.yaml", `datasets:\n${one}${two}${dataset("wide", "")}catalog: { type: none }\n`);
     for (const name of ["one", "wide"]) mkdirSync(join(root, "several", name), { recursive: true });
+  });
+
+  it("a refusal names the dataset and the hour, once in a line", async () => {
+    await packed(HOUR, { a: '{"id":1}\n', b: '{"id":2}\n' });
+    rmSync(join(root, folder(HOUR), "a.json"));
+    put(`${folder(HOUR)}/b.json`, '{"id":22}\n');
+    const why = "1 of its 2 objects is gone and others were overwritten";
+    const range = ["--from", HOUR, "--to", "2022-07-26T02"];
+    const ran = await several("run", ...range);
+    expect(ran.stderr).toContain(`two ${HOUR}  failed: ${why}`);
+    const planned = await several("plan", ...range);
+    for (const { code, stderr } of [ran, planned])
+      expect([code, stderr]).toEqual([12, expect.stringContaining(`error: plan two ${HOUR}: ${why}`)]);
+    expect(planned.stdout).toMatch(/│ two +│ 2022-07-26T00 │ refuse +│ 1 of its 2 objects is gone/);
+    expect((await several("status", ...range)).stdout).toContain(`\n  ${HOUR}: ${why}`);
+    const expired = await several("expire", "--older-than", "1d");
+    expect(expired.stdout).toContain(`two ${HOUR}  kept: ${why}`);
   });
 
   const again = `run --dataset two --hour ${HOUR}`;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
   asHourpackError,
+  besideName,
   exitCodeOfAll,
   firstOfEach,
   HourpackError,
@@ -58,6 +59,14 @@ it.each([
   [[2, 2], 2],
   [[2, 2, 12], 3],
 ])("failures of %j end as %d", (codes, code) => expect(exitCodeOfAll(codes)).toBe(code));
+
+it.each([
+  ["plan mmp 2022-07-26T00: gone", "gone"],
+  ["plan mmp 2022-07-26T01: gone", "plan mmp 2022-07-26T01: gone"],
+  ["list the mmp 2022-07-26T00: gone", "list the mmp 2022-07-26T00: gone"],
+])("beside the hour %j is %j", (message, told) => {
+  expect(besideName("mmp 2022-07-26T00", message)).toBe(told);
+});
 
 it("hours that failed alike are one cause, whatever the command that each of them needs", () => {
   const errors = ["T00", "T01"].map(

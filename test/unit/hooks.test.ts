@@ -102,9 +102,12 @@ describe("news", () => {
     ]);
   });
 
-  it("a command names the dataset only where several are configured", () => {
+  it("a name is told once, and in a command only where several are configured", () => {
+    const refused = failed(HOUR, "data", `plan ${DATASET} ${HOUR}: gone`);
     const news = newsOf({}, [{} as Dataset]);
-    news.of(round(0, [], [failed(HOUR)]));
+    expect(news.of(round(0, [], [refused]))).toEqual([
+      "hourpack: mmp/android 2022-07-26T00 failed: gone → Start it.",
+    ]);
     expect(news.of(round(360, [done(addHours(HOUR, 6))]))).toEqual([
       expect.stringContaining("; `hourpack run --hour 2022-07-26T00` tries again"),
     ]);
