@@ -23,7 +23,7 @@ export function hourpack({ server, made }, name = "hourpack", options = {}) {
       // A prefix of its own each time: every run publishes a new part.
       const tier1 = `s3://${TIER1_BUCKET}/${Date.now()}-${round}/`;
       const { result, stdout: _, ...used } = await runHourpack({ server, ...made, tier1, ...options });
-      return { ...used, rows: result.rows + result.quarantined, seconds: result.hours[0].seconds };
+      return { ...used, rows: result.rows + result.quarantined, seconds: result.hours[0].stageSeconds };
     },
   };
 }

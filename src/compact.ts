@@ -112,8 +112,8 @@ export async function lookAt(
     const published = await headPart(tier1, key, signal);
     const listing = await beginListing(raw, rawPrefix(dataset.raw, hour), hour, { signal });
     const rest = listing.whole.then(() => {
-      const { count: objects, sizeBytes: bytes } = listing;
-      task.observe({ type: "listed", dataset: dataset.name, hour, objects, bytes });
+      const { count: objects, sizeBytes: rawBytes } = listing;
+      task.observe({ type: "listed", dataset: dataset.name, hour, objects, rawBytes });
     });
     if (isWhole || published || listing.count < PAGE_OBJECTS) await rest;
     else watch.time("list", () => rest).catch(() => {});
@@ -132,7 +132,7 @@ export async function lookAt(
 type ToPack = Extract<Plan, { action: "scratch" | "merge" }>;
 type Packed = Pick<
   HourResult,
-  "action" | "part" | "rows" | "rescued" | "quarantined" | "quarantinedBytes" | "seconds"
+  "action" | "part" | "rows" | "rescued" | "quarantined" | "quarantinedBytes" | "seconds" | "stageSeconds"
 >;
 /** Another try is needed; `noMerge`: one that makes the part anew. */
 type Lost = { lost: string; noMerge?: true };
@@ -187,7 +187,7 @@ async function pack(
       rescued,
       quarantined,
       quarantinedBytes,
-      seconds: watch.seconds(),
+      ...watch.spent(),
     };
   } finally {
     await spool.close();
@@ -296,7 +296,7 @@ async function convertHour(
 
 function spoolOptions(task: HourTask, fetched: Listing): SpoolOptions {
   const { components, dataset, hour, observe, signal } = task;
-  const progress = { objects: 0, bytes: 0 };
+  const progress = { objectsRead: 0, readBytes: 0 };
   return {
     getBytes: components.getBytes,
     plainBytes: components.plainBytes,
@@ -305,10 +305,10 @@ function spoolOptions(task: HourTask, fetched: Listing): SpoolOptions {
     cut: cutLimitsOf(components.settings.run, dataset.records.keys.length > 0),
     signal,
     onObject: (object) => {
-      progress.objects++;
-      progress.bytes += object.sizeBytes;
-      const total = { objectsTotal: fetched.count, bytesTotal: fetched.sizeBytes };
-      observe({ type: "progress", dataset: dataset.name, hour, stage: "spool", ...progress, ...total });
+      progress.objectsRead++;
+      progress.readBytes += object.sizeBytes;
+      const all = { objectsToRead: fetched.count, toReadBytes: fetched.sizeBytes };
+      observe({ type: "progress", dataset: dataset.name, hour, stage: "spool", ...progress, ...all });
     },
   };
 }
@@ -319,10 +319,10 @@ function resultOf(task: HourTask, plan: Plan, listing: Listing, watch: Stopwatch
   return {
     dataset: task.dataset.name,
     hour: task.hour,
-    action: plan.action === "wait" ? "waiting" : plan.action === "empty" ? "empty" : "up to date",
+    action: plan.action === "scratch" || plan.action === "merge" ? "packed" : plan.action,
     reason: plan.reason,
     objects: listing.count,
-    bytesIn: listing.sizeBytes,
+    rawBytes: listing.sizeBytes,
     skipped: listing.skipped,
     // A new hour was planned by its first page.
     changes: changes && !published ? { ...changes, added: listing.count } : changes,
@@ -333,6 +333,6 @@ function resultOf(task: HourTask, plan: Plan, listing: Listing, watch: Stopwatch
       quarantinedBytes: published.quarantinedBytes,
       sizeBytes: published.sizeBytes,
     },
-    seconds: watch.seconds(),
+    ...watch.spent(),
   };
 }

@@ -37,7 +37,7 @@ export interface ExpiredHour {
   hour: Hour;
   /** Deleted; with `dryRun`, what would be. */
   objects: number;
-  bytes: number;
+  rawBytes: number;
   /** Listed, and not deleted. */
   kept: number;
   /** The datasets that have not packed the late ones among these. */
@@ -63,7 +63,7 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
       hint: "Raw objects stay for a day at least.",
     });
   }
-  const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, bytes: 0, kept: 0 };
+  const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, rawBytes: 0, kept: 0 };
   // A version that came meanwhile may be among it, and is to be seen.
   if (!options.dryRun) await putBack(task);
   const whole = await listingOf(task);
@@ -96,7 +96,7 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   if (doomed.count === 0)
     return behind[0] ? { ...result, notDue: whose(behind[0].task) + lateText(behind[0]) } : result;
   result.objects = doomed.count;
-  result.bytes = doomed.sizeBytes;
+  result.rawBytes = doomed.sizeBytes;
   result.kept -= doomed.count;
   if (behind.length > 0) result.unpackedBy = behind.map((proof) => proof.task.dataset.name);
   if (options.dryRun) {
@@ -107,7 +107,7 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   for (const proof of proofs) await writeJournal(proof, doomed);
   for (const spared of await deleteAll(task, doomed)) {
     result.objects--;
-    result.bytes -= spared.sizeBytes;
+    result.rawBytes -= spared.sizeBytes;
     result.kept++;
   }
   return result;

@@ -30,8 +30,8 @@ export interface PlanRequest {
 
 export type Plan =
   | { action: "empty"; reason: string }
-  | { action: "up to date"; reason: string; published: Published; changes: Changes }
-  | { action: "wait"; reason: string; published: Published; changes: Changes }
+  | { action: "upToDate"; reason: string; published: Published; changes: Changes }
+  | { action: "waiting"; reason: string; published: Published; changes: Changes }
   | {
       /** `scratch`: all rows from `fetch`. `merge`: the published part's rows and those of `fetch`. */
       action: "scratch" | "merge";
@@ -89,7 +89,7 @@ export async function planHour(input: PlanInput): Promise<Plan> {
     return { action: "scratch", reason, published, changes: NO_CHANGES, fetch: listing };
   }
   if (published.inputs === listing.digest() && !request.rebuild) {
-    return { action: "up to date", reason: "inputs unchanged", published, changes: NO_CHANGES };
+    return { action: "upToDate", reason: "inputs unchanged", published, changes: NO_CHANGES };
   }
   const added = new Listing();
   const manifest = await input.manifest();
@@ -133,7 +133,7 @@ async function decide(
 
   if (request.fromRemainder && changed(changes)) return scratch();
   if (request.keepOld) {
-    if (changes.added === 0) return { action: "up to date", reason, published, changes };
+    if (changes.added === 0) return { action: "upToDate", reason, published, changes };
     await requireAlike(input, published, manifest, compared);
     return merge();
   }
@@ -143,7 +143,7 @@ async function decide(
     if (request.rebuild) throw rowsLost(input, published, compared, "a rebuild was asked for");
     if (changes.added === 0) {
       return {
-        action: "up to date",
+        action: "upToDate",
         reason: `${reason}: ${changes.gone === 1 ? "its" : "their"} rows stay`,
         published,
         changes,
@@ -154,13 +154,13 @@ async function decide(
     await requireAlike(input, published, manifest, compared);
   }
   if (request.rebuild) return { ...(await scratch()), reason: "rebuild asked for" };
-  if (!changed(changes)) return { action: "up to date", reason: "inputs unchanged", published, changes };
+  if (!changed(changes)) return { action: "upToDate", reason: "inputs unchanged", published, changes };
   if (input.notBeforeMs !== undefined && input.nowMs < input.notBeforeMs) {
     const minuteMs = Math.ceil(input.notBeforeMs / 60_000) * 60_000;
     const until = `${new Date(minuteMs).toISOString().slice(0, 16)}Z`;
     const command = commandText("run", input.settings, { dataset: input.dataset, hours: input.hour });
     const wait = `waits for lateSettle until ${until}; ${command} takes it now`;
-    return { action: "wait", reason: `${reason}: ${wait}`, published, changes };
+    return { action: "waiting", reason: `${reason}: ${wait}`, published, changes };
   }
   if (changes.gone > 0) return merge();
   const isUnchanged = changes.overwritten === 0 && published.recipe === input.recipe;

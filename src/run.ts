@@ -54,11 +54,11 @@ export interface PlannedHour {
   reason: string;
   error?: HourpackError;
   objects: number;
-  bytesIn: number;
+  rawBytes: number;
   /** Passed over: their names say that they are no data. */
   skipped: number;
   objectsToRead: number;
-  bytesToRead: number;
+  toReadBytes: number;
 }
 
 /** Packs what is asked for or due, dataset by dataset, and registers it. One failing hour does not stop the others. */
@@ -85,7 +85,7 @@ export async function run(
       observe({ type: "hour-failed", failure });
     }
   }
-  result.seconds = watch.seconds().total;
+  result.seconds = watch.spent().seconds;
   return result;
 }
 
@@ -211,14 +211,14 @@ async function planOne(
       action: plan.action,
       reason: plan.reason,
       objects: listing.count,
-      bytesIn: listing.sizeBytes,
+      rawBytes: listing.sizeBytes,
       skipped: listing.skipped,
       objectsToRead: "fetch" in plan ? plan.fetch.count : 0,
-      bytesToRead: "fetch" in plan ? plan.fetch.sizeBytes : 0,
+      toReadBytes: "fetch" in plan ? plan.fetch.sizeBytes : 0,
     };
   } catch (error) {
     if (!isHourpackError(error, "data")) throw error;
-    const nothing = { objects: 0, bytesIn: 0, skipped: 0, objectsToRead: 0, bytesToRead: 0 };
+    const nothing = { objects: 0, rawBytes: 0, skipped: 0, objectsToRead: 0, toReadBytes: 0 };
     return { dataset: dataset.name, hour, action: "refused", reason: error.message, error, ...nothing };
   }
 }

@@ -12,9 +12,12 @@ export class Stopwatch {
     }
   }
 
-  seconds(): Record<string, number> & { total: number } {
+  /** In all, and by stage. */
+  spent(): { seconds: number; stageSeconds: Record<string, number> } {
     const rounded = (ms: number) => Math.round(ms) / 1000;
-    const stages = Object.fromEntries([...this.stages].map(([stage, ms]) => [stage, rounded(ms)]));
-    return { ...stages, total: rounded(performance.now() - this.startedMs) };
+    return {
+      seconds: rounded(performance.now() - this.startedMs),
+      stageSeconds: Object.fromEntries([...this.stages].map(([stage, ms]) => [stage, rounded(ms)])),
+    };
   }
 }

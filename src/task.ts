@@ -24,12 +24,12 @@ export interface HourTask {
 export interface HourResult {
   dataset: string;
   hour: Hour;
-  action: "packed" | "up to date" | "empty" | "waiting" | "claimed";
+  action: "packed" | "upToDate" | "empty" | "waiting" | "claimed";
   /** `new hour`, `3 late objects`, … */
   reason: string;
   /** In the listing. */
   objects: number;
-  bytesIn: number;
+  rawBytes: number;
   /** Passed over: their names say that they are no data. */
   skipped: number;
   changes?: Changes;
@@ -41,8 +41,9 @@ export interface HourResult {
   quarantined?: number;
   /** Of those pieces: one may be a whole object. */
   quarantinedBytes?: number;
-  /** Seconds by stage, and in all. */
-  seconds: Record<string, number> & { total: number };
+  seconds: number;
+  /** Of these by stage; stages that overlap each count in full. */
+  stageSeconds: Record<string, number>;
 }
 
 export interface HourFailure {
@@ -56,16 +57,16 @@ export interface HourFailure {
 export type RunEvent =
   | { type: "dataset-started"; dataset: string; hours: number }
   | { type: "hour-started"; dataset: string; hour: Hour }
-  | { type: "listed"; dataset: string; hour: Hour; objects: number; bytes: number }
+  | { type: "listed"; dataset: string; hour: Hour; objects: number; rawBytes: number }
   | {
       type: "progress";
       dataset: string;
       hour: Hour;
       stage: "spool";
-      objects: number;
-      objectsTotal: number;
-      bytes: number;
-      bytesTotal: number;
+      objectsRead: number;
+      objectsToRead: number;
+      readBytes: number;
+      toReadBytes: number;
     }
   /** Nothing was pinned before, nor configured: these are what the hour was inferred to have. `location` of the schema. */
   | { type: "pinned"; dataset: string; hour: Hour; location: string; columns: Column[] }

@@ -81,7 +81,7 @@ function fromDirectory(name, made, flags) {
       const tier1 = join(emptyDir(workPath("tier1")), "/");
       const { result, stdout: _, ...used } = await runHourpack({ ...made, tier1, flags });
       const { rows, rescued, quarantined } = result;
-      return { ...used, rows: rows + quarantined, rescued, seconds: result.hours[0].seconds };
+      return { ...used, rows: rows + quarantined, rescued, seconds: result.hours[0].stageSeconds };
     },
   };
 }

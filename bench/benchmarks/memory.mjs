@@ -31,7 +31,7 @@ export async function memory({ scale, rounds = 1, only, flags }) {
         const { result, stdout: _, ...used } = await runHourpack({ ...made, tier1, flags });
         const rows = result.rows + result.quarantined;
         if (rows !== made.records) throw new Error(`${name}: ${rows} rows of ${made.records}`);
-        return { ...used, packedRows: rows, seconds: result.hours[0].seconds };
+        return { ...used, packedRows: rows, seconds: result.hours[0].stageSeconds };
       },
     });
   }

@@ -102,10 +102,10 @@ class HourBars {
         break;
       }
       case "listed":
-        this.set(event.hour, 0, [counted(event.objects, "object"), size(event.bytes)]);
+        this.set(event.hour, 0, [counted(event.objects, "object"), size(event.rawBytes)]);
         break;
       case "progress": {
-        const fraction = event.bytesTotal > 0 ? event.bytes / event.bytesTotal : 0;
+        const fraction = event.toReadBytes > 0 ? event.readBytes / event.toReadBytes : 0;
         const startedMs = this.hours.get(event.hour)?.startedMs ?? performance.now();
         this.set(event.hour, fraction, stageWords(event, (performance.now() - startedMs) / 1000));
         break;
@@ -142,15 +142,15 @@ type StageProgress = Extract<RunEvent, { type: "progress" }>;
 
 /** `reading 1,234/36,000 objects`, `12 MB of 345 MB`, `22 MB/s`, `15 s left` */
 export function stageWords(event: StageProgress, seconds?: number): string[] {
-  const { objects, objectsTotal, bytes, bytesTotal } = event;
+  const { objectsRead, objectsToRead, readBytes, toReadBytes } = event;
   const words = [
-    `reading ${count(objects)}/${counted(objectsTotal, "object")}`,
-    `${size(bytes)} of ${size(bytesTotal)}`,
+    `reading ${count(objectsRead)}/${counted(objectsToRead, "object")}`,
+    `${size(readBytes)} of ${size(toReadBytes)}`,
   ];
-  if (seconds !== undefined && seconds > 0.5 && bytes > 0) {
-    const rate = bytes / seconds;
+  if (seconds !== undefined && seconds > 0.5 && readBytes > 0) {
+    const rate = readBytes / seconds;
     words.push(`${size(rate)}/s`);
-    if (bytes < bytesTotal) words.push(`${duration((bytesTotal - bytes) / rate)} left`);
+    if (readBytes < toReadBytes) words.push(`${duration((toReadBytes - readBytes) / rate)} left`);
   }
   return words;
 }

@@ -54,7 +54,7 @@ async function make(dir: string, seed: number, context: CommandContext) {
     await writeFile(join(dir, "hourpack.yaml"), CONFIG);
     const made = await makeEvents(dir, seed, signal);
     output.line(
-      `made ${counted(made.objects, "object")} of JSON (${size(made.bytes)}) in ${join(dir, "raw")}`,
+      `made ${counted(made.objects, "object")} of JSON (${size(made.rawBytes)}) in ${join(dir, "raw")}`,
     );
     const settings = await loadSettings({ file: join(dir, "hourpack.yaml"), env: {} });
     return { made, settings, result: await pack(settings, context) };
@@ -113,9 +113,9 @@ async function makeEvents(
   dir: string,
   seed: number,
   signal: AbortSignal,
-): Promise<{ objects: number; bytes: number }> {
+): Promise<{ objects: number; rawBytes: number }> {
   let objects = 0;
-  let bytes = 0;
+  let rawBytes = 0;
   for (const platform of PLATFORMS) {
     for (const hour of hoursBetween(HOURS.from, HOURS.to)) {
       if (signal.aborted) throw new HourpackError("interrupted", "make events: interrupted");
@@ -124,10 +124,10 @@ async function makeEvents(
       const made = makeHour(platform, hour, seed);
       await Promise.all(made.map(({ name, body }) => writeFile(join(folder, name), body)));
       objects += made.length;
-      bytes += made.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
+      rawBytes += made.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
     }
   }
-  return { objects, bytes };
+  return { objects, rawBytes };
 }
 
 function pack(settings: Settings, { output, log, runId, signal }: CommandContext): Promise<RunResult> {
@@ -200,12 +200,12 @@ const HOUR_COLUMNS = [
 ];
 
 function hourCells(hour: HourResult): string[] {
-  const { dataset, objects, bytesIn, part, rescued = 0, quarantined = 0 } = hour;
+  const { dataset, objects, rawBytes, part, rescued = 0, quarantined = 0 } = hour;
   return [
     dataset,
     hour.hour.slice(10),
     count(objects),
-    size(bytesIn),
+    size(rawBytes),
     size(part?.sizeBytes ?? 0),
     count(part?.rows ?? 0),
     count(rescued),

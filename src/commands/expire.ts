@@ -83,14 +83,14 @@ function toldOf(hour: Hour, expired: ExpiredHour[], datasets: Dataset[]): Datase
 function tell(result: ExpiredHour, dryRun: boolean, settings: Settings, output: Output): void {
   output.record({ type: "expired", dryRun, ...result });
   const { yellow } = output.colors;
-  const { refused, notDue, objects, bytes } = result;
+  const { refused, notDue, objects, rawBytes } = result;
   const what = dryRun ? "would delete" : "deleted";
   const name = `${result.dataset} ${result.hour}`;
   if (refused !== undefined) output.line(yellow(`${name}  kept: ${refused}`));
   else if (notDue !== undefined) output.line(`${name}  not due: ${notDue}`);
   else
     output.line(
-      `${name}  ${what} ${counted(objects, "object")} (${size(bytes)})${keptText(result, settings)}`,
+      `${name}  ${what} ${counted(objects, "object")} (${size(rawBytes)})${keptText(result, settings)}`,
     );
 }
 
@@ -105,7 +105,7 @@ function summarise(expired: ExpiredHour[], failures: Failures, dryRun: boolean, 
   const refused = expired.filter((hour) => hour.refused !== undefined).length;
   const notDue = expired.filter((hour) => hour.notDue !== undefined).length;
   const objects = expired.reduce((sum, hour) => sum + hour.objects, 0);
-  const bytes = expired.reduce((sum, hour) => sum + hour.bytes, 0);
+  const rawBytes = expired.reduce((sum, hour) => sum + hour.rawBytes, 0);
   const what = dryRun ? "would be deleted" : "deleted";
   const failed = failures.count;
   const rest = [
@@ -114,7 +114,7 @@ function summarise(expired: ExpiredHour[], failures: Failures, dryRun: boolean, 
     ...(failed > 0 ? [`${count(failed)} failed`] : []),
   ];
   failures.tell();
-  output.line(`${counted(objects, "raw object")} (${size(bytes)}) ${what}, ${rest.join(", ")}`);
+  output.line(`${counted(objects, "raw object")} (${size(rawBytes)}) ${what}, ${rest.join(", ")}`);
   const needsRawIsImmutable = expired.some((hour) => hour.needsRawIsImmutable);
   if (dryRun && objects > 0) output.note("Nothing was deleted: say --yes to do it.");
   if (needsRawIsImmutable) {
@@ -123,6 +123,6 @@ function summarise(expired: ExpiredHour[], failures: Failures, dryRun: boolean, 
     );
   }
   const hours = expired.length - refused - notDue;
-  output.result({ dryRun, hours, refused, notDue, failed, objects, bytes, needsRawIsImmutable });
+  output.result({ dryRun, hours, refused, notDue, failed, objects, rawBytes, needsRawIsImmutable });
   return failures.exitCodeWith(refused > 0 ? EXIT.data : EXIT.done);
 }

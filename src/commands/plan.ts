@@ -33,8 +33,8 @@ export function showPlan(
     const older = request.hours ? [] : await olderOf(components, request);
     for (const { error: _, ...hour } of hours) output.record({ type: "planned", ...hour });
     const work = hours.filter(({ action }) => action === "scratch" || action === "merge");
-    const objects = work.reduce((sum, hour) => sum + hour.objectsToRead, 0);
-    const bytes = work.reduce((sum, hour) => sum + hour.bytesToRead, 0);
+    const objectsToRead = work.reduce((sum, hour) => sum + hour.objectsToRead, 0);
+    const toReadBytes = work.reduce((sum, hour) => sum + hour.toReadBytes, 0);
     const skipped = hours.reduce((sum, hour) => sum + hour.skipped, 0);
     // Of a range, hours where nothing is to do are left to the last line.
     const shown = hours.length > 1 ? hours.filter(({ action }) => !IDLE.has(action)) : hours;
@@ -45,16 +45,16 @@ export function showPlan(
         ACTIONS[hour.action],
         besideName(`${hour.dataset} ${hour.hour}`, hour.reason),
         count(hour.objectsToRead),
-        size(hour.bytesToRead),
+        size(hour.toReadBytes),
         count(hour.objects),
-        size(hour.bytesIn),
+        size(hour.rawBytes),
       ]);
       showTable(COLUMNS, rows, output);
     }
     output.line(
       work.length === 0
         ? `${idleText(hours)}: nothing to do`
-        : `${count(work.length)} of ${counted(hours.length, "hour")} to pack: ${counted(objects, "object")}, ${size(bytes)} to read; \`hourpack run\` with the same arguments does it`,
+        : `${count(work.length)} of ${counted(hours.length, "hour")} to pack: ${counted(objectsToRead, "object")}, ${size(toReadBytes)} to read; \`hourpack run\` with the same arguments does it`,
     );
     if (skipped > 0) output.note(passedOver(skipped));
     for (const { dataset, text } of older) output.notice(`${dataset}: ${text}`, { dataset });
@@ -63,10 +63,10 @@ export function showPlan(
     for (const error of firstOfEach(refusals)) output.error(error);
     output.result({
       hours: hours.length,
-      hoursToPack: work.length,
-      hoursRefused: refusals.length,
-      objectsToRead: objects,
-      bytesToRead: bytes,
+      toPack: work.length,
+      refused: refusals.length,
+      objectsToRead,
+      toReadBytes,
       skipped,
     });
     return refusals.length > 0 ? EXIT.data : EXIT.done;
@@ -90,21 +90,21 @@ async function olderOf(
 function idleText(hours: PlannedHour[]): string {
   const number = (action: PlannedHour["action"]) => hours.filter((hour) => hour.action === action).length;
   const words = [
-    [number("up to date"), "up to date"],
+    [number("upToDate"), "up to date"],
     [number("empty"), "empty"],
-    [number("wait"), "waiting"],
+    [number("waiting"), "waiting"],
     [number("refused"), "to be decided"],
   ] as const;
   const found = words.filter(([n]) => n > 0).map(([n, word]) => `, ${count(n)} ${word}`);
   return `${counted(hours.length, "hour")} looked at${found.join("")}`;
 }
 
-const IDLE: ReadonlySet<string> = new Set(["empty", "up to date"]);
+const IDLE: ReadonlySet<string> = new Set(["empty", "upToDate"]);
 
 const ACTIONS = {
   empty: "nothing",
-  "up to date": "nothing",
-  wait: "wait",
+  upToDate: "nothing",
+  waiting: "wait",
   scratch: "pack",
   merge: "add to the part",
   refused: "refuse",

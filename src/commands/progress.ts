@@ -58,7 +58,7 @@ function logEvent(log: Log, event: RunEvent): void {
 function logLine(event: RunEvent): ["debug" | "info" | "warn" | "error", string, Fields] {
   switch (event.type) {
     case "hour-finished":
-      return ["info", `hour ${event.result.action}`, { ...event.result }];
+      return ["info", `hour ${actionText(event.result)}`, { ...event.result }];
     case "hour-failed": {
       const { dataset, hour, error } = event.failure;
       return ["error", hour === undefined ? "dataset failed" : "hour failed", { dataset, hour, error }];
@@ -147,7 +147,7 @@ class Lines {
         this.hours = event.hours;
         return undefined;
       case "hour-finished": {
-        const isIdle = event.result.action === "up to date" || event.result.action === "empty";
+        const isIdle = event.result.action === "upToDate" || event.result.action === "empty";
         return isIdle && this.hours > 1 ? undefined : resultLine(event.result);
       }
       case "hour-failed":
@@ -202,14 +202,18 @@ class Lines {
 
 /** `mmp/android 2022-07-26T00  packed: new hour, 36,000 objects (345 MB) → 576,000 rows (41 MB), 2 rescued, 18 s` */
 function resultLine(result: HourResult): string {
-  const { action, reason, objects, bytesIn, skipped, part, rescued = 0, seconds } = result;
-  const words = [`${counted(objects, "object")} (${size(bytesIn)})`];
+  const { reason, objects, rawBytes, skipped, part, rescued = 0, seconds } = result;
+  const words = [`${counted(objects, "object")} (${size(rawBytes)})`];
   if (part) words[0] += ` → ${counted(part.rows, "row")} (${size(part.sizeBytes)})`;
   if (rescued > 0) words.push(`${count(rescued)} rescued`);
   // Of the whole part, as its rows are: late objects leave what was in quarantine where it is.
   if (part) words.push(...quarantinedWords(part.quarantined, part.quarantinedBytes));
   if (skipped > 0) words.push(passedOver(skipped));
-  return `${hourName(result)}  ${action}: ${reason}, ${words.join(", ")}, ${duration(seconds.total)}`;
+  return `${hourName(result)}  ${actionText(result)}: ${reason}, ${words.join(", ")}, ${duration(seconds)}`;
+}
+
+function actionText({ action }: HourResult): string {
+  return action === "upToDate" ? "up to date" : action;
 }
 
 function failureLine({ dataset, hour, error }: HourFailure, withHint: boolean): string {

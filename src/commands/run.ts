@@ -161,11 +161,11 @@ async function showProfile(result: RunResult, { run }: Settings, output: Output)
   const { showTable } = await import("./table.js");
   const packed = result.hours.filter(({ action }) => action === "packed");
   const seconds = (value: number | undefined) => (value ?? 0).toFixed(3);
-  const rows = packed.map(({ dataset, hour, objects, seconds: spent }) => [
+  const rows = packed.map(({ dataset, hour, objects, seconds: spent, stageSeconds }) => [
     `${dataset} ${hour}`,
     count(objects),
-    seconds(spent.total),
-    ...STAGES.map((stage) => seconds(spent[stage])),
+    seconds(spent),
+    ...STAGES.map((stage) => seconds(stageSeconds[stage])),
   ]);
   const heads = ["objects", "in all", ...STAGES].map((name) => ({ name, isNumber: true }));
   if (rows.length > 0) showTable([{ name: "hour", isWhole: true }, ...heads], rows, output, { goesOn: true });
@@ -185,7 +185,7 @@ function totalsOf(result: RunResult) {
   const failed = result.failures.filter(({ error }) => !isHourpackError(error, "interrupted"));
   return {
     packed: packed.length,
-    upToDate: result.hours.filter(({ action }) => action === "up to date").length,
+    upToDate: result.hours.filter(({ action }) => action === "upToDate").length,
     empty: result.hours.filter(({ action }) => action === "empty").length,
     waiting: result.hours.filter(({ action }) => action === "waiting").length,
     failed: failed.filter(({ hour }) => hour !== undefined).length,
@@ -193,9 +193,9 @@ function totalsOf(result: RunResult) {
     objects: sum((hour) => hour.objects),
     // Of all hours: one whose objects are all passed over is empty.
     skipped: result.hours.reduce((total, hour) => total + hour.skipped, 0),
-    bytesIn: sum((hour) => hour.bytesIn),
+    rawBytes: sum((hour) => hour.rawBytes),
     files: packed.filter(({ part }) => part).length,
-    bytesOut: sum((hour) => hour.part?.sizeBytes),
+    partBytes: sum((hour) => hour.part?.sizeBytes),
     rows: sum((hour) => hour.part?.rows),
     rescued: sum((hour) => hour.rescued),
     quarantined: sum((hour) => hour.part?.quarantined),
@@ -227,7 +227,7 @@ export function summaryOf(result: RunResult, isInterrupted = false): string {
   if (totals.packed === 0) return `${named}, ${duration(totals.seconds)}`;
   const figures = [
     `${counted(totals.objects, "object")} → ${counted(totals.files, "file")}`,
-    `${size(totals.bytesIn)} → ${size(totals.bytesOut)}`,
+    `${size(totals.rawBytes)} → ${size(totals.partBytes)}`,
     counted(totals.rows, "row"),
     ...(totals.rescued > 0 ? [`${count(totals.rescued)} rescued`] : []),
     ...quarantinedWords(totals.quarantined, totals.quarantinedBytes),

@@ -27,11 +27,11 @@ interface HourStatus {
   /** What can be done, where somebody has to decide. */
   hint?: string;
   objects: number;
-  bytesIn: number;
+  rawBytes: number;
   rows: number;
   quarantined: number;
   quarantinedBytes: number;
-  bytesOut: number;
+  partBytes: number;
 }
 
 const MARKS: Record<State, string> = {
@@ -137,7 +137,7 @@ async function statusOf(
  * yet. Stores know no more of a failure: it leaves nothing behind.
  */
 function withPassedOver(hours: HourStatus[]): HourStatus[] {
-  const hasPart = ({ bytesOut }: HourStatus) => bytesOut > 0;
+  const hasPart = ({ partBytes }: HourStatus) => partBytes > 0;
   const first = hours.findIndex(hasPart);
   const last = hours.findLastIndex(hasPart);
   return hours.map((hour, i) =>
@@ -152,14 +152,22 @@ async function statusOfHour(
   signal: AbortSignal,
 ): Promise<HourStatus> {
   const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
-  const nothing = { hour, objects: 0, bytesIn: 0, rows: 0, quarantined: 0, quarantinedBytes: 0, bytesOut: 0 };
+  const nothing = {
+    hour,
+    objects: 0,
+    rawBytes: 0,
+    rows: 0,
+    quarantined: 0,
+    quarantinedBytes: 0,
+    partBytes: 0,
+  };
   try {
     const { plan, listing } = await lookAt(task, new Stopwatch());
     const part = "published" in plan ? plan.published : undefined;
     const states = {
       empty: "empty",
-      "up to date": part?.quarantined ? "quarantined" : "packed",
-      wait: "late",
+      upToDate: part?.quarantined ? "quarantined" : "packed",
+      waiting: "late",
     } as const;
     const state =
       plan.action === "scratch" || plan.action === "merge"
@@ -172,11 +180,11 @@ async function statusOfHour(
       state,
       reason: plan.reason,
       objects: listing.count,
-      bytesIn: listing.sizeBytes,
+      rawBytes: listing.sizeBytes,
       rows: part?.rows ?? 0,
       quarantined: part?.quarantined ?? 0,
       quarantinedBytes: part?.quarantinedBytes ?? 0,
-      bytesOut: part?.sizeBytes ?? 0,
+      partBytes: part?.sizeBytes ?? 0,
     };
   } catch (error) {
     if (!isHourpackError(error, "data")) throw error;
@@ -195,11 +203,11 @@ function totalsOf(hours: HourStatus[]) {
   return {
     states,
     objects: sum((hour) => hour.objects),
-    bytesIn: sum((hour) => hour.bytesIn),
+    rawBytes: sum((hour) => hour.rawBytes),
     rows: sum((hour) => hour.rows),
     quarantined: sum((hour) => hour.quarantined),
     quarantinedBytes: sum((hour) => hour.quarantinedBytes),
-    bytesOut: sum((hour) => hour.bytesOut),
+    partBytes: sum((hour) => hour.partBytes),
   };
 }
 
@@ -242,13 +250,13 @@ function tell(summary: Summary, hours: HourStatus[], settings: Settings, output:
   }
   const figures = [
     counted(summary.objects, "object"),
-    `${size(summary.bytesIn)} → ${size(summary.bytesOut)}`,
+    `${size(summary.rawBytes)} → ${size(summary.partBytes)}`,
     counted(summary.rows, "row"),
     ...quarantinedWords(summary.quarantined, summary.quarantinedBytes),
   ];
   output.line(`  ${figures.join(", ")}`);
   const refused = hours.filter(({ state }) => state === "refused");
-  const isShown = refused.length > 0 || hours.some(({ rows, bytesOut }) => rows + bytesOut > 0);
+  const isShown = refused.length > 0 || hours.some(({ rows, partBytes }) => rows + partBytes > 0);
   if (summary.newest && !isShown) output.note(olderHint(summary.dataset, summary.newest, hours));
   for (const { hour, reason, hint } of refused) {
     output.line(red(`  ${hour}: ${besideName(`${summary.dataset} ${hour}`, reason)}`));

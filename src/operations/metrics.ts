@@ -30,7 +30,7 @@ export class Metrics {
   /** Up to and without this instant every hour of a dataset was done when it was last looked at. */
   private readonly doneUntilMs = new Map<string, number>();
   /** Objects and bytes of an hour that are counted already: progress is told as a sum. */
-  private readonly counted = new Map<string, { objects: number; bytes: number }>();
+  private readonly counted = new Map<string, { objectsRead: number; readBytes: number }>();
   private readonly places: { dataset: string; uri: string }[];
   /** Told by its `dataset-started`. */
   private datasetAtWork: string | undefined;
@@ -140,20 +140,19 @@ export class Metrics {
 
   private read(event: Extract<RunEvent, { type: "progress" }>): void {
     const name = nameOf(event);
-    const before = this.counted.get(name) ?? { objects: 0, bytes: 0 };
+    const before = this.counted.get(name) ?? { objectsRead: 0, readBytes: 0 };
     const { dataset } = event;
-    this.counters.objects.inc({ dataset }, Math.max(0, event.objects - before.objects));
-    this.counters.bytes.inc({ dataset, direction: "in" }, Math.max(0, event.bytes - before.bytes));
-    this.counted.set(name, { objects: event.objects, bytes: event.bytes });
+    this.counters.objects.inc({ dataset }, Math.max(0, event.objectsRead - before.objectsRead));
+    this.counters.bytes.inc({ dataset, direction: "in" }, Math.max(0, event.readBytes - before.readBytes));
+    this.counted.set(name, { objectsRead: event.objectsRead, readBytes: event.readBytes });
   }
 
   private finished(result: HourResult): void {
-    const { dataset, action, part, rows = 0, rescued = 0, quarantined = 0, seconds } = result;
+    const { dataset, action, part, rows = 0, rescued = 0, quarantined = 0, stageSeconds } = result;
     this.counted.delete(nameOf(result));
-    this.ended(dataset, action === "up to date" ? "up_to_date" : action);
-    for (const [stage, spent] of Object.entries(seconds)) {
-      if (stage !== "total") this.counters.stageSeconds.inc({ dataset, stage }, spent);
-    }
+    this.ended(dataset, action === "upToDate" ? "up_to_date" : action);
+    for (const [stage, spent] of Object.entries(stageSeconds))
+      this.counters.stageSeconds.inc({ dataset, stage }, spent);
     if (action !== "packed") return;
     this.counters.records.inc({ dataset }, rows + quarantined);
     this.counters.rescued.inc({ dataset }, rescued);

@@ -84,7 +84,7 @@ describe("expire of a directory, killed in the midst of a deletion", () => {
     expect(records.find(({ type }) => type === "expired")).toMatchObject({ objects: 0 });
     // Not taken for one that is gone: packed anew, or refused where other objects went with it.
     const [ran] = (await run(["run", "--hour", "2022-07-26T00"])).records;
-    expect(ran).not.toMatchObject({ action: "up to date" });
+    expect(ran).not.toMatchObject({ action: "upToDate" });
   });
 });
 

@@ -246,7 +246,7 @@ describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
       // The rows stay, the late object joins them, and a second expiry finds the rest.
       expect(await pack(components)).toMatchObject({ action: "packed", part: { rows: 3 } });
       expect(await expireHour(task, { dryRun: false, rawIsImmutable: true })).toMatchObject({ objects: 1 });
-      expect(await pack(components)).toMatchObject({ action: "up to date", part: { rows: 3 } });
+      expect(await pack(components)).toMatchObject({ action: "upToDate", part: { rows: 3 } });
       // Where the part then goes missing, what is listed is not the hour.
       await tier1.delete(partKey(prefix, dataset.table, HOUR));
       const { failures } = await run(components, { hours: { from: HOUR, to: NEXT } });
@@ -271,7 +271,7 @@ describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
       expect(await keysOf(raw, rawKey(raw, ""))).toHaveLength(2);
       expect(await pack(components)).toMatchObject({ action: "packed", part: { rows: 2 } });
       expect(await expire()).toMatchObject({ objects: 2 });
-      expect(await pack(components)).toMatchObject({ action: "up to date" });
+      expect(await pack(components)).toMatchObject({ action: "upToDate" });
     });
   });
 

@@ -573,7 +573,7 @@ all 2022-07-26T00  would delete 1 object (9 B), kept 1 object that again has not
     const done = await here(...expire, "--yes", "--json");
     expect([done.code, done.result]).toEqual([
       0,
-      expect.objectContaining({ hours: 2, objects: 2, bytes: 18, refused: 0, notDue: 1 }),
+      expect.objectContaining({ hours: 2, objects: 2, rawBytes: 18, refused: 0, notDue: 1 }),
     ]);
   });
 
@@ -767,7 +767,7 @@ it("run, status and verify say how many bytes are in quarantine, those that late
   // Of a part that stays as it is, too.
   const again = await here("run", ...flags, "--catalog", "none", ...hour, "--json");
   const finished = again.records.find(({ type }) => type === "hour-finished");
-  expect(finished).toMatchObject({ action: "up to date", part: counted });
+  expect(finished).toMatchObject({ action: "upToDate", part: counted });
 });
 
 it.each([

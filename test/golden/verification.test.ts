@@ -203,7 +203,7 @@ describe("raw objects that expire deleted", () => {
     await lake.pack();
     lake.put("b.json", '{"id":22}\n');
     expect(await lake.expire()).toEqual({
-      ...{ dataset: "t", hour: HOUR, objects: 0, bytes: 0, kept: 2 },
+      ...{ dataset: "t", hour: HOUR, objects: 0, rawBytes: 0, kept: 2 },
       notDue: `1 object overwritten since it was packed, so that a run makes it anew of all its objects; \`hourpack run --hour ${HOUR}\` does, and the hour expires after that`,
     });
     expect(lake.names()).toEqual(["a.json", "b.json"]);
@@ -256,7 +256,7 @@ describe("raw objects that expire deleted", () => {
     lake.put("b.json", '{"id":2}\n');
     expect(await lake.expire()).toMatchObject({ objects: 1, kept: 1, unpackedBy: ["t"] });
     expect(await lake.expire()).toEqual({
-      ...{ dataset: "t", hour: HOUR, objects: 0, bytes: 0, kept: 1 },
+      ...{ dataset: "t", hour: HOUR, objects: 0, rawBytes: 0, kept: 1 },
       notDue: `1 late object; \`hourpack run --hour ${HOUR}\` packs it, and the hour expires after that`,
     });
     expect(lake.names()).toEqual(["b.json"]);
@@ -767,7 +767,7 @@ it("objects that were overwritten and whose rows were kept are asked for in each
     kind: "data",
     message: /gone and others were overwritten/,
   });
-  expect(await lake.pack({ keepOld: true })).toMatchObject({ action: "up to date" });
+  expect(await lake.pack({ keepOld: true })).toMatchObject({ action: "upToDate" });
 });
 
 it("objects whose folders were laid out anew are no late ones", async () => {

@@ -24,10 +24,11 @@ const done = (hour: Hour, more: Partial<HourResult> = {}): HourResult => ({
   action: "packed",
   reason: "new hour",
   objects: 1,
-  bytesIn: 1,
+  rawBytes: 1,
   skipped: 0,
   part: { key: "k", rows: 98, quarantined: 2, quarantinedBytes: 9, sizeBytes: 1 },
-  seconds: { total: 1 },
+  seconds: 1,
+  stageSeconds: {},
   ...more,
 });
 
@@ -139,7 +140,7 @@ describe("news", () => {
       "hourpack: mmp/android 2022-07-26T00: 2 of 100 records are in quarantine, more than the limit of 1 %; " +
         "the bytes are kept under _hourpack/quarantine/ of tier 1",
     ]);
-    expect(news.of(round(60, [done(HOUR, { action: "up to date" })]))).toEqual([]);
+    expect(news.of(round(60, [done(HOUR, { action: "upToDate" })]))).toEqual([]);
     expect(news.of(round(120, [done(HOUR)]))).toEqual([]);
     const part = { key: "k", rows: 98, quarantined: 4, quarantinedBytes: 9, sizeBytes: 1 };
     expect(news.of(round(180, [done(HOUR, { part })]))).toHaveLength(1);

@@ -58,14 +58,15 @@ function result(more: Partial<HourResult> = {}): HourResult {
     action: "packed",
     reason: "new hour",
     objects: 10,
-    bytesIn: 1000,
+    rawBytes: 1000,
     skipped: 0,
     changes: { added: 10, overwritten: 0, gone: 0 },
     part: { key: "k", rows: 97, quarantined: 3, quarantinedBytes: 9, sizeBytes: 400 },
     rows: 97,
     rescued: 2,
     quarantined: 3,
-    seconds: { list: 0.5, convert: 1.5, total: 3 },
+    seconds: 3,
+    stageSeconds: { list: 0.5, convert: 1.5 },
     ...more,
   };
 }
@@ -94,15 +95,15 @@ async function value(name: string, labels: Record<string, string> = {}): Promise
   return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(" ")));
 }
 
-const progress = (objects: number, bytes: number) => {
-  const totals = { objectsTotal: 10, bytesTotal: 1000 };
+const progress = (objectsRead: number, readBytes: number) => {
+  const totals = { objectsToRead: 10, toReadBytes: 1000 };
   metrics.observe({
     type: "progress",
     dataset: DATASET,
     hour: HOUR,
     stage: "spool",
-    objects,
-    bytes,
+    objectsRead,
+    readBytes,
     ...totals,
   });
 };
@@ -160,7 +161,7 @@ describe("what is counted", () => {
   });
 
   it("an hour that is up to date adds no records", async () => {
-    metrics.observe({ type: "hour-finished", result: result({ action: "up to date" }) });
+    metrics.observe({ type: "hour-finished", result: result({ action: "upToDate" }) });
     expect(await value("hourpack_hours_total", { outcome: "up_to_date" })).toBe(1);
     expect(await value("hourpack_records_total")).toBe(0);
   });
@@ -209,7 +210,7 @@ describe("what is counted", () => {
 
 describe("lag and last success", () => {
   const done = (...offsets: number[]) =>
-    offsets.map((offset) => result({ hour: addHours(HOUR, offset), action: "up to date" }));
+    offsets.map((offset) => result({ hour: addHours(HOUR, offset), action: "upToDate" }));
 
   it("counts from the start until anything is known, also through an outage", async () => {
     nowMs += 600_000;

@@ -89,7 +89,7 @@ describe("planHour", () => {
 
   it("finds an hour up to date by its digest alone", async () => {
     const unread = input({ a: "1" }, { a: "1" }, { manifest: () => expect.fail("the manifest was read") });
-    expect(await planHour(unread)).toMatchObject({ action: "up to date" });
+    expect(await planHour(unread)).toMatchObject({ action: "upToDate" });
   });
 
   it("merges late objects into the part, wherever their keys sort", async () => {
@@ -119,7 +119,7 @@ describe("planHour", () => {
   });
 
   it("keeps the rows of objects that are gone", async () => {
-    expect(await planHour(input({ a: "1", b: "1" }, { b: "1" }))).toMatchObject({ action: "up to date" });
+    expect(await planHour(input({ a: "1", b: "1" }, { b: "1" }))).toMatchObject({ action: "upToDate" });
     const plan = await planHour(input({ a: "1", b: "1" }, { b: "1", c: "2" }));
     expect(plan.action).toBe("merge");
     expect(keysOf(plan)).toEqual(["c"]);
@@ -260,7 +260,7 @@ describe("planHour", () => {
     const late = [{ a: "1" }, { a: "1", b: "1" }] as const;
     const notBeforeMs = Date.UTC(2022, 6, 26, 1, 29, 1);
     expect(await planHour(input(...late, { notBeforeMs, nowMs: notBeforeMs - 1 }))).toMatchObject({
-      action: "wait",
+      action: "waiting",
       reason: `1 late object: waits for lateSettle until 2022-07-26T01:30Z; \`hourpack run --hour ${hour}\` takes it now`,
     });
     const two = { settings: { datasets: [{}, {}] as Dataset[] }, notBeforeMs, nowMs: notBeforeMs - 1 };
@@ -273,7 +273,7 @@ describe("planHour", () => {
 
   it("is not made due by a changed recipe, only by a rebuild", async () => {
     const same = [{ a: "1" }, { a: "1" }] as const;
-    expect(await planHour(input(...same, { recipe: "r2-c1" }))).toMatchObject({ action: "up to date" });
+    expect(await planHour(input(...same, { recipe: "r2-c1" }))).toMatchObject({ action: "upToDate" });
     expect(await planHour(input(...same, { recipe: "r2-c1", request: { rebuild: true } }))).toMatchObject({
       action: "scratch",
       reason: "rebuild asked for",
