@@ -6,7 +6,7 @@ export interface Machine {
   cores: number;
   memoryBytes: number;
   /** Whose memory that is. */
-  of: "container" | "machine";
+  memoryOf: "container" | "machine";
 }
 
 export interface Capacity {
@@ -69,21 +69,21 @@ export function neededBytes({ hoursInFlight, batchBytes, engineMemoryBytes }: Ca
 
 /** Why this may be too little memory, and what to do; undefined where it is enough. */
 export function lackOf(
-  { memoryBytes, of }: Machine,
+  { memoryBytes, memoryOf }: Machine,
   capacity: Capacity,
-): { message: string; remedy: string; isSet: boolean } | undefined {
-  const has = `${mib(memoryBytes)} of memory (${of})`;
+): { message: string; hint: string; isSet: boolean } | undefined {
+  const has = `${mib(memoryBytes)} of memory (${memoryOf})`;
   if (memoryBytes < LEAST_MEMORY_BYTES)
     return {
       message: `${has}: less than ${mib(LEAST_MEMORY_BYTES)} was never seen to be enough`,
-      remedy: `Give it ${mib(LEAST_MEMORY_BYTES)}: a run may be ended by the system.`,
+      hint: `Give it ${mib(LEAST_MEMORY_BYTES)}: a run may be ended by the system.`,
       isSet: false,
     };
   const needed = mib(neededBytes(capacity));
   if (memoryBytes >= neededBytes(capacity)) return undefined;
   return {
     message: `${has} is less than the ${needed} that a run needs`,
-    remedy: `Give it ${needed}, or lower run.engineMemory, run.batch or run.hoursInFlight.`,
+    hint: `Give it ${needed}, or lower run.engineMemory, run.batch or run.hoursInFlight.`,
     isSet: true,
   };
 }
@@ -95,10 +95,10 @@ export function capacityFigures(machine: Machine, capacity: Capacity): Machine &
 }
 
 /** `2 cores and 512 MiB (container): 4 hours at a time in batches of 16 MB, 256 MB for 2 statements of DuckDB` */
-export function capacityText({ cores, memoryBytes, of }: Machine, capacity: Capacity): string {
+export function capacityText({ cores, memoryBytes, memoryOf }: Machine, capacity: Capacity): string {
   const { hoursInFlight, batchBytes, engineMemoryBytes, conversions, getBytes } = capacity;
   return (
-    `${counted(cores, "core")} and ${mib(memoryBytes)} (${of}): ${counted(hoursInFlight, "hour")} at a time in batches of ` +
+    `${counted(cores, "core")} and ${mib(memoryBytes)} (${memoryOf}): ${counted(hoursInFlight, "hour")} at a time in batches of ` +
     `${mb(batchBytes)}, ${mb(engineMemoryBytes)} for ${counted(conversions, "statement")} of DuckDB at a time, ` +
     `${mib(getBytes)} of GETs in flight`
   );
@@ -123,6 +123,6 @@ export function machineOf(): Machine {
   return {
     cores: availableParallelism(),
     memoryBytes: isLimited ? limit : memory,
-    of: isLimited ? "container" : "machine",
+    memoryOf: isLimited ? "container" : "machine",
   };
 }

@@ -29,6 +29,7 @@ export {
   exitCodeOfRun,
   type PlannedHour,
   planRun,
+  type RegisteredTable,
   type RunRequest,
   type RunResult,
   run,

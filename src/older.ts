@@ -54,13 +54,13 @@ export function olderText(
   { from, to, count }: OlderHours,
   { settings }: Components,
   { name }: Dataset,
-): { found: string; remedy: string } {
+): { found: string; hint: string } {
   const isOne = count === 1;
   const which =
     count === undefined ? `older hours from ${from} on` : `${counted(count, "older hour")} from ${from}`;
   const found = `${which} ${isOne ? "is" : "are"} not packed and will not become due by ${isOne ? "itself" : "themselves"}`;
   const command = commandText("run", settings, { dataset: name, hours: { from, to } });
-  return { found, remedy: `${command} packs ${isOne ? "it" : "them"}` };
+  return { found, hint: `${command} packs ${isOne ? "it" : "them"}` };
 }
 
 /** Both in a sentence; undefined where there are none, or nobody could find out: it is a remark beside the work. */
@@ -71,6 +71,6 @@ export async function olderNotice(
 ): Promise<string | undefined> {
   const older = await olderHours(components, dataset, signal).catch(() => undefined);
   if (!older) return undefined;
-  const { found, remedy } = olderText(older, components, dataset);
-  return `${found}: ${remedy}`;
+  const { found, hint } = olderText(older, components, dataset);
+  return `${found}: ${hint}`;
 }

@@ -41,8 +41,13 @@ export interface RunResult {
   runId: string;
   hours: HourResult[];
   failures: HourFailure[];
-  registered: Registered[];
+  registered: RegisteredTable[];
   seconds: number;
+}
+
+/** What a catalog was told of one of a dataset's tables. */
+export interface RegisteredTable extends Registered {
+  dataset: string;
 }
 
 /** What a run would do about an hour. */
@@ -331,7 +336,7 @@ async function registerDataset(
       ahead: components.settings.run.ahead,
       signal,
     });
-    result.registered.push(registered);
+    result.registered.push({ dataset: dataset.name, ...registered });
     observe({ type: "registered", dataset: dataset.name, ...registered });
   }
 }

@@ -13,10 +13,13 @@ export const command: Command = {
   ],
   async handler(args, { output }) {
     const line = args["line"];
-    if (typeof line === "string") {
-      const words = await candidates(line);
-      await output.write(words.map((word) => `${word}\n`).join(""));
-    } else await output.write(/zsh/.test(process.env["SHELL"] ?? "") ? ZSH : BASH);
+    const isCandidates = typeof line === "string";
+    const words = isCandidates ? await candidates(line) : [];
+    const shell = /zsh/.test(process.env["SHELL"] ?? "") ? "zsh" : "bash";
+    const script = SCRIPTS[shell];
+    output.result(isCandidates ? { words } : { shell, script });
+    const text = isCandidates ? words.map((word) => `${word}\n`).join("") : script;
+    if (!output.json) await output.write(text);
     return EXIT.done;
   },
 };
@@ -73,3 +76,5 @@ _hourpack() {
 }
 compdef _hourpack hourpack
 `;
+
+const SCRIPTS = { bash: BASH, zsh: ZSH };

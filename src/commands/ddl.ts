@@ -47,13 +47,12 @@ export const command: Command = {
       const { output } = context;
       const distinct = [...new Set(statements)];
       for (const note of notes) {
-        output.note(note);
-        output.record({ type: "note", text: note });
+        output.notice(note);
         output.line(`-- ${note}`);
       }
       for (const statement of distinct) output.record({ type: "statement", sql: statement });
       for (const statement of distinct) output.line(`${statement};\n`);
-      output.result({ statements: distinct.length, notes });
+      output.result({ statements: distinct.length });
       return EXIT.done;
     });
   },
@@ -83,7 +82,8 @@ async function columnsOf(
     found = await readPinned(tier1, prefix, context.signal);
   } catch (error) {
     if (!dataset.columns || !isOutOfReach(error)) throw error;
-    context.output.note(`${dataset.name}: tier 1 cannot be read, so these are the configured columns`);
+    const text = `${dataset.name}: tier 1 cannot be read, so these are the configured columns`;
+    context.output.notice(text, { dataset: dataset.name });
   }
   if (found) return mergeConfigured(currentSchema(found.pinned), dataset.columns ?? []).columns;
   if (dataset.columns) return dataset.columns;

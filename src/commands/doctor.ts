@@ -55,11 +55,11 @@ const WORDS = { ok: "ok", warning: "warning", failed: "FAILED", skipped: "skippe
 function show(check: Check & { location?: string }, output: Output): void {
   const { green, yellow, red, dim, cyan } = output.colors;
   const paint = { ok: green, warning: yellow, failed: red, skipped: dim }[check.status];
-  const { name, dataset, status, message, remedy, location } = check;
+  const { name, dataset, status, message, hint, location } = check;
   const where = [dataset, location].filter(Boolean).join(" ");
   const found = where ? `${where}: ${message}` : message;
   output.line(`${paint(WORDS[status].padEnd(8))}${name.padEnd(NAME_CHARS)}${found}`);
-  if (remedy) output.line(`  ${cyan("→")} ${remedy}`);
+  if (hint) output.line(`  ${cyan("→")} ${hint}`);
   output.record({ type: "check", ...check });
 }
 

@@ -43,7 +43,7 @@ export const command: Command = {
     records: { type: "string", describe: "Where the records are; found out where absent" },
     out: { type: "string", default: CONFIG_NAME, describe: "File to write" },
     force: { type: "boolean", describe: "Write over a file that is there" },
-    "dry-run": { type: "boolean", describe: "Print it and write nothing" },
+    "dry-run": { type: "boolean", describe: "Print it and write nothing; --json does, too" },
     ...S3_OPTIONS,
   },
   examples: [
@@ -96,11 +96,10 @@ export const command: Command = {
       const found = `${counted(sample.columns.length, "column")} from ${seen}`;
       const odd = sample.damaged > 0 ? `; ${damageOf(sample.damaged)}, and would be quarantined` : "";
       output.note(`${isDry ? "would write" : "wrote"} ${out}: ${found}${odd}`);
-      for (const text of leftOut(layout, store)) output.note(text);
+      for (const text of leftOut(layout, store)) output.notice(text);
       if (!isDry) output.note(nextSteps(layout, settings, out, components.nowMs()));
       const { columns, objects, recordCount, damaged } = sample;
       output.result({
-        file: isDry ? undefined : out,
         template: layout.template,
         records: sample.records.text,
         columns: columns.length,

@@ -117,7 +117,7 @@ function isCommand(word = "--help"): boolean {
 }
 
 function wantsJson(argv: string[]): boolean {
-  return argv.some((arg) => arg === "--json" || arg === "--json=true");
+  return argv.slice(0, endOfFlags(argv)).some((arg) => arg === "--json" || arg === "--json=true");
 }
 
 /** Undefined where nothing is said of it. The last word counts, as errors before the flags are read have colours, too. */

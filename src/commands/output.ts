@@ -81,8 +81,8 @@ export class Output {
   }
 
   /** What went wrong beside the work, which goes on. */
-  warning({ message, hint }: HourpackError): void {
-    this.notice(message, { hint });
+  warning({ message, hint }: Pick<HourpackError, "message" | "hint">, of: object = {}): void {
+    this.notice(message, { ...of, hint });
     if (hint !== undefined) this.note(`  → ${hint}`);
   }
 

@@ -31,7 +31,7 @@ export function showPlan(
   return withComponents(settings, async (components) => {
     const hours = await planRun(components, request, looksOf(output));
     const older = request.hours ? [] : await olderOf(components, request);
-    for (const { error: _, ...hour } of hours) output.record({ type: "planned", ...hour });
+    for (const { error, ...hour } of hours) output.record({ type: "planned", ...hour, hint: error?.hint });
     const work = hours.filter(({ action }) => action === "scratch" || action === "merge");
     const objectsToRead = work.reduce((sum, hour) => sum + hour.objectsToRead, 0);
     const toReadBytes = work.reduce((sum, hour) => sum + hour.toReadBytes, 0);

@@ -2,7 +2,7 @@
 
 import { EXIT, HourpackError } from "../errors.js";
 import { allPublishedHours, publishedHours } from "../published.js";
-import { datasetsOf } from "../run.js";
+import { datasetsOf, type RegisteredTable } from "../run.js";
 import { currentSchema, readPinned } from "../stages/pin.js";
 import { registerHours } from "../stages/register.js";
 import { tablesIn, tablesOf, unreadableByAthena } from "../tables.js";
@@ -32,14 +32,16 @@ export const command: Command = {
       });
     }
     return withComponents(settings, async (components) => {
-      const registered = [];
+      const dryRun = args["dry-run"] === true;
+      const registered: RegisteredTable[] = [];
       for (const dataset of datasetsOf(settings, datasetNames(args))) {
         const tier1 = await components.tier1(dataset);
         const hours = range
           ? await publishedHours(tier1, dataset, range, signal)
           : [...(await allPublishedHours(tier1, dataset, signal))];
         const pinned = await readPinned(tier1, dataset.tier1.prefix, signal);
-        if (hours.length === 0 || !pinned || args["dry-run"]) {
+        if (hours.length === 0 || !pinned || dryRun) {
+          if (dryRun) output.record({ type: "planned", dataset: dataset.name, hours: hours.sort() });
           output.line(`${dataset.name}: ${counted(hours.length, "published hour")}`);
           continue;
         }
@@ -62,9 +64,10 @@ export const command: Command = {
         }
         await new Unregistered(components, dataset, hours, signal).registered(hours);
         if (catalog.kind !== "local")
-          for (const what of unreadableByAthena(dataset)) output.note(`${dataset.name}: ${what}`);
+          for (const what of unreadableByAthena(dataset))
+            output.notice(`${dataset.name}: ${what}`, { dataset: dataset.name });
       }
-      output.result({ registered });
+      output.result({ dryRun, registered });
       return EXIT.done;
     });
   },

@@ -42,17 +42,18 @@ export const command: Command = {
     }
     const out = args["out"] as string | undefined;
     return withComponents(await settingsOf(args), async (components) => {
+      const dryRun = args["dry-run"] === true;
       const totals = { hours: 0, records: 0, quarantined: 0 };
       const unpublished = new Unpublished("restore", range);
       const datasets = datasetsOf(components.settings, datasetNames(args));
-      const isApart = out !== undefined || context.output.json || args["dry-run"] === true;
+      const isApart = out !== undefined || context.output.json || dryRun;
       if (!isApart && datasetNames(args) === undefined) requireOne(datasets);
       for (const dataset of datasets) {
         const tier1 = await components.tier1(dataset);
         const hours = await publishedHours(tier1, dataset, range, context.signal);
         unpublished.add(dataset, hours);
         for (const hour of hours) {
-          if (args["dry-run"]) {
+          if (dryRun) {
             context.output.line(`${dataset.name} ${hour}`);
             context.output.record({ type: "planned", dataset: dataset.name, hour });
             totals.hours++;
@@ -65,16 +66,16 @@ export const command: Command = {
         }
       }
       unpublished.tell(context.output);
-      if (args["dry-run"]) {
+      if (dryRun) {
         context.output.note(`${counted(totals.hours, "hour")} would be written`);
-        context.output.result({ hours: totals.hours, dryRun: true });
+        context.output.result({ dryRun, hours: totals.hours });
         return EXIT.done;
       }
       const text = `${counted(totals.hours, "hour")}: ${counted(totals.records, "record")}, ${count(totals.quarantined)} quarantined`;
       const unwritten =
         totals.quarantined > 0 && out === undefined ? "; quarantined bytes are written with --out" : "";
       context.output.note(text + unwritten);
-      context.output.result(totals);
+      context.output.result({ dryRun, ...totals });
       return EXIT.done;
     });
   },

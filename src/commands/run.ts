@@ -127,14 +127,13 @@ async function pointAtOthers(
     const where = newest === undefined ? "nowhere else, either" : `the newest are in ${raw.uri}${newest}`;
     const last = areNamed ? "" : "the last ";
     const text = `${dataset.name}: no objects in ${last}${counted(looked.length, "hour")}; ${where}`;
-    output.notice(text, { dataset: dataset.name });
     const older = areNamed ? undefined : await olderNotice(components, dataset, signal);
     const others = `Name ${areNamed ? "those" : "older"} hours with --from and --to`;
-    output.note(
+    const hint =
       newest === undefined
-        ? "  → Is raw right? Nothing lies under it."
-        : `  → ${older ?? others}. Where these are still to come, the folders are in local time, and are read as UTC.`,
-    );
+        ? "Is raw right? Nothing lies under it."
+        : `${older ?? others}. Where these are still to come, the folders are in local time, and are read as UTC.`;
+    output.warning({ message: text, hint }, { dataset: dataset.name });
   }
 }
 
@@ -178,7 +177,7 @@ async function showProfile(result: RunResult, { run }: Settings, output: Output)
   output.record({ type: "profile", cpuSeconds, maxRssBytes: maxRSS * 1024, capacity });
 }
 
-function totalsOf(result: RunResult) {
+export function totalsOf(result: RunResult) {
   const packed = result.hours.filter(({ action }) => action === "packed");
   const sum = (pick: (hour: (typeof packed)[number]) => number | undefined) =>
     packed.reduce((total, hour) => total + (pick(hour) ?? 0), 0);

@@ -65,8 +65,8 @@ export function tellCapacity({ run }: Settings, { output, log }: CommandContext)
   log.debug("capacity", { ...capacityFigures(machine, run) });
   const lack = lackOf(machine, run);
   if (!lack) return;
-  output.note(`${lack.message}\n  → ${lack.remedy}`);
-  log.warn(lack.message, { hint: lack.remedy });
+  output.warning(lack);
+  log.warn(lack.message, { hint: lack.hint });
 }
 
 /** Opens what the settings name, and closes it again however the task ends. */

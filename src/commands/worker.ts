@@ -6,10 +6,10 @@ import { serveStatus } from "../operations/http.js";
 import { Metrics, resumeFromFile, writeMetricsFile } from "../operations/metrics.js";
 import { Readiness } from "../operations/readiness.js";
 import { type DatasetRound, type WorkerEvent, type WorkerObserver, work } from "../operations/worker.js";
-import { datasetsOf } from "../run.js";
+import { datasetsOf, type RunResult } from "../run.js";
 import type { Command, CommandContext } from "./command.js";
 import { openProgress, type Progress } from "./progress.js";
-import { summaryOf } from "./run.js";
+import { summaryOf, totalsOf } from "./run.js";
 import { datasetNames, settingsOf, settingsOptions, tellCapacity } from "./settings.js";
 
 export const command: Command = {
@@ -91,12 +91,15 @@ class Teller {
         return this.startRound(event.round);
       case "dataset-finished":
         return this.finishDataset(event.result);
-      case "round-finished":
+      case "round-finished": {
         this.stop();
-        output.line(`${new Date().toISOString().slice(0, 19)}Z  ${roundText(event)}`);
-        output.record({ type: "round-finished", round: event.round, ...roundFigures(event) });
-        this.log.info("round finished", roundFigures(event));
+        const result = runOf(event);
+        const figures = { datasets: event.datasets.length, ...totalsOf(result) };
+        output.line(`${new Date().toISOString().slice(0, 19)}Z  ${summaryOf(result)}`);
+        output.record({ type: "round-finished", round: event.round, ...figures });
+        this.log.info("round finished", figures);
         return onRoundFinished();
+      }
       case "asleep": {
         const until = new Date(event.untilMs).toISOString();
         const { waitsFor } = event;
@@ -140,21 +143,9 @@ class Teller {
 
 type RoundFinished = Extract<WorkerEvent, { type: "round-finished" }>;
 
-/** What a run would say. */
-function roundText({ round, datasets, seconds }: RoundFinished): string {
+/** A round as a run, whose totals it has and whose words it says. */
+function runOf({ round, datasets, seconds }: RoundFinished): RunResult {
   const hours = datasets.flatMap((result) => result.hours);
   const failures = datasets.flatMap((result) => result.failures);
-  return summaryOf({ runId: round, hours, failures, registered: [], seconds });
-}
-
-function roundFigures({ datasets, seconds }: RoundFinished) {
-  const sum = (pick: (result: DatasetRound) => number) => datasets.reduce((n, result) => n + pick(result), 0);
-  return {
-    datasets: datasets.length,
-    datasetsFailed: datasets.filter(({ failures }) => failures.length > 0).length,
-    hours: sum(({ hours }) => hours.length),
-    packed: sum(({ hours }) => hours.filter(({ action }) => action === "packed").length),
-    failed: sum(({ failures }) => failures.length),
-    seconds,
-  };
+  return { runId: round, hours, failures, registered: [], seconds };
 }

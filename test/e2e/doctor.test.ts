@@ -30,7 +30,7 @@ interface Check {
   name: string;
   status: string;
   message: string;
-  remedy?: string;
+  hint?: string;
   exitCode?: number;
 }
 
@@ -124,7 +124,7 @@ describe("on MinIO", () => {
     const secret = "a-secret-that-is-quite-wrong";
     const end = await doctor({}, { ...env, AWS_SECRET_ACCESS_KEY: secret });
     expect(end.code).toBe(2);
-    expect(failures(end)).toMatchObject([{ name: "credentials", remedy: expect.stringContaining("wrong") }]);
+    expect(failures(end)).toMatchObject([{ name: "credentials", hint: expect.stringContaining("wrong") }]);
     expect(end.stdout + end.stderr).not.toContain(secret);
   });
 
@@ -142,7 +142,7 @@ describe("on MinIO", () => {
       {
         name: "credentials",
         message: expect.stringContaining(message),
-        remedy: expect.stringContaining(name),
+        hint: expect.stringContaining(name),
       },
     ]);
     expect(named(end, "reach S3")).toBe(undefined);
@@ -153,7 +153,7 @@ describe("on MinIO", () => {
     const end = await doctor({}, { AWS_REGION: "us-east-1" });
     expect(end.code).toBe(2);
     expect(failures(end)).toMatchObject([
-      { name: "credentials", remedy: expect.stringContaining("No credentials were found") },
+      { name: "credentials", hint: expect.stringContaining("No credentials were found") },
     ]);
   });
 
@@ -185,7 +185,7 @@ describe("on MinIO", () => {
     ["write", "write tier 1", "s3:PutObject on arn:aws:s3:::BUCKET/lake/*."],
     ["readTier1", "schema", "s3:GetObject on arn:aws:s3:::BUCKET/lake/*."],
     ["delete", "delete", "s3:DeleteObject on arn:aws:s3:::BUCKET/lake/_hourpack/*."],
-  ] as const)("names the right that is missing: %s", async (missing, check, remedy) => {
+  ] as const)("names the right that is missing: %s", async (missing, check, hint) => {
     const others = Object.entries(rights).filter(([name]) => name !== missing);
     const limited = await credentialsWith(
       minio,
@@ -195,7 +195,7 @@ describe("on MinIO", () => {
     expect(end.code).toBe(2);
     expect(failures(end)[0]).toMatchObject({
       name: check,
-      remedy: `Grant ${remedy.replace("BUCKET", bucket.name)}`,
+      hint: `Grant ${hint.replace("BUCKET", bucket.name)}`,
       exitCode: 2,
     });
   });
@@ -203,12 +203,10 @@ describe("on MinIO", () => {
   it("a bucket that is not there, and a store where nobody listens, within seconds", async () => {
     const nobody = await doctor({ "s3-endpoint": "http://127.0.0.1:9" });
     expect(nobody.code).toBe(10);
-    expect(failures(nobody)).toMatchObject([
-      { name: "reach S3", remedy: expect.stringContaining("running") },
-    ]);
+    expect(failures(nobody)).toMatchObject([{ name: "reach S3", hint: expect.stringContaining("running") }]);
     const none = await doctor({ raw: `s3://no-such-bucket/raw/${HOURS}` });
     expect(none.code).toBe(2);
-    expect(failures(none)[0]).toMatchObject({ name: "list raw", remedy: /Create the bucket no-such-bucket/ });
+    expect(failures(none)[0]).toMatchObject({ name: "list raw", hint: /Create the bucket no-such-bucket/ });
   });
 
   it("objects that are in no hour of the template", async () => {
@@ -216,7 +214,7 @@ describe("on MinIO", () => {
     expect(end.code).toBe(0);
     expect(named(end, "list raw")).toMatchObject({
       status: "warning",
-      remedy: expect.stringContaining(RAW_KEY),
+      hint: expect.stringContaining(RAW_KEY),
     });
   });
 
@@ -231,9 +229,7 @@ describe("on MinIO", () => {
     await hourpack(["run", ...args(), "--hour", "2022-07-26T00"], { env, cwd: dir });
     const end = await doctor({ columns: "n: string" });
     expect(end.code).toBe(2);
-    expect(failures(end)).toMatchObject([
-      { name: "schema", remedy: expect.stringContaining("another name") },
-    ]);
+    expect(failures(end)).toMatchObject([{ name: "schema", hint: expect.stringContaining("another name") }]);
   });
 
   it("a store that takes conditions and ignores them; a single writer may work there", async () => {
@@ -270,7 +266,7 @@ describe("on MinIO", () => {
       const end = await doctor({ "s3-endpoint": proxy.endpoint });
       expect(end.code).toBe(2);
       expect(failures(end)).toMatchObject([
-        { name: "clock", message: expect.stringContaining("ahead of the store's"), remedy: /chrony/ },
+        { name: "clock", message: expect.stringContaining("ahead of the store's"), hint: /chrony/ },
       ]);
     } finally {
       await proxy.stop();
@@ -280,7 +276,7 @@ describe("on MinIO", () => {
   it("a catalog that does not answer, and one that is well otherwise", async () => {
     const end = await doctor({ ...glue(), "catalog-endpoint": "http://127.0.0.1:9" });
     expect(end.code).toBe(10);
-    expect(failures(end)).toMatchObject([{ name: "catalog", remedy: expect.stringContaining("reach Glue") }]);
+    expect(failures(end)).toMatchObject([{ name: "catalog", hint: expect.stringContaining("reach Glue") }]);
     const output = `s3://${bucket.name}/athena/`;
     const well = await doctor({ ...glue(), catalog: "athena", "catalog-output": output });
     expect(well.code).toBe(0);
@@ -384,7 +380,7 @@ describe("in a directory", () => {
     const end = await doctor();
     expect([plan.code, end.code]).toEqual([12, 12]);
     expect(failures(end)).toMatchObject([
-      { name: "schema", message: expect.stringMatching(message), remedy: /^Bring /, exitCode: 12 },
+      { name: "schema", message: expect.stringMatching(message), hint: /^Bring /, exitCode: 12 },
     ]);
     expect(plan.stderr).toContain(failures(end)[0]?.message);
     expect(existsSync(schema)).toBe(left !== undefined);
@@ -406,7 +402,7 @@ describe("in a directory", () => {
     const end = await doctor(mistyped);
     expect(end.code).toBe(2);
     expect(failures(end)).toMatchObject([
-      { name: "list raw", message: /there is no directory .*\/rwa\/$/, remedy: /mistyped/, exitCode: 2 },
+      { name: "list raw", message: /there is no directory .*\/rwa\/$/, hint: /mistyped/, exitCode: 2 },
     ]);
     mkdirSync(join(home, "rwa"));
     const empty = await doctor(mistyped);
@@ -418,7 +414,7 @@ describe("in a directory", () => {
     const end = await doctor({ "engine-memory": "900TB" });
     expect(end.code).toBe(2);
     expect(failures(end)).toMatchObject([
-      { name: "memory", remedy: expect.stringContaining("run.engineMemory") },
+      { name: "memory", hint: expect.stringContaining("run.engineMemory") },
     ]);
   });
 
@@ -428,7 +424,7 @@ describe("in a directory", () => {
     const end = await doctor({ "spool-dir": "./file/spool" });
     expect(end.code).toBe(10);
     expect(failures(end).map(({ name }) => name)).toEqual(["catalog", "disk"]);
-    expect(failures(end)[1]?.remedy).toContain("run.spoolDir");
+    expect(failures(end)[1]?.hint).toContain("run.spoolDir");
   });
 
   it("an unknown dataset and a flag of another command are bad arguments", async () => {
@@ -465,7 +461,7 @@ describe("judgements", () => {
     [255, {}, "warning"],
     [384, { engineMemoryBytes: 256e6, hoursInFlight: 2, batchBytes: 16e6 }, "failed"],
   ])("a container of %i MiB in which %j is set: %s", (mib, set, status) => {
-    const machine = { cores: 2, memoryBytes: mib * 2 ** 20, of: "container" } as const;
+    const machine = { cores: 2, memoryBytes: mib * 2 ** 20, memoryOf: "container" } as const;
     expect(checkMemory(capacityOf(machine, set), machine).status).toBe(status);
   });
 });

@@ -9,7 +9,11 @@ import {
   neededBytes,
 } from "../../src/capacity.js";
 
-const machine = (mib: number, cores = 2): Machine => ({ cores, memoryBytes: mib * 2 ** 20, of: "container" });
+const machine = (mib: number, cores = 2): Machine => ({
+  cores,
+  memoryBytes: mib * 2 ** 20,
+  memoryOf: "container",
+});
 
 describe("how much is done at a time", () => {
   it("is what was measured, with 512 MiB and two cores", () => {

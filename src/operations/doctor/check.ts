@@ -7,7 +7,7 @@ export interface Verdict {
   /** What was found. */
   message: string;
   /** What to do. */
-  remedy?: string;
+  hint?: string;
   /** Of a failed one: that of a run which meets it. */
   exitCode?: number;
 }
@@ -53,7 +53,7 @@ export function verdictOf(error: unknown): Verdict {
   return {
     status: "failed",
     message: reasonOf(error),
-    remedy: error instanceof HourpackError && error.hint ? error.hint : UNEXPECTED,
+    hint: error instanceof HourpackError && error.hint ? error.hint : UNEXPECTED,
     exitCode: exitCodeOf(error),
   };
 }

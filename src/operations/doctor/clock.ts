@@ -40,8 +40,8 @@ export function judgeSkew(aheadMs: number, settleMs: number): Verdict {
   const word = aheadMs > 0 ? "ahead of" : "behind";
   if (offMs === 0) return { status: "ok", message: "in step with the store's" };
   const message = `${Math.round(offMs / 1000)} s ${word} the store's`;
-  const remedy = "Set this machine's clock: let chrony, systemd-timesyncd or the host keep it.";
+  const hint = "Set this machine's clock: let chrony, systemd-timesyncd or the host keep it.";
   const isTooFar = offMs > SKEW_MAX_MS || (aheadMs > 0 && offMs > settleMs);
-  if (isTooFar) return { status: "failed", message, remedy, exitCode: EXIT.invalid };
-  return offMs > SKEW_NOTED_MS ? { status: "warning", message, remedy } : { status: "ok", message };
+  if (isTooFar) return { status: "failed", message, hint, exitCode: EXIT.invalid };
+  return offMs > SKEW_NOTED_MS ? { status: "warning", message, hint } : { status: "ok", message };
 }

@@ -18,7 +18,7 @@ export function checkNode(version: string): Verdict {
   return {
     status: "failed",
     message: `Node.js ${version} is older than ${NODE_MIN.join(".")}`,
-    remedy: "Install Node.js 24, or another that is still supported.",
+    hint: "Install Node.js 24, or another that is still supported.",
     exitCode: EXIT.invalid,
   };
 }
@@ -27,8 +27,8 @@ export function checkMemory(run: Capacity, machine: Machine): Verdict {
   const lack = lackOf(machine, run);
   const message = capacityText(machine, run);
   if (!lack) return { status: "ok", message: `${message}; a run needs about ${mib(neededBytes(run))}` };
-  if (!lack.isSet) return { status: "warning", message: lack.message, remedy: lack.remedy };
-  return { status: "failed", message: lack.message, remedy: lack.remedy, exitCode: EXIT.invalid };
+  if (!lack.isSet) return { status: "warning", message: lack.message, hint: lack.hint };
+  return { status: "failed", message: lack.message, hint: lack.hint, exitCode: EXIT.invalid };
 }
 
 const DISK_LOW_BYTES = 2 ** 30;
@@ -45,7 +45,7 @@ export async function checkDisk(run: RunSettings, hourBytes: number): Promise<Ve
     return {
       status: "failed",
       message: `write into the spool folder ${spoolDir}: ${reasonOf(error)}`,
-      remedy: "Let this user write there, or name another folder with run.spoolDir.",
+      hint: "Let this user write there, or name another folder with run.spoolDir.",
       exitCode: EXIT.invalid,
     };
   } finally {
@@ -59,7 +59,7 @@ export async function checkDisk(run: RunSettings, hourBytes: number): Promise<Ve
   const neededBytes = Math.max(DISK_MIN_BYTES, 2 * rawBytes);
   const wantedBytes = Math.max(DISK_LOW_BYTES, 2 * neededBytes);
   const message = `${mib(freeBytes)} free at ${spoolDir}`;
-  const remedy = `Free at least ${mib(wantedBytes)} there, or name a larger disk with run.spoolDir.`;
-  if (freeBytes < neededBytes) return { status: "failed", message, remedy, exitCode: EXIT.invalid };
-  return freeBytes < wantedBytes ? { status: "warning", message, remedy } : { status: "ok", message };
+  const hint = `Free at least ${mib(wantedBytes)} there, or name a larger disk with run.spoolDir.`;
+  if (freeBytes < neededBytes) return { status: "failed", message, hint, exitCode: EXIT.invalid };
+  return freeBytes < wantedBytes ? { status: "warning", message, hint } : { status: "ok", message };
 }

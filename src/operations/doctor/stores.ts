@@ -68,7 +68,7 @@ async function granted(rights: string, on: string, task: () => Promise<Verdict>)
     const isDenied = error instanceof HourpackError && statusOf(error.cause) === 403;
     if (!isDenied || NOT_KNOWN.test(refusalOf(error))) throw error;
     const resource = on.replace(/^s3:\/\//, "arn:aws:s3:::").replace(/\/$/, "");
-    return { ...verdictOf(error), remedy: `Grant ${rights} on ${resource}.` };
+    return { ...verdictOf(error), hint: `Grant ${rights} on ${resource}.` };
   }
 }
 
@@ -116,11 +116,11 @@ export async function checkOlder(
   if (components.settings.run.lookBackHours !== LOOK_BACK_HOURS) return;
   const older = await olderHours(components, dataset, signal).catch(() => undefined);
   if (!older) return;
-  const { found: message, remedy } = olderText(older, components, dataset);
+  const { found: message, hint } = olderText(older, components, dataset);
   await checks.make("older hours", dataset.name, async () => ({
     status: "warning",
     message,
-    remedy: `${remedy}.`,
+    hint: `${hint}.`,
   }));
 }
 
@@ -136,13 +136,13 @@ async function noHour(store: Store, dataset: Dataset, signal: AbortSignal | unde
     return {
       status: "warning",
       message: `nothing lies under ${store.uri}${base} yet`,
-      remedy: "If there should be objects, compare raw with where they are written.",
+      hint: "If there should be objects, compare raw with where they are written.",
     };
   }
   return {
     status: "warning",
     message: `objects lie under ${store.uri}${base}, but in no hour of ${dataset.rawUri}`,
-    remedy: `Compare raw with a key such as ${other.key}; \`hourpack init ${store.uri}${base}\` finds out the layout.`,
+    hint: `Compare raw with a key such as ${other.key}; \`hourpack init ${store.uri}${base}\` finds out the layout.`,
   };
 }
 
@@ -249,7 +249,7 @@ export async function checkConditions(context: StoreContext, dataset: Dataset): 
       return {
         status: isVouchedFor ? "warning" : "failed",
         message: `${uriOf(dataset.tier1)} does not enforce them: ${wrong}`,
-        remedy: isVouchedFor
+        hint: isVouchedFor
           ? "See to it that only one worker ever writes there: run.singleWriter says so."
           : "Use a store that honours If-Match and If-None-Match, or set run.singleWriter if only one worker ever writes.",
         exitCode: isVouchedFor ? undefined : EXIT.invalid,
