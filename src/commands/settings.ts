@@ -1,7 +1,7 @@
 /** The flags that every command which reads the configuration has, and what they come to. */
 import { capacityFigures, lackOf, machineOf } from "../capacity.js";
 import { type Components, openComponents } from "../components.js";
-import { FIELD_FLAGS, type FieldFlag } from "../config/flags.js";
+import { FIELD_FLAGS, type FieldFlag, FORMS } from "../config/flags.js";
 import { loadSettings } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
 import type { Args, CommandContext, Option, Options } from "./command.js";
@@ -32,12 +32,13 @@ export const settingsOptions: Options = {
 };
 
 function optionOf(field: FieldFlag): Option {
-  const byDefault = field.default === undefined ? "" : ` [default: ${field.default}]`;
+  const byDefault = field.default ? ` [default: ${field.default}]` : "";
+  const form = FORMS[field.kind] ? `; written ${FORMS[field.kind]}` : "";
   const choices = field.choices ? ` (${field.choices.join(", ")})` : "";
   return {
     // Texts are read in config/flags.ts, where variables are, so that both have one meaning and one message.
     type: field.kind === "boolean" ? "boolean" : "string",
-    describe: field.description + choices + byDefault,
+    describe: field.description + form + choices + byDefault,
     ...(field.choices ? { offers: field.choices } : {}),
     ...(field.kind === "boolean" && field.default === "true" ? { isOn: true } : {}),
     group: GROUPS[field.group],

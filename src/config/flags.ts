@@ -32,6 +32,15 @@ export interface FieldFlag {
   default?: string;
 }
 
+/** How a flag and a variable say what is a list or a map in the file. */
+export const FORMS: Partial<Record<FieldFlag["kind"], string>> = {
+  texts: "a,b",
+  numbers: "5,35",
+  map: "team=data,env=prod",
+  variables: "'platform=android,ios;region=eu'",
+  columns: "id:bigint,ts:timestamp",
+};
+
 /** Sections that a flag leaves out. */
 const UNNAMED = new Set(["run", "worker"]);
 

@@ -1,5 +1,5 @@
 /** docs/configuration.md, made from the schema, so that it cannot be behind. */
-import { FIELD_FLAGS, type FieldFlag } from "./flags.js";
+import { FIELD_FLAGS, type FieldFlag, FORMS } from "./flags.js";
 
 const SECTIONS: [group: FieldFlag["group"], title: string, about: string][] = [
   [
@@ -21,8 +21,9 @@ export function configurationReference(): string {
   return `${HEAD}\n${sections.join("\n")}\n${TAIL}`;
 }
 
-function rowOf({ path, flag, variable, description, choices, default: byDefault }: FieldFlag): string {
-  const what = description + (choices ? ` (${choices.join(", ")})` : "");
+function rowOf({ path, flag, variable, kind, description, choices, default: byDefault }: FieldFlag): string {
+  const form = FORMS[kind] ? `; as a flag \`${FORMS[kind]}\`` : "";
+  const what = description + form + (choices ? ` (${choices.join(", ")})` : "");
   const cells = [
     `\`${path.join(".")}\``,
     `\`--${flag}\``,
@@ -38,7 +39,11 @@ const HEAD = `# Configuration
 One file, \`hourpack.yaml\`, in the working directory or named by \`--config\` or \`HOURPACK_CONFIG\`. A flag goes before its
 variable, and that before the file; another kind of catalog than the file's has none of the fields that only the file's
 kind has. Relative paths in the file are relative to the file, those in flags to the working
-directory. An unknown key is an error that names the line and what was probably meant; an unknown \`HOURPACK_…\` variable
+directory.
+
+A flag is the field's path in kebab case, without \`run.\`, \`worker.\` and the dataset's name: \`s3.endpoint\` is \`--s3-endpoint\`, \`worker.at\`
+is \`--at\`; \`catalog.type\` is \`--catalog\`. The variable is the flag in capitals after \`HOURPACK_\`. \`hooks.url\` has a variable alone.
+An unknown key is an error that names the line and what was probably meant; an unknown \`HOURPACK_…\` variable
 is noted, and not read. For completion in an editor:
 
 \`\`\`yaml
