@@ -208,7 +208,7 @@ describe("as a process", () => {
     const running = start();
     const { url } = await running.record("listening");
     const round = await running.record("round-finished");
-    expect(round).toMatchObject({ datasets: 2, datasetsFailed: 2, hours: 0 });
+    expect(round).toMatchObject({ datasets: 2, datasetsFailed: 2, packed: 0, failed: 0 });
     await running.record("asleep");
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
     const ready = await fetch(`${url}/readyz`);
