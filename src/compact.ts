@@ -76,7 +76,7 @@ export async function compactHour(task: HourTask): Promise<HourResult> {
 }
 
 async function planAndPack(task: HourTask, watch: Stopwatch): Promise<HourResult | Lost> {
-  const { plan, listing } = await lookAt(task, watch, { isWhole: false });
+  const { plan, listing } = await lookAt(task, watch, false);
   try {
     if (plan.action !== "scratch" && plan.action !== "merge") return resultOf(task, plan, listing, watch);
     prepare(task);
@@ -100,33 +100,58 @@ function prepare({ components, dataset }: HourTask): void {
  * Stages 1 and 2. The ETag of the part is read before the listing, never after. A new hour is planned by its first page,
  * unless it is to be whole, and its objects are read while the rest is listed; any other is compared as a whole.
  */
-export async function lookAt(
-  task: HourTask,
-  watch: Stopwatch,
-  { isWhole } = { isWhole: true },
-): Promise<{ plan: Plan; listing: Listing }> {
+async function lookAt(task: HourTask, watch: Stopwatch, isWhole: boolean): Promise<Listed & { plan: Plan }> {
+  return watch.time("list", async () => {
+    const listed = await listHour(task, watch, isWhole);
+    const plan = await planListed(task, listed).catch((error) => {
+      listed.listing.stop();
+      throw error;
+    });
+    return { ...listed, plan };
+  });
+}
+
+/** What is there of an hour, and what a run would do about it; where somebody has to decide, why, and what could be read. */
+export type Looked = (Listed & { plan: Plan }) | (Partial<Listed> & { refusal: HourpackError });
+
+/** For who looks, and packs nothing. */
+export async function lookOver(task: HourTask): Promise<Looked> {
+  let listed: Listed | undefined;
+  try {
+    listed = await listHour(task, new Stopwatch(), true);
+    return { ...listed, plan: await planListed(task, listed) };
+  } catch (error) {
+    if (!isHourpackError(error, "data")) throw error;
+    return { ...listed, refusal: error };
+  }
+}
+
+interface Listed {
+  listing: Listing;
+  published: Published | undefined;
+}
+
+async function listHour(task: HourTask, watch: Stopwatch, isWhole: boolean): Promise<Listed> {
   const { dataset, hour, components, signal } = task;
   const [raw, tier1] = await Promise.all([components.raw(dataset), components.tier1(dataset)]);
   const key = partKey(dataset.tier1.prefix, dataset.table, hour);
-  return watch.time("list", async () => {
-    const published = await headPart(tier1, key, signal);
-    const listing = await beginListing(raw, rawPrefix(dataset.raw, hour), hour, { signal });
-    const rest = listing.whole.then(() => {
-      const { count: objects, sizeBytes: rawBytes } = listing;
-      task.observe({ type: "listed", dataset: dataset.name, hour, objects, rawBytes });
-    });
-    if (isWhole || published || listing.count < PAGE_OBJECTS) await rest;
-    else watch.time("list", () => rest).catch(() => {});
-    const missing = listing.count === 0 ? missingRawDirectory(dataset, published) : undefined;
-    if (missing && task.isAsked) task.observe({ type: "notice", dataset: dataset.name, hour, text: missing });
-    const { lateSettleMs } = components.settings.run;
-    const notBeforeMs = published && !task.isAsked ? published.lastModifiedMs + lateSettleMs : undefined;
-    const plan = await planOf(task, listing, published, notBeforeMs).catch((error) => {
-      listing.stop();
-      throw error;
-    });
-    return { plan, listing };
+  const published = await headPart(tier1, key, signal);
+  const listing = await beginListing(raw, rawPrefix(dataset.raw, hour), hour, { signal });
+  const rest = listing.whole.then(() => {
+    const { count: objects, sizeBytes: rawBytes } = listing;
+    task.observe({ type: "listed", dataset: dataset.name, hour, objects, rawBytes });
   });
+  if (isWhole || published || listing.count < PAGE_OBJECTS) await rest;
+  else watch.time("list", () => rest).catch(() => {});
+  const missing = listing.count === 0 ? missingRawDirectory(dataset, published) : undefined;
+  if (missing && task.isAsked) task.observe({ type: "notice", dataset: dataset.name, hour, text: missing });
+  return { listing, published };
+}
+
+function planListed(task: HourTask, { listing, published }: Listed): Promise<Plan> {
+  const { lateSettleMs } = task.components.settings.run;
+  const notBeforeMs = published && !task.isAsked ? published.lastModifiedMs + lateSettleMs : undefined;
+  return planOf(task, listing, published, notBeforeMs);
 }
 
 type ToPack = Extract<Plan, { action: "scratch" | "merge" }>;

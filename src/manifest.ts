@@ -22,6 +22,8 @@ export interface PartFacts {
   quarantined: number;
   /** Of those pieces: one may be a whole object. 0 in a part of before they were counted. */
   quarantinedBytes: number;
+  /** Of the rows, those with rescued data. 0 in a part of before they were counted. */
+  rescued: number;
   schemaVersion: number;
   /** Digests of what decides which rows there are besides the data, `recipeOf()`. */
   recipe: string;
@@ -64,7 +66,16 @@ export interface ManifestEntry {
 }
 
 const TEXT_FACTS = ["attempt", "inputs", "recipe"] as const;
-const NUMBER_FACTS = ["objects", "rows", "quarantined", "quarantinedBytes", "schemaVersion"] as const;
+const NUMBER_FACTS = [
+  "objects",
+  "rows",
+  "quarantined",
+  "quarantinedBytes",
+  "rescued",
+  "schemaVersion",
+] as const;
+/** Parts of before have none of these. */
+const LATER_FACTS: ReadonlySet<string> = new Set(["quarantinedBytes", "rescued"]);
 
 /** As S3 user metadata and as footer key-values; names carry the prefix `hourpack-`, in lower case. */
 export function toMetadata(facts: PartFacts): Record<string, string> {
@@ -82,7 +93,7 @@ export function fromMetadata(metadata: Record<string, string>): PartFacts | unde
     facts[name] = text;
   }
   for (const name of NUMBER_FACTS) {
-    const number = Number(metadata[metadataName(name)] ?? (name === "quarantinedBytes" ? 0 : undefined));
+    const number = Number(metadata[metadataName(name)] ?? (LATER_FACTS.has(name) ? 0 : undefined));
     if (!Number.isSafeInteger(number)) return undefined;
     facts[name] = number;
   }

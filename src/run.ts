@@ -2,18 +2,11 @@
 
 import { setTimeout } from "node:timers/promises";
 import { ulid } from "ulid";
-import { compactHour, lookAt } from "./compact.js";
+import { compactHour, lookOver } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset, Settings } from "./config/settings.js";
 import { type Due, dueHours } from "./due.js";
-import {
-  asHourpackError,
-  exitCodeOf,
-  exitCodeOfAll,
-  HourpackError,
-  isHourpackError,
-  reasonOf,
-} from "./errors.js";
+import { asHourpackError, exitCodeOf, exitCodeOfAll, HourpackError, reasonOf } from "./errors.js";
 import { type Hour, hoursBetween } from "./hour.js";
 import { Limiter } from "./limiter.js";
 import { olderNotice } from "./older.js";
@@ -208,24 +201,21 @@ async function planOne(
   const { hours, signal } = request;
   const isAsked = hours !== undefined;
   const task = { dataset, hour, request, isAsked, components, observe: () => {}, signal };
-  try {
-    const { plan, listing } = await lookAt(task, new Stopwatch());
-    return {
-      dataset: dataset.name,
-      hour,
-      action: plan.action,
-      reason: plan.reason,
-      objects: listing.count,
-      rawBytes: listing.sizeBytes,
-      skipped: listing.skipped,
-      objectsToRead: "fetch" in plan ? plan.fetch.count : 0,
-      toReadBytes: "fetch" in plan ? plan.fetch.sizeBytes : 0,
-    };
-  } catch (error) {
-    if (!isHourpackError(error, "data")) throw error;
-    const nothing = { objects: 0, rawBytes: 0, skipped: 0, objectsToRead: 0, toReadBytes: 0 };
-    return { dataset: dataset.name, hour, action: "refused", reason: error.message, error, ...nothing };
-  }
+  const looked = await lookOver(task);
+  const { listing } = looked;
+  const fetch = "plan" in looked && "fetch" in looked.plan ? looked.plan.fetch : undefined;
+  return {
+    dataset: dataset.name,
+    hour,
+    ...("plan" in looked
+      ? { action: looked.plan.action, reason: looked.plan.reason }
+      : { action: "refused", reason: looked.refusal.message, error: looked.refusal }),
+    objects: listing?.count ?? 0,
+    rawBytes: listing?.sizeBytes ?? 0,
+    skipped: listing?.skipped ?? 0,
+    objectsToRead: fetch?.count ?? 0,
+    toReadBytes: fetch?.sizeBytes ?? 0,
+  };
 }
 
 /** The named datasets, or all. Throws `invalid` for a name that is not configured. */

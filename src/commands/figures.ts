@@ -20,6 +20,11 @@ export function quarantinedWords(pieces: number, bytes: number): string[] {
   return pieces > 0 ? [`${count(pieces)} quarantined${sized}`] : [];
 }
 
+/** `2 rescued`: rows with rescued data; nothing where there are none. */
+export function rescuedWords(rows: number): string[] {
+  return rows > 0 ? [`${count(rows)} rescued`] : [];
+}
+
 /** `3 objects passed over (names that begin with _ or ., or end in /)` */
 export function passedOver(skipped: number): string {
   return `${counted(skipped, "object")} passed over (names that begin with _ or ., or end in /)`;

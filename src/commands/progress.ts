@@ -8,7 +8,7 @@ import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
 import { count, counted } from "../words.js";
 import { hourName, openBars, stageWords } from "./bars.js";
 import { described } from "./columns.js";
-import { duration, passedOver, quarantinedWords, size } from "./figures.js";
+import { duration, passedOver, quarantinedWords, rescuedWords, size } from "./figures.js";
 import type { Output } from "./output.js";
 
 export interface Progress {
@@ -205,7 +205,7 @@ function resultLine(result: HourResult): string {
   const { reason, objects, rawBytes, skipped, part, rescued = 0, seconds } = result;
   const words = [`${counted(objects, "object")} (${size(rawBytes)})`];
   if (part) words[0] += ` → ${counted(part.rows, "row")} (${size(part.sizeBytes)})`;
-  if (rescued > 0) words.push(`${count(rescued)} rescued`);
+  words.push(...rescuedWords(rescued));
   // Of the whole part, as its rows are: late objects leave what was in quarantine where it is.
   if (part) words.push(...quarantinedWords(part.quarantined, part.quarantinedBytes));
   if (skipped > 0) words.push(passedOver(skipped));

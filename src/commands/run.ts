@@ -13,7 +13,7 @@ import { exitCodeOfRun, type RunRequest, type RunResult, run } from "../run.js";
 import type { Observer, RunEvent } from "../task.js";
 import { count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
-import { duration, passedOver, quarantinedWords, size } from "./figures.js";
+import { duration, passedOver, quarantinedWords, rescuedWords, size } from "./figures.js";
 import type { Output } from "./output.js";
 import { showPlan } from "./plan.js";
 import { openProgress } from "./progress.js";
@@ -228,7 +228,7 @@ export function summaryOf(result: RunResult, isInterrupted = false): string {
     `${counted(totals.objects, "object")} → ${counted(totals.files, "file")}`,
     `${size(totals.rawBytes)} → ${size(totals.partBytes)}`,
     counted(totals.rows, "row"),
-    ...(totals.rescued > 0 ? [`${count(totals.rescued)} rescued`] : []),
+    ...rescuedWords(totals.rescued),
     ...quarantinedWords(totals.quarantined, totals.quarantinedBytes),
     duration(totals.seconds),
   ];

@@ -1,24 +1,32 @@
 /** hourpack status: a strip of the last hours per dataset, from the stores alone. */
 import { commandText } from "../command-text.js";
-import { lookAt } from "../compact.js";
+import { lookOver } from "../compact.js";
 import type { Components } from "../components.js";
 import type { Dataset, Settings } from "../config/settings.js";
-import { besideName, EXIT, isHourpackError } from "../errors.js";
+import { besideName, EXIT } from "../errors.js";
 import { addHours, endMs, HOUR_MS, type Hour, hoursBetween, hoursText } from "../hour.js";
 import { newestClosedHour } from "../layout.js";
 import { Limiter } from "../limiter.js";
+import type { Plan } from "../plan.js";
 import { newestPublishedHour } from "../published.js";
 import { datasetsOf } from "../run.js";
-import { Stopwatch } from "../stopwatch.js";
 import { counted } from "../words.js";
 import type { Command } from "./command.js";
-import { duration, quarantinedWords, size } from "./figures.js";
+import { duration, quarantinedWords, rescuedWords, size } from "./figures.js";
 import type { Output } from "./output.js";
 import { looksOf } from "./progress.js";
 import { durationMsOf, hourOptions, hoursOf } from "./request.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
-type State = "packed" | "quarantined" | "late" | "missing" | "passedOver" | "empty" | "refused";
+type State =
+  | "packed"
+  | "quarantined"
+  | "late"
+  | "overwritten"
+  | "missing"
+  | "passedOver"
+  | "empty"
+  | "refused";
 
 interface HourStatus {
   hour: Hour;
@@ -29,6 +37,8 @@ interface HourStatus {
   objects: number;
   rawBytes: number;
   rows: number;
+  /** Of the rows, those with rescued data. */
+  rescued: number;
   quarantined: number;
   quarantinedBytes: number;
   partBytes: number;
@@ -38,6 +48,7 @@ const MARKS: Record<State, string> = {
   packed: "█",
   quarantined: "▓",
   late: "▲",
+  overwritten: "△",
   missing: "○",
   passedOver: "✗",
   empty: "·",
@@ -90,6 +101,7 @@ const WORDS: Record<State, string> = {
   packed: "packed",
   quarantined: "packed, with quarantine",
   late: "late objects",
+  overwritten: "overwritten objects",
   missing: "not packed",
   passedOver: "passed over: failed, or came late",
   empty: "no objects",
@@ -152,44 +164,28 @@ async function statusOfHour(
   signal: AbortSignal,
 ): Promise<HourStatus> {
   const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
-  const nothing = {
+  const looked = await lookOver(task);
+  const { listing, published: part } = looked;
+  return {
     hour,
-    objects: 0,
-    rawBytes: 0,
-    rows: 0,
-    quarantined: 0,
-    quarantinedBytes: 0,
-    partBytes: 0,
+    ...("plan" in looked
+      ? { state: stateOf(looked.plan), reason: looked.plan.reason }
+      : { state: "refused", reason: looked.refusal.message, hint: looked.refusal.hint }),
+    objects: listing?.count ?? 0,
+    rawBytes: listing?.sizeBytes ?? 0,
+    rows: part?.rows ?? 0,
+    rescued: part?.rescued ?? 0,
+    quarantined: part?.quarantined ?? 0,
+    quarantinedBytes: part?.quarantinedBytes ?? 0,
+    partBytes: part?.sizeBytes ?? 0,
   };
-  try {
-    const { plan, listing } = await lookAt(task, new Stopwatch());
-    const part = "published" in plan ? plan.published : undefined;
-    const states = {
-      empty: "empty",
-      upToDate: part?.quarantined ? "quarantined" : "packed",
-      waiting: "late",
-    } as const;
-    const state =
-      plan.action === "scratch" || plan.action === "merge"
-        ? part
-          ? "late"
-          : "missing"
-        : states[plan.action];
-    return {
-      hour,
-      state,
-      reason: plan.reason,
-      objects: listing.count,
-      rawBytes: listing.sizeBytes,
-      rows: part?.rows ?? 0,
-      quarantined: part?.quarantined ?? 0,
-      quarantinedBytes: part?.quarantinedBytes ?? 0,
-      partBytes: part?.sizeBytes ?? 0,
-    };
-  } catch (error) {
-    if (!isHourpackError(error, "data")) throw error;
-    return { ...nothing, state: "refused", reason: error.message, hint: error.hint };
-  }
+}
+
+function stateOf(plan: Plan): State {
+  if (plan.action === "empty") return "empty";
+  if (!plan.published) return "missing";
+  if (plan.action === "upToDate") return plan.published.quarantined > 0 ? "quarantined" : "packed";
+  return plan.changes.overwritten > 0 ? "overwritten" : "late";
 }
 
 function totalsOf(hours: HourStatus[]) {
@@ -205,6 +201,7 @@ function totalsOf(hours: HourStatus[]) {
     objects: sum((hour) => hour.objects),
     rawBytes: sum((hour) => hour.rawBytes),
     rows: sum((hour) => hour.rows),
+    rescued: sum((hour) => hour.rescued),
     quarantined: sum((hour) => hour.quarantined),
     quarantinedBytes: sum((hour) => hour.quarantinedBytes),
     partBytes: sum((hour) => hour.partBytes),
@@ -232,6 +229,7 @@ function tell(summary: Summary, hours: HourStatus[], settings: Settings, output:
     packed: green,
     quarantined: yellow,
     late: yellow,
+    overwritten: yellow,
     missing: yellow,
     passedOver: red,
     empty: dim,
@@ -252,6 +250,7 @@ function tell(summary: Summary, hours: HourStatus[], settings: Settings, output:
     counted(summary.objects, "object"),
     `${size(summary.rawBytes)} → ${size(summary.partBytes)}`,
     counted(summary.rows, "row"),
+    ...rescuedWords(summary.rescued),
     ...quarantinedWords(summary.quarantined, summary.quarantinedBytes),
   ];
   output.line(`  ${figures.join(", ")}`);

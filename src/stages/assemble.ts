@@ -90,6 +90,7 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     rows: converted.rows + (base?.published.rows ?? 0),
     quarantined: converted.quarantined + (base?.published.quarantined ?? 0),
     quarantinedBytes: converted.quarantinedBytes + (base?.published.quarantinedBytes ?? 0),
+    rescued: converted.rescued + (base?.published.rescued ?? 0),
     schemaVersion: converted.schema.version,
     recipe: recipeOf(task.dataset),
   };

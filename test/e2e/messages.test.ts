@@ -625,14 +625,39 @@ it("status says of an hour that needs a decision why, and what can be done, and 
   writeFileSync(join(folder, "b.json"), '{"id":2}\n');
   const { code, stdout, stderr } = await here("status", ...flags, ...day);
   expect([code, stderr]).toEqual([0, ""]);
-  const [, , , reason, hint, legend] = stdout.split("\n");
+  const [, , totals, reason, hint, legend] = stdout.split("\n");
+  // What is listed of it, and its part: neither is gone.
+  expect(totals).toMatch(/^ {2}1 object, 9 B → \d+ B, 2 rows$/);
   expect(reason).toMatch(/^ {2}2022-07-20T05: 1 of its 2 objects is gone and others were overwritten, /);
   expect(reason?.match(/T05/g)).toHaveLength(1);
   expect(hint).toMatch(/^ {2}→ Say what is meant: --keep-old /);
   expect(legend).toBe("· no objects   ! needs a decision");
   const { records } = await here("status", "--json", ...flags, ...day);
   const refused = records.find(({ state }) => state === "refused");
-  expect(refused).toMatchObject({ hour: "2022-07-20T05", hint: expect.stringContaining("--keep-old") });
+  const figures = { objects: 1, rawBytes: 9, rows: 2 };
+  const keepOld = expect.stringContaining("--keep-old");
+  expect(refused).toMatchObject({ hour: "2022-07-20T05", hint: keepOld, ...figures });
+  const planned = await here("plan", "--json", ...flags, "--catalog", "none", "--hour", "2022-07-20T05");
+  expect(planned.records[0]).toMatchObject({ action: "refused", objects: 1, rawBytes: 9, objectsToRead: 0 });
+});
+
+it("status tells late objects from overwritten ones, and counts rescued rows, those that late objects brought, too", async () => {
+  const flags = ["--raw", "./changed/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./changed-lake/", "--table", "c"];
+  flags.push("--catalog", "none", "--columns", "id:bigint");
+  const day = ["--from", "2022-07-20", "--to", "2022-07-21"];
+  const folder = "changed/2022/07/20";
+  for (const hour of ["00", "01", "02"]) put(`${folder}/${hour}/a.json`, '{"id":"one"}\n{"id":2}\n');
+  expect((await here("run", ...flags, ...day)).code).toBe(0);
+  put(`${folder}/01/b.json`, '{"id":3}\n');
+  put(`${folder}/02/a.json`, '{"id":4}\n');
+  const { stdout } = await here("status", ...flags.slice(0, 6), ...day);
+  expect(stdout).toContain("  2022-07-20  █▲△·····················\n");
+  expect(stdout).toContain(", 6 rows, 3 rescued\n");
+  expect(stdout).toContain("▲ late objects   △ overwritten objects");
+  put(`${folder}/01/c.json`, '{"id":"five"}\n');
+  expect((await here("run", ...flags, ...day)).code).toBe(0);
+  const { result } = await here("status", ...flags.slice(0, 6), ...day, "--json");
+  expect(result["datasets"]).toMatchObject([{ states: { packed: 3, late: 0, overwritten: 0 }, rescued: 3 }]);
 });
 
 describe("where several datasets are configured", () => {

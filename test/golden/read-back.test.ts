@@ -31,6 +31,7 @@ async function partOf(name: string): Promise<PartFile> {
       rows: ROWS,
       quarantined: 0,
       quarantinedBytes: 0,
+      rescued: 0,
       schemaVersion: 1,
       recipe: "r",
     },

@@ -19,6 +19,7 @@ const facts = {
   rows: 5,
   quarantined: 1,
   quarantinedBytes: 7,
+  rescued: 4,
   schemaVersion: 2,
   recipe: "r",
 };
@@ -121,9 +122,9 @@ describe("what a part tells of itself", () => {
     expect(fromMetadata(metadata)).toEqual(facts);
   });
 
-  it("is of no quarantined bytes where it was made before they were counted", () => {
-    const { "hourpack-quarantined-bytes": _, ...before } = toMetadata(facts);
-    expect(fromMetadata(before)).toEqual({ ...facts, quarantinedBytes: 0 });
+  it("is of no quarantined bytes and no rescued rows where it was made before they were counted", () => {
+    const { "hourpack-quarantined-bytes": _, "hourpack-rescued": __, ...before } = toMetadata(facts);
+    expect(fromMetadata(before)).toEqual({ ...facts, quarantinedBytes: 0, rescued: 0 });
   });
 
   it("is nothing where a fact is missing or no number", () => {

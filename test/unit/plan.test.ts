@@ -33,6 +33,7 @@ function input(
     rows: entries.length,
     quarantined: 0,
     quarantinedBytes: 0,
+    rescued: 0,
     schemaVersion: 1,
     recipe: "r1-c1",
     key: "part",
