@@ -1,4 +1,5 @@
 import { HourpackError } from "./errors.js";
+import { count } from "./words.js";
 
 /** A UTC hour, written `2022-07-26T00`. Hours compare and sort as strings. */
 export type Hour = string & { readonly __hour: unique symbol };
@@ -64,8 +65,8 @@ export function endMs(hour: Hour): number {
   return startMs(hour) + HOUR_MS;
 }
 
-export function addHours(hour: Hour, count: number): Hour {
-  return hourOfMs(startMs(hour) + count * HOUR_MS);
+export function addHours(hour: Hour, hours: number): Hour {
+  return hourOfMs(startMs(hour) + hours * HOUR_MS);
 }
 
 /** Every hour from `from` up to and without `to`, in order. */
@@ -78,7 +79,7 @@ export function hoursBetween(from: Hour, to: Hour): Hour[] {
 /** In a sentence: `2022-07-26T00`, or `3 hours from 2022-07-26T00 to 2022-07-26T02`. */
 export function hoursText(hours: Hour[]): string {
   const [first] = hours;
-  return hours.length === 1 ? String(first) : `${hours.length} hours from ${first} to ${hours.at(-1)}`;
+  return hours.length === 1 ? String(first) : `${count(hours.length)} hours from ${first} to ${hours.at(-1)}`;
 }
 
 export function partsOf(hour: Hour): HourParts {

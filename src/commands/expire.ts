@@ -3,7 +3,7 @@ import { commandText } from "../command-text.js";
 import type { Dataset, Settings } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
 import { type ExpiredHour, expireHour } from "../expire.js";
-import { endMs, type Hour } from "../hour.js";
+import { endMs, type Hour, hoursText } from "../hour.js";
 import { EXPIRE_AFTER_MIN_MS } from "../journal.js";
 import { folderLinks } from "../links.js";
 import { allPublishedHours } from "../published.js";
@@ -12,7 +12,9 @@ import { count, counted } from "../words.js";
 import type { Command } from "./command.js";
 import { Failures } from "./failures.js";
 import { size } from "./figures.js";
+import { HourLines } from "./hour-lines.js";
 import type { Output } from "./output.js";
+import { looksOf } from "./progress.js";
 import { durationMsOf } from "./request.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 
@@ -56,16 +58,24 @@ export const command: Command = {
         const published = await failures.past({ dataset: dataset.name }, async () =>
           allPublishedHours(await components.tier1(dataset), dataset, signal),
         );
-        for (const hour of published ?? []) {
-          if (endMs(hour) > limitMs) continue;
+        const hours = [...(published ?? [])].filter((hour) => endMs(hour) <= limitMs);
+        const lines = new HourLines<ExpiredHour>(hours.length, (alike) =>
+          tell(alike, options.dryRun, components.settings, output),
+        );
+        const tellLooks = lines.isEach ? () => {} : looksOf(output);
+        for (const [i, hour] of hours.entries()) {
+          tellLooks(i, hours.length);
           const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
           const doing = { dataset: dataset.name, hour };
           const told = options.dryRun ? toldOf(hour, expired, components.settings.datasets) : [];
-          const result = await failures.past(doing, () => expireHour(task, { ...options, told }));
+          const expiring = () => expireHour(task, { ...options, told });
+          const result = await failures.past(doing, expiring, () => lines.end());
           if (!result || (result.objects === 0 && !result.refused && !result.notDue)) continue;
           expired.push(result);
-          tell(result, options.dryRun, components.settings, output);
+          output.record({ type: "expired", dryRun: options.dryRun, ...result });
+          lines.add(result, isPlain(result) ? "gone" : undefined);
         }
+        lines.end();
       }
       return summarise(expired, failures, options.dryRun, output);
     });
@@ -80,12 +90,20 @@ function toldOf(hour: Hour, expired: ExpiredHour[], datasets: Dataset[]): Datase
   return datasets.filter(({ name }) => names.has(name));
 }
 
-function tell(result: ExpiredHour, dryRun: boolean, settings: Settings, output: Output): void {
-  output.record({ type: "expired", dryRun, ...result });
+/** All of its objects are gone, or would be. */
+function isPlain({ refused, notDue, kept }: ExpiredHour): boolean {
+  return refused === undefined && notDue === undefined && kept === 0;
+}
+
+/** Of one hour, or of several whose objects are all gone, or would be. */
+function tell(alike: ExpiredHour[], dryRun: boolean, settings: Settings, output: Output): void {
+  const [result] = alike as [ExpiredHour];
   const { yellow } = output.colors;
-  const { refused, notDue, objects, rawBytes } = result;
+  const { refused, notDue } = result;
+  const objects = alike.reduce((sum, hour) => sum + hour.objects, 0);
+  const rawBytes = alike.reduce((sum, hour) => sum + hour.rawBytes, 0);
   const what = dryRun ? "would delete" : "deleted";
-  const name = `${result.dataset} ${result.hour}`;
+  const name = `${result.dataset} ${hoursText(alike.map(({ hour }) => hour))}`;
   if (refused !== undefined) output.line(yellow(`${name}  kept: ${refused}`));
   else if (notDue !== undefined) output.line(`${name}  not due: ${notDue}`);
   else

@@ -29,13 +29,21 @@ export class Failures {
     return this.errors.length;
   }
 
-  /** What it gives; undefined where it failed, which is told. Throws where the command was interrupted. */
-  async past<T>(of: { dataset: string; hour?: Hour }, task: () => Promise<T>): Promise<T | undefined> {
+  /**
+   * What it gives; undefined where it failed, which is told, and before that what the caller has still to tell. Throws
+   * where the command was interrupted.
+   */
+  async past<T>(
+    of: { dataset: string; hour?: Hour },
+    task: () => Promise<T>,
+    before: () => void = () => {},
+  ): Promise<T | undefined> {
     const { output, signal } = this.context;
     const name = [of.dataset, of.hour].filter(Boolean).join(" ");
     try {
       return await task();
     } catch (thrown) {
+      before();
       const error = asHourpackError(thrown, `${this.doing} ${name}`, signal);
       if (error.kind === "interrupted") throw error;
       this.errors.push(error);

@@ -2,11 +2,13 @@
 import type { Components } from "../components.js";
 import type { Settings } from "../config/settings.js";
 import { besideName, EXIT, firstOfEach } from "../errors.js";
+import { hoursText } from "../hour.js";
 import { olderNotice } from "../older.js";
 import { datasetsOf, type PlannedHour, planRun, type RunRequest } from "../run.js";
 import { count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
 import { passedOver, size } from "./figures.js";
+import { HourLines } from "./hour-lines.js";
 import { looksOf } from "./progress.js";
 import { requestOf, requestOptions } from "./request.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
@@ -39,17 +41,7 @@ export function showPlan(
     // Of a range, hours where nothing is to do are left to the last line.
     const shown = hours.length > 1 ? hours.filter(({ action }) => !IDLE.has(action)) : hours;
     if (shown.length > 0 && !output.json) {
-      const rows = shown.map((hour) => [
-        hour.dataset,
-        hour.hour,
-        ACTIONS[hour.action],
-        besideName(`${hour.dataset} ${hour.hour}`, hour.reason),
-        count(hour.objectsToRead),
-        size(hour.toReadBytes),
-        count(hour.objects),
-        size(hour.rawBytes),
-      ]);
-      showTable(COLUMNS, rows, output);
+      showTable(COLUMNS, rowsOf(shown), output);
     }
     output.line(
       work.length === 0
@@ -71,6 +63,28 @@ export function showPlan(
     });
     return refusals.length > 0 ? EXIT.data : EXIT.done;
   });
+}
+
+/** A row an hour; of many, those in a row of which the same is to be done for the same reason have one. */
+function rowsOf(hours: PlannedHour[]): string[][] {
+  const rows: string[][] = [];
+  const lines = new HourLines<PlannedHour>(hours.length, (alike) => {
+    const [{ dataset, hour, action, reason }] = alike as [PlannedHour];
+    const sum = (pick: (hour: PlannedHour) => number) => alike.reduce((total, one) => total + pick(one), 0);
+    rows.push([
+      dataset,
+      hoursText(alike.map(({ hour }) => hour)),
+      ACTIONS[action],
+      besideName(`${dataset} ${hour}`, reason),
+      count(sum((one) => one.objectsToRead)),
+      size(sum((one) => one.toReadBytes)),
+      count(sum((one) => one.objects)),
+      size(sum((one) => one.rawBytes)),
+    ]);
+  });
+  for (const hour of hours) lines.add(hour, `${hour.dataset} ${hour.action} ${hour.reason}`);
+  lines.end();
+  return rows;
 }
 
 /** What no run packs by itself, and nobody would miss in a list of what is due. */
@@ -112,7 +126,7 @@ const ACTIONS = {
 
 const COLUMNS = [
   { name: "dataset" },
-  { name: "hour", isWhole: true },
+  { name: "hour", isWrapped: true },
   { name: "would", isWhole: true },
   { name: "why", isWrapped: true },
   { name: "to read", isNumber: true, spare: 4 },

@@ -4,16 +4,18 @@ import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
-import { addHours, type Hour, hoursBetween, startMs } from "../hour.js";
+import { addHours, type Hour, hoursBetween, hoursText, startMs } from "../hour.js";
 import { allPublishedHours, expiredHours, publishedHours, tracesOf } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { readPinned } from "../stages/pin.js";
 import { type HourVerification, verifyHour } from "../verification.js";
 import { count, counted } from "../words.js";
-import type { Command } from "./command.js";
+import type { Command, CommandContext } from "./command.js";
 import { Failures } from "./failures.js";
 import { passedOver, quarantinedWords } from "./figures.js";
+import { HourLines } from "./hour-lines.js";
 import type { Output } from "./output.js";
+import { looksOf } from "./progress.js";
 import { hourOptions, hoursOf } from "./request.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
 import { Unpublished } from "./unpublished.js";
@@ -54,17 +56,13 @@ export const command: Command = {
         unpublished?.add(dataset, [...hours, ...lost.map(({ hour }) => hour)]);
         if (!named) unpublished?.tell(output);
         verified.push(...lost);
-        for (const hour of lost) tell(hour, deep, output);
+        for (const hour of lost) {
+          output.record({ type: "verified", ...hour });
+          tell([hour], deep, output);
+        }
         if (!range && hours.length + lost.length === 0) empty.push(dataset);
         published += all.size;
-        for (const hour of hours) {
-          const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
-          const doing = { dataset: dataset.name, hour };
-          const result = await failures.past(doing, () => verifyHour(task, { deep }));
-          if (!result || result.state === "unpublished") continue;
-          verified.push(result);
-          tell(result, deep, output);
-        }
+        verified.push(...(await verifyHours(components, dataset, hours, deep, failures, { output, signal })));
       };
       for (const dataset of datasets)
         await failures.past({ dataset: dataset.name }, () => verifyDataset(dataset));
@@ -76,6 +74,36 @@ export const command: Command = {
     });
   },
 };
+
+async function verifyHours(
+  components: Components,
+  dataset: Dataset,
+  hours: Hour[],
+  deep: boolean,
+  failures: Failures,
+  { output, signal }: Pick<CommandContext, "output" | "signal">,
+): Promise<HourVerification[]> {
+  const verified: HourVerification[] = [];
+  const lines = new HourLines<HourVerification>(hours.length, (alike) => tell(alike, deep, output));
+  const tellLooks = lines.isEach ? () => {} : looksOf(output);
+  for (const [i, hour] of hours.entries()) {
+    tellLooks(i, hours.length);
+    const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
+    const verifying = () => verifyHour(task, { deep });
+    const result = await failures.past({ dataset: dataset.name, hour }, verifying, () => lines.end());
+    if (!result || result.state === "unpublished") continue;
+    verified.push(result);
+    output.record({ type: "verified", ...result });
+    lines.add(result, isPlain(result) ? "sound" : undefined);
+  }
+  lines.end();
+  return verified;
+}
+
+/** Nothing is to be told of it but its figures. */
+function isPlain({ state, deep }: HourVerification): boolean {
+  return state === "sound" && !deep?.late.count && !deep?.skipped;
+}
 
 /** The newest hour that has begun and the 23 before it; not from before the oldest, so that what has no part among them is a hole. */
 function newestDay(published: Set<Hour>, nowMs: number): { from: Hour; to: Hour } | undefined {
@@ -187,13 +215,32 @@ function conclude(
   return failures.exitCodeWith(wrong > 0 ? EXIT.data : EXIT.done);
 }
 
-function tell(result: HourVerification, deep: boolean, output: Output): void {
-  output.record({ type: "verified", ...result });
+/** Of one hour, or of several of which nothing but figures is to be told. */
+function tell(alike: HourVerification[], deep: boolean, output: Output): void {
+  const [result] = alike as [HourVerification];
   const { green, red, dim } = output.colors;
   const mark = result.state === "wrong" ? red("wrong") : green(deep ? result.state : "agrees");
-  const figures = [counted(result.objects, "object"), counted(result.rows, "row")];
-  figures.push(...quarantinedWords(result.quarantined, result.quarantinedBytes));
-  output.line(`${result.dataset} ${result.hour}  ${mark}  ${figures.join(", ")}`);
+  const sum = (pick: (hour: HourVerification) => number) =>
+    alike.reduce((total, one) => total + pick(one), 0);
+  const figures = [
+    counted(
+      sum(({ objects }) => objects),
+      "object",
+    ),
+    counted(
+      sum(({ rows }) => rows),
+      "row",
+    ),
+  ];
+  const quarantinedBytes = sum((one) => one.quarantinedBytes);
+  figures.push(
+    ...quarantinedWords(
+      sum(({ quarantined }) => quarantined),
+      quarantinedBytes,
+    ),
+  );
+  const hours = hoursText(alike.map(({ hour }) => hour));
+  output.line(`${result.dataset} ${hours}  ${mark}  ${figures.join(", ")}`);
   if (result.state === "expired") output.line(`  ${expiryOf(result)}`);
   for (const problem of result.problems) output.line(`  ${problem}`);
   for (const { kind, detail, object, offset, row, record } of result.deep?.differences ?? []) {

@@ -18,6 +18,7 @@ import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { ulid } from "ulid";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { type Hour, hoursBetween } from "../../src/hour.js";
 import { cleanEnv, HOURPACK, hourpack } from "../support/cli.js";
 import { verdictOf } from "../support/linters.js";
 import { unshared } from "../support/root-filesystem.js";
@@ -585,6 +586,42 @@ all 2022-07-26T00  would delete 1 object (9 B), kept 1 object that again has not
     expect(shown.stdout).toContain("█");
     expect(shown.stderr).toBe("");
   });
+});
+
+it("plan, verify and expire tell many hours that are alike in one line, and another by itself; with --json each", async () => {
+  const flags = ["--raw", "./many/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./many-lake/", "--table", "m"];
+  const range = ["--from", "2022-07-20", "--to", "2022-07-21T06"];
+  for (const hour of hoursBetween("2022-07-20T00" as Hour, "2022-07-21T06" as Hour))
+    put(`many/${hour.replace(/[-T]/g, "/")}/a.json`, '{"id":1}\n');
+  const planned = (await here("plan", ...flags, ...range)).stdout.split("\n");
+  expect(planned[3]).toMatch(/30 hours from 2022-07-20T00 to 2022-07-21T05 │ pack +│ new hour │ +30 │/);
+  expect(planned[4]).toMatch(/^└/);
+  const ran = await here("run", ...flags, "--catalog", "none", ...range);
+  expect(ran.code, ran.stderr).toBe(0);
+  put("many/2022/07/20/03/b.json", '{"id":2}\n');
+  const told = async (...command: string[]) => {
+    const { stdout } = await here(...command, ...flags);
+    const { records } = await here(...command, ...flags, "--json");
+    expect(records.filter(({ hour }) => hour !== undefined)).toHaveLength(30);
+    return stdout.split("\n").slice(0, -2);
+  };
+  const first = "3 hours from 2022-07-20T00 to 2022-07-20T02";
+  const one = "2022-07-20T03";
+  const rest = "26 hours from 2022-07-20T04 to 2022-07-21T05";
+  expect(await told("verify", "--deep", ...range)).toEqual([
+    `m ${first}  sound  3 objects, 3 rows`,
+    `m ${one}  sound  1 object, 1 row`,
+    "  1 late object: a run looks at it",
+    `m ${rest}  sound  26 objects, 26 rows`,
+  ]);
+  expect(await told("verify", ...range)).toEqual([
+    "m 30 hours from 2022-07-20T00 to 2022-07-21T05  agrees  30 objects, 30 rows",
+  ]);
+  expect(await told("expire", "--older-than", "30d")).toEqual([
+    `m ${first}  would delete 3 objects (27 B)`,
+    `m ${one}  would delete 1 object (9 B), kept 1 object that m has not packed yet: \`hourpack run --hour ${one}\` does`,
+    `m ${rest}  would delete 26 objects (234 B)`,
+  ]);
 });
 
 it("status names an hour that is not packed between others that are", async () => {
