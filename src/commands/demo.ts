@@ -189,21 +189,19 @@ function invokedAs(): string {
 const QUERY = `select event_name, count(*) as events, count(distinct customer_user_id) as users, round(sum(event_revenue), 2) as revenue from mmp_android group by 1 order by 2 desc`;
 
 const HOUR_COLUMNS = [
-  { name: "dataset" },
   { name: "hour", isWhole: true },
   { name: "objects", isNumber: true, spare: 0 },
   { name: "JSON", isNumber: true },
   { name: "Parquet", isNumber: true },
   { name: "rows", isNumber: true },
   { name: "rescued", isNumber: true },
-  { name: "quarantined", isNumber: true },
+  { name: "quarantine", isNumber: true },
 ];
 
 function hourCells(hour: HourResult): string[] {
   const { dataset, objects, rawBytes, part, rescued = 0, quarantined = 0 } = hour;
   return [
-    dataset,
-    hour.hour.slice(10),
+    `${dataset} ${hour.hour.slice(10)}`,
     count(objects),
     size(rawBytes),
     size(part?.sizeBytes ?? 0),

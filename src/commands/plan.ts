@@ -120,7 +120,7 @@ const ACTIONS = {
   upToDate: "nothing",
   waiting: "wait",
   scratch: "pack",
-  merge: "add to the part",
+  merge: "merge",
   refused: "refuse",
 } as const;
 
@@ -130,7 +130,7 @@ const COLUMNS = [
   { name: "would", isWhole: true },
   { name: "why", isWrapped: true },
   { name: "to read", isNumber: true, spare: 4 },
-  { name: "their size", isNumber: true, spare: 1 },
-  { name: "objects in all", isNumber: true, spare: 3 },
-  { name: "size in all", isNumber: true, spare: 2 },
+  { name: "size", isNumber: true, spare: 3 },
+  { name: "objects in all", isNumber: true, spare: 2 },
+  { name: "size in all", isNumber: true, spare: 1 },
 ];

@@ -71,8 +71,8 @@ function table(columns: LaidOut[], paint: (header: string) => string): string {
 
 /** A text in a terminal is not cut shorter than this. */
 const CELL_CHARS_MIN = 8;
-/** Nor does one go on in lines that are shorter. */
-const WRAPPED_CHARS_MIN = 20;
+/** Nor does one go on in lines that are shorter than what a range of hours needs. */
+const WRAPPED_CHARS_MIN = "2022-07-26T00 to".length;
 /** A border and two spaces. */
 const BETWEEN = 3;
 

@@ -161,26 +161,35 @@ describe("what a command shows", () => {
   it("is a table of the columns that there is room for, and says so; a reason is never cut", async () => {
     const shell = await open(60);
     const { lines } = await shell.run(`hourpack plan ${RANGE} --rebuild`);
-    expect([...lines.slice(0, 4), ...lines.slice(7, 9)]).toEqual([
-      "┌──────────────┬───────────────┬───────┬───────────────────┐",
-      "│ dataset      │ hour          │ would │ why               │",
-      "├──────────────┼───────────────┼───────┼───────────────────┤",
-      "│ mobile-even… │ 2022-07-26T00 │ pack  │ rebuild asked for │",
-      "└──────────────┴───────────────┴───────┴───────────────────┘",
+    expect([...lines.slice(0, 5), ...lines.slice(11, 13)]).toEqual([
+      "┌───────────────┬───────────────┬───────┬───────────────┐",
+      "│ dataset       │ hour          │ would │ why           │",
+      "├───────────────┼───────────────┼───────┼───────────────┤",
+      "│ mobile-events │ 2022-07-26T00 │ pack  │ rebuild asked │",
+      "│               │               │       │ for           │",
+      "└───────────────┴───────────────┴───────┴───────────────┘",
       "4 of 8 columns fit the terminal; --json has all",
     ]);
   });
 
-  it("is in a demo what is in each hour, down to what was quarantined, in 80 columns", async () => {
+  it("is in a plan what is to be done, why, and how much it is, in 80 columns", async () => {
+    const shell = await open(80);
+    const { lines } = await shell.run(`hourpack plan ${RANGE} --rebuild`);
+    const head = lines[1]?.split("│").map((cell) => cell.trim());
+    expect(head?.filter(Boolean)).toEqual(["dataset", "hour", "would", "why", "to read", "size"]);
+    expect(lines).toContain("6 of 8 columns fit the terminal; --json has all");
+  });
+
+  it("is in a demo all that is in each hour, in 80 columns", async () => {
     const shell = await open(80);
     shell.type("hourpack demo --dir shown");
     const { exitCode, lines } = await shell.end();
     expect(exitCode).toBe(0);
     const head = lines.find((line) => line.includes("Parquet")) ?? "";
     expect(head.match(/[a-z]+/gi)).toEqual([
-      ...["dataset", "hour", "JSON", "Parquet", "rows", "rescued", "quarantined"],
+      ...["hour", "objects", "JSON", "Parquet", "rows", "rescued", "quarantine"],
     ]);
-    expect(lines.filter((line) => line.startsWith("│ mmp/android │ T01"))).toHaveLength(1);
+    expect(lines.filter((line) => line.startsWith("│ mmp/android T01"))).toHaveLength(1);
   });
 
   it("has all stages of a profile, in a second table where one is too wide", async () => {
