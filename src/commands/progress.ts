@@ -1,11 +1,11 @@
 /** What is told while a run goes on: bars on a terminal, plain lines elsewhere, JSON lines with --json. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { besideName, causeOf } from "../errors.js";
-import { type Hour, hoursText } from "../hour.js";
+import { besideName } from "../errors.js";
 import { errorFields, type Fields, type Log } from "../log.js";
 import { PACE_CHANNEL } from "../store/s3/pace.js";
 import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
 import { count, counted } from "../words.js";
+import { Alike } from "./alike.js";
 import { hourName, openBars, stageWords } from "./bars.js";
 import { described } from "./columns.js";
 import { duration, passedOver, quarantinedWords, rescuedWords, size } from "./figures.js";
@@ -33,8 +33,10 @@ export async function openProgress(output: Output, log: Log, options: ProgressOp
       : options.isLogging
         ? { observe: () => {}, stop: () => {} }
         : plainProgress(output, options);
+  const logged = new Alike();
   const observe: Observer = (event) => {
-    logEvent(log, event);
+    const [level, text, fields] = logLine(event);
+    log[logged.isTold(event) ? LOWER[level] : level](text, fields);
     shown.observe(event);
   };
   // A store says it itself, since no hour in particular is concerned.
@@ -45,17 +47,18 @@ export async function openProgress(output: Output, log: Log, options: ProgressOp
   subscribe(PACE_CHANNEL, onPace);
   const stop = () => {
     unsubscribe(PACE_CHANNEL, onPace);
+    for (const { event, text, ...fields } of logged.rest()) log[logLine(event)[0]](text, fields);
     shown.stop();
   };
   return { stop, observe };
 }
 
-function logEvent(log: Log, event: RunEvent): void {
-  const [level, text, fields] = logLine(event);
-  log[level](text, fields);
-}
+type Level = "debug" | "info" | "warn" | "error";
 
-function logLine(event: RunEvent): ["debug" | "info" | "warn" | "error", string, Fields] {
+/** Of what an earlier hour had alike: a month of it would hide all else that is to be looked at. */
+const LOWER = { error: "info", warn: "info", info: "debug", debug: "debug" } as const;
+
+function logLine(event: RunEvent): [Level, string, Fields] {
   switch (event.type) {
     case "hour-finished":
       return ["info", `hour ${actionText(event.result)}`, { ...event.result }];
@@ -68,6 +71,8 @@ function logLine(event: RunEvent): ["debug" | "info" | "warn" | "error", string,
       return ["warn", event.text, { dataset: event.dataset, hour: event.hour }];
     case "pinned":
       return ["info", event.type, { ...event, type: undefined, columns: event.columns.map(described) }];
+    case "hour-claimed":
+      return ["info", "another run is at the hour", { dataset: event.dataset, hour: event.hour }];
     case "progress":
     case "listed":
       return ["debug", event.type, { ...event, type: undefined }];
@@ -133,8 +138,7 @@ class Lines {
   private readonly options: ProgressOptions;
   /** Of the dataset at work. */
   private hours = 1;
-  /** Of what was told with an earlier hour of the dataset: a failure's cause, or what a notice says of hours. */
-  private readonly alike = new Map<string, { dataset: string; hours: Hour[]; what: string }>();
+  private readonly alike = new Alike();
 
   constructor(options: ProgressOptions) {
     this.options = options;
@@ -142,6 +146,7 @@ class Lines {
 
   /** Of a range, hours where nothing was to do are left to the summary. */
   of(event: RunEvent): string | undefined {
+    if (this.alike.isTold(event)) return undefined;
     switch (event.type) {
       case "dataset-started":
         this.hours = event.hours;
@@ -156,10 +161,11 @@ class Lines {
         const columns = counted(event.columns.length, "column");
         return `${event.dataset} ${event.hour}  ${columns} inferred, and pinned in ${event.location}`;
       }
+      case "hour-claimed":
+        return this.claimed(event);
       case "notice":
-        return this.noticed(event);
       case "hour-replanned":
-        return [event.dataset, event.hour, event.text].join(" ");
+        return [event.dataset, event.hour, event.text].filter(Boolean).join(" ");
       default:
         return undefined;
     }
@@ -167,36 +173,18 @@ class Lines {
 
   /** Which other hours are like one that was told: a store that is away would else be told hour by hour. */
   rest(): string[] {
-    return [...this.alike.values()]
-      .filter(({ hours }) => hours.length > 0)
-      .map(({ dataset, hours, what }) => `${dataset}  ${hoursText(hours.sort())}${what}`);
-  }
-
-  private noticed(event: Extract<RunEvent, { type: "notice" }>): string | undefined {
-    const { dataset = "", hour, text, alike } = event;
-    if (alike !== undefined && hour !== undefined) {
-      const key = `${dataset} notice ${alike}`;
-      const known = this.alike.get(key);
-      if (known) {
-        known.hours.push(hour);
-        return undefined;
-      }
-      this.alike.set(key, { dataset, hours: [], what: `: ${alike}, too` });
-    }
-    return [dataset, hour, text].filter(Boolean).join(" ");
+    return this.alike.rest().map(({ dataset, text }) => `${dataset}  ${text}`);
   }
 
   private failed(failure: HourFailure): string | undefined {
-    const { dataset, hour, error } = failure;
-    const cause = `${dataset} ${causeOf(error)}`;
-    const alike = this.alike.get(cause);
-    if (alike && hour !== undefined && error.kind !== "interrupted") {
-      alike.hours.push(hour);
-      return undefined;
-    }
-    this.alike.set(cause, { dataset, hours: [], what: " failed alike" });
     const isTold = this.options.tellsFailures;
     return isTold && this.hours === 1 ? undefined : failureLine(failure, !isTold);
+  }
+
+  /** A run is not stuck that waits for another. */
+  private claimed(event: Extract<RunEvent, { type: "hour-claimed" }>): string {
+    const meanwhile = this.hours > 1 ? "goes on with other hours, then waits" : "waits";
+    return `${hourName(event)}  another run is at it: this one ${meanwhile} until that is done`;
   }
 }
 

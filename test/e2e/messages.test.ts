@@ -48,6 +48,13 @@ function put(path: string, text: string): void {
 
 const here = (...args: string[]) => hourpack(args, { cwd: root });
 
+/** The lines of a run's log. */
+async function logOf(running: ReturnType<typeof here>) {
+  const { stderr } = await running;
+  const lines = stderr.split("\n").filter((line) => line.startsWith("{"));
+  return lines.map((line) => JSON.parse(line) as { level: string; msg: string } & Record<string, unknown>);
+}
+
 describe("ddl", () => {
   it("prints the tables of a directory, and says that Athena cannot read it", async () => {
     const { code, stdout, stderr } = await here("ddl");
@@ -277,6 +284,18 @@ describe("data of another kind than the configuration", () => {
       ),
       expect.stringMatching(/^rescued {2}2022-07-26T0[45]: all in quarantine, too$/),
     ]);
+    const logged = await logOf(run("--log-level", "warn", "--rebuild"));
+    expect(logged.map(({ msg, hour, hours }) => [hour === undefined ? hours : 1, msg])).toEqual(
+      expect.arrayContaining([
+        [1, expect.stringContaining(text)],
+        [2, expect.stringMatching(/^2 hours from .*: rescued data in each row, too$/)],
+        [1, expect.stringMatching(/^all of it, 1 piece/)],
+        [1, expect.stringMatching(/^2022-07-26T0[45]: all in quarantine, too$/)],
+      ]),
+    );
+    expect(logged).toHaveLength(4);
+    const all = await logOf(run("--log-level", "info", "--rebuild"));
+    expect(all.filter(({ msg, hour }) => hour !== undefined && msg.startsWith(text))).toHaveLength(3);
     const notices = (await run("--json", "--rebuild")).records.filter(({ type }) => type === "notice");
     const of = (alike: string) => notices.filter((notice) => notice["alike"] === alike);
     expect(of("rescued data in each row")).toHaveLength(3);
@@ -989,6 +1008,30 @@ it.each([
   expect([code, stderr]).toEqual([2, expect.stringContaining(`${flag}: "30" is not a duration`)]);
 });
 
+it("an hour that another run is at is told once, and is no fault", async () => {
+  for (const HH of ["00", "01", "02"]) put(`claimed/2022/07/26/${HH}/a.json`, '{"id":1}\n');
+  const flags = ["--raw", "./claimed/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./claimed-lake/"];
+  const claim = (HH: string) =>
+    put(
+      `claimed-lake/_hourpack/claims/2022/07/26/${HH}.json`,
+      JSON.stringify({ worker: "elsewhere:1:A", expiresAtMs: Date.now() + 3_000 }),
+    );
+  const run = (...args: string[]) => here("run", ...flags, "--catalog", "none", ...args);
+  claim("00");
+  const one = await run("--hour", HOUR);
+  expect([one.code, one.stderr.split("\n")[0]]).toEqual([
+    0,
+    `events ${HOUR}  another run is at it: this one waits until that is done`,
+  ]);
+  claim("01");
+  claim("02");
+  const { code, stdout, stderr } = await run("--from", HOUR, "--to", "2022-07-26T03");
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/^2 hours packed, 1 up to date: /)]);
+  const told = "another run is at it: this one goes on with other hours, then waits until that is done";
+  expect(stderr.split(told)).toHaveLength(2);
+  expect(stderr).toMatch(/\nevents {2}2022-07-26T0[12]: another run was at work, too\n$/);
+});
+
 it("a day in place of an hour is told as a range", async () => {
   const { code, stderr } = await here("plan", "--hour", "2022-07-31");
   expect(code).toBe(2);
@@ -1003,18 +1046,9 @@ describe("what failed many hours", () => {
 
   it("is told with the first of them, and the others by their names alone", async () => {
     const range = ["--from", "2022-07-26", "--to", "2022-07-27"];
-    const { code, stdout, stderr } = await here(
-      ...[
-        "run",
-        "--raw",
-        "./nope/{yyyy}/{MM}/{dd}/{HH}/",
-        "--tier1",
-        "./lake-of-t/",
-        "--table",
-        "t",
-        ...range,
-      ],
-    );
+    const raw = ["--raw", "./nope/{yyyy}/{MM}/{dd}/{HH}/"];
+    const command = ["run", ...raw, "--tier1", "./lake-of-t/", "--table", "t", ...range];
+    const { code, stdout, stderr } = await here(...command);
     expect([code, stdout]).toEqual([2, expect.stringMatching(/^24 hours failed, /)]);
     expect(stderr.split("\n")).toEqual([
       expect.stringContaining(`t 2022-07-26T00  failed: ${missing}`),
@@ -1022,6 +1056,11 @@ describe("what failed many hours", () => {
       expect.stringContaining(`error: ${missing}`),
       expect.stringMatching(/^ {2}→ Is raw mistyped/),
       "",
+    ]);
+    const logged = await logOf(here(...command, "--log-level", "warn"));
+    expect(logged).toMatchObject([
+      { level: "error", hour: "2022-07-26T00", error: { message: expect.stringContaining(missing) } },
+      { level: "error", hours: 23, msg: "23 hours from 2022-07-26T01 to 2022-07-26T23 failed alike" },
     ]);
   });
 
