@@ -47,7 +47,8 @@ export const command: Command = {
       const { output } = context;
       const distinct = [...new Set(statements)];
       for (const note of notes) {
-        output.notice(note);
+        // Beside statements that go into a file; in a terminal they have it.
+        if (output.json || !output.stdout.isTTY) output.notice(note);
         output.line(`-- ${note}`);
       }
       for (const statement of distinct) output.record({ type: "statement", sql: statement });

@@ -55,6 +55,9 @@ export const command: Command = {
   },
 };
 
+const WHAT_PACKS =
+  "Where nothing is packed yet, `hourpack run` packs what is due, and with --from and --to any other hours; where parts are there, `hourpack register` registers them.";
+
 /** Of the schema; a file made by another configuration may have another one. */
 const DATABASE_DEFAULT = "hourpack";
 
@@ -81,9 +84,9 @@ export async function ask(
   { rowsMax, each, signal }: AskOptions,
 ): Promise<Answer> {
   if (!existsSync(catalog.path)) {
-    throw new HourpackError("invalid", `query the catalog ${catalog.path}: there is no such file`, {
+    throw new HourpackError("invalid", `query the catalog ${catalog.path}: there is no such file yet`, {
       location: catalog.path,
-      hint: "`hourpack run` or `hourpack register` with a local catalog makes it.",
+      hint: WHAT_PACKS,
     });
   }
   const { openDatabase } = await import("../engine/duckdb/database.js");
@@ -109,6 +112,8 @@ export async function ask(
   } catch (error) {
     if (signal?.aborted) throw new HourpackError("interrupted", "query: interrupted");
     if (isHourpackError(error)) throw error;
+    const noParts = await withoutParts(reasonOf(error), database);
+    if (noParts) throw noParts;
     throw new HourpackError("invalid", `query ${catalog.path}: ${reasonOf(error)}`, {
       location: catalog.path,
       cause: error,
@@ -117,6 +122,19 @@ export async function ask(
   } finally {
     await database.close();
   }
+}
+
+/** Where the view of a table finds no file; undefined where the statement itself asked for files. */
+async function withoutParts(reason: string, database: Database): Promise<HourpackError | undefined> {
+  const [, pattern] = /^IO Error: No files found that match the pattern "(.*)"/.exec(reason) ?? [];
+  if (pattern === undefined) return undefined;
+  const views = await database.rows(
+    "SELECT view_name AS name, sql FROM duckdb_views() WHERE NOT internal ORDER BY name",
+  );
+  const view = views.find(({ sql }) => String(sql).includes(pattern));
+  if (!view) return undefined;
+  const message = `query ${view["name"]}: nothing is packed where its parts are to be`;
+  return new HourpackError("invalid", message, { location: pattern, hint: WHAT_PACKS });
 }
 
 /** The catalog's database; where nobody named one, the only one that the file has. */
@@ -154,7 +172,7 @@ async function hintFor(
       "SELECT schema_name AS s, view_name AS t FROM duckdb_views() WHERE NOT internal UNION SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal ORDER BY s, t",
     );
     const names = all.map(({ s, t }) => (s === schema ? String(t) : `${s}.${t}`));
-    if (names.length === 0) return "The catalog has no tables yet.";
+    if (names.length === 0) return `The catalog has no tables yet. ${WHAT_PACKS}`;
     const isRaw = /_raw$/.test(table) && names.includes(table.replace(/_raw$/, ""));
     return `Tables are: ${listed(names)}.${isRaw ? " Raw objects in S3 have no view here; Glue and Athena show them." : ""}`;
   }

@@ -1192,6 +1192,34 @@ describe("query", () => {
     expect(await hintOf("select cast('a' as int)")).toBe("");
   });
 
+  it("says what packs where no part is, and nothing of that where the statement asks for files itself", async () => {
+    const remedy =
+      "  → Where nothing is packed yet, `hourpack run` packs what is due, and with --from and --to ";
+    put("unpacked/2022/07/26/00/a.json", '{"id":1}\n');
+    const flags = ["--raw", "./unpacked/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./unpacked-lake/"];
+    const catalog = ["--catalog-path", "./unpacked.duckdb"];
+    const query = (sql: string) => here("query", ...catalog, sql);
+    const before = await query("from events");
+    expect([before.code, before.stderr.split("\n")]).toEqual([
+      2,
+      [
+        expect.stringMatching(/^error: query the catalog .*: there is no such file yet$/),
+        expect.any(String),
+        "",
+      ],
+    ]);
+    expect(before.stderr).toContain(remedy);
+    const ran = await here("run", ...flags, ...catalog, "--columns", "id:bigint", "--hour", HOUR);
+    expect(ran.code, ran.stderr).toBe(0);
+    rmSync(join(root, "unpacked-lake"), { recursive: true });
+    const { code, stderr } = await query("select count(*) from events");
+    const [message, at, hint] = stderr.split("\n");
+    expect([code, message]).toEqual([2, "error: query events: nothing is packed where its parts are to be"]);
+    expect(at).toMatch(/^ {2}at .*unpacked-lake\/year=\*/);
+    expect(hint).toContain(remedy);
+    expect((await query("from 'none/*.parquet'")).stderr).toContain("No files found that match the pattern");
+  });
+
   it("says that a column with a name of SQL's is quoted, and refuses an unknown dataset", async () => {
     put("words/2022/07/26/00/a.json", '{"at":1,"id":2}\n');
     const flags = ["--raw", "./words/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./words-lake/", "--table", "words"];

@@ -215,6 +215,14 @@ describe("what a command shows", () => {
     ]);
   });
 
+  it("is a note of ddl once, among its statements", async () => {
+    const shell = await open(160);
+    const flags = "--raw './r/{yyyy}/{MM}/{dd}/{HH}/' --tier1 ./t/ --table t --columns id:bigint";
+    const { lines } = await shell.run(`hourpack ddl ${flags}`);
+    const notes = lines.filter((line) => line.includes("Athena reads S3 alone"));
+    expect(notes).toEqual([expect.stringMatching(/^-- /)]);
+  });
+
   it("is what was probably meant by a wrong flag", async () => {
     const shell = await open(80);
     const { exitCode, lines } = await shell.run("hourpack run --dri-run");
