@@ -12,6 +12,7 @@ import { everyPart } from "../published.js";
 import { type FrameLimits, frameObject } from "../record/frame.js";
 import type { RecordPath } from "../record/path.js";
 import { appendColumns, mergeConfigured, newColumns } from "../schema/evolution.js";
+import { hiveType } from "../schema/hive.js";
 import { Shape } from "../schema/inference.js";
 import {
   digestOfColumns,
@@ -24,6 +25,7 @@ import {
 import type { Column, Schema } from "../schema/types.js";
 import type { Store } from "../store/store.js";
 import type { HourTask } from "../task.js";
+import { count, counted } from "../words.js";
 import { headPart } from "./list.js";
 
 export interface PinnedVersion {
@@ -106,14 +108,31 @@ function tooMuchToInfer(task: HourTask, spoolBytesMax: number): HourpackError {
 export async function growSchema(task: HourTask, unknown: Shape, attempt: string): Promise<Schema> {
   const { dataset, components, signal } = task;
   const store = await components.tier1(dataset);
+  // Those of this hour alone: another one that is worked on meanwhile may have brought the same members, and more.
+  let added: Column[] = [];
   const grow = (pinned: Pinned | undefined) => {
     const schema = pinned ? currentSchema(pinned) : { version: 0, columns: [] };
-    return appendColumns(schema, newColumns(unknown, schema)).columns;
+    const { columns } = appendColumns(schema, newColumns(unknown, schema));
+    added = columns.slice(schema.columns.length);
+    return columns;
   };
   const again = rebuildOf(components.settings, dataset);
   const options = { attempt, nowMs: components.nowMs(), signal, again };
-  return currentSchema(await pinColumns(store, dataset.tier1.prefix, dataset.table, grow, options));
+  const pinned = await pinColumns(store, dataset.tier1.prefix, dataset.table, grow, options);
+  if (added.length > 0) tellAdded(task, added);
+  return currentSchema(pinned);
 }
+
+/** They stay as they are from now on, types and all. */
+function tellAdded({ dataset, hour, observe }: HourTask, added: Column[]): void {
+  const named = added.slice(0, ADDED_NAMED).map(({ name, type }) => `${name} ${hiveType(type)}`);
+  if (added.length > ADDED_NAMED) named.push(`and ${count(added.length - ADDED_NAMED)} more`);
+  const text = `${counted(added.length, "new column")} (unknown: add): ${named.join(", ")}`;
+  const alike = "new columns (`hourpack schema` shows all)";
+  observe({ type: "notice", dataset: dataset.name, hour, text, alike });
+}
+
+const ADDED_NAMED = 10;
 
 /** Every record of a batch, not a sample. */
 async function observeBatch(

@@ -1156,6 +1156,24 @@ describe("a first run", () => {
   });
 });
 
+it("columns that unknown: add makes are named once, and not where nothing is new", async () => {
+  const places = ["--raw", "./grown/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./grown-lake/", "--catalog", "none"];
+  const run = (from: string, to: string, ...more: string[]) =>
+    here("run", ...places, "--unknown", "add", "--columns", "id:bigint", "--from", from, "--to", to, ...more);
+  const members = Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`m${i}`, i]));
+  put("grown/2022/07/26/00/a.json", '{"id":1,"kind":"x","at":{"n":1}}\n');
+  put("grown/2022/07/26/01/a.json", '{"id":1,"kind":"y"}\n');
+  put("grown/2022/07/26/02/a.json", `${JSON.stringify(members)}\n`);
+  const { stderr } = await run(HOUR, "2022-07-26T02");
+  const text = "2 new columns (unknown: add): kind string, at struct<n:bigint>";
+  expect(stderr.match(/^.* new columns? .*$/gm)).toEqual([`events ${HOUR} ${text}`]);
+  expect((await run("2022-07-26T02", "2022-07-26T03")).stderr).toMatch(
+    /12 new columns \(unknown: add\): m\d+ bigint, .*, and 2 more\n/,
+  );
+  const again = await run(HOUR, "2022-07-26T03", "--rebuild", "--json");
+  expect(again.records.filter(({ type }) => type === "notice")).toEqual([]);
+});
+
 it("a variable that nobody reads is noted, and the command goes on", async () => {
   const env = { HOURPACK_LOK_BACK: "6h", HOURPACK_PORT: "tcp://10.0.0.1:9464" };
   const { code, stderr } = await hourpack(["schema"], { cwd: root, env });
