@@ -104,13 +104,14 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     const isSafe = options.rawIsImmutable || (await deletesAreConditional(task).catch(() => true));
     return isSafe ? result : { ...result, needsRawIsImmutable: true };
   }
-  for (const proof of proofs) await writeJournal(proof, doomed);
-  for (const spared of await deleteAll(task, doomed)) {
-    result.objects--;
-    result.rawBytes -= spared.sizeBytes;
-    result.kept++;
-  }
-  return result;
+  const id = ulid(components.nowMs());
+  for (const proof of proofs) await writeJournal(proof, id, doomed);
+  const spared = await deleteAll(task, doomed);
+  if (spared.length === 0) return result;
+  // An object of that name that was deleted and one that was spared look alike from then on.
+  const gone = without(doomed, spared);
+  for (const proof of proofs) await writeJournal(proof, id, gone);
+  return { ...result, objects: gone.count, rawBytes: gone.sizeBytes, kept: result.kept + spared.length };
 }
 
 /** A dataset's hour, and the objects of it that were read and found in its part. */
@@ -268,20 +269,25 @@ async function requireConditionalDeletes(task: HourTask): Promise<void> {
   );
 }
 
-/** Names every object that the part was made of before it goes, under `_hourpack/expired/`. */
-async function writeJournal({ task, published, rawPrefix }: Proof, doomed: Listing): Promise<void> {
+/**
+ * Names every object that the part was made of before it goes, under `_hourpack/expired/`. Written again it takes its own
+ * place, and none where nothing went.
+ */
+async function writeJournal({ task, published, rawPrefix }: Proof, id: string, gone: Listing): Promise<void> {
   const { dataset, hour, components, signal } = task;
-  const id = ulid(components.nowMs());
+  const tier1 = await components.tier1(dataset);
+  const key = `${journalPrefix(dataset.tier1.prefix, hour)}${id}.ndjson.gz`;
+  const before = await tier1.head(key, { signal });
+  if (under(rawPrefix, gone).next().done) return tier1.delete(key, { signal });
   const spool = await Spool.open(components.settings.run.spoolDir, id);
   try {
     const path = spool.path("journal.ndjson.gz");
     const { attempt, etag, rows } = published;
     const at = new Date(components.nowMs()).toISOString();
     const header = { format: 1, dataset: dataset.name, hour, at, part: { attempt, etag, rows } } as const;
-    await pipeline(journalLines(header, under(rawPrefix, doomed)), createGzip(), createWriteStream(path));
-    const tier1 = await components.tier1(dataset);
-    const key = `${journalPrefix(dataset.tier1.prefix, hour)}${id}.ndjson.gz`;
-    await tier1.put(key, { path }, { condition: { absent: true }, contentType: "application/gzip", signal });
+    await pipeline(journalLines(header, under(rawPrefix, gone)), createGzip(), createWriteStream(path));
+    const condition = before ? { etag: before.etag } : ({ absent: true } as const);
+    await tier1.put(key, { path }, { condition, contentType: "application/gzip", signal });
   } finally {
     await spool.close();
   }
@@ -289,6 +295,13 @@ async function writeJournal({ task, published, rawPrefix }: Proof, doomed: Listi
 
 function* under(prefix: string, objects: Listing): Generator<ObjectInfo> {
   for (const object of objects) if (object.key.startsWith(prefix)) yield object;
+}
+
+function without(objects: Listing, some: ObjectInfo[]): Listing {
+  const keys = new Set(some.map(({ key }) => key));
+  const rest = new Listing();
+  for (const object of objects) if (!keys.has(object.key)) rest.add(object);
+  return rest;
 }
 
 const DELETES_AT_A_TIME = 32;

@@ -5,7 +5,7 @@ import { HourpackError, reasonOf } from "./errors.js";
 import { DAY_MS, type Hour } from "./hour.js";
 import { journalPrefix } from "./layout.js";
 import { linesOf } from "./lines.js";
-import { compareUtf8 } from "./listing.js";
+import { compareUtf8, type Listing } from "./listing.js";
 import type { Manifest, ManifestEntry, ManifestHeader } from "./manifest.js";
 import type { Store } from "./store/store.js";
 
@@ -43,23 +43,22 @@ export async function readJournals(
   for await (const page of store.list(journalPrefix(tier1Prefix, hour), { signal })) {
     keys.push(...page.map(({ key }) => key));
   }
-  const read = (key: string) => linesOfJournal(store, key, signal);
   const headers: JournalHeader[] = [];
   for (const key of keys) {
-    const { value: header } = await read(key).next();
+    const { value: header } = await linesOfJournal(store, key, signal).next();
     if (typeof (header as JournalHeader | undefined)?.part?.attempt !== "string")
       throw damaged(store, key, "it has no header");
     headers.push(header as JournalHeader);
   }
   return new Journals(
     headers,
-    keys.map((key) => () => read(key) as AsyncGenerator<JournalEntry>),
+    keys.map((key) => () => entriesOf(linesOfJournal(store, key, signal))),
   );
 }
 
 export class Journals {
   readonly headers: JournalHeader[];
-  /** The lines of each journal, from its header on. */
+  /** What each journal names, in key order. */
   private readonly reads: (() => AsyncGenerator<JournalEntry>)[];
   private asked: Promise<Cursor[]> | undefined;
 
@@ -70,6 +69,19 @@ export class Journals {
 
   get isEmpty(): boolean {
     return this.headers.length === 0;
+  }
+
+  /**
+   * As far as they name what is gone. An object that is listed in the very version was named and then not deleted: the
+   * expiry ended before.
+   */
+  async goneFrom(listing: Listing): Promise<Journals> {
+    if (this.isEmpty) return this;
+    await listing.whole;
+    const reads = this.reads.map((read) => () => unlisted(read(), listing));
+    const firsts = await Promise.all(reads.map((read) => after(read())));
+    const namesSome = (_: unknown, i: number) => firsts[i] !== undefined;
+    return new Journals(this.headers.filter(namesSome), reads.filter(namesSome));
   }
 
   /** Without those of rows that were given up since: of parts from before the remainder was packed. */
@@ -111,12 +123,10 @@ export class Journals {
     return isNamed;
   }
 
-  /** Before its entries each has its header. */
   private begin(reads: (() => AsyncGenerator<JournalEntry>)[]): Promise<Cursor[]> {
     return Promise.all(
       reads.map(async (read) => {
         const stream = read();
-        await after(stream);
         return { stream, entry: await after(stream) };
       }),
     );
@@ -132,6 +142,25 @@ interface Cursor {
 async function after(stream: AsyncGenerator<JournalEntry>): Promise<JournalEntry | undefined> {
   const { value, done } = await stream.next();
   return done ? undefined : value;
+}
+
+async function* unlisted(
+  entries: AsyncIterable<JournalEntry>,
+  listing: Iterable<JournalEntry>,
+): AsyncGenerator<JournalEntry> {
+  const objects = listing[Symbol.iterator]();
+  let next = objects.next();
+  for await (const entry of entries) {
+    while (!next.done && compareUtf8(next.value.key, entry.key) < 0) next = objects.next();
+    const isListed = !next.done && next.value.key === entry.key && next.value.etag === entry.etag;
+    if (!isListed) yield entry;
+  }
+}
+
+/** Before them is the header. */
+async function* entriesOf(lines: AsyncGenerator<unknown>): AsyncGenerator<JournalEntry> {
+  await lines.next();
+  yield* lines as AsyncGenerator<JournalEntry>;
 }
 
 async function* linesOfJournal(store: Store, key: string, signal?: AbortSignal): AsyncGenerator<unknown> {

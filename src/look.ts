@@ -25,7 +25,7 @@ export function planOf(
     listing,
     published,
     manifest: () => readManifest(task, published as Published),
-    journals: () => journalsOf(task),
+    journals: () => goneJournals(task, listing),
     recipe: recipeOf(task.dataset),
     columnsSince: (manifest) => columnsSince(task, published as Published, manifest),
     request: task.request,
@@ -35,9 +35,13 @@ export function planOf(
 }
 
 /** What `expire` deleted of this hour. It never does within a day, so a new hour costs no look. */
-async function journalsOf({ dataset, hour, components, signal }: HourTask): Promise<Journals> {
+async function goneJournals(
+  { dataset, hour, components, signal }: HourTask,
+  listing: Listing,
+): Promise<Journals> {
   if (components.nowMs() < endMs(hour) + EXPIRE_AFTER_MIN_MS) return new Journals([], []);
-  return readJournals(await components.tier1(dataset), dataset.tier1.prefix, hour, signal);
+  const journals = await readJournals(await components.tier1(dataset), dataset.tier1.prefix, hour, signal);
+  return journals.goneFrom(listing);
 }
 
 async function columnsSince(

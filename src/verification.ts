@@ -14,7 +14,7 @@ import { verifyDeep } from "./proof/verify.js";
 import { recipeOf } from "./recipe.js";
 import { keysOf, olderPart } from "./refusals.js";
 import type { Schema } from "./schema/types.js";
-import { headPart, missingRawDirectory } from "./stages/list.js";
+import { headPart, listHour, missingRawDirectory } from "./stages/list.js";
 import { schemaOf } from "./stages/pin.js";
 import type { HourTask } from "./task.js";
 import { counted } from "./words.js";
@@ -110,7 +110,8 @@ async function lookDeep(
   const journals = await readJournals(tier1, dataset.tier1.prefix, hour, signal);
   const deep = await deepVerification(task, part, journals, proved);
   found.deep = deep;
-  if (deep.expired.count > 0) found.expiredAt = journals.headers.at(-1)?.at;
+  const gone = await goneSince(task, journals);
+  if (deep.expired.count > 0) found.expiredAt = gone.headers.at(-1)?.at;
   if (deep.partSha256 !== manifest.header.partSha256)
     found.problems.push(asProblem(otherBytes(task, tier1, published), task));
   found.problems.push(...deepProblems(deep, task));
@@ -119,11 +120,27 @@ async function lookDeep(
       `it was packed under another recipe (raw, records, columns or zone): verify it with that one, or pack it again with ${runAnew(task)}`,
     );
   }
-  found.problems.push(...(await journalProblems(task, part, journals, deep)));
+  found.problems.push(...(await journalProblems(task, part, gone, deep)));
   if (proved || goneOf(deep).count === 0) return;
   // What tier 1 itself shows is told, whatever became of raw.
   if (found.problems.length === 0) missingRawDirectory(dataset, undefined);
   found.problems.push(goneProblem(deep, task));
+}
+
+type Named = Pick<HourTask, "dataset" | "hour" | "components" | "signal">;
+
+/** Whether raw objects that `expire` named are gone. */
+export async function hasExpired(task: Named): Promise<boolean> {
+  const { dataset, hour, components, signal } = task;
+  const journals = await readJournals(await components.tier1(dataset), dataset.tier1.prefix, hour, signal);
+  return !(await goneSince(task, journals)).isEmpty;
+}
+
+/** By a listing of now, after the objects were read: what it has did not go meanwhile. */
+async function goneSince({ dataset, hour, components, signal }: Named, journals: Journals) {
+  if (journals.isEmpty) return journals;
+  const raw = await components.raw(dataset);
+  return journals.goneFrom(await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal }));
 }
 
 /** What `expire` had proved, against the part that is there. */

@@ -8,7 +8,7 @@ import { addHours, type Hour, hoursBetween, hoursText, startMs } from "../hour.j
 import { allPublishedHours, expiredHours, publishedHours, tracesOf } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { readPinned } from "../stages/pin.js";
-import { type HourVerification, verifyHour } from "../verification.js";
+import { type HourVerification, hasExpired, verifyHour } from "../verification.js";
 import { count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
 import { Failures } from "./failures.js";
@@ -116,7 +116,7 @@ function newestDay(published: Set<Hour>, nowMs: number): { from: Hour; to: Hour 
 }
 
 /**
- * Hours whose part is gone: wrong where raw objects were deleted because it had their records. A manifest alone may be
+ * Hours whose part is gone: wrong where raw objects are gone that were deleted because it had their records. A manifest alone may be
  * that of an attempt that ended before it published, which is noted.
  */
 async function lostHours(
@@ -129,6 +129,9 @@ async function lostHours(
   const tier1 = await components.tier1(dataset);
   const traces = await tracesOf(tier1, dataset, missing, { nowMs: components.nowMs(), signal });
   const { name } = dataset;
+  for (const hour of missing)
+    if (traces.get(hour) === "expired" && !(await hasExpired({ components, dataset, hour, signal })))
+      traces.set(hour, "manifest");
   for (const hour of missing.filter((hour) => traces.get(hour) === "manifest")) {
     const command = commandText("run", components.settings, { dataset: name, hours: hour });
     const text = `${name} ${hour}: its part is missing, and a manifest is there: the part was deleted, or its attempt ended before it published; ${command} packs it while its raw objects are there`;

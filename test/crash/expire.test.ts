@@ -36,8 +36,8 @@ async function packedHour() {
     hourpack([...args, ...flags, "--catalog", "none", "--json"], { env, cwd: root });
   expect((await run(["run", "--hour", "2022-07-26T00"])).code).toBe(0);
   const expire = (env?: Record<string, string>) => run(["expire", "--older-than", "30d", "--yes"], env);
-  /** Killed when the long name's file has been taken from its name, in whatever way. */
-  const killedExpire = async (changes: { before?: string; after?: string }) => {
+  /** Killed when the long name's file has been taken from its name, in whatever way; with `early`, before anything is. */
+  const killedExpire = async (changes: { before?: string; after?: string; early?: true }) => {
     const preload = join(root, "kill.cjs");
     writeFileSync(
       preload,
@@ -45,6 +45,7 @@ async function packedHour() {
 const changes = ${JSON.stringify(changes)};
 const write = (text, path) => { fs.writeFileSync("new", text); fs.renameSync("new", path); };
 p.rename = async (from, to) => {
+  if (changes.early && to.includes(".hourpack-tmp-aside-")) process.kill(process.pid, "SIGKILL");
   if (!from.endsWith(${JSON.stringify(LONG)}) || !to.includes(".hourpack-tmp-")) return rename(from, to);
   if (changes.before) write(changes.before, from);
   await rename(from, to);
@@ -56,9 +57,10 @@ require("module").syncBuiltinESMExports();
 `,
     );
     expect((await expire({ NODE_OPTIONS: `--require ${preload}` })).code).toBeNull();
-    expect(readdirSync(hour).some((name) => name.startsWith(".hourpack-tmp-"))).toBe(true);
+    if (!changes.early)
+      expect(readdirSync(hour).some((name) => name.startsWith(".hourpack-tmp-"))).toBe(true);
   };
-  return { hour, run, expire, killedExpire };
+  return { root, hour, run, expire, killedExpire };
 }
 
 describe("expire of a directory, killed in the midst of a deletion", () => {
@@ -69,6 +71,23 @@ describe("expire of a directory, killed in the midst of a deletion", () => {
     expect(code).toBe(0);
     expect(result["objects"]).toBeGreaterThan(0);
     expect(readdirSync(hour)).toEqual([]);
+  });
+
+  it("takes nothing for gone that is there: where the part is missing then, a run makes it anew", async () => {
+    const { root, hour, run, killedExpire } = await packedHour();
+    await killedExpire({ early: true });
+    expect(readdirSync(hour).filter((name) => name.endsWith(".json"))).toHaveLength(2);
+    expect(readdirSync(join(root, "lake/_hourpack/expired/2022/07/26/00"))).toHaveLength(1);
+    rmSync(join(root, "lake/year=2022"), { recursive: true });
+    const verified = await run(["verify"]);
+    expect(verified).toMatchObject({ code: 0, result: { wrong: 0 } });
+    expect(verified.records.find(({ type }) => type === "notice")).toMatchObject({
+      text: expect.stringContaining("its part is missing, and a manifest is there"),
+    });
+    const { code, records } = await run(["run", "--hour", "2022-07-26T00"]);
+    const ran = records.find(({ action }) => action !== undefined);
+    expect([code, ran]).toMatchObject([0, { action: "packed", part: { rows: 2 } }]);
+    expect(await run(["verify", "--deep"])).toMatchObject({ code: 0, result: { expired: 0, rows: 2 } });
   });
 
   it.each([
@@ -83,8 +102,9 @@ describe("expire of a directory, killed in the midst of a deletion", () => {
     expect(readdirSync(hour).filter((name) => name.startsWith("."))).toEqual([]);
     expect(records.find(({ type }) => type === "expired")).toMatchObject({ objects: 0 });
     // Not taken for one that is gone: packed anew, or refused where other objects went with it.
-    const [ran] = (await run(["run", "--hour", "2022-07-26T00"])).records;
-    expect(ran).not.toMatchObject({ action: "upToDate" });
+    const ran = (await run(["run", "--hour", "2022-07-26T00"])).records;
+    const outcome = ran.map(({ action, error }) => action ?? (error as { kind: string } | undefined)?.kind);
+    expect(outcome.find((word) => word !== undefined)).toMatch(/^(packed|data)$/);
   });
 });
 

@@ -198,6 +198,69 @@ describe("raw objects that expire deleted", () => {
     expect(lake.names()).toContain("01.json");
   });
 
+  describe("and that an expiry named, and did not delete", () => {
+    const failing = (raw: Store) => {
+      raw.delete = async (key) => {
+        throw new HourpackError("unavailable", `delete ${key}: no answer`);
+      };
+    };
+
+    it("because it failed: they have not expired, and the hour is made anew of them where its part is missing", async () => {
+      const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
+      await lake.pack();
+      await expect(lake.expire({ beforeRead: failing })).rejects.toMatchObject({ kind: "unavailable" });
+      expect(lake.journals("lake")).toHaveLength(1);
+      rmSync(lake.partPath);
+      expect(await lake.pack()).toMatchObject({ action: "packed", part: { rows: 2 } });
+      expect(await lake.verify()).toMatchObject({ state: "sound", problems: [] });
+      expect(await lake.expire()).toMatchObject({ objects: 2 });
+      expect(await lake.verify()).toMatchObject({ state: "expired", problems: [] });
+      rmSync(lake.partPath);
+      await expect(lake.pack()).rejects.toMatchObject({
+        message: expect.stringContaining("part is missing"),
+      });
+    });
+
+    it("because it failed: an older part lacks nothing that is not there, and gets it as late objects", async () => {
+      const lake = new Lake().put("a.json", '{"id":1}\n');
+      await lake.pack();
+      const older = readFileSync(lake.partPath);
+      lake.put("b.json", '{"id":2}\n');
+      await lake.pack();
+      await expect(lake.expire({ beforeRead: failing })).rejects.toMatchObject({ kind: "unavailable" });
+      writeFileSync(lake.partPath, older);
+      expect(await lake.verify()).toMatchObject({
+        state: "sound",
+        problems: [],
+        deep: { late: { count: 1 } },
+      });
+      expect(await lake.pack()).toMatchObject({ action: "packed", part: { rows: 2 } });
+    });
+
+    it("because it was overwritten just then: the hour is made anew as ever, and its journal names what did go", async () => {
+      const lake = new Lake().put("a.json", '{"id":1}\n');
+      await lake.pack();
+      const beforeRead = (raw: Store) => {
+        const remove = raw.delete.bind(raw);
+        raw.delete = (key, options) => {
+          if (key.endsWith("/a.json")) lake.put("a.json", '{"id":11}\n');
+          return remove(key, options);
+        };
+      };
+      expect(await lake.expire({ beforeRead })).toMatchObject({ objects: 0, kept: 1 });
+      expect(lake.journals("lake")).toEqual([]);
+      expect(await lake.verify()).toMatchObject({ state: "wrong", deep: { overwritten: { count: 1 } } });
+      expect(await lake.pack()).toMatchObject({ action: "packed", part: { rows: 1 } });
+      expect(await lake.verify()).toMatchObject({ state: "sound", problems: [] });
+      lake.put("b.json", '{"id":2}\n');
+      await lake.pack();
+      expect(await lake.expire({ beforeRead })).toMatchObject({ objects: 1, kept: 1 });
+      const [journal] = lake.journals("lake") as [string];
+      const [, ...named] = gunzipSync(readFileSync(journal)).toString().trim().split("\n");
+      expect(named.map((line) => JSON.parse(line).key)).toEqual(["2022/07/26/00/b.json"]);
+    });
+  });
+
   it("all of them stay where one was overwritten, since a run makes the part anew of all; then they go", async () => {
     const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
     await lake.pack();

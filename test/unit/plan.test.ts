@@ -66,8 +66,7 @@ function input(
 function expired(objects: Record<string, string>, part = { attempt: "A" }): () => Promise<Journals> {
   const header = { at: "2022-08-30T00:00:00Z", part } as JournalHeader;
   return async () => {
-    const entries = async function* () {
-      yield header as unknown as JournalEntry;
+    const entries = async function* (): AsyncGenerator<JournalEntry> {
       for (const [key, etag] of Object.entries(objects)) yield { key, etag, sizeBytes: 10 };
     };
     return new Journals([header], [entries]);
