@@ -178,6 +178,7 @@ export async function openManifest(
   if (!isHeader(header)) damaged("unknown format");
   const malformed = malformedDigest(header);
   if (malformed !== undefined) damaged(`its ${malformed} is no digest`);
+  if (!isAttemptOrNone(header.remainderOf)) damaged("its remainderOf is no attempt");
   if (header.hour !== of.hour || header.attempt !== of.attempt)
     damaged(`it is that of ${header.hour}, attempt ${header.attempt}`);
   return { header, entries: () => checkedEntries(lines(), header, damaged) };
@@ -216,6 +217,12 @@ function malformedDigest(header: ManifestHeader): string | undefined {
   if (!isHex(partSha256, 64)) return "partSha256";
   if (quarantineSha256 !== undefined && !isHex(quarantineSha256, 64)) return "quarantineSha256";
   return isHex(schemaDigest, 16) ? undefined : "schemaDigest";
+}
+
+/** Compared with the attempts of journals: as anything else it would say that their rows were given up. */
+function isAttemptOrNone(value: unknown): boolean {
+  if (value === undefined) return true;
+  return typeof value === "string" && /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(value);
 }
 
 function isHex(value: unknown, digits: number): boolean {

@@ -110,6 +110,18 @@ describe("a manifest", () => {
     expect(await entriesOf(withLine(await written(), 0, whole))).toEqual(entries);
   });
 
+  it("whose remainderOf is no attempt is told as damaged", async () => {
+    const opened = async (remainderOf: unknown) =>
+      openManifest(withLine(await written(), 0, { ...header, remainderOf }), "m", header);
+    for (const value of ["", "01K", "01k00000000000000000000000", 7, null])
+      await expect(opened(value), String(value)).rejects.toMatchObject({
+        kind: "data",
+        message: "read manifest m: it is damaged (its remainderOf is no attempt)",
+      });
+    const remainderOf = "01K00000000000000000000000";
+    expect((await opened(remainderOf)).header).toMatchObject({ remainderOf });
+  });
+
   it("with keys out of order is told as damaged", async () => {
     await expect(entriesOf(await written([...entries].reverse()))).rejects.toMatchObject({ kind: "data" });
   });
