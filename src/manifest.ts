@@ -52,6 +52,8 @@ export interface ManifestHeader extends PartFacts {
    * that had expired until then were given up.
    */
   remainderOf?: string | undefined;
+  /** Rows are among these that were made under other settings than `recipe` says, all but the columns, and kept as they were. */
+  isMixed?: true | undefined;
   /** Of the columns that its schema version names, `digestOfColumns()`, in hexadecimal digits: a number alone may come to mean others. */
   schemaDigest: string;
 }
@@ -178,6 +180,7 @@ export async function openManifest(
   if (!isHeader(header)) damaged("unknown format");
   const malformed = malformedDigest(header);
   if (malformed !== undefined) damaged(`its ${malformed} is no digest`);
+  if (![undefined, true].includes(header.isMixed)) damaged("its isMixed is not true");
   if (!isAttemptOrNone(header.remainderOf)) damaged("its remainderOf is no attempt");
   if (header.hour !== of.hour || header.attempt !== of.attempt)
     damaged(`it is that of ${header.hour}, attempt ${header.attempt}`);

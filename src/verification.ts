@@ -115,11 +115,7 @@ async function lookDeep(
   if (deep.partSha256 !== manifest.header.partSha256)
     found.problems.push(asProblem(otherBytes(task, tier1, published), task));
   found.problems.push(...deepProblems(deep, task));
-  if (deep.differences.length > 0 && published.recipe !== recipeOf(dataset)) {
-    found.problems.push(
-      `it was packed under another recipe (raw, records, columns or zone): verify it with that one, or pack it again with ${runAnew(task)}`,
-    );
-  }
+  if (deep.differences.length > 0) found.problems.push(...settingsProblems(part, deep, task));
   found.problems.push(...(await journalProblems(task, part, gone, deep)));
   if (proved || goneOf(deep).count === 0) return;
   // What tier 1 itself shows is told, whatever became of raw.
@@ -279,6 +275,27 @@ function deepProblems(deep: DeepResult, task: HourTask): string[] {
     );
   }
   return problems;
+}
+
+/** Why records and rows may differ though nothing is damaged, and what to do. */
+function settingsProblems(
+  { published, manifest }: LookedAt,
+  { gone, expired }: DeepResult,
+  task: HourTask,
+): string[] {
+  if (manifest.header.isMixed) {
+    const anew =
+      gone.count + expired.count === 0
+        ? `${runAnew(task)} makes all anew`
+        : "they cannot be made anew: keep the part";
+    return [
+      `rows that other settings (raw, records, unknown or zone) had made were kept with --keep-old: they differ for that, and nothing of them is lost. Verify with those settings, too: only what differs under both is damaged; ${anew}`,
+    ];
+  }
+  if (published.recipe === recipeOf(task.dataset)) return [];
+  return [
+    `it was packed under another recipe (raw, records, columns or zone): verify it with that one, or pack it again with ${runAnew(task)}`,
+  ];
 }
 
 /** `2 of its objects are gone (a, b), so 7 rows cannot be proved again. …` */

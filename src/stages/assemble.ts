@@ -20,7 +20,7 @@ import {
   writeManifest,
 } from "../manifest.js";
 import { placeText } from "../quarantine.js";
-import { recipeOf } from "../recipe.js";
+import { differInColumnsAlone, recipeOf } from "../recipe.js";
 import { sortable } from "../schema/order.js";
 import { digestOfColumns } from "../schema/pinned.js";
 import type { Column, Schema } from "../schema/types.js";
@@ -119,12 +119,20 @@ export async function describe(task: HourTask, assembly: Assembly, part: Assembl
     records: facts.rows + facts.quarantined,
     partSha256: part.sha256 ?? (await sha256Of(part.body)),
     remainderOf: assembly.remainderOf,
+    isMixed: isMixed(assembly.base, facts) || undefined,
     quarantineSha256: part.quarantine && (await sha256Of(part.quarantine)),
     schemaDigest: digestOfColumns(part.columns),
   } as const;
   const path = assembly.spool.path("manifest.ndjson.gz");
   const manifest = await writeManifest(path, header, manifestEntries(assembly));
   return manifest instanceof Uint8Array ? manifest : (await bodyOf(path)).body;
+}
+
+function isMixed(base: Base | undefined, { recipe }: PartFacts): boolean {
+  if (!base) return false;
+  const { recipe: before } = base.published;
+  const isAlike = before === recipe || differInColumnsAlone(before, recipe);
+  return base.manifest.header.isMixed === true || !isAlike;
 }
 
 /** In memory where it is small, for the second reader, too: a stream costs more than the request, and is not sent again. */

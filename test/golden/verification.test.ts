@@ -136,7 +136,11 @@ class Lake {
   }
 
   /** `beforeManifest` runs when the part has been looked at, and its manifest has not. */
-  verify(deep = true, beforeManifest: () => Promise<unknown> = async () => {}, { columns }: Configured = {}) {
+  verify(
+    deep = true,
+    beforeManifest: () => Promise<unknown> = async () => {},
+    { columns, zone }: Configured = {},
+  ) {
     return this.at(
       async (task) => {
         const tier1 = await task.components.tier1(task.dataset);
@@ -147,7 +151,7 @@ class Lake {
         };
         return verifyHour(task, { deep });
       },
-      { columns },
+      { columns, zone },
     );
   }
 }
@@ -817,6 +821,44 @@ describe("a derived column that the schema has and a configuration lacks", () =>
     );
     await lake.pack({ rebuild: true, columns: derived });
     expect(await lake.verify()).toMatchObject({ state: "sound" });
+  });
+});
+
+describe("rows that were kept as another zone had made them", () => {
+  const columns = { id: "bigint", at: "timestamp" };
+  const record = (id: number) => `{"id":${id},"at":"2022-07-26 00:00:00"}\n`;
+  const here = { columns, zone: "Europe/Paris" };
+  const why =
+    /^rows that other settings \(raw, records, unknown or zone\) had made were kept with --keep-old: .* nothing of them is lost\. /;
+
+  it("differ from their records under either one: that is said, and what to do while raw is whole", async () => {
+    const lake = new Lake().put("a.json", record(1));
+    await lake.pack({ columns });
+    lake.put("b.json", record(2));
+    expect(await lake.pack({ ...here, keepOld: true })).toMatchObject({ part: { rows: 2 } });
+    for (const zone of [here.zone, "UTC"]) {
+      const { state, problems } = await lake.verify(true, undefined, { columns, zone });
+      expect([state, problems]).toEqual([
+        "wrong",
+        ["1 difference between the raw records and the rows", expect.stringMatching(why)],
+      ]);
+      expect(problems[1]).toMatch(new RegExp(`\`hourpack run --hour ${HOUR} --rebuild\` makes all anew$`));
+    }
+    await lake.pack({ ...here, rebuild: true });
+    expect(await lake.verify(true, undefined, here)).toMatchObject({ state: "sound" });
+  });
+
+  it("so it is where raw objects are gone, also after late ones under the same: nothing makes them anew", async () => {
+    const lake = new Lake().put("a.json", record(1)).put("b.json", record(2));
+    await lake.pack({ columns });
+    lake.remove("a.json");
+    lake.put("c.json", record(3));
+    await lake.pack({ ...here, keepOld: true });
+    lake.put("d.json", record(4));
+    expect(await lake.pack(here)).toMatchObject({ part: { rows: 4 } });
+    const { problems } = await lake.verify(true, undefined, here);
+    expect(problems[1]).toMatch(why);
+    expect(problems[1]).toMatch(/they cannot be made anew: keep the part$/);
   });
 });
 
