@@ -8,6 +8,7 @@ import { HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import { manifestKey, quarantineKey } from "./layout.js";
 import { type Manifest, type ManifestHeader, openManifest, type Published } from "./manifest.js";
 import { headPart } from "./stages/list.js";
+import { inRanges } from "./store/ranges.js";
 import type { ObjectInfo, Store } from "./store/store.js";
 import type { HourTask } from "./task.js";
 
@@ -24,7 +25,7 @@ export async function download(
   const hash = createHash("sha256");
   const file = await open(path, "w");
   try {
-    for await (const bytes of inRanges(store, part, signal)) {
+    for await (const bytes of inRanges(store, part, { rangeBytes: RANGE_BYTES, signal })) {
       hash.update(bytes);
       await file.appendFile(bytes);
     }
@@ -111,7 +112,8 @@ export async function* readQuarantine(
   const plain = createGunzip();
   const hash = createHash("sha256");
   // What goes wrong with either is told to whoever reads the other end.
-  pipeline(hashed(inRanges(store, head, signal), hash), plain).catch(() => {});
+  const bytes = inRanges(store, head, { rangeBytes: RANGE_BYTES, signal });
+  pipeline(hashed(bytes, hash), plain).catch(() => {});
   try {
     for await (const chunk of plain) yield chunk;
   } catch (error) {
@@ -125,18 +127,6 @@ async function* hashed(pieces: AsyncIterable<Buffer>, hash: Hash): AsyncGenerato
   for await (const bytes of pieces) {
     hash.update(bytes);
     yield bytes;
-  }
-}
-
-/** An object of any size, in ranges of one version. */
-async function* inRanges(
-  store: Store,
-  { key, etag, sizeBytes }: ObjectInfo,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Buffer> {
-  for (let start = 0; start < sizeBytes; start += RANGE_BYTES) {
-    const range = { start, end: Math.min(start + RANGE_BYTES, sizeBytes) };
-    yield await store.get(key, { etag, range, signal });
   }
 }
 

@@ -1,13 +1,14 @@
 /** What `expire` deleted: a line of what it had proved, and a line an object, written before the first of them goes. */
-import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { HourpackError, reasonOf } from "./errors.js";
+import { HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import { DAY_MS, type Hour } from "./hour.js";
 import { journalPrefix } from "./layout.js";
 import { linesOf } from "./lines.js";
 import { compareUtf8, type Listing } from "./listing.js";
 import type { Manifest, ManifestEntry, ManifestHeader } from "./manifest.js";
-import type { Store } from "./store/store.js";
+import { inRanges } from "./store/ranges.js";
+import type { ObjectInfo, Store } from "./store/store.js";
 
 /** So long after its end nothing of an hour is ever expired: one that is younger has no journal. */
 export const EXPIRE_AFTER_MIN_MS = DAY_MS;
@@ -39,20 +40,18 @@ export async function readJournals(
   hour: Hour,
   signal?: AbortSignal,
 ): Promise<Journals> {
-  const keys: string[] = [];
-  for await (const page of store.list(journalPrefix(tier1Prefix, hour), { signal })) {
-    keys.push(...page.map(({ key }) => key));
-  }
+  const journals: ObjectInfo[] = [];
+  for await (const page of store.list(journalPrefix(tier1Prefix, hour), { signal })) journals.push(...page);
   const headers: JournalHeader[] = [];
-  for (const key of keys) {
-    const { value: header } = await linesOfJournal(store, key, signal).next();
+  for (const journal of journals) {
+    const header = await firstOf(linesOfJournal(store, journal, signal));
     if (typeof (header as JournalHeader | undefined)?.part?.attempt !== "string")
-      throw damaged(store, key, "it has no header");
+      throw damaged(store, journal.key, "it has no header");
     headers.push(header as JournalHeader);
   }
   return new Journals(
     headers,
-    keys.map((key) => () => entriesOf(linesOfJournal(store, key, signal))),
+    journals.map((journal) => () => entriesOf(linesOfJournal(store, journal, signal))),
   );
 }
 
@@ -79,7 +78,7 @@ export class Journals {
     if (this.isEmpty) return this;
     await listing.whole;
     const reads = this.reads.map((read) => () => unlisted(read(), listing));
-    const firsts = await Promise.all(reads.map((read) => after(read())));
+    const firsts = await Promise.all(reads.map((read) => firstOf(read())));
     const namesSome = (_: unknown, i: number) => firsts[i] !== undefined;
     return new Journals(this.headers.filter(namesSome), reads.filter(namesSome));
   }
@@ -144,6 +143,11 @@ async function after(stream: AsyncGenerator<JournalEntry>): Promise<JournalEntry
   return done ? undefined : value;
 }
 
+async function firstOf<T>(stream: AsyncIterable<T>): Promise<T | undefined> {
+  for await (const one of stream) return one;
+  return undefined;
+}
+
 async function* unlisted(
   entries: AsyncIterable<JournalEntry>,
   listing: Iterable<JournalEntry>,
@@ -163,14 +167,23 @@ async function* entriesOf(lines: AsyncGenerator<unknown>): AsyncGenerator<Journa
   yield* lines as AsyncGenerator<JournalEntry>;
 }
 
-async function* linesOfJournal(store: Store, key: string, signal?: AbortSignal): AsyncGenerator<unknown> {
-  const bytes = await store.get(key, { signal });
+/** Mostly the beginning alone is asked for. */
+async function* linesOfJournal(
+  store: Store,
+  journal: ObjectInfo,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<unknown> {
+  const plain = createGunzip();
+  // What goes wrong with the reading is told to whoever reads the lines.
+  pipeline(inRanges(store, journal, { rangeBytes: RANGE_BYTES, signal }), plain).catch(() => {});
   try {
-    for await (const line of linesOf(Readable.from([bytes]).pipe(createGunzip()))) yield JSON.parse(line);
+    for await (const line of linesOf(plain)) yield JSON.parse(line);
   } catch (error) {
-    throw damaged(store, key, reasonOf(error), error);
+    throw isHourpackError(error) ? error : damaged(store, journal.key, reasonOf(error), error);
   }
 }
+
+const RANGE_BYTES = 1 << 20;
 
 function damaged(store: Store, key: string, why: string, cause?: unknown): HourpackError {
   return new HourpackError("data", `read the journal ${store.uri}${key}: it is damaged (${why})`, {

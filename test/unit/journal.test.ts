@@ -1,12 +1,46 @@
+import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { type JournalEntry, type JournalHeader, Journals } from "../../src/journal.js";
+import { parseHour } from "../../src/hour.js";
+import { type JournalEntry, type JournalHeader, Journals, readJournals } from "../../src/journal.js";
 import { Listing } from "../../src/listing.js";
+import type { GetOptions, Store } from "../../src/store/store.js";
 
 const headerOf = (attempt: string) => ({ part: { attempt } }) as JournalHeader;
 const entriesOf = (objects: Record<string, string>) =>
   async function* (): AsyncGenerator<JournalEntry> {
     for (const [key, etag] of Object.entries(objects)) yield { key, etag, sizeBytes: 10 };
   };
+
+describe("a journal of many objects", () => {
+  const lines = Array.from({ length: 50_000 }, (_, i) => {
+    const key = String(i).padStart(80, "0");
+    return `{"key":"${key}","etag":"e","sizeBytes":1}\n`;
+  });
+  const bytes = gzipSync('{"part":{"attempt":"A"}}\n'.concat(...lines), { level: 0 });
+  const asked: number[] = [];
+  const store = {
+    uri: "s3://b/",
+    list: async function* () {
+      yield [{ key: "j", etag: "v", sizeBytes: bytes.length }];
+    },
+    get: async (_: string, { range = { start: 0, end: bytes.length }, etag }: GetOptions) => {
+      expect(etag).toBe("v");
+      asked.push(range.end - range.start);
+      return bytes.subarray(range.start, range.end);
+    },
+  } as unknown as Store;
+  const askedBytes = () => asked.splice(0).reduce((sum, some) => sum + some, 0);
+
+  it("is read as far as it is needed: its beginning tells what it is of, and whether anything is gone", async () => {
+    const journals = await readJournals(store, "", parseHour("2022-07-26T00"));
+    expect(journals.headers).toEqual([headerOf("A")]);
+    expect((await journals.goneFrom(new Listing())).isEmpty).toBe(false);
+    expect(askedBytes()).toBeLessThan(bytes.length);
+    expect(await journals.names({ key: "9".padStart(80, "0"), etag: "e", sizeBytes: 1 })).toBe(true);
+    expect(await journals.names({ key: "49999".padStart(80, "0"), etag: "e", sizeBytes: 1 })).toBe(true);
+    expect(askedBytes()).toBe(bytes.length);
+  });
+});
 
 describe("journals against what is listed", () => {
   it("name what is not there in that version, and are none where all of it is", async () => {
