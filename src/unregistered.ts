@@ -5,6 +5,7 @@
  */
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
+import { hoursWithFolders } from "./folders.js";
 import { addHours, endMs, HOUR_MS, type Hour } from "./hour.js";
 import { HourList } from "./hour-list.js";
 import { unregisteredKey } from "./layout.js";
@@ -19,6 +20,8 @@ export class Unregistered {
   private noted: Promise<void> | undefined;
   /** Until it is read, nobody knows. */
   private mayHaveLeft = true;
+  /** What earlier runs left, and has no part yet. */
+  private unpublished: Hour[] = [];
 
   constructor(components: Components, dataset: Dataset, hours: Hour[], signal: AbortSignal | undefined) {
     this.components = components;
@@ -42,19 +45,24 @@ export class Unregistered {
     const hours = await (await this.list()).read(this.signal);
     this.mayHaveLeft = hours.length > 0;
     const others = hours.filter((hour) => !this.hours.has(hour));
-    const [from, last] = [others[0], others.at(-1)];
-    if (from === undefined || last === undefined) return [];
     const tier1 = await this.components.tier1(this.dataset);
-    const published = await publishedHours(tier1, this.dataset, { from, to: addHours(last, 1) }, this.signal);
-    const noted = new Set(others);
-    return published.filter((hour) => noted.has(hour));
+    const published = new Set<Hour>();
+    for (const from of new Set(others.map((hour) => `${hour.slice(0, 10)}T00` as Hour))) {
+      const day = { from, to: addHours(from, 24) };
+      for (const hour of await publishedHours(tier1, this.dataset, day, this.signal)) published.add(hour);
+    }
+    this.unpublished = others.filter((hour) => !published.has(hour));
+    return others.filter((hour) => published.has(hour));
   }
 
-  /** At the end: none of these is unregistered any more, and none of this run's. */
+  /**
+   * At the end: none of these is unregistered any more, and none of this run's. Nor is one that has neither a part nor raw
+   * objects; of those that have these somebody may be at work.
+   */
   async registered(hours: Hour[]): Promise<void> {
     if (!this.hasCatalog || !(this.noted || this.mayHaveLeft)) return;
-    const known = new Set(hours);
-    await this.change((noted) => noted.filter((hour) => !known.has(hour) && !this.hours.has(hour)));
+    const known = new Set([...hours, ...this.hours, ...(await this.empty())]);
+    await this.change((noted) => noted.filter((hour) => !known.has(hour)));
   }
 
   /** At an end without: those of this run that are published stay noted, and no others of it. */
@@ -62,6 +70,13 @@ export class Unregistered {
     const left = this.hasCatalog ? published.filter((hour) => this.isSoonPassed(hour)) : [];
     if (!this.noted && left.length === 0) return;
     await this.change((noted) => [...noted.filter((hour) => !this.hours.has(hour)), ...left]);
+  }
+
+  private async empty(): Promise<Hour[]> {
+    if (this.unpublished.length === 0) return [];
+    const raw = await this.components.raw(this.dataset);
+    const there = new Set(await hoursWithFolders(raw, this.dataset.raw, this.unpublished, this.signal));
+    return this.unpublished.filter((hour) => !there.has(hour));
   }
 
   private get hasCatalog(): boolean {

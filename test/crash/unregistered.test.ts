@@ -131,6 +131,27 @@ it("where a run of named hours was interrupted: those that it had published", {
   expect(await noted()).toEqual([]);
 });
 
+it("no hour that has neither a part nor raw objects is kept noted: who packs it later notes it anew", async () => {
+  seed([LATER, FIRST]);
+  const [, empty, away] = HOURS as [Hour, Hour, Hour];
+  const longAgo = parseHour("2026-10-01T00");
+  await at(async (components) => {
+    const tier1 = await components.tier1(components.settings.datasets[0] as never);
+    const hours = [longAgo, FIRST, empty, away];
+    await tier1.put(unregisteredKey("lake/"), Buffer.from(JSON.stringify({ format: 1, hours })));
+    const list = tier1.list.bind(tier1);
+    const days: string[] = [];
+    tier1.list = (prefix, options) => {
+      days.push(...(/day=\d+/.exec(prefix) ?? []));
+      return list(prefix, options);
+    };
+    await run(components, {});
+    // Those between are not looked at.
+    expect(days.filter((day) => !["day=14", "day=15"].includes(day))).toEqual(["day=01", "day=10"]);
+  });
+  expect(await noted()).toEqual([FIRST]);
+});
+
 it("where a run was killed: those that it had published, and the others when they are", {
   timeout: 120_000,
 }, async () => {
