@@ -110,6 +110,11 @@ class Athena implements Catalog {
     return sync;
   }
 
+  async lacking(table: TableSpec, hours: Hour[], options: { signal?: AbortSignal } = {}): Promise<Hour[]> {
+    const known = await this.knownPartitions(table, hours, options.signal);
+    return hours.filter((hour) => !known.has(partitionValues(hour).join("/")));
+  }
+
   async close(): Promise<void> {
     this.client.destroy();
   }

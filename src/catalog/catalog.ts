@@ -57,5 +57,7 @@ export interface Catalog {
   ensureTable(table: TableSpec, options?: TableOptions): Promise<boolean>;
   /** Brings these hours' partitions in step; looks them up in bulk and writes only differences. */
   syncPartitions(table: TableSpec, hours: Hour[], options?: { signal?: AbortSignal }): Promise<PartitionSync>;
+  /** Which of these hours have no partition in a table that is there. Changes nothing. */
+  lacking(table: TableSpec, hours: Hour[], options?: { signal?: AbortSignal }): Promise<Hour[]>;
   close(): Promise<void>;
 }

@@ -88,6 +88,11 @@ class Glue implements Catalog {
     return sync;
   }
 
+  async lacking(table: TableSpec, hours: Hour[], options: Options = {}): Promise<Hour[]> {
+    const found = await this.partitions(table, hours, options);
+    return hours.filter((hour) => !found.has(hour));
+  }
+
   async close(): Promise<void> {
     this.client.destroy();
   }

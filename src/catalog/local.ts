@@ -56,6 +56,11 @@ export class LocalCatalog implements Catalog {
     return sync;
   }
 
+  async lacking(table: TableSpec, hours: Hour[]): Promise<Hour[]> {
+    if (table.format !== "parquet" || !isS3(table.location)) return [];
+    return hours.filter((hour) => !existsSync(join(this.copiesOf(table), partitionPrefix(hour))));
+  }
+
   async close(): Promise<void> {}
 
   /** Raw objects are in a directory: of those in S3 there is no table here (tables.ts). */

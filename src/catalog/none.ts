@@ -12,5 +12,9 @@ export class NoCatalog implements Catalog {
     return { added: 0, corrected: 0, unchanged: hours.length, notes: [] };
   }
 
+  async lacking() {
+    return [];
+  }
+
   async close(): Promise<void> {}
 }

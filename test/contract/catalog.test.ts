@@ -232,6 +232,16 @@ describe("Glue", () => {
     expect((await tableOf(theirs))?.Parameters).toMatchObject({ "projection.enabled": "true" });
   });
 
+  it("tells which hours have no partition, under either spelling", async () => {
+    const table = spec();
+    await catalog.ensureTable(table);
+    await catalog.syncPartitions(table, [hour]);
+    await register(table, ["2022", "07", "26", "01"], table.partitionLocation(addHours(hour, 1)));
+    const asked = [hour, addHours(hour, 1), addHours(hour, 2)];
+    expect(await catalog.lacking(table, asked)).toEqual([addHours(hour, 2)]);
+    expect(await partitionsOf(table)).toHaveLength(2);
+  });
+
   it("says what it could not reach", async () => {
     const nowhere = await openGlue({
       type: "glue",
@@ -370,6 +380,16 @@ describe("Athena", () => {
     await answers(...known, ofOthers);
     expect(await catalog.ensureTable(off, { note })).toBe(false);
     expect(notes).toHaveLength(1);
+  });
+
+  it("tells which hours have no partition, under either spelling", async () => {
+    await answers([
+      ["year", "month", "day", "hour"],
+      ["2022", "07", "26", "00"],
+      ["2022", "7", "26", "1"],
+    ]);
+    const asked = [hour, addHours(hour, 1), addHours(hour, 2)];
+    expect(await catalog.lacking(spec(), asked)).toEqual([addHours(hour, 2)]);
   });
 
   it("adds missing partitions, and compares and sets the location of those that are there", async () => {

@@ -120,6 +120,48 @@ describe("on MinIO", () => {
     expect(await bucket.keys()).toEqual(before);
   });
 
+  const packed = async (catalog: Record<string, string>, ...hours: string[]) => {
+    for (const hour of hours) await bucket.put(`raw/2022/07/26/${hour}/a.json`, '{"n":1}\n');
+    const [from, to] = [hours[0], String(Number(hours.at(-1)) + 1).padStart(2, "0")];
+    const range = ["--from", `2022-07-26T${from}`, "--to", `2022-07-26T${to}`];
+    expect(await hourpack(["run", ...args(catalog), ...range], { env, cwd: dir })).toMatchObject({ code: 0 });
+  };
+  const lacks = (message: string) => ({
+    status: "warning",
+    message: `hours are published and not in the catalog: ${message}`,
+    remedy: expect.stringMatching(/^`hourpack register` adds every published hour/),
+  });
+
+  it("a new Glue database, and one that a run has been at since, until all is registered", async () => {
+    const before = { ...glue(), "catalog-database": "before" };
+    await packed(before, "00", "01", "02");
+    expect(named(await doctor(before), "registered hours")).toBe(undefined);
+    const anew = { ...glue(), "catalog-database": "anew" };
+    const end = await doctor(anew);
+    expect(end).toMatchObject({ code: 0, result: { failed: 0, warnings: 1 } });
+    expect(named(end, "registered hours")).toMatchObject(lacks("there is no t, there is no t_raw"));
+    // The hour after the newest is registered ahead.
+    await packed(anew, "05");
+    const [oldest, newest] = ["2022-07-26T00", "2022-07-26T05"];
+    expect(named(await doctor(anew), "registered hours")).toMatchObject(
+      lacks(`t lacks ${oldest}, t_raw lacks ${oldest}`),
+    );
+    expect(named(await doctor(before), "registered hours")).toMatchObject(
+      lacks(`t lacks ${newest}, t_raw lacks ${newest}`),
+    );
+    await hourpack(["register", ...args(anew)], { env, cwd: dir });
+    expect(named(await doctor(anew), "registered hours")).toBe(undefined);
+  });
+
+  it("a local catalog of parts in S3 that are not copied", async () => {
+    const path = join(dir, `${bucket.name}.duckdb`);
+    const local = { catalog: "local", "catalog-path": path };
+    await packed(local, "00", "01");
+    expect(named(await doctor(local), "registered hours")).toBe(undefined);
+    rmSync(join(`${path}.parts`, "t/year=2022/month=07/day=26/hour=00"), { recursive: true });
+    expect(named(await doctor(local), "registered hours")).toMatchObject(lacks("t lacks 2022-07-26T00"));
+  });
+
   it("a wrong secret, which is never shown", async () => {
     const secret = "a-secret-that-is-quite-wrong";
     const end = await doctor({}, { ...env, AWS_SECRET_ACCESS_KEY: secret });
@@ -362,6 +404,21 @@ describe("in a directory", () => {
     expect(named(end, "catalog")?.message).toContain("readable: t, t_raw");
     expect(existsSync(join(home, "lake/_hourpack/probe"))).toBe(false);
     expect(readdirSync(join(home, "spool"))).toEqual([]);
+  });
+
+  it("a catalog that was lost, until all is registered again", async () => {
+    await hourpack(["run", ...args(), "--hour", "2022-07-26T00"], { cwd: home });
+    rmSync(join(home, "catalog.duckdb"));
+    const end = await doctor();
+    expect(end.code).toBe(0);
+    expect(named(end, "registered hours")).toEqual({
+      ...{ type: "check", name: "registered hours", dataset: "t", status: "warning" },
+      message: "hours are published and not in the catalog: there is no t, there is no t_raw",
+      remedy:
+        "`hourpack register` adds every published hour; a run adds those alone that it is about, at its end.",
+    });
+    await hourpack(["register", ...args()], { cwd: home });
+    expect((await doctor()).result).toMatchObject({ warnings: 0, failed: 0 });
   });
 
   it.each([

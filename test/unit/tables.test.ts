@@ -25,6 +25,7 @@ function noting() {
       synced.push([table.name, hours]);
       return { added: hours.length, corrected: 0, unchanged: 0, notes: [] };
     },
+    lacking: async () => [],
     close: async () => {},
   };
   return { catalog, synced };

@@ -1,11 +1,10 @@
 /** The doctor: looks at everything that a run rests on, and says what is wrong and what to do. Leaves nothing behind. */
 import { machineOf } from "../../capacity.js";
-import { lookAtCatalog } from "../../catalog/look.js";
 import { type ComponentOptions, openComponents } from "../../components.js";
 import type { Dataset, Settings } from "../../config/settings.js";
-import { EXIT, HourpackError } from "../../errors.js";
+import { EXIT } from "../../errors.js";
 import { datasetsOf } from "../../run.js";
-import { tablesIn, tablesOf } from "../../tables.js";
+import { checkCatalog } from "./catalog.js";
 import { type Check, Checks, type Verdict } from "./check.js";
 import { checkClock } from "./clock.js";
 import { checkDisk, checkMemory, checkNode } from "./machine.js";
@@ -36,8 +35,9 @@ export async function diagnose(settings: Settings, options: DoctorOptions = {}):
   await checks.make("memory", undefined, async () => checkMemory(settings.run, machineOf()));
   const components = openComponents(withShortLimits(settings), { nowMs });
   try {
-    const hourBytes = await checkStores({ components, checks, signal }, datasets, nowMs);
-    await checkTables(checks, settings, datasets, signal);
+    const context = { components, checks, signal };
+    const { hourBytes, readable } = await checkStores(context, datasets, nowMs);
+    await checkCatalog(context, datasets, readable);
     await checks.make("disk", undefined, () => checkDisk(settings.run, hourBytes));
   } finally {
     await components.close();
@@ -72,8 +72,12 @@ function configurationOf(settings: Settings, datasets: Dataset[]): Verdict {
   };
 }
 
-/** Returns the size of the largest newest hour, as far as it was seen. */
-async function checkStores(context: StoreContext, datasets: Dataset[], nowMs: () => number): Promise<number> {
+/** Returns the size of the largest newest hour, as far as it was seen, and the datasets whose tier 1 is in order. */
+async function checkStores(
+  context: StoreContext,
+  datasets: Dataset[],
+  nowMs: () => number,
+): Promise<{ hourBytes: number; readable: Dataset[] }> {
   const { checks, components } = context;
   const { s3, run } = components.settings;
   const usesS3 = ({ raw, tier1 }: Dataset) => raw.location.scheme === "s3" || tier1.scheme === "s3";
@@ -84,6 +88,7 @@ async function checkStores(context: StoreContext, datasets: Dataset[], nowMs: ()
   }
   const isKnown = !inS3 || (await checkCredentials(context, inS3));
   let hourBytes = 0;
+  const readable: Dataset[] = [];
   for (const dataset of datasets) {
     if (!isKnown && usesS3(dataset)) {
       await checks.skip("stores", dataset.name, "S3 could not be asked");
@@ -91,51 +96,12 @@ async function checkStores(context: StoreContext, datasets: Dataset[], nowMs: ()
     }
     const newestBytes = await checkRaw(context, dataset);
     hourBytes = Math.max(hourBytes, newestBytes);
-    if ((await checkTier1(context, dataset)) && newestBytes > 0) await checkOlder(context, dataset);
+    const isReadable = await checkTier1(context, dataset);
+    if (isReadable) readable.push(dataset);
+    if (isReadable && newestBytes > 0) await checkOlder(context, dataset);
     if (await checkWriting(context, dataset)) await checkConditions(context, dataset);
     else
       await checks.skip("conditional writes", dataset.name, "a probe could not be written, read and deleted");
   }
-  return hourBytes;
-}
-
-/** Both tables of each dataset, in one look. */
-async function checkTables(
-  checks: Checks,
-  settings: Settings,
-  datasets: Dataset[],
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const { catalog } = settings;
-  if (catalog.type === "none") return;
-  await checks.make("catalog", undefined, async () => {
-    const wanted = datasets.flatMap((dataset) =>
-      tablesIn(tablesOf(dataset, [], settings), settings).toReversed(),
-    );
-    const known = await lookAtCatalog(
-      catalog,
-      wanted.map(({ name }) => name),
-      signal,
-    );
-    const withoutSlash = (location: string) => location.replace(/\/+$/, "");
-    for (const [i, { name, location }] of known.entries()) {
-      const ours = wanted[i]?.location ?? "";
-      if (catalog.type !== "glue" || location === undefined || withoutSlash(location) === withoutSlash(ours))
-        continue;
-      throw new HourpackError(
-        "invalid",
-        `${catalog.database}.${name} is there already, and lies at ${location}`,
-        {
-          hint: `It should lie at ${ours}: drop it, or give the dataset another table name.`,
-        },
-      );
-    }
-    const there = known.filter(({ location }) => location !== undefined).map(({ name }) => name);
-    const missing = known.filter(({ location }) => location === undefined).map(({ name }) => name);
-    const words = [
-      ...(there.length > 0 ? [`readable: ${there.join(", ")}`] : []),
-      ...(missing.length > 0 ? [`not there yet, made by the first run: ${missing.join(", ")}`] : []),
-    ];
-    return { status: "ok", message: `${catalog.type} database ${catalog.database}, ${words.join("; ")}` };
-  });
+  return { hourBytes, readable };
 }
