@@ -203,7 +203,8 @@ async function prove(task: HourTask, listing: Listing): Promise<Proof | Objectio
   if (plan.action === "scratch") return { as: "notDue", why: anewText(task, plan.reason, published) };
   const proved = new Listing();
   const { problems, etag } = await verifyHour(task, { deep: true, proved });
-  if (problems.length > 0) return { as: "refused", why: problems.join("; ") };
+  if (problems.length > 0)
+    return { as: "refused", why: problems.map((problem) => problem.replace(/\.$/, "")).join("; ") };
   if (etag !== published.etag) return { as: "refused", why: "the part changed while it was verified" };
   const late = plan.action === "merge" ? plan.changes.added : 0;
   const changed = listing.count - late - proved.count;

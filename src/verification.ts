@@ -123,17 +123,17 @@ async function lookDeep(
   found.problems.push(goneProblem(deep, task));
 }
 
-type Named = Pick<HourTask, "dataset" | "hour" | "components" | "signal">;
+type TheHour = Pick<HourTask, "dataset" | "hour" | "components" | "signal">;
 
 /** Whether raw objects that `expire` named are gone. */
-export async function hasExpired(task: Named): Promise<boolean> {
+export async function hasExpired(task: TheHour): Promise<boolean> {
   const { dataset, hour, components, signal } = task;
   const journals = await readJournals(await components.tier1(dataset), dataset.tier1.prefix, hour, signal);
   return !(await goneSince(task, journals)).isEmpty;
 }
 
 /** By a listing of now, after the objects were read: what it has did not go meanwhile. */
-async function goneSince({ dataset, hour, components, signal }: Named, journals: Journals) {
+async function goneSince({ dataset, hour, components, signal }: TheHour, journals: Journals) {
   if (journals.isEmpty) return journals;
   const raw = await components.raw(dataset);
   return journals.goneFrom(await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal }));

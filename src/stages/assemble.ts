@@ -129,7 +129,7 @@ export async function describe(task: HourTask, assembly: Assembly, part: Assembl
 }
 
 function isMixed(base: Base | undefined, { recipe }: PartFacts): boolean {
-  if (!base) return false;
+  if (!base || base.published.rows === 0) return false;
   const { recipe: before } = base.published;
   const isAlike = before === recipe || differInColumnsAlone(before, recipe);
   return base.manifest.header.isMixed === true || !isAlike;

@@ -844,6 +844,9 @@ describe("rows that were kept as another zone had made them", () => {
       ]);
       expect(problems[1]).toMatch(new RegExp(`\`hourpack run --hour ${HOUR} --rebuild\` makes all anew$`));
     }
+    expect(await lake.expire({ columns })).toMatchObject({
+      refused: expect.stringMatching(/^1 difference between .*; rows that other settings .* makes all anew$/),
+    });
     await lake.pack({ ...here, rebuild: true });
     expect(await lake.verify(true, undefined, here)).toMatchObject({ state: "sound" });
   });
