@@ -316,9 +316,10 @@ async function deleteAll(task: HourTask, doomed: Listing): Promise<ObjectInfo[]>
   const objects = doomed[Symbol.iterator]();
   const deleteSome = async () => {
     for (const object of objects) {
-      await raw.delete(object.key, { etag: object.etag, signal }).catch((error) => {
+      await raw.delete(object.key, { etag: object.etag, signal }).catch(async (error) => {
         if (!isHourpackError(error, "conflict")) throw error;
-        spared.push(object);
+        // A deletion whose answer was lost is sent again, and then refused: nothing is there.
+        if (await raw.head(object.key, { signal })) spared.push(object);
       });
     }
   };
