@@ -129,7 +129,7 @@ describe("on MinIO", () => {
   const lacks = (message: string) => ({
     status: "warning",
     message: `hours are published and not in the catalog: ${message}`,
-    remedy: expect.stringMatching(/^`hourpack register` adds every published hour/),
+    hint: expect.stringMatching(/^`hourpack register` adds every published hour/),
   });
 
   it("a new Glue database, and one that a run has been at since, until all is registered", async () => {
@@ -414,7 +414,7 @@ describe("in a directory", () => {
     expect(named(end, "registered hours")).toEqual({
       ...{ type: "check", name: "registered hours", dataset: "t", status: "warning" },
       message: "hours are published and not in the catalog: there is no t, there is no t_raw",
-      remedy:
+      hint:
         "`hourpack register` adds every published hour; a run adds those alone that it is about, at its end.",
     });
     await hourpack(["register", ...args()], { cwd: home });

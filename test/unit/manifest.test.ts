@@ -112,7 +112,7 @@ describe("a manifest", () => {
 
   it("whose remainderOf is no attempt is told as damaged", async () => {
     const opened = async (remainderOf: unknown) =>
-      openManifest(withLine(await written(), 0, { ...header, remainderOf }), "m", header);
+      openManifest(withLine(await written(), 0, { ...header, remainderOf }), "m", of);
     for (const value of ["", "01K", "01k00000000000000000000000", 7, null])
       await expect(opened(value), String(value)).rejects.toMatchObject({
         kind: "data",

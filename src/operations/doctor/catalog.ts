@@ -1,5 +1,6 @@
 /** What hourpack needs of the catalog: that it answers, that its tables are ours, and that it knows what is published. */
 import { type KnownTable, lookAtCatalog } from "../../catalog/look.js";
+import { commandText } from "../../command-text.js";
 import type { Dataset, Settings } from "../../config/settings.js";
 import { HourpackError } from "../../errors.js";
 import { newestPublishedHour, oldestPublishedHour } from "../../published.js";
@@ -63,11 +64,11 @@ async function checkRegistered(context: StoreContext, dataset: Dataset, there: S
     () => false,
   );
   if (isFine) return;
-  const named = components.settings.datasets.length > 1 ? ` --dataset ${dataset.name}` : "";
+  const command = commandText("register", components.settings, { dataset: dataset.name });
   await checks.make("registered hours", dataset.name, async () => ({
     status: "warning",
     message: `hours are published and not in the catalog: ${(await looking).join(", ")}`,
-    remedy: `\`hourpack register${named}\` adds every published hour; a run adds those alone that it is about, at its end.`,
+    hint: `${command} adds every published hour; a run adds those alone that it is about, at its end.`,
   }));
 }
 
