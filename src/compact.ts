@@ -94,6 +94,8 @@ async function planAndPack(task: HourTask, watch: Stopwatch): Promise<HourResult
 function prepare({ components, dataset }: HourTask): void {
   components.engine().catch(() => {});
   components.requireConditions(dataset).catch(() => {});
+  // When it is needed, the engine has the threads that read its files.
+  import("hyparquet").catch(() => {});
 }
 
 /**
