@@ -24,6 +24,7 @@ import {
   type Assembly,
   assemble,
   type Base,
+  beginMerge,
   checkQuarantine,
   describe,
   tellMisfit,
@@ -190,7 +191,7 @@ async function pack(
     const base = await baseOf(task, plan);
     const batches = spoolObjects(raw, plan.fetch, spool, spoolOptions(task, plan.fetch));
     const converted = await watch.time("convert", () =>
-      convertHour(task, batches, plan.fetch, engine, attempt),
+      convertHour(task, batches, plan.fetch, { attempt, spool, engine }),
     );
     // A large hour has done with it, and needs memory for what follows; of a small one the next takes it over.
     if (converted.batches.length > 1) leave(false);
@@ -294,13 +295,15 @@ function whyMadeAnew(
   return "published rows lack a derived column of today";
 }
 
-/** Stage 4, against the version pinned at its start; with `unknown: add` the schema then grows by what was met. */
+/**
+ * Stage 4, against the version pinned at its start; with `unknown: add` the schema then grows by what was met, and only
+ * then the batches are merged.
+ */
 async function convertHour(
   task: HourTask,
   batches: AsyncIterable<Batch>,
   fetched: Listing,
-  engine: Engine,
-  attempt: string,
+  { attempt, spool, engine }: { attempt: string; spool: Spool; engine: Engine },
 ): Promise<ConvertedHour> {
   const { dataset, components } = task;
   const unknown = dataset.unknown === "add" ? new Shape() : undefined;
@@ -313,6 +316,7 @@ async function convertHour(
   const pinned = await pinSchema(task, batches, attempt);
   const converted = await convertBatches(pinned.batches, conversion(pinned.schema, unknown), engine, {
     keepBatches: unknown !== undefined,
+    merge: unknown ? undefined : beginMerge(task, pinned.schema.columns, spool, engine),
   });
   if (!unknown || converted.rescued === 0) return converted;
   const grown = await growSchema(task, unknown, attempt);

@@ -17,6 +17,17 @@ export interface WrittenRows {
   rows: number;
 }
 
+/** Parquet files on their way into one: Snappy, V1 pages. */
+export interface Merge {
+  /** The next file, whose rows are copied at once where nothing else is to be done with them. It may lack columns: they are NULL then. */
+  add(path: string): Promise<void>;
+  /**
+   * Writes the footer with this metadata; no files at all make a part of 0 rows. The SHA-256 is that of the file's bytes, in
+   * hexadecimal digits; absent where DuckDB wrote them.
+   */
+  finish(metadata: Record<string, string>): Promise<WrittenRows & { sha256?: string }>;
+}
+
 /** The embedded database that reads and writes Parquet. One for a process; calls may overlap. */
 export interface Engine {
   /**
@@ -24,17 +35,8 @@ export interface Engine {
    * it. The digest is that of the rows before they were written; absent where that would take too much memory.
    */
   writeRows(files: RowFiles, outPath: string): Promise<WrittenRows & { digest?: RowsDigest }>;
-  /**
-   * Parquet files into one: Snappy, V1 pages, with this footer metadata. A file may lack columns (they are NULL
-   * then); no files at all make a part of 0 rows. `sortBy`: names of columns that the rows are sorted by, in pieces that
-   * the memory holds. The SHA-256 is that of the file's bytes, in hexadecimal digits; absent where DuckDB wrote them.
-   */
-  merge(
-    paths: string[],
-    columns: Column[],
-    outPath: string,
-    options: { metadata: Record<string, string>; sortBy: string[] },
-  ): Promise<WrittenRows & { sha256?: string }>;
+  /** Begins a part with these columns at `outPath`. `sortBy`: names of columns that its rows are sorted by, in pieces that the memory holds. */
+  merge(columns: Column[], outPath: string, options: { sortBy: string[] }): Merge;
   /** Over these columns and `_rescued_data` of all rows of the files; `complete`: each of them has them all. */
   digest(paths: string[], columns: Column[], options?: { complete: boolean }): Promise<RowsDigest>;
   close(): Promise<void>;

@@ -8,7 +8,7 @@ import { createGzip } from "node:zlib";
 import { commandText } from "../command-text.js";
 import { download, otherBytes, readQuarantine } from "../download.js";
 import { digestOfAll, type RowsDigest } from "../engine/digest.js";
-import type { Engine } from "../engine/engine.js";
+import type { Engine, Merge } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
 import { compareUtf8, type Listing } from "../listing.js";
 import {
@@ -69,19 +69,14 @@ export interface Assembled {
   quarantine: Body | undefined;
 }
 
+/** Of what an hour's batches become; the part is that file. */
+export function beginMerge(task: HourTask, columns: Column[], spool: Spool, engine: Engine): Merge {
+  return engine.merge(columns, spool.path("part.parquet"), { sortBy: orderOf(task, columns) });
+}
+
 export async function assemble(task: HourTask, assembly: Assembly): Promise<Assembled> {
-  const { attempt, inputs, converted, base, spool, engine } = assembly;
-  const sources = converted.batches.flatMap(({ path, digest }) =>
-    path === undefined ? [] : [{ path, digest }],
-  );
-  if (base) {
-    const path = spool.path("base.parquet");
-    const sha256 = await download(assembly.tier1, base.published, path, task.signal);
-    // What is merged into a new part is vouched for by that one.
-    if (sha256 !== base.manifest.header.partSha256) throw otherBytes(task, assembly.tier1, base.published);
-    sources.push({ path, digest: undefined });
-  }
-  const paths = sources.map(({ path }) => path);
+  const { attempt, inputs, converted, base, engine } = assembly;
+  const basePath = base && (await downloadBase(task, assembly, base));
   const columns = converted.schema.columns;
   const facts: PartFacts = {
     attempt,
@@ -96,15 +91,32 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
   };
   // Nothing else is at work any more, so none of it waits for another.
   const [part, made, quarantine] = await settled([
-    engine.merge(paths, columns, spool.path("part.parquet"), {
-      metadata: toMetadata(facts),
-      sortBy: orderOf(task, columns),
-    }),
-    digestOf(sources, columns, engine),
+    merged(task, assembly, basePath).then((merge) => merge.finish(toMetadata(facts))),
+    digestOf(converted.batches, basePath, columns, engine),
     writeQuarantine(task, assembly, facts.quarantined),
   ]);
   const { path, sha256 } = part;
   return { path, sha256, ...(await bodyOf(path)), columns, facts, made, quarantine };
+}
+
+async function downloadBase(task: HourTask, { spool, tier1 }: Assembly, base: Base): Promise<string> {
+  const path = spool.path("base.parquet");
+  const sha256 = await download(tier1, base.published, path, task.signal);
+  // What is merged into a new part is vouched for by that one.
+  if (sha256 !== base.manifest.header.partSha256) throw otherBytes(task, tier1, base.published);
+  return path;
+}
+
+/** With what was not merged as it came. */
+async function merged(
+  task: HourTask,
+  { converted, spool, engine }: Assembly,
+  basePath: string | undefined,
+): Promise<Merge> {
+  const { merge = beginMerge(task, converted.schema.columns, spool, engine), batches } = converted;
+  const rest = converted.merge ? [] : batches.map(({ path }) => path);
+  for (const path of [...rest, basePath]) if (path !== undefined) await merge.add(path);
+  return merge;
 }
 
 /** The manifest, made when the part is there, whose bytes it vouches for. */
@@ -152,12 +164,14 @@ async function sha256Of(body: Body): Promise<string> {
 
 /** Only rows that were written by others, or under fewer columns, are read for it. */
 async function digestOf(
-  sources: { path: string; digest: RowsDigest | undefined }[],
+  batches: Converted[],
+  basePath: string | undefined,
   columns: Column[],
   engine: Engine,
 ): Promise<RowsDigest> {
-  const known = sources.flatMap(({ digest }) => digest ?? []);
-  const others = sources.flatMap(({ path, digest }) => (digest === undefined ? [path] : []));
+  const known = batches.flatMap(({ digest }) => digest ?? []);
+  const others = batches.flatMap(({ path, digest }) => (path && digest === undefined ? [path] : []));
+  if (basePath !== undefined) others.push(basePath);
   return digestOfAll([...known, await engine.digest(others, columns)]);
 }
 

@@ -3,7 +3,7 @@ import { type FileHandle, open, rm } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import type { Batch } from "../batch.js";
 import { digestOfAll, type RowsDigest } from "../engine/digest.js";
-import type { Engine } from "../engine/engine.js";
+import type { Engine, Merge } from "../engine/engine.js";
 import { HourpackError, isHourpackError } from "../errors.js";
 import { Limiter } from "../limiter.js";
 import { compareUtf8, type Listing } from "../listing.js";
@@ -47,6 +47,8 @@ export interface Converted {
 /** All batches of an hour. */
 export interface ConvertedHour {
   schema: Schema;
+  /** What the batches' rows were merged into already; absent where that is still to be done. */
+  merge: Merge | undefined;
   batches: Converted[];
   rows: number;
   rescued: number;
@@ -58,17 +60,23 @@ export interface ConvertedHour {
 
 /**
  * Converts batches as they come, a few at a time, so that the download goes on beside it. `keepBatches`: the raw
- * batch files stay, for the case that the schema grows and they are converted again.
+ * batch files stay, for the case that the schema grows and they are converted again. `merge` is given what they become,
+ * in their order.
  */
 export async function convertBatches(
   batches: AsyncIterable<Batch> | Iterable<Batch>,
   conversion: Conversion,
   engine: Engine,
-  options: { keepBatches: boolean },
+  options: { keepBatches: boolean; merge?: Merge | undefined },
 ): Promise<ConvertedHour> {
   const limiter = new Limiter(BATCHES_AT_WORK);
   const working: Promise<Converted>[] = [];
+  const merging: Promise<void>[] = [];
   let failure: { error: unknown } | undefined;
+  const mergeAfter = async (before: Promise<void> | undefined, work: Promise<Converted>) => {
+    const [{ path }] = await Promise.all([work, before]);
+    if (path !== undefined) await options.merge?.add(path);
+  };
   try {
     for await (const batch of batches) {
       const give = await limiter.take();
@@ -77,17 +85,19 @@ export async function convertBatches(
         break;
       }
       const work = convertBatch(batch, conversion, engine, { keepBatch: options.keepBatches }).finally(give);
-      work.catch((error) => {
+      const merged = mergeAfter(merging.at(-1), work);
+      merged.catch((error) => {
         failure ??= { error };
       });
       working.push(work);
+      merging.push(merged);
     }
   } finally {
     // Nothing may still write into the spool when it is removed.
-    await Promise.allSettled(working);
+    await Promise.allSettled([...working, ...merging]);
   }
-  const converted = await Promise.all(working);
-  return { schema: conversion.schema, batches: converted, ...totals(converted) };
+  const [converted] = await Promise.all([Promise.all(working), Promise.all(merging)]);
+  return { schema: conversion.schema, merge: options.merge, batches: converted, ...totals(converted) };
 }
 
 /**
@@ -106,14 +116,14 @@ export async function convertAgain(
   const again = hour.batches.filter((converted) => !isDone(converted)).map((converted) => converted.batch);
   const renewed = await convertBatches(again, conversion, engine, { keepBatches: false });
   const batches = [...done, ...renewed.batches];
-  return { schema: conversion.schema, batches, ...totals(batches) };
+  return { schema: conversion.schema, merge: undefined, batches, ...totals(batches) };
 }
 
 /** One is sifted while the other is written. */
 const BATCHES_AT_WORK = 2;
 
 /** Rows and quarantine, checked against what was counted object by object (invariant 6). */
-function totals(batches: Converted[]): Omit<ConvertedHour, "schema" | "batches"> {
+function totals(batches: Converted[]): Omit<ConvertedHour, "schema" | "merge" | "batches"> {
   // They come as objects are fetched; told in the order in which those are listed.
   const places = batches
     .flatMap((batch) => batch.places)

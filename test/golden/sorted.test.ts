@@ -75,8 +75,9 @@ it.each([
   ];
   const out = join(dir, `${name}.parquet`);
   await withEngine(memoryBytes, async (engine) => {
-    const merged = await engine.merge(sources, COLUMNS, out, { metadata: { k: "v" }, sortBy: ["user"] });
-    expect(merged.rows).toBe(450_000);
+    const merge = engine.merge(COLUMNS, out, { sortBy: ["user"] });
+    for (const path of sources) await merge.add(path);
+    expect((await merge.finish({ k: "v" })).rows).toBe(450_000);
     const digest = await engine.digest([out], COLUMNS);
     expect(await engine.digest(sources, COLUMNS)).toEqual(digest);
     // Not in halves, where one statement is at work at a time.
@@ -94,7 +95,9 @@ it("the rows of many files are hashed a few files at a time, and come to the sam
   for (let i = 0; i < 70; i++) sources.push(await write(`many-${i}`, i * 100, (i + 1) * 100));
   const out = join(dir, "many.parquet");
   await withEngine(256 << 20, async (engine) => {
-    expect((await engine.merge(sources, COLUMNS, out, { metadata: {}, sortBy: [] })).rows).toBe(7000);
+    const merge = engine.merge(COLUMNS, out, { sortBy: [] });
+    for (const path of sources) await merge.add(path);
+    expect((await merge.finish({})).rows).toBe(7000);
     const digest = await engine.digest([out], COLUMNS);
     expect(digest.rows).toBe(7000);
     expect(await engine.digest(sources, COLUMNS)).toEqual(digest);

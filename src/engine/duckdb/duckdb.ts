@@ -4,8 +4,8 @@ import { Limiter } from "../../limiter.js";
 import { derivedFrom } from "../../record/grammar.js";
 import { type Column, leavesOfAll, RESCUED_COLUMN, type Schema } from "../../schema/types.js";
 import { digestOfAll, type RowsDigest } from "../digest.js";
-import type { Engine, RowFiles, WrittenRows } from "../engine.js";
-import { joinParquet } from "../parquet/join.js";
+import type { Engine, Merge, RowFiles, WrittenRows } from "../engine.js";
+import { ParquetJoin } from "../parquet/join.js";
 import { type Database, openDatabase, sqlName, sqlString } from "./database.js";
 import { duckdbType, jsonTextSql, readType, valueSql } from "./types.js";
 
@@ -57,30 +57,43 @@ class Duckdb implements Engine {
     return { ...written, digest: await this.sum(`FROM read_parquet(${sqlString(outPath)})`) };
   }
 
-  async merge(
+  merge(columns: Column[], outPath: string, { sortBy }: { sortBy: string[] }): Merge {
+    const paths: string[] = [];
+    const names = [...columns.map(({ name }) => name), RESCUED_COLUMN];
+    let join = sortBy.length > 0 ? undefined : new ParquetJoin(outPath, { names, dropped: HASH_COLUMN });
+    // None of the calls: what copies files leaves both cores to them.
+    const joining = <T>(task: (join: ParquetJoin) => Promise<T>) =>
+      told(`join ${outPath}`, async () => join && task(join));
+    return {
+      add: async (path) => {
+        paths.push(path);
+        if (!(await joining((join) => join.add(path)))) join = undefined;
+      },
+      finish: async (metadata) => {
+        if (sortBy.length > 0 && paths.length > 0)
+          return this.mergeSorted(paths, columns, outPath, { metadata, sortBy });
+        const joined = await joining((join) => join.finish(metadata, rowGroupRows(columns) / SMALL_GROUPS));
+        if (joined) return { path: outPath, ...joined };
+        await this.makeRoom(columns);
+        return this.copy(partsSql(paths, columns), outPath, { columns, metadata });
+      },
+    };
+  }
+
+  private async mergeSorted(
     paths: string[],
     columns: Column[],
     outPath: string,
     { metadata, sortBy }: { metadata: Record<string, string>; sortBy: string[] },
   ): Promise<WrittenRows & { sha256?: string }> {
-    if (sortBy.length > 0 && paths.length > 0) {
-      const pieces = await inPieces(paths, this.memoryBytes / SORTED_SHARE);
-      const sorted: string[] = [];
-      for (const piece of pieces)
-        sorted.push(...(await this.sort(piece, columns, sortBy, `${outPath}.sorted-${sorted.length}`)));
-      return this.merge(sorted, columns, outPath, { metadata, sortBy: [] });
+    const merge = this.merge(columns, outPath, { sortBy: [] });
+    let count = 0;
+    for (const piece of await inPieces(paths, this.memoryBytes / SORTED_SHARE)) {
+      const sorted = await this.sort(piece, columns, sortBy, `${outPath}.sorted-${count}`);
+      for (const path of sorted) await merge.add(path);
+      count += sorted.length;
     }
-    // Not one of the calls: it copies files, and hashing has both cores meanwhile.
-    const names = [...columns.map(({ name }) => name), RESCUED_COLUMN];
-    const joined = await told(`join ${outPath}`, () =>
-      joinParquet(paths, { names, dropped: HASH_COLUMN }, outPath, {
-        metadata,
-        groupRowsMin: rowGroupRows(columns) / SMALL_GROUPS,
-      }),
-    );
-    if (joined) return { path: outPath, ...joined };
-    await this.makeRoom(columns);
-    return this.copy(partsSql(paths, columns), outPath, { columns, metadata });
+    return merge.finish(metadata);
   }
 
   /** Into one file, or into several where that takes more memory than there is. */

@@ -14,60 +14,62 @@ const MAGIC = Buffer.from("PAR1");
 const GROUP_BYTES_MIN = 4 << 20;
 
 /**
- * Writes the joined file and returns its rows and the SHA-256 of its bytes; undefined, with nothing written, where the files
- * have other columns than `names`, in this order, where their schemas differ, or their row groups have fewer rows than
- * `groupRowsMin` on average, and are small. `dropped`: a column without fields that is the last one of some files, and is not
- * copied.
+ * A joined file in the making: files are added as they come. `names`: the columns that each must have, in this order.
+ * `dropped`: a column without fields that is the last one of some files, and is not copied.
  */
-export async function joinParquet(
-  paths: string[],
-  { names, dropped }: { names: string[]; dropped: string },
-  outPath: string,
-  { metadata, groupRowsMin }: { metadata: Record<string, string>; groupRowsMin: number },
-): Promise<{ rows: number; sha256: string } | undefined> {
-  const joined = new Joined(names);
-  for (const path of paths) {
-    const file = await readFooter(path);
-    const cuts = columnsOf(file.footer).at(-1) === dropped ? dropLast(file.footer) : [];
-    if (!joined.add(file.footer, path, between(cuts, file.data))) return undefined;
-  }
-  if (!joined.isWorthIt(groupRowsMin)) return undefined;
-  const out = await open(outPath, "w");
-  const hash = createHash("sha256");
-  const append: Append = async (bytes) => {
-    hash.update(bytes);
-    await out.appendFile(bytes);
-  };
-  try {
-    await append(MAGIC);
-    await joined.copyTo(append);
-    await append(joined.tail(metadata));
-  } finally {
-    await out.close();
-  }
-  return { rows: Number(joined.rows), sha256: hash.digest("hex") };
-}
-
-type Append = (bytes: Buffer) => Promise<void>;
-
-/** What the joined file is to hold, before a byte of it is written. */
-class Joined {
-  rows = 0n;
+export class ParquetJoin {
+  private readonly outPath: string;
   private readonly names: string;
+  private readonly dropped: string;
+  private readonly hash = createHash("sha256");
   private footer: Struct | undefined;
   private schema = "";
   /** Encoded: as objects, those of a thousand files would take hundreds of megabytes. */
   private readonly groups: Buffer[] = [];
+  private rows = 0n;
   private plainBytes = 0n;
-  private readonly sources: { path: string; kept: Span[] }[] = [];
-  private position = MAGIC.length;
+  private position = 0;
+  /** For all files, since a new one for each makes the collector run. */
+  private buffer = Buffer.alloc(0);
 
-  constructor(names: string[]) {
+  constructor(outPath: string, { names, dropped }: { names: string[]; dropped: string }) {
+    this.outPath = outPath;
     this.names = names.join();
+    this.dropped = dropped;
   }
 
-  /** False where its columns are others. `kept`: the stretches of the file that are copied, in order. */
-  add(footer: Struct, path: string, kept: Span[]): boolean {
+  /** False, with nothing of it copied, where its columns are others, or its schema is not that of the files before. */
+  async add(path: string): Promise<boolean> {
+    const file = await open(path, "r");
+    try {
+      const { footer, end } = await readFooter(file, path);
+      const cuts = columnsOf(footer).at(-1) === this.dropped ? dropLast(footer) : [];
+      // The mark that a file begins with is the first one's.
+      const kept = between(cuts, { start: this.position === 0 ? 0 : MAGIC.length, end });
+      if (!this.take(footer, kept)) return false;
+      await this.write(this.position === 0 ? "w" : "a", (out) => this.copy(file, kept, out));
+      this.position += sizeOf(kept);
+      return true;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /**
+   * Writes the footer; returns the file's rows and the SHA-256 of its bytes. Undefined where there is nothing, or the row
+   * groups have fewer rows than `groupRowsMin` on average, and are small: they are no file then.
+   */
+  async finish(
+    metadata: Record<string, string>,
+    groupRowsMin: number,
+  ): Promise<{ rows: number; sha256: string } | undefined> {
+    if (!this.footer || !this.isWorthIt(groupRowsMin)) return undefined;
+    const tail = this.tail(this.footer, metadata);
+    await this.write("a", (out) => this.append(out, tail));
+    return { rows: Number(this.rows), sha256: this.hash.digest("hex") };
+  }
+
+  private take(footer: Struct, kept: Span[]): boolean {
     const schema = schemaText(footer);
     if (!this.footer) {
       if (columnsOf(footer).join() !== this.names) return false;
@@ -82,36 +84,20 @@ class Joined {
       this.plainBytes += (group.get(ROW_GROUP.plainBytes) as bigint | undefined) ?? 0n;
       this.groups.push(writeStruct(group));
     }
-    this.position += sizeOf(kept);
-    this.sources.push({ path, kept });
     return true;
   }
 
-  isWorthIt(groupRowsMin: number): boolean {
+  private isWorthIt(groupRowsMin: number): boolean {
     const count = this.groups.length;
-    const isLarge =
-      Number(this.rows) / count >= groupRowsMin || Number(this.plainBytes) / count >= GROUP_BYTES_MIN;
-    return this.footer !== undefined && (count <= 1 || isLarge);
-  }
-
-  /** One file at a time: an hour of many gigabytes has a thousand of them. */
-  async copyTo(append: Append): Promise<void> {
-    // For all files, since a new one for each makes the collector run.
-    const longest = this.sources.flatMap(({ kept }) => kept.map(({ start, end }) => end - start));
-    const buffer = Buffer.allocUnsafeSlow(Math.min(COPY_BYTES, Math.max(0, ...longest)));
-    for (const { path, kept } of this.sources) {
-      const file = await open(path, "r");
-      try {
-        for (const span of kept) await copy(file, span, append, buffer);
-      } finally {
-        await file.close();
-      }
-    }
+    return (
+      count <= 1 ||
+      Number(this.rows) / count >= groupRowsMin ||
+      Number(this.plainBytes) / count >= GROUP_BYTES_MIN
+    );
   }
 
   /** The footer, its length and the mark: the first file's, but for what is the joined one's own. */
-  tail(metadata: Record<string, string>): Buffer {
-    const footer = this.footer as Struct;
+  private tail(footer: Struct, metadata: Record<string, string>): Buffer {
     footer.change(FILE.rows, () => this.rows);
     footer.setStructs(FILE.rowGroups, this.groups);
     footer.setStructs(
@@ -125,24 +111,55 @@ class Joined {
     length.writeUInt32LE(encoded.length);
     return Buffer.concat([encoded, length, MAGIC]);
   }
-}
 
-/** A file's footer, and where its data lies. */
-async function readFooter(path: string): Promise<{ footer: Struct; data: Span }> {
-  const file = await open(path, "r");
-  try {
-    const { size } = await file.stat();
-    const tail = Buffer.alloc(8);
-    await file.read(tail, 0, 8, size - 8);
-    if (!tail.subarray(4).equals(MAGIC)) throw new Error(`${path} is no Parquet file`);
-    const footer = Buffer.alloc(tail.readUInt32LE(0));
-    const end = size - 8 - footer.length;
-    await file.read(footer, 0, footer.length, end);
-    return { footer: readStruct(footer), data: { start: MAGIC.length, end } };
-  } finally {
-    await file.close();
+  private async copy(file: FileHandle, kept: Span[], out: FileHandle): Promise<void> {
+    const longest = kept.reduce((most, { start, end }) => Math.max(most, end - start), 0);
+    const sizeBytes = Math.min(COPY_BYTES, longest);
+    if (this.buffer.length < sizeBytes) this.buffer = Buffer.allocUnsafeSlow(sizeBytes);
+    for (const { start, end } of kept) {
+      for (let position = start; position < end; ) {
+        const length = Math.min(this.buffer.length, end - position);
+        const { bytesRead } = await file.read(this.buffer, 0, length, position);
+        if (bytesRead === 0) throw new Error("a Parquet file ended while it was copied");
+        await this.append(out, this.buffer.subarray(0, bytesRead));
+        position += bytesRead;
+      }
+    }
+  }
+
+  /** Hashed by this thread while another writes. */
+  private async append(out: FileHandle, bytes: Buffer): Promise<void> {
+    const written = writeAll(out, bytes);
+    this.hash.update(bytes);
+    await written;
+  }
+
+  private async write(flags: "w" | "a", task: (out: FileHandle) => Promise<void>): Promise<void> {
+    const out = await open(this.outPath, flags);
+    try {
+      await task(out);
+    } finally {
+      await out.close();
+    }
   }
 }
+
+/** A file's footer, and where its data ends. Mostly one read of its end has all of it. */
+async function readFooter(file: FileHandle, path: string): Promise<{ footer: Struct; end: number }> {
+  const { size } = await file.stat();
+  const tail = Buffer.allocUnsafe(Math.min(size, FOOTER_BYTES));
+  await file.read(tail, 0, tail.length, size - tail.length);
+  if (!tail.subarray(-MAGIC.length).equals(MAGIC)) throw new Error(`${path} is no Parquet file`);
+  const sizeBytes = tail.readUInt32LE(tail.length - 8);
+  const end = size - 8 - sizeBytes;
+  if (sizeBytes + 8 <= tail.length) return { footer: readStruct(tail.subarray(-8 - sizeBytes, -8)), end };
+  const footer = Buffer.allocUnsafe(sizeBytes);
+  await file.read(footer, 0, sizeBytes, end);
+  return { footer: readStruct(footer), end };
+}
+
+/** Those of batches have some 10 KB. */
+const FOOTER_BYTES = 32 << 10;
 
 /** The root's children are counted in it; row counts are elsewhere. */
 function schemaText(footer: Struct): string {
@@ -178,11 +195,7 @@ function mover(kept: Span[], position: number): (offset: bigint) => bigint {
 
 const COPY_BYTES = 4 << 20;
 
-async function copy(from: FileHandle, { start, end }: Span, append: Append, buffer: Buffer): Promise<void> {
-  for (let position = start; position < end; ) {
-    const { bytesRead } = await from.read(buffer, 0, Math.min(buffer.length, end - position), position);
-    if (bytesRead === 0) throw new Error("a Parquet file ended while it was copied");
-    await append(buffer.subarray(0, bytesRead));
-    position += bytesRead;
-  }
+/** `appendFile` would cut it into pieces of 512 KiB, and wait for each. */
+async function writeAll(file: FileHandle, bytes: Buffer): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten;
 }
