@@ -70,15 +70,11 @@ export class LocalStore implements Store {
     });
   }
 
-  async *list(
-    prefix: string,
-    options: { signal?: AbortSignal; startAfter?: string } = {},
-  ): AsyncGenerator<ObjectInfo[]> {
+  async *list(prefix: string, options: { signal?: AbortSignal } = {}): AsyncGenerator<ObjectInfo[]> {
     let keys: string[] = [];
     const folder = prefix.slice(0, prefix.lastIndexOf("/") + 1);
     for await (const key of this.keysUnder(folder, prefix)) {
       interrupted(options.signal, `list ${this.uri}${prefix}`);
-      if (options.startAfter !== undefined && compareUtf8(key, options.startAfter) <= 0) continue;
       keys.push(key);
       if (keys.length === PAGE_OBJECTS) {
         yield this.infosOf(keys);

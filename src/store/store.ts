@@ -59,7 +59,7 @@ export interface Store {
   readonly clockOffsetMs: number;
 
   /** Pages of objects whose key begins with `prefix`, in UTF-8 byte order of the key over all pages. */
-  list(prefix: string, options?: { signal?: AbortSignal; startAfter?: string }): AsyncIterable<ObjectInfo[]>;
+  list(prefix: string, options?: { signal?: AbortSignal }): AsyncIterable<ObjectInfo[]>;
 
   /** The names directly under `prefix` (a listing with the delimiter `/`): `year=2022/`, … with trailing slash, prefix included. */
   listPrefixes(prefix: string, options?: { signal?: AbortSignal }): Promise<string[]>;

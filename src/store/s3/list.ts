@@ -22,7 +22,6 @@ export interface PageRequest {
   prefix: string;
   maxKeys?: number;
   delimiter?: string;
-  startAfter?: string;
   token?: string;
 }
 
@@ -49,7 +48,7 @@ export class Lister {
 
   /** Undefined where the answer is not one that is read here. */
   private async askDirectly(
-    { prefix, maxKeys, delimiter, startAfter, token }: PageRequest,
+    { prefix, maxKeys, delimiter, token }: PageRequest,
     signal: AbortSignal | undefined,
   ): Promise<string | undefined> {
     const query = {
@@ -58,7 +57,6 @@ export class Lister {
       prefix,
       ...(maxKeys !== undefined && { "max-keys": String(maxKeys) }),
       ...(delimiter && { delimiter }),
-      ...(startAfter && !token && { "start-after": startAfter }),
       ...(token && { "continuation-token": token }),
     };
     const answer = await this.direct.send({ doing: "list", method: "GET", key: "", query, signal });
@@ -72,7 +70,6 @@ export class Lister {
       Prefix: asked.prefix,
       MaxKeys: asked.maxKeys,
       Delimiter: asked.delimiter,
-      StartAfter: asked.token ? undefined : asked.startAfter,
       ContinuationToken: asked.token,
       EncodingType: "url",
     });

@@ -88,11 +88,8 @@ class S3Store implements Store {
     });
   }
 
-  async *list(
-    prefix: string,
-    options: { signal?: AbortSignal; startAfter?: string } = {},
-  ): AsyncGenerator<ObjectInfo[]> {
-    const asked = { prefix, maxKeys: this.pageKeys, startAfter: options.startAfter };
+  async *list(prefix: string, options: { signal?: AbortSignal } = {}): AsyncGenerator<ObjectInfo[]> {
+    const asked = { prefix, maxKeys: this.pageKeys };
     for await (const { objects } of this.pages(asked, options.signal)) yield objects;
   }
 
