@@ -7,7 +7,6 @@ import { require } from "./require.js";
 interface FileLocks {
   tryLock(fd: number, options?: { shared: boolean }): boolean;
   waitForLock(fd: number): Promise<void>;
-  unlock(fd: number): void;
 }
 
 export interface FileLock {
@@ -16,20 +15,20 @@ export interface FileLock {
 
 /** Holds the file's exclusive lock until it is released or this process dies; undefined where another holds it. */
 export async function tryFileLock(path: string): Promise<FileLock | undefined> {
-  const locks = await fileLocks();
+  const locks = fileLocks();
   return lockFile(path, (fd) => locks.tryLock(fd));
 }
 
 /** The same, but waits until nobody else holds it. */
 export async function takeFileLock(path: string): Promise<FileLock> {
-  const locks = await fileLocks();
+  const locks = fileLocks();
   const lock = await lockFile(path, (fd) => locks.waitForLock(fd).then(() => true));
   return lock as FileLock;
 }
 
 /** Of a file that is there: until it is released nobody can lock it alone. Undefined where another has. */
 export async function trySharedLock(path: string): Promise<FileLock | undefined> {
-  const locks = await fileLocks();
+  const locks = fileLocks();
   const file = await open(path, "r");
   try {
     if (locks.tryLock(file.fd, { shared: true })) return { release: () => file.close() };
@@ -65,22 +64,16 @@ async function lockFile(
 
 /** Runs the task while this process holds the file's exclusive lock. The file itself stays, empty. */
 export async function withFileLock<T>(path: string, task: () => Promise<T>): Promise<T> {
-  const locks = await fileLocks();
   await makeFolders(dirname(path));
-  const file = await open(path, "a+");
+  const lock = await takeFileLock(path);
   try {
-    await locks.waitForLock(file.fd);
-    try {
-      return await task();
-    } finally {
-      locks.unlock(file.fd);
-    }
+    return await task();
   } finally {
-    await file.close();
+    await lock.release();
   }
 }
 
 /** The package has no types of its own. */
-async function fileLocks(): Promise<FileLocks> {
+function fileLocks(): FileLocks {
   return require("fs-native-extensions") as FileLocks;
 }
