@@ -1,8 +1,6 @@
 /** What is told while a run goes on: bars on a terminal, plain lines elsewhere, JSON lines with --json. */
-import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { besideName } from "../errors.js";
 import { errorFields, type Fields, type Log } from "../log.js";
-import { PACE_CHANNEL } from "../store/s3/pace.js";
 import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
 import { count, counted } from "../words.js";
 import { Alike } from "./alike.js";
@@ -39,14 +37,7 @@ export async function openProgress(output: Output, log: Log, options: ProgressOp
     log[logged.isTold(event) ? LOWER[level] : level](text, fields);
     shown.observe(event);
   };
-  // A store says it itself, since no hour in particular is concerned.
-  const onPace = (message: unknown) => {
-    const { location, text } = message as { location: string; text: string };
-    observe({ type: "notice", text: `${location}: ${text}` });
-  };
-  subscribe(PACE_CHANNEL, onPace);
   const stop = () => {
-    unsubscribe(PACE_CHANNEL, onPace);
     for (const { event, text, ...fields } of logged.rest()) log[logLine(event)[0]](text, fields);
     shown.stop();
   };

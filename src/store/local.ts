@@ -30,7 +30,7 @@ import {
   writeWhole,
 } from "./local-files.js";
 import { firstsOfFolders, folderOf, isPlain, packed } from "./local-names.js";
-import { Pace } from "./s3/pace.js";
+import { Pace } from "./pace.js";
 import type { Body, GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
 
 const PAGE_OBJECTS = 1000;

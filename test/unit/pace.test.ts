@@ -1,19 +1,19 @@
 /** How many GETs are in flight, on a store that the test plays and a clock of its own. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Pace } from "../../src/store/s3/pace.js";
+import { Pace } from "../../src/store/pace.js";
 
 const REFUSED = new Error("SlowDown");
 let nowMs = 0;
 let said: string[] = [];
-const onPace = (message: unknown) => said.push((message as { text: string }).text);
+const onNotice = (message: unknown) => said.push((message as { text: string }).text);
 
 beforeEach(() => {
   nowMs = 0;
   said = [];
-  subscribe("hourpack:pace", onPace);
+  subscribe("hourpack:notice", onNotice);
 });
-afterEach(() => unsubscribe("hourpack:pace", onPace));
+afterEach(() => unsubscribe("hourpack:notice", onNotice));
 
 function pace(max = 256): Pace {
   const isRefusal = (error: unknown) => error === REFUSED;
@@ -80,7 +80,7 @@ describe("GETs in flight", () => {
     await play(subject, 50, (inFlight) => ({ ms: 20, refused: Math.max(0, inFlight - 10) }));
     expect(subject.limit).toBe(8);
     expect(said).toEqual([
-      expect.stringMatching(/^22 of 32 GETs were refused or cut off: 16 at a time now$/),
+      expect.stringMatching(/^s3:\/\/b\/: 22 of 32 GETs were refused or cut off: 16 at a time now$/),
       expect.stringContaining("8 at a time now"),
     ]);
   });

@@ -8,6 +8,7 @@ import { HourpackError } from "../../errors.js";
 import { probePrefix } from "../../layout.js";
 import { require } from "../../require.js";
 import { countRetry, RETRIES_MAX, Wait } from "../../waiting.js";
+import { Pace } from "../pace.js";
 import { honoursDeletes, honoursWrites } from "../probe.js";
 import {
   type Body,
@@ -27,7 +28,6 @@ import { ObjectReader } from "./get.js";
 import { headOf, unquoted } from "./headers.js";
 import { type ListedPage, Lister, type PageRequest } from "./list.js";
 import { Md5Check } from "./md5.js";
-import { Pace } from "./pace.js";
 import { ObjectWriter, PART_BYTES } from "./put.js";
 
 type Sdk = typeof import("@aws-sdk/client-s3");

@@ -1,5 +1,5 @@
 /** How many GETs are in flight: more while the store answers more of them for it, fewer where it refuses some. */
-import { channel } from "node:diagnostics_channel";
+import { tell } from "../waiting.js";
 
 export interface PaceOptions {
   /** At first. */
@@ -12,11 +12,6 @@ export interface PaceOptions {
   location: string;
   nowMs?: () => number;
 }
-
-/** Whoever shows what goes on listens here. A message is `{ location, text, inFlight }`. */
-export const PACE_CHANNEL = "hourpack:pace";
-
-const paces = channel(PACE_CHANNEL);
 
 /** What is judged together: so long, and at least so many GETs for each in flight. */
 const WINDOW_MS = 1_000;
@@ -138,6 +133,6 @@ export class Pace {
   }
 
   private say(text: string): void {
-    paces.publish({ location: this.options.location, text, inFlight: this.limit });
+    tell(`${this.options.location}: ${text}`);
   }
 }
