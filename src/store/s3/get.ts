@@ -1,14 +1,10 @@
 /** GETs of objects, the hot path of an hour of small ones. */
-import type { S3Client } from "@aws-sdk/client-s3";
-import type { S3Settings } from "../../config/settings.js";
 import { HourpackError } from "../../errors.js";
 import type { GetOptions } from "../store.js";
-import type { DirectRequests } from "./direct.js";
+import type { S3Access } from "./client.js";
 import { codeOf, statusOf } from "./errors.js";
 import { unquoted } from "./headers.js";
 import type { Md5Check } from "./md5.js";
-
-type Sdk = typeof import("@aws-sdk/client-s3");
 
 /** What an answer says besides its body. */
 interface Answer {
@@ -21,28 +17,13 @@ interface Answer {
 }
 
 export class ObjectReader {
-  private readonly bucket: string;
+  private readonly access: S3Access;
   private readonly uri: string;
-  private readonly settings: S3Settings;
-  private readonly sdk: Sdk;
-  private readonly client: S3Client;
-  private readonly direct: DirectRequests;
   private readonly md5: Md5Check;
 
-  constructor(
-    bucket: string,
-    settings: S3Settings,
-    sdk: Sdk,
-    client: S3Client,
-    direct: DirectRequests,
-    md5: Md5Check,
-  ) {
-    this.bucket = bucket;
-    this.uri = `s3://${bucket}/`;
-    this.settings = settings;
-    this.sdk = sdk;
-    this.client = client;
-    this.direct = direct;
+  constructor(access: S3Access, md5: Md5Check) {
+    this.access = access;
+    this.uri = access.uri;
     this.md5 = md5;
   }
 
@@ -92,15 +73,15 @@ export class ObjectReader {
   }
 
   private async send(key: string, { etag, range, allocate, signal }: GetOptions): Promise<Answer> {
+    const { client, sdk, target } = this.access;
     const input = {
-      Bucket: this.bucket,
-      ExpectedBucketOwner: this.settings.expectedBucketOwner,
+      ...target,
       Key: key,
       IfMatch: etag === undefined ? undefined : `"${etag}"`,
       Range: range && `bytes=${range.start}-${range.end - 1}`,
     };
     try {
-      const got = await this.client.send(new this.sdk.GetObjectCommand(input), { abortSignal: signal });
+      const got = await client.send(new sdk.GetObjectCommand(input), { abortSignal: signal });
       const body = (await got.Body?.transformToByteArray()) ?? new Uint8Array();
       const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
       return {
@@ -127,7 +108,7 @@ export class ObjectReader {
   /** Undefined where the answer, or the ETag, is in a form that is left to the SDK. */
   private async ask(key: string, options: GetOptions): Promise<Answer | undefined> {
     const { etag, range, allocate, signal } = options;
-    const answer = await this.direct.send({
+    const answer = await this.access.direct.send({
       doing: "read",
       method: "GET",
       key,

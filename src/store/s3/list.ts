@@ -3,12 +3,10 @@
  * 20 µs of CPU for each object, which for an hour of small ones is a tenth of it all. The SDK reads any other.
  */
 import { buffer } from "node:stream/consumers";
-import type { ListObjectsV2CommandInput, ListObjectsV2CommandOutput, S3Client } from "@aws-sdk/client-s3";
+import type { ListObjectsV2CommandInput, ListObjectsV2CommandOutput } from "@aws-sdk/client-s3";
 import type { ObjectInfo } from "../store.js";
-import type { DirectRequests } from "./direct.js";
+import type { S3Access } from "./client.js";
 import { unquoted } from "./headers.js";
-
-type Sdk = typeof import("@aws-sdk/client-s3");
 
 export interface ListedPage {
   objects: ObjectInfo[];
@@ -26,18 +24,12 @@ export interface PageRequest {
 }
 
 export class Lister {
-  private readonly client: S3Client;
-  private readonly sdk: Sdk;
-  private readonly direct: DirectRequests;
-  private readonly target: { Bucket: string; ExpectedBucketOwner: string | undefined };
+  private readonly access: S3Access;
   /** Off where the store answers in a form that is left to the SDK: AWS sends listings in chunks. */
   private isDirect = true;
 
-  constructor(client: S3Client, sdk: Sdk, direct: DirectRequests, target: Lister["target"]) {
-    this.client = client;
-    this.sdk = sdk;
-    this.direct = direct;
-    this.target = target;
+  constructor(access: S3Access) {
+    this.access = access;
   }
 
   /** One request. A key may hold characters that XML cannot, so that keys are asked for encoded. */
@@ -59,14 +51,15 @@ export class Lister {
       ...(delimiter && { delimiter }),
       ...(token && { "continuation-token": token }),
     };
-    const answer = await this.direct.send({ doing: "list", method: "GET", key: "", query, signal });
+    const answer = await this.access.direct.send({ doing: "list", method: "GET", key: "", query, signal });
     if (answer?.status === 200 && !answer.bytes) this.isDirect = false;
     return answer?.status === 200 ? answer.bytes?.toString("utf8") : undefined;
   }
 
   private async ask(asked: PageRequest, abortSignal: AbortSignal | undefined): Promise<ListedPage> {
-    const command = new this.sdk.ListObjectsV2Command({
-      ...this.target,
+    const { client, sdk, target } = this.access;
+    const command = new sdk.ListObjectsV2Command({
+      ...target,
       Prefix: asked.prefix,
       MaxKeys: asked.maxKeys,
       Delimiter: asked.delimiter,
@@ -86,7 +79,7 @@ export class Lister {
       },
       { relation: "after", toMiddleware: "deserializerMiddleware", name: "takeContents" },
     );
-    const page: ListObjectsV2CommandOutput = await this.client.send(command, { abortSignal });
+    const page: ListObjectsV2CommandOutput = await client.send(command, { abortSignal });
     const untaken = (page.Contents ?? []).map(({ Key = "", Size = 0, ETag = "" }) => ({ Key, Size, ETag }));
     return listedPage(
       page.EncodingType,

@@ -1,15 +1,11 @@
 /** PUTs of objects: whole ones, and large ones in parts. */
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
-import type { S3Client } from "@aws-sdk/client-s3";
-import type { S3Settings } from "../../config/settings.js";
 import { require } from "../../require.js";
 import type { Body, PutOptions } from "../store.js";
-import type { DirectRequests } from "./direct.js";
+import type { S3Access } from "./client.js";
 import { refusal } from "./errors.js";
 import { unquoted, writeHeaders, writeInput } from "./headers.js";
-
-type Sdk = typeof import("@aws-sdk/client-s3");
 
 /** Files above this go up in parts of this size. */
 export const PART_BYTES = 16 << 20;
@@ -18,24 +14,10 @@ const REFUSED = [404, 409, 412];
 
 /** Each method is one try, answers with the ETag, and throws what the SDK or `DirectRequests` throw. */
 export class ObjectWriter {
-  private readonly settings: S3Settings;
-  private readonly sdk: Sdk;
-  private readonly client: S3Client;
-  private readonly direct: DirectRequests;
-  private readonly target: { Bucket: string; ExpectedBucketOwner: string | undefined };
+  private readonly access: S3Access;
 
-  constructor(
-    settings: S3Settings,
-    sdk: Sdk,
-    client: S3Client,
-    direct: DirectRequests,
-    target: ObjectWriter["target"],
-  ) {
-    this.settings = settings;
-    this.sdk = sdk;
-    this.client = client;
-    this.direct = direct;
-    this.target = target;
+  constructor(access: S3Access) {
+    this.access = access;
   }
 
   async whole(
@@ -45,22 +27,23 @@ export class ObjectWriter {
     options: PutOptions,
     abortSignal: AbortSignal | undefined,
   ): Promise<string> {
-    const about = writeInput(this.settings.write, options);
+    const { settings, sdk, client, direct, target } = this.access;
+    const about = writeInput(settings.write, options);
     if (body instanceof Uint8Array) {
       const headers = writeHeaders(about);
       const request = { doing: "write", method: "PUT", key, headers, body, signal: abortSignal } as const;
-      const answer = await this.direct.send(request);
+      const answer = await direct.send(request);
       if (answer?.status === 200 && answer.headers["etag"]) return unquoted(answer.headers["etag"]);
       if (answer && REFUSED.includes(answer.status)) throw refusal(answer.status, answer.bytes);
     }
     const input = {
-      ...this.target,
+      ...target,
       ...about,
       Key: key,
       Body: body instanceof Uint8Array ? body : createReadStream(body.path),
       ContentLength: sizeBytes,
     };
-    const put = await this.client.send(new this.sdk.PutObjectCommand(input), { abortSignal });
+    const put = await client.send(new sdk.PutObjectCommand(input), { abortSignal });
     return unquoted(put.ETag);
   }
 
@@ -71,14 +54,15 @@ export class ObjectWriter {
     options: PutOptions,
     abortSignal: AbortSignal | undefined,
   ): Promise<string> {
+    const { settings, client, target } = this.access;
     const { Upload } = require("@aws-sdk/lib-storage") as typeof import("@aws-sdk/lib-storage");
     const upload = new Upload({
-      client: this.client,
+      client,
       partSize: PART_BYTES,
       queueSize: 2,
       params: {
-        ...this.target,
-        ...writeInput(this.settings.write, options),
+        ...target,
+        ...writeInput(settings.write, options),
         Key: key,
         Body: Readable.from(body),
       },

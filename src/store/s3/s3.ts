@@ -1,12 +1,11 @@
 /** A bucket of S3, MinIO or a look-alike, over the official SDK. */
 import { stat } from "node:fs/promises";
-import type { ListMultipartUploadsCommandInput, S3Client } from "@aws-sdk/client-s3";
+import type { ListMultipartUploadsCommandInput } from "@aws-sdk/client-s3";
 import pRetry from "p-retry";
 import { ulid } from "ulid";
 import type { S3Settings } from "../../config/settings.js";
 import { HourpackError } from "../../errors.js";
 import { probePrefix } from "../../layout.js";
-import { require } from "../../require.js";
 import { countRetry, RETRIES_MAX, Wait } from "../../waiting.js";
 import { Pace } from "../pace.js";
 import { honoursDeletes, honoursWrites } from "../probe.js";
@@ -20,8 +19,7 @@ import {
   type PutOutcome,
   type Store,
 } from "../store.js";
-import { openClient } from "./client.js";
-import { DirectRequests } from "./direct.js";
+import { openAccess, type S3Access } from "./client.js";
 import { codeOf, isTransient, mayHaveExpired, s3Error, statusOf } from "./errors.js";
 import { Gate } from "./gate.js";
 import { ObjectReader } from "./get.js";
@@ -29,8 +27,6 @@ import { headOf, unquoted } from "./headers.js";
 import { type ListedPage, Lister, type PageRequest } from "./list.js";
 import { Md5Check } from "./md5.js";
 import { ObjectWriter, PART_BYTES } from "./put.js";
-
-type Sdk = typeof import("@aws-sdk/client-s3");
 
 export interface S3StoreOptions {
   /** Keys in a page of a listing; S3 allows 1 to 1000. */
@@ -43,8 +39,7 @@ export async function openS3Store(
   settings: S3Settings,
   options: S3StoreOptions = {},
 ): Promise<Store> {
-  const sdk = require("@aws-sdk/client-s3") as Sdk;
-  return new S3Store(bucket, settings, sdk, openClient(sdk, settings), options.pageKeys ?? 1000);
+  return new S3Store(openAccess(bucket, settings), options.pageKeys ?? 1000);
 }
 
 const CONFLICTS_MAX = 5;
@@ -53,13 +48,9 @@ const GETS_AT_FIRST = 32;
 class S3Store implements Store {
   readonly kind = "s3";
   readonly uri: string;
-  private readonly bucket: string;
-  private readonly settings: S3Settings;
-  private readonly sdk: Sdk;
-  private readonly client: S3Client;
+  private readonly access: S3Access;
   private readonly pageKeys: number;
   private readonly probes = new Map<string, Promise<boolean>>();
-  private readonly direct: DirectRequests;
   private readonly md5: Md5Check;
   private readonly reader: ObjectReader;
   private readonly writer: ObjectWriter;
@@ -68,18 +59,15 @@ class S3Store implements Store {
   /** As they were last renewed. */
   private credentials: Promise<unknown> = Promise.resolve();
 
-  constructor(bucket: string, settings: S3Settings, sdk: Sdk, client: S3Client, pageKeys: number) {
-    this.bucket = bucket;
-    this.settings = settings;
-    this.sdk = sdk;
-    this.client = client;
+  constructor(access: S3Access, pageKeys: number) {
+    const { bucket, settings } = access;
+    this.access = access;
     this.pageKeys = pageKeys;
-    this.uri = `s3://${bucket}/`;
-    this.direct = new DirectRequests(bucket, settings, client);
+    this.uri = access.uri;
     this.md5 = new Md5Check(bucket, settings);
-    this.reader = new ObjectReader(bucket, settings, sdk, client, this.direct, this.md5);
-    this.writer = new ObjectWriter(settings, sdk, client, this.direct, this.target());
-    this.lister = new Lister(client, sdk, this.direct, this.target());
+    this.reader = new ObjectReader(access, this.md5);
+    this.writer = new ObjectWriter(access);
+    this.lister = new Lister(access);
     this.pace = new Pace({
       start: Math.min(GETS_AT_FIRST, settings.concurrency ?? GETS_AT_FIRST),
       max: settings.concurrency ?? GETS_MAX,
@@ -95,7 +83,7 @@ class S3Store implements Store {
 
   /** A request that another clock has signed is refused, and the SDK sets its own by the refusal. */
   get clockOffsetMs(): number {
-    return this.client.config.systemClockOffset;
+    return this.access.client.config.systemClockOffset;
   }
 
   async listPrefixes(prefix: string, options: { signal?: AbortSignal } = {}): Promise<string[]> {
@@ -117,13 +105,14 @@ class S3Store implements Store {
   }
 
   private async headOnce(key: string, abortSignal: AbortSignal | undefined): Promise<ObjectHead | undefined> {
-    const answer = await this.direct.send({ doing: "head", method: "HEAD", key, signal: abortSignal });
+    const { client, sdk, direct, target } = this.access;
+    const answer = await direct.send({ doing: "head", method: "HEAD", key, signal: abortSignal });
     if (answer?.status === 404) return undefined;
     const told = answer?.status === 200 ? headOf(key, answer.headers) : undefined;
     if (told) return told;
     try {
-      const input = { ...this.target(), Key: key };
-      const head = await this.client.send(new this.sdk.HeadObjectCommand(input), { abortSignal });
+      const input = { ...target, Key: key };
+      const head = await client.send(new sdk.HeadObjectCommand(input), { abortSignal });
       return {
         key,
         sizeBytes: head.ContentLength ?? 0,
@@ -199,17 +188,18 @@ class S3Store implements Store {
   }
 
   async delete(key: string, options: { etag?: string; signal?: AbortSignal } = {}): Promise<void> {
+    const { client, sdk, direct, target } = this.access;
     const input = {
-      ...this.target(),
+      ...target,
       Key: key,
       IfMatch: options.etag === undefined ? undefined : `"${options.etag}"`,
     };
     await this.call("delete", key, options.signal, async (abortSignal) => {
       const headers = { "if-match": input.IfMatch };
       const request = { doing: "delete", method: "DELETE", key, headers, signal: abortSignal } as const;
-      if ((await this.direct.send(request))?.status === 204) return;
+      if ((await direct.send(request))?.status === 204) return;
       try {
-        await this.client.send(new this.sdk.DeleteObjectCommand(input), { abortSignal });
+        await client.send(new sdk.DeleteObjectCommand(input), { abortSignal });
       } catch (error) {
         if (statusOf(error) === 412) throw this.changed(key, "ETag changed");
         if (codeOf(error) !== "NoSuchKey") throw error;
@@ -231,20 +221,19 @@ class S3Store implements Store {
     options: { signal?: AbortSignal } = {},
   ): Promise<number> {
     const { signal } = options;
+    const { client, sdk, target } = this.access;
     let dropped = 0;
     let marker: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {};
     while (marker) {
-      const input: ListMultipartUploadsCommandInput = { ...this.target(), Prefix: prefix, ...marker };
+      const input: ListMultipartUploadsCommandInput = { ...target, Prefix: prefix, ...marker };
       const page = await this.call("list uploads", prefix, signal, (abortSignal) =>
-        this.client.send(new this.sdk.ListMultipartUploadsCommand(input), { abortSignal }),
+        client.send(new sdk.ListMultipartUploadsCommand(input), { abortSignal }),
       );
       for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
         if (!Key || !UploadId || !Initiated || Initiated.getTime() >= beforeMs) continue;
         await this.call("drop the unfinished upload of", Key, signal, (abortSignal) =>
-          this.client
-            .send(new this.sdk.AbortMultipartUploadCommand({ ...this.target(), Key, UploadId }), {
-              abortSignal,
-            })
+          client
+            .send(new sdk.AbortMultipartUploadCommand({ ...target, Key, UploadId }), { abortSignal })
             .catch((error) => {
               if (codeOf(error) !== "NoSuchUpload") throw error;
             }),
@@ -259,8 +248,8 @@ class S3Store implements Store {
   }
 
   async close(): Promise<void> {
-    await this.direct.close();
-    this.client.destroy();
+    await this.access.direct.close();
+    this.access.client.destroy();
   }
 
   private async *pages(asked: PageRequest, signal: AbortSignal | undefined): AsyncGenerator<ListedPage> {
@@ -285,10 +274,6 @@ class S3Store implements Store {
     return probe;
   }
 
-  private target() {
-    return { Bucket: this.bucket, ExpectedBucketOwner: this.settings.expectedBucketOwner };
-  }
-
   /** One request with its retries: jittered backoff, within the budget. What fails to the end is told as our error. */
   private async call<T>(
     doing: string,
@@ -296,9 +281,10 @@ class S3Store implements Store {
     signal: AbortSignal | undefined,
     task: (signal: AbortSignal | undefined) => Promise<T>,
   ): Promise<T> {
+    const { client, settings } = this.access;
     let renewals = 0;
     let known = this.credentials;
-    const wait = new Wait(`${doing} ${this.uri}${key}`, this.settings.endpoint ?? "S3", {
+    const wait = new Wait(`${doing} ${this.uri}${key}`, settings.endpoint ?? "S3", {
       mayTakeLong: doing === "write",
     });
     const attempt = async () => {
@@ -312,18 +298,18 @@ class S3Store implements Store {
         minTimeout: 200,
         maxTimeout: 5000,
         randomize: true,
-        maxRetryTime: this.settings.retryBudgetMs,
+        maxRetryTime: settings.retryBudgetMs,
         signal,
         shouldRetry: async ({ error }) => {
           // A clock that was set once may be set again, rightly or not, by whatever else is in flight.
-          const isClockSet = Math.abs(this.client.config.systemClockOffset) >= CLOCK_SET_MS;
+          const isClockSet = Math.abs(client.config.systemClockOffset) >= CLOCK_SET_MS;
           const renewalsMax = isClockSet ? RETRIES_MAX : RENEWALS_MAX;
           const isExpired = renewals < renewalsMax && mayHaveExpired(error);
           if (isExpired) {
             renewals++;
             // Of many requests that are refused together, one asks for new ones.
             if (this.credentials === known)
-              this.credentials = this.client.config.credentials({ forceRefresh: true });
+              this.credentials = client.config.credentials({ forceRefresh: true });
             await this.credentials;
           }
           const isRetried = isExpired || isTransient(error);
@@ -340,8 +326,8 @@ class S3Store implements Store {
 
   private told(error: unknown, doing: string, key: string, signal: AbortSignal | undefined): HourpackError {
     if (error instanceof HourpackError) return error;
-    const { bucket } = this;
-    return s3Error(error, doing, this.uri + key, { bucket, endpoint: this.settings.endpoint, signal });
+    const { bucket, settings } = this.access;
+    return s3Error(error, doing, this.uri + key, { bucket, endpoint: settings.endpoint, signal });
   }
 
   private changed(key: string, why: string): HourpackError {
