@@ -31,7 +31,16 @@ import {
 } from "./local-files.js";
 import { firstsOfFolders, folderOf, isPlain, packed } from "./local-names.js";
 import { Pace } from "./pace.js";
-import type { Body, GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
+import {
+  type Body,
+  changed,
+  type GetOptions,
+  type ObjectHead,
+  type ObjectInfo,
+  type PutOptions,
+  type PutOutcome,
+  type Store,
+} from "./store.js";
 
 const PAGE_OBJECTS = 1000;
 /** Windows has no such flags. */
@@ -121,8 +130,8 @@ export class LocalStore implements Store {
       const { bytesRead } =
         bytes.length > 0 ? await read(file, bytes, 0, bytes.length, start) : { bytesRead: 0 };
       if (etagOf(await fstat(file, { bigint: true })) !== etag)
-        throw this.changed(key, "ETag changed since it was listed");
-      if (bytesRead !== bytes.length) throw this.changed(key, "it changed while it was read");
+        throw changed("read", this.uri + key, "ETag changed since it was listed");
+      if (bytesRead !== bytes.length) throw changed("read", this.uri + key, "it changed while it was read");
       return bytes;
     } catch (error) {
       if (error instanceof HourpackError) throw error;
@@ -176,7 +185,8 @@ export class LocalStore implements Store {
   private async deleteVersion(path: string, key: string, etag: string): Promise<void> {
     const found = await this.statOf(key);
     const isOther = found && etagOf(found) !== etag;
-    if (isOther || !(await this.aside.deleteVersion(path, etag))) throw this.changed(key, "ETag changed");
+    if (isOther || !(await this.aside.deleteVersion(path, etag)))
+      throw changed("delete", this.uri + key, "ETag changed");
   }
 
   async honoursConditions(): Promise<boolean> {
@@ -348,14 +358,14 @@ export class LocalStore implements Store {
     try {
       if (known !== undefined) return await openForReading(known, READ | (NO_FOLLOW ?? 0));
     } catch (error) {
-      if (isMissing(error)) throw this.changed(key, "it is gone");
+      if (isMissing(error)) throw changed("read", this.uri + key, "it is gone");
       if ((error as NodeJS.ErrnoException).code !== "ELOOP") throw this.failed(error, `read ${known}`);
     }
     const path = await this.pathOf(key);
     try {
       return await openForReading(path, READ);
     } catch (error) {
-      if (isMissing(error)) throw this.changed(key, "it is gone");
+      if (isMissing(error)) throw changed("read", this.uri + key, "it is gone");
       throw this.failed(error, `read ${path}`);
     }
   }
@@ -391,10 +401,6 @@ export class LocalStore implements Store {
       location: this.root,
       hint: "Keys of a directory store stay inside of it, links included.",
     });
-  }
-
-  private changed(key: string, why: string): HourpackError {
-    return new HourpackError("conflict", `read ${this.uri}${key}: ${why}`, { location: this.uri + key });
   }
 
   private failed(error: unknown, doing: string): HourpackError {

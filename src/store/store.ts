@@ -1,3 +1,5 @@
+import { HourpackError } from "../errors.js";
+
 /** One object in a listing. ETags are opaque here and carry no quotes. */
 export interface ObjectInfo {
   key: string;
@@ -112,3 +114,8 @@ export interface Store {
 
 /** GETs in flight at most, where nobody says otherwise: an S3 that takes 200 ms for each serves a thousand a second. */
 export const GETS_MAX = 256;
+
+/** The object is no longer there, or another version than the one that was asked for. */
+export function changed(doing: "read" | "delete", location: string, why: string): HourpackError {
+  return new HourpackError("conflict", `${doing} ${location}: ${why}`, { location });
+}

@@ -1,6 +1,6 @@
 /** GETs of objects, the hot path of an hour of small ones. */
 import { HourpackError } from "../../errors.js";
-import type { GetOptions } from "../store.js";
+import { changed, type GetOptions } from "../store.js";
 import type { S3Access } from "./client.js";
 import { codeOf, statusOf } from "./errors.js";
 import { unquoted } from "./headers.js";
@@ -37,8 +37,8 @@ export class ObjectReader {
 
   private checked(key: string, { etag, range, sizeBytes }: GetOptions, answer: Answer): Buffer {
     if (answer.status === 412 || (etag !== undefined && answer.etag !== etag && answer.status < 300))
-      throw this.changed(key, "ETag changed since it was listed");
-    if (answer.status === 404) throw this.changed(key, "it is gone");
+      throw changed("read", this.uri + key, "ETag changed since it was listed");
+    if (answer.status === 404) throw changed("read", this.uri + key, "it is gone");
     if (range) this.checkRange(key, range, answer);
     const announced = range ? range.end - range.start : (sizeBytes ?? answer.bytes.length);
     if (answer.bytes.length !== announced) {
@@ -66,10 +66,6 @@ export class ObjectReader {
         hint: "Does a proxy or cache before the store drop the Range header? Large objects are read in ranges.",
       },
     );
-  }
-
-  private changed(key: string, why: string): HourpackError {
-    return new HourpackError("conflict", `read ${this.uri}${key}: ${why}`, { location: this.uri + key });
   }
 
   private async send(key: string, { etag, range, allocate, signal }: GetOptions): Promise<Answer> {

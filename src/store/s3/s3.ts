@@ -11,6 +11,7 @@ import { Pace } from "../pace.js";
 import { honoursDeletes, honoursWrites } from "../probe.js";
 import {
   type Body,
+  changed,
   GETS_MAX,
   type GetOptions,
   type ObjectHead,
@@ -201,7 +202,7 @@ class S3Store implements Store {
       try {
         await client.send(new sdk.DeleteObjectCommand(input), { abortSignal });
       } catch (error) {
-        if (statusOf(error) === 412) throw this.changed(key, "ETag changed");
+        if (statusOf(error) === 412) throw changed("delete", this.uri + key, "ETag changed");
         if (codeOf(error) !== "NoSuchKey") throw error;
       }
     });
@@ -328,10 +329,6 @@ class S3Store implements Store {
     if (error instanceof HourpackError) return error;
     const { bucket, settings } = this.access;
     return s3Error(error, doing, this.uri + key, { bucket, endpoint: settings.endpoint, signal });
-  }
-
-  private changed(key: string, why: string): HourpackError {
-    return new HourpackError("conflict", `read ${this.uri}${key}: ${why}`, { location: this.uri + key });
   }
 }
 
