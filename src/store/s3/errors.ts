@@ -156,32 +156,38 @@ export function s3Error(
 ): HourpackError {
   if (context.signal?.aborted)
     return new HourpackError("interrupted", `${doing} ${location}: interrupted`, { location });
+  const told = (kind: "invalid" | "unavailable", reason: string, hint: string) =>
+    new HourpackError(kind, `${doing} ${location}: ${reason}`, { location, hint, cause: error });
   const code = codeOf(error);
   const status = statusOf(error);
   const { message = "", code: systemCode = "" } = error as SdkError;
-  const isNetwork = NETWORK.test(systemCode) || systemCode === "ENOTFOUND";
+  const reason = `${message || code || "no answer"}${status ? ` (${status} ${code})` : ""}`;
+  const unlessItPasses = mayPass(error) ? "unavailable" : "invalid";
   const known =
     HINTS.find(([pattern]) => pattern.test(code)) ??
     HINTS_BY_MESSAGE.find(([pattern]) => pattern.test(message));
-  const isElsewhere = !known && isNoApi(error, context);
-  const reason = isNetwork
-    ? `no connection to ${context.endpoint ?? "S3"} (${systemCode})`
-    : status === 403 && !known
-      ? "the store refused these credentials (403)"
-      : isElsewhere
-        ? `it answered ${status} without a reason of S3's`
-        : `${message || code || "no answer"}${status ? ` (${status} ${code})` : ""}`;
-  const hint = known
-    ? known[1](context)
-    : isNetwork
-      ? `Is the store running at ${context.endpoint ?? "the AWS endpoint"}, and can this machine reach it?`
-      : status === 403
-        ? // The answer to a HEAD has no body that would tell.
-          `Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile, and that they may use the bucket ${context.bucket}: ListBucket, GetObject, and PutObject where it writes.`
-        : isElsewhere
-          ? noApiHint(context)
-          : "The store did not answer as it should; the next run goes on from here.";
-  const isForSomebody = known !== undefined || status === 403;
-  const kind = isElsewhere || (isForSomebody && !mayPass(error)) ? "invalid" : "unavailable";
-  return new HourpackError(kind, `${doing} ${location}: ${reason}`, { location, hint, cause: error });
+  if (known) return told(unlessItPasses, reason, known[1](context));
+  if (NETWORK.test(systemCode) || systemCode === "ENOTFOUND") {
+    const { endpoint } = context;
+    return told(
+      "unavailable",
+      `no connection to ${endpoint ?? "S3"} (${systemCode})`,
+      `Is the store running at ${endpoint ?? "the AWS endpoint"}, and can this machine reach it?`,
+    );
+  }
+  // The answer to a HEAD has no body that would tell.
+  if (status === 403) {
+    return told(
+      unlessItPasses,
+      "the store refused these credentials (403)",
+      `Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile, and that they may use the bucket ${context.bucket}: ListBucket, GetObject, and PutObject where it writes.`,
+    );
+  }
+  if (isNoApi(error, context))
+    return told("invalid", `it answered ${status} without a reason of S3's`, noApiHint(context));
+  return told(
+    "unavailable",
+    reason,
+    "The store did not answer as it should; the next run goes on from here.",
+  );
 }
