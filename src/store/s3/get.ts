@@ -48,16 +48,17 @@ export class ObjectReader {
         { location: this.uri + key },
       );
     }
-    if (isWhole(answer.contentRange) && answer.encryption === "")
+    const { start, end, objectBytes } = rangeOf(answer) ?? {};
+    // `bytes 0-719/720` is all of it, too.
+    if (start === 0 && end === objectBytes && answer.encryption === "")
       this.md5.read(key, answer.etag, answer.bytes);
     return answer.bytes;
   }
 
   /** Whoever knows no ranges answers with all of it, which is as good only where that was asked for. */
   private checkRange(key: string, range: { start: number; end: number }, answer: Answer): void {
-    const [, start = "0", end = answer.bytes.length - 1] =
-      answer.contentRange === undefined ? [] : (RANGE.exec(answer.contentRange) ?? [undefined, "none"]);
-    if (Number(start) === range.start && Number(end) + 1 === range.end) return;
+    const came = rangeOf(answer);
+    if (came?.start === range.start && came.end === range.end) return;
     throw new HourpackError(
       "unavailable",
       `read ${this.uri}${key}: bytes ${range.start} to ${range.end - 1} were asked for, and ${answer.contentRange ?? "the whole object"} came`,
@@ -141,11 +142,11 @@ function copied(bytes: Buffer, allocate: (sizeBytes: number) => Buffer): Buffer 
 
 const RANGE = /^bytes (\d+)-(\d+)\/(\d+|\*)$/;
 
-/** `bytes 0-719/720` is all of it, too. */
-function isWhole(contentRange: string | undefined): boolean {
-  if (!contentRange) return true;
-  const [, start, end, total] = RANGE.exec(contentRange) ?? [];
-  return start === "0" && Number(end) + 1 === Number(total);
+/** Which bytes came, and of how many (NaN where that is not told); undefined where it is not said as HTTP does. */
+function rangeOf({ contentRange, bytes }: Answer) {
+  if (!contentRange) return { start: 0, end: bytes.length, objectBytes: bytes.length };
+  const [, start, last, objectBytes] = RANGE.exec(contentRange)?.map(Number) ?? [];
+  return start === undefined ? undefined : { start, end: Number(last) + 1, objectBytes: Number(objectBytes) };
 }
 
 /** Empty where the ETag of a whole object is its MD5 all the same: not encrypted, or by S3's own keys. */
