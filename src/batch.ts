@@ -233,10 +233,6 @@ export class BatchWriter {
     }
   }
 
-  get bytes(): number {
-    return this.sizeBytes;
-  }
-
   get objects(): number {
     return this.segments.count;
   }

@@ -7,7 +7,7 @@ import { readManifest } from "./download.js";
 import type { Engine } from "./engine/engine.js";
 import { besideName, HourpackError, isHourpackError } from "./errors.js";
 import { manifestKey, partKey, quarantineKey, rawPrefix } from "./layout.js";
-import { cutLimitsOf, GZIP_LIMITS } from "./limits.js";
+import { cutLimitsOf } from "./limits.js";
 import { Listing, PAGE_OBJECTS } from "./listing.js";
 import { planOf } from "./look.js";
 import type { PartFacts, Published } from "./manifest.js";
@@ -332,7 +332,6 @@ function spoolOptions(task: HourTask, fetched: Listing): SpoolOptions {
     getBytes: components.getBytes,
     plainBytes: components.plainBytes,
     memory: components.batchMemory,
-    gunzip: GZIP_LIMITS,
     cut: cutLimitsOf(components.settings.run, dataset.records.keys.length > 0),
     signal,
     onObject: (object) => {

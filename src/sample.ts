@@ -4,7 +4,7 @@ import { HourpackError } from "./errors.js";
 import { isSkippedKey } from "./layout.js";
 import { GZIP_LIMITS, RECORD_BYTES } from "./limits.js";
 import { type Framed, frameObject } from "./record/frame.js";
-import { gunzipWithin } from "./record/gunzip.js";
+import { gunzipWithin, isGzip } from "./record/gunzip.js";
 import { asArray, asObject, type JsonObject } from "./record/json.js";
 import { parseRecordPath, type RecordPath, ROOT_PATH } from "./record/path.js";
 import { type Doubt, Doubts } from "./schema/doubts.js";
@@ -154,7 +154,7 @@ function holdsRecords(record: JsonObject, key: string): boolean {
 }
 
 async function plainBytes(stored: Buffer): Promise<Buffer> {
-  if (stored[0] !== 0x1f || stored[1] !== 0x8b) return stored;
+  if (!isGzip(stored)) return stored;
   const plain = await gunzipWithin(stored, GUNZIP);
   return "bytes" in plain ? plain.bytes : stored;
 }

@@ -8,6 +8,13 @@ export interface GunzipLimits {
   maxBytes: number;
 }
 
+/** RFC 1952: a gzip member begins with 1f 8b. Names say nothing. */
+export const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
+
+export function isGzip(bytes: Buffer): boolean {
+  return GZIP_MAGIC.equals(bytes.subarray(0, GZIP_MAGIC.length));
+}
+
 /**
  * RFC 1952, all members of the file. Damage, or what grows beyond the limits, is told and not thrown. Zeros after the
  * last member are padding; zlib passes over whatever follows them, so that is looked for here.

@@ -70,14 +70,8 @@ export function asArray(value: JsonValue | undefined): Iterable<JsonValue> | und
   return value instanceof JsonText && value.isArray ? value : undefined;
 }
 
-/** Why a text is no JSON, and where (characters from its start). */
-export class JsonDamage extends Error {
-  readonly position: number;
-  constructor(reason: string, position: number) {
-    super(reason);
-    this.position = position;
-  }
-}
+/** Why a text is no JSON. */
+export class JsonDamage extends Error {}
 
 /** Deeper values are damage; the stack would not hold them in every reader. */
 export const DEPTH_MAX = 1000;
@@ -352,10 +346,7 @@ class Reader {
 
   private fail(reason: string): never {
     const isEnd = this.position >= this.text.length;
-    throw new JsonDamage(
-      isEnd && !reason.startsWith("the text ends") ? "the text ends early" : reason,
-      this.position,
-    );
+    throw new JsonDamage(isEnd && !reason.startsWith("the text ends") ? "the text ends early" : reason);
   }
 }
 

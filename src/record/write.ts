@@ -16,7 +16,7 @@ export function writeJson(value: JsonValue): string {
 }
 
 function notFinite(text: string): JsonDamage {
-  return new JsonDamage(`${text} outside a double column`, 0);
+  return new JsonDamage(`${text} outside a double column`);
 }
 
 /**

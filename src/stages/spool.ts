@@ -1,8 +1,9 @@
 /** Stage 3: fetch the planned objects with bounded concurrency and gather their bytes in batches. */
 import { type Batch, BatchFiles, type BatchMemory, BatchWriter } from "../batch.js";
 import type { Limiter } from "../limiter.js";
+import { GZIP_LIMITS } from "../limits.js";
 import { type CutLimits, cutObject, damagedPieces, type Piece } from "../record/cut.js";
-import { type GunzipLimits, gunzipAtOnce, gunzipStream } from "../record/gunzip.js";
+import { GZIP_MAGIC, gunzipAtOnce, gunzipStream, isGzip } from "../record/gunzip.js";
 import { inMemory, type Source, stretchesOf } from "../record/window.js";
 import type { SegmentDetails } from "../segments.js";
 import type { Spool } from "../spool.js";
@@ -15,7 +16,6 @@ export interface SpoolOptions {
   plainBytes: Limiter;
   /** Shared, too: a batch waits for memory until the reader has released an earlier one. */
   memory: BatchMemory;
-  gunzip: GunzipLimits;
   /** An object that is larger than a range is cut. */
   cut: CutLimits;
   signal?: AbortSignal;
@@ -177,12 +177,12 @@ async function addOpened(
   queue: BatchQueue,
   options: SpoolOptions,
 ): Promise<void> {
-  const { cut, plainBytes, gunzip } = options;
+  const { cut, plainBytes } = options;
   const give = await plainBytes.take(plainBytes.capacity);
   try {
     const opened = await queue.spool.openFile(`object-${index}.plain`);
     try {
-      const chunks = gunzipStream(stretchesOf(stored, cut.rangeBytes), stored.sizeBytes, gunzip);
+      const chunks = gunzipStream(stretchesOf(stored, cut.rangeBytes), stored.sizeBytes, GZIP_LIMITS);
       const damage = await opened.fill(chunks);
       const whole = { start: 0, end: stored.sizeBytes };
       const pieces =
@@ -218,13 +218,6 @@ function rangesOf(
         throw new Error(`a range of ${key} came elsewhere than where it was to go`);
     },
   };
-}
-
-/** RFC 1952: a gzip member begins with 1f 8b. Names say nothing. */
-const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
-
-function isGzip(bytes: Buffer): boolean {
-  return GZIP_MAGIC.equals(bytes.subarray(0, GZIP_MAGIC.length));
 }
 
 /** Finished batches on their way from the fetchers to the one reader. What holds the fetchers back is the memory. */
