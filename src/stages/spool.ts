@@ -33,7 +33,7 @@ export async function* spoolObjects(
   options: SpoolOptions,
 ): AsyncGenerator<Batch> {
   const queue = new BatchQueue(spool, options);
-  const fetching = fetchAll(store, objects, queue, options).then(
+  const fetching = new Fetcher(store, queue, options).fetchAll(objects).then(
     () => queue.end(),
     (error) => queue.fail(error),
   );
@@ -45,45 +45,120 @@ export async function* spoolObjects(
   }
 }
 
-async function fetchAll(
-  store: Store,
-  objects: AsyncIterable<ObjectInfo> | Iterable<ObjectInfo>,
-  queue: BatchQueue,
-  options: SpoolOptions,
-): Promise<void> {
-  const { getBytes, signal } = options;
-  const inFlight = new Set<Promise<void>>();
-  const scratches: Scratch[] = [];
-  let failure: { error: unknown } | undefined;
-  let index = 0;
-  for await (const object of objects) {
-    // Of one that is cut two ranges are held at most, unless a record is longer.
-    const give = await getBytes.take(Math.min(object.sizeBytes, 2 * options.cut.rangeBytes));
-    await store.ready();
-    if (failure || queue.stopped || signal?.aborted) {
-      give();
-      break;
-    }
-    // Taken when its bytes begin to come: of the GETs that are begun, most may still wait for the store.
-    let scratch: Scratch | undefined;
-    const allocate = (sizeBytes: number) => {
-      scratch ??= scratches.pop() ?? new Scratch();
-      return scratch.allocate(sizeBytes);
-    };
-    const fetched = fetchOne(store, object, index++, queue, allocate, options)
-      .catch((error) => {
-        failure ??= { error };
-      })
-      .finally(() => {
-        if (scratch) scratches.push(scratch);
-        give();
-        inFlight.delete(fetched);
-      });
-    inFlight.add(fetched);
+/** From the store to the queue: objects whole, gunzipped, or in pieces. */
+class Fetcher {
+  private readonly store: Store;
+  private readonly queue: BatchQueue;
+  private readonly options: SpoolOptions;
+
+  constructor(store: Store, queue: BatchQueue, options: SpoolOptions) {
+    this.store = store;
+    this.queue = queue;
+    this.options = options;
   }
-  await Promise.all(inFlight);
-  if (failure) throw failure.error;
-  signal?.throwIfAborted();
+
+  async fetchAll(objects: AsyncIterable<ObjectInfo> | Iterable<ObjectInfo>): Promise<void> {
+    const { getBytes, cut, signal } = this.options;
+    const inFlight = new Set<Promise<void>>();
+    const scratches: Scratch[] = [];
+    let failure: { error: unknown } | undefined;
+    let index = 0;
+    for await (const object of objects) {
+      // Of one that is cut two ranges are held at most, unless a record is longer.
+      const give = await getBytes.take(Math.min(object.sizeBytes, 2 * cut.rangeBytes));
+      await this.store.ready();
+      if (failure || this.queue.stopped || signal?.aborted) {
+        give();
+        break;
+      }
+      // Taken when its bytes begin to come: of the GETs that are begun, most may still wait for the store.
+      let scratch: Scratch | undefined;
+      const allocate = (sizeBytes: number) => {
+        scratch ??= scratches.pop() ?? new Scratch();
+        return scratch.allocate(sizeBytes);
+      };
+      const fetched = this.fetchOne(object, index++, allocate)
+        .catch((error) => {
+          failure ??= { error };
+        })
+        .finally(() => {
+          if (scratch) scratches.push(scratch);
+          give();
+          inFlight.delete(fetched);
+        });
+      inFlight.add(fetched);
+    }
+    await Promise.all(inFlight);
+    if (failure) throw failure.error;
+    signal?.throwIfAborted();
+  }
+
+  private async fetchOne(
+    object: ObjectInfo,
+    index: number,
+    allocate: (sizeBytes: number) => Buffer,
+  ): Promise<void> {
+    const { cut, signal, onObject } = this.options;
+    const { key, etag, sizeBytes } = object;
+    if (sizeBytes > cut.rangeBytes) {
+      await this.addStored(index, rangesOf(this.store, object, signal));
+    } else {
+      const stored = await this.store.get(key, { etag, sizeBytes, allocate, signal });
+      if (isGzip(stored)) await this.addGzip(index, stored);
+      else await this.queue.add(index, stored);
+    }
+    onObject?.(object);
+  }
+
+  /** What opens to no more than a range is opened in memory. */
+  private async addGzip(index: number, stored: Buffer): Promise<void> {
+    const { cut, plainBytes } = this.options;
+    const add = async () => {
+      const plain = await gunzipAtOnce(stored, cut.rangeBytes);
+      if (plain && "damage" in plain) await this.queue.add(index, stored, { damage: plain.damage });
+      else if (plain) await this.queue.add(index, plain.bytes);
+      return plain !== undefined;
+    };
+    // What was gunzipped waits for room in a batch: the objects in flight may be small, and all of them large when opened.
+    const isAdded = toldSizeOf(stored) <= cut.rangeBytes && (await plainBytes.run(add, plainSizeOf(stored)));
+    if (!isAdded) await this.addOpened(index, inMemory(stored));
+  }
+
+  /** A large object is never held, only some pieces of it. */
+  private async addStored(index: number, stored: Source): Promise<void> {
+    const first = Buffer.alloc(Math.min(stored.sizeBytes, GZIP_MAGIC.length));
+    await stored.read(0, first);
+    if (isGzip(first)) await this.addOpened(index, stored);
+    else await this.addPieces(index, cutObject(stored, this.options.cut));
+  }
+
+  /** A large gzip is opened to a file: only at its end is known whether it is whole, and what is not is quarantined as it lies. */
+  private async addOpened(index: number, stored: Source): Promise<void> {
+    const { cut, plainBytes } = this.options;
+    const give = await plainBytes.take(plainBytes.capacity);
+    try {
+      const opened = await this.queue.spool.openFile(`object-${index}.plain`);
+      try {
+        const chunks = gunzipStream(stretchesOf(stored, cut.rangeBytes), stored.sizeBytes, GZIP_LIMITS);
+        const damage = await opened.fill(chunks);
+        const whole = { start: 0, end: stored.sizeBytes };
+        const pieces =
+          damage === undefined ? cutObject(opened, cut) : damagedPieces(stored, whole, damage, cut);
+        await this.addPieces(index, pieces);
+      } finally {
+        await opened.remove();
+      }
+    } finally {
+      give();
+    }
+  }
+
+  private async addPieces(index: number, pieces: AsyncIterable<Piece>): Promise<void> {
+    for await (const { bytes, offset: sourceOffset, areLines, inArray, damage } of pieces) {
+      await this.queue.add(index, bytes, { sourceOffset, areLines, inArray, damage });
+      if (this.queue.stopped) return;
+    }
+  }
 }
 
 /** One GET's bytes at a time, before they are copied to a batch: used over and over, like a batch's memory. */
@@ -102,46 +177,6 @@ const SCRATCH_BYTES_MAX = 1 << 20;
 /** Objects of an hour are much of a size: the next one, a little larger, is to fit as well. */
 const SCRATCH_STEP_BYTES = 64 << 10;
 
-async function fetchOne(
-  store: Store,
-  object: ObjectInfo,
-  index: number,
-  queue: BatchQueue,
-  allocate: (sizeBytes: number) => Buffer,
-  options: SpoolOptions,
-): Promise<void> {
-  const { signal } = options;
-  const { key, etag, sizeBytes } = object;
-  if (sizeBytes > options.cut.rangeBytes) {
-    await addStored(index, rangesOf(store, object, signal), queue, options);
-  } else {
-    const stored = await store.get(key, { etag, sizeBytes, allocate, signal });
-    if (isGzip(stored)) await addGzip(index, stored, queue, options);
-    else await queue.add(index, stored);
-  }
-  options.onObject?.(object);
-}
-
-/** What opens to no more than a range is opened in memory. */
-async function addGzip(
-  index: number,
-  stored: Buffer,
-  queue: BatchQueue,
-  options: SpoolOptions,
-): Promise<void> {
-  const { rangeBytes } = options.cut;
-  const add = async () => {
-    const plain = await gunzipAtOnce(stored, rangeBytes);
-    if (plain && "damage" in plain) await queue.add(index, stored, { damage: plain.damage });
-    else if (plain) await queue.add(index, plain.bytes);
-    return plain !== undefined;
-  };
-  // What was gunzipped waits for room in a batch: the objects in flight may be small, and all of them large when opened.
-  const isAdded =
-    toldSizeOf(stored) <= rangeBytes && (await options.plainBytes.run(add, plainSizeOf(stored)));
-  if (!isAdded) await addOpened(index, inMemory(stored), queue, options);
-}
-
 /**
  * RFC 1952: a member ends with its size modulo 2^32. Several members (Firehose, log shippers) tell only of the last
  * one, and a damaged file tells anything.
@@ -156,52 +191,6 @@ function plainSizeOf(stored: Buffer): number {
 }
 
 const USUAL_RATIO = 10;
-
-/** A large object is never held, only some pieces of it. */
-async function addStored(
-  index: number,
-  stored: Source,
-  queue: BatchQueue,
-  options: SpoolOptions,
-): Promise<void> {
-  const first = Buffer.alloc(Math.min(stored.sizeBytes, GZIP_MAGIC.length));
-  await stored.read(0, first);
-  if (isGzip(first)) await addOpened(index, stored, queue, options);
-  else await addPieces(index, cutObject(stored, options.cut), queue);
-}
-
-/** A large gzip is opened to a file: only at its end is known whether it is whole, and what is not is quarantined as it lies. */
-async function addOpened(
-  index: number,
-  stored: Source,
-  queue: BatchQueue,
-  options: SpoolOptions,
-): Promise<void> {
-  const { cut, plainBytes } = options;
-  const give = await plainBytes.take(plainBytes.capacity);
-  try {
-    const opened = await queue.spool.openFile(`object-${index}.plain`);
-    try {
-      const chunks = gunzipStream(stretchesOf(stored, cut.rangeBytes), stored.sizeBytes, GZIP_LIMITS);
-      const damage = await opened.fill(chunks);
-      const whole = { start: 0, end: stored.sizeBytes };
-      const pieces =
-        damage === undefined ? cutObject(opened, cut) : damagedPieces(stored, whole, damage, cut);
-      await addPieces(index, pieces, queue);
-    } finally {
-      await opened.remove();
-    }
-  } finally {
-    give();
-  }
-}
-
-async function addPieces(index: number, pieces: AsyncIterable<Piece>, queue: BatchQueue): Promise<void> {
-  for await (const { bytes, offset: sourceOffset, areLines, inArray, damage } of pieces) {
-    await queue.add(index, bytes, { sourceOffset, areLines, inArray, damage });
-    if (queue.stopped) return;
-  }
-}
 
 /** All of one version. */
 function rangesOf(
