@@ -1,6 +1,14 @@
 /** How the hours under a raw prefix are laid out, told by the names of its folders. Reads only. */
-import { addHours, FIRST_YEAR, type Hour, isHour, LAST_YEAR } from "./hour.js";
-import { ownPrefix, type RawTemplate } from "./layout.js";
+import { addHours, FIRST_YEAR, type Hour, LAST_YEAR } from "./hour.js";
+import {
+  HOUR_PARTS,
+  type HourPart,
+  hourOfRawPrefix,
+  levelPattern,
+  levelsOf,
+  ownPrefix,
+  type RawTemplate,
+} from "./layout.js";
 import { isValidName } from "./schema/names.js";
 import type { Store } from "./store/store.js";
 
@@ -17,8 +25,6 @@ export interface RawLayout {
   hourless?: string[];
 }
 
-export const HOUR_PARTS = ["yyyy", "MM", "dd", "HH"] as const;
-export type HourPart = (typeof HOUR_PARTS)[number];
 const RANGES: Record<HourPart, [number, number]> = {
   yyyy: [FIRST_YEAR, LAST_YEAR],
   MM: [1, 12],
@@ -185,20 +191,6 @@ async function foldersUnder(
   return names.filter((name) => !/^[_.]/.test(name.slice(prefix.length))).sort();
 }
 
-/** The hour that a prefix of the template is of, of a day's folder its first; undefined where it is none. */
-export function hourOfRawPrefix(template: string, prefix: string): Hour | undefined {
-  const seen = new Set<string>();
-  const pattern = patternOf(template, (part) => {
-    const digits = `\\d{${part.length}}`;
-    if (seen.has(part)) return digits;
-    seen.add(part);
-    return `(?<${part}>${digits})`;
-  });
-  const { yyyy, MM, dd, HH = "00" } = new RegExp(`^${pattern}$`).exec(prefix)?.groups ?? {};
-  const hour = `${yyyy}-${MM}-${dd}T${HH}`;
-  return isHour(hour) ? hour : undefined;
-}
-
 /** The newest hour that has a folder of the template; undefined where there is none. */
 export async function newestRawPrefix(
   store: Store,
@@ -248,17 +240,6 @@ export async function spreadPrefixes(
   return spreadUnder(store, base, levels, { most, at: 0 }, signal);
 }
 
-/** The folders of a template: those that are always the same, and level by level those below. */
-export function levelsOf({ template }: Pick<RawTemplate, "template">): { base: string; levels: string[] } {
-  const base = template.slice(0, template.lastIndexOf("/", template.indexOf("{")) + 1);
-  return { base, levels: template.slice(base.length).split("/").slice(0, -1) };
-}
-
-/** What the names of a level's folders are like. */
-export function levelPattern(level: string): RegExp {
-  return new RegExp(`^${patternOf(level, (part) => `\\d{${part.length}}`)}$`);
-}
-
 /** In the order of their names. */
 async function foldersOfLevel(
   store: Store,
@@ -295,15 +276,6 @@ async function spreadUnder(
     found.push(...(await spreadUnder(store, name, deeper, share, signal)));
   }
   return found;
-}
-
-/** A template as a regular expression: hour parts as they are said to be, any other variable as one name. */
-function patternOf(template: string, patternOfPart: (part: HourPart) => string): string {
-  return template.replace(/\{(\w+)\}|[\\^$.*+?()[\]{}|]/g, (found, name?: string) => {
-    if (name === undefined) return `\\${found}`;
-    const part = HOUR_PARTS.find((known) => known === name);
-    return part ? patternOfPart(part) : "[^/]*";
-  });
 }
 
 /** So many of them, from first to last. */

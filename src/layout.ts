@@ -1,4 +1,4 @@
-/** Where things lie. Every key and prefix of tier 1 is built and parsed here and nowhere else. */
+/** Where things lie. Every key and prefix of tier 1, and every raw template, is built and parsed here and nowhere else. */
 import { resolve } from "node:path";
 import { HourpackError } from "./errors.js";
 import { addHours, type Hour, hourOfMs, isHour, partsOf, startMs } from "./hour.js";
@@ -148,6 +148,9 @@ export function isSkippedKey(key: string): boolean {
   return name === "" || name.startsWith("_") || name.startsWith(".");
 }
 
+export const HOUR_PARTS = ["yyyy", "MM", "dd", "HH"] as const;
+export type HourPart = (typeof HOUR_PARTS)[number];
+
 /** A raw template: `s3://lake/mmp/year={yyyy}/month={MM}/day={dd}/hour={HH}/`. */
 export interface RawTemplate {
   location: Location;
@@ -160,7 +163,7 @@ export function parseRawTemplate(uri: string): RawTemplate {
   const first = uri.indexOf("{");
   const unknown = [...uri.matchAll(/\{([^}]*)\}/g)]
     .map((match) => match[1])
-    .filter((name) => !["yyyy", "MM", "dd", "HH"].includes(name ?? ""));
+    .filter((name) => !HOUR_PARTS.some((part) => part === name));
   if (unknown.length > 0) {
     throw new HourpackError(
       "invalid",
@@ -170,7 +173,7 @@ export function parseRawTemplate(uri: string): RawTemplate {
       },
     );
   }
-  for (const name of ["{yyyy}", "{MM}", "{dd}", "{HH}"]) {
+  for (const name of HOUR_PARTS.map((part) => `{${part}}`)) {
     if (!uri.includes(name)) {
       throw new HourpackError(
         "invalid",
@@ -199,8 +202,42 @@ export function hasHourFolders(raw: RawTemplate): boolean {
 }
 
 /** The part of the template before the first placeholder, cut at a slash. */
-export function rawBasePrefix(raw: RawTemplate): string {
-  return raw.template.slice(0, raw.template.lastIndexOf("/", raw.template.indexOf("{")) + 1);
+export function rawBasePrefix({ template }: Pick<RawTemplate, "template">): string {
+  return template.slice(0, template.lastIndexOf("/", template.indexOf("{")) + 1);
+}
+
+/** The folders of a template: those that are always the same, and level by level those below. */
+export function levelsOf({ template }: Pick<RawTemplate, "template">): { base: string; levels: string[] } {
+  const base = rawBasePrefix({ template });
+  return { base, levels: template.slice(base.length).split("/").slice(0, -1) };
+}
+
+/** What the names of a level's folders are like. */
+export function levelPattern(level: string): RegExp {
+  return new RegExp(`^${patternOf(level, (part) => `\\d{${part.length}}`)}$`);
+}
+
+/** The hour that a prefix of the template is of, of a day's folder its first; undefined where it is none. */
+export function hourOfRawPrefix(template: string, prefix: string): Hour | undefined {
+  const seen = new Set<string>();
+  const pattern = patternOf(template, (part) => {
+    const digits = `\\d{${part.length}}`;
+    if (seen.has(part)) return digits;
+    seen.add(part);
+    return `(?<${part}>${digits})`;
+  });
+  const { yyyy, MM, dd, HH = "00" } = new RegExp(`^${pattern}$`).exec(prefix)?.groups ?? {};
+  const hour = `${yyyy}-${MM}-${dd}T${HH}`;
+  return isHour(hour) ? hour : undefined;
+}
+
+/** A template as a regular expression: hour parts as they are said to be, any other variable as one name. */
+function patternOf(template: string, patternOfPart: (part: HourPart) => string): string {
+  return template.replace(/\{(\w+)\}|[\\^$.*+?()[\]{}|]/g, (found, name?: string) => {
+    if (name === undefined) return `\\${found}`;
+    const part = HOUR_PARTS.find((known) => known === name);
+    return part ? patternOfPart(part) : "[^/]*";
+  });
 }
 
 /** `2022/07/26/00/` */

@@ -1,10 +1,9 @@
 /** Folders of hours in a directory that are, by links, those of other hours too: what is deleted of one is gone from the other. */
 import { type Dirent, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { areNested, fullPath } from "./config/overlap.js";
-import { levelPattern, levelsOf } from "./discovery.js";
+import { areNested, realFolder } from "./config/overlap.js";
 import type { Hour } from "./hour.js";
-import { type RawTemplate, rawPrefix } from "./layout.js";
+import { levelPattern, levelsOf, type RawTemplate, rawPrefix } from "./layout.js";
 
 /** What could be folders on the way to an hour of these templates, and are links. */
 export interface FolderLinks {
@@ -18,7 +17,7 @@ export function folderLinks(datasets: { raw: RawTemplate }[]): FolderLinks {
   const templates = datasets.map(({ raw }) => raw).filter(({ location }) => location.scheme === "file");
   const links = templates.flatMap((template) => {
     const { base, levels } = levelsOf(template);
-    return linksUnder(rootOf(template) + base, levels).map((path) => ({ path, real: realOf(path) }));
+    return linksUnder(rootOf(template) + base, levels).map((path) => ({ path, real: realFolder(path) }));
   });
   return { templates, links };
 }
@@ -33,18 +32,13 @@ export function otherPathOf(
   const prefix = rawPrefix(raw, hour);
   const folder = prefix.slice(0, prefix.lastIndexOf("/") + 1);
   const path = rootOf(raw) + folder;
-  const real = realOf(path);
+  const real = realFolder(path);
   if (real !== path && templates.some((template) => isOfAnHour(real, template))) return real;
   return links.find((link) => !path.startsWith(link.path) && areNested(link.real, real))?.path;
 }
 
-/** With a slash at its end, and links resolved. */
-function realOf(path: string): string {
-  return fullPath({ scheme: "file", root: path, prefix: "" }).slice("file:".length);
-}
-
 function rootOf({ location }: RawTemplate): string {
-  return realOf(location.root);
+  return realFolder(location.root);
 }
 
 /** By its name alone: it is the folder of an hour, or in one, or above some. */

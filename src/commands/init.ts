@@ -5,19 +5,19 @@ import { dirname, relative, resolve } from "node:path";
 import { draftConfig } from "../config/draft.js";
 import { CONFIG_NAME, loadSettings } from "../config/load.js";
 import type { Dataset, Settings } from "../config/settings.js";
+import { findLayout, generalise, newestRawPrefix, type RawLayout, spreadPrefixes } from "../discovery.js";
+import { EXIT, HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
+import { addHours } from "../hour.js";
 import {
-  findLayout,
-  generalise,
   HOUR_PARTS,
   type HourPart,
   hourOfRawPrefix,
-  newestRawPrefix,
-  type RawLayout,
-  spreadPrefixes,
-} from "../discovery.js";
-import { EXIT, HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
-import { addHours } from "../hour.js";
-import { type Location, newestClosedHour, parseLocation, parseRawTemplate } from "../layout.js";
+  type Location,
+  newestClosedHour,
+  parseLocation,
+  parseRawTemplate,
+  rawBasePrefix,
+} from "../layout.js";
 import { parseRecordPath } from "../record/path.js";
 import { type Sample, sampleHours } from "../sample.js";
 import { toColumnName } from "../schema/names.js";
@@ -198,9 +198,7 @@ async function foldersIn(store: Store, prefix: string, signal: AbortSignal): Pro
 
 /** URIs, or paths relative to the file that is written; and names after the folder above the hours. */
 function namesOf(layout: RawLayout, location: Location, args: Args, out: string) {
-  const folderOf = (template: string) =>
-    template.slice(0, template.lastIndexOf("/", template.indexOf("{")) + 1);
-  const base = folderOf(layout.template);
+  const base = rawBasePrefix(layout);
   const folders = (location.scheme === "s3" ? base : `${location.root}/${base}`)
     .split("/")
     .filter((name) => name !== "");

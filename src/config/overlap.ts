@@ -2,7 +2,7 @@
 import { realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { HourpackError } from "../errors.js";
-import { type Location, type RawTemplate, rawBasePrefix, uriOf } from "../layout.js";
+import { type Location, levelPattern, type RawTemplate, rawBasePrefix, uriOf } from "../layout.js";
 import type { ConfigPath } from "./file.js";
 import type { Locate } from "./problems.js";
 import type { Dataset } from "./settings.js";
@@ -70,10 +70,14 @@ function isVariant(a: Dataset, b: Dataset): boolean {
 /** `s3:bucket/a/b/` or `file:/a/b/`; two names of one directory are one. */
 export function fullPath({ scheme, root, prefix }: Location): string {
   if (scheme === "s3") return `s3:${root}/${prefix}`;
-  return `file:${realPath(join(root, prefix)).replace(/\/?$/, "/")}`;
+  return `file:${realFolder(join(root, prefix))}`;
 }
 
-/** With links resolved, as far as it is there. */
+/** With links resolved, as far as it is there, and a slash at its end. */
+export function realFolder(path: string): string {
+  return realPath(path).replace(/\/?$/, "/");
+}
+
 function realPath(path: string): string {
   try {
     return realpathSync(path);
@@ -97,14 +101,5 @@ function isBucketShared(raw: RawTemplate, tier1: Location): boolean {
   if (tier1.scheme !== "s3" || tier1.root !== raw.location.root) return false;
   const levels = raw.template.split("/").filter((level) => level !== "");
   const folders = tier1.prefix.split("/").filter((folder) => folder !== "");
-  return folders.every((folder, i) => levels[i] === undefined || patternOf(levels[i]).test(folder));
-}
-
-/** `year={yyyy}` as the pattern of its folders. */
-function patternOf(level: string): RegExp {
-  const literal = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
-  const parts = level
-    .split(/(\{(?:yyyy|MM|dd|HH)\})/)
-    .map((part, i) => (i % 2 === 1 ? `\\d{${part.length - 2}}` : literal(part)));
-  return new RegExp(`^${parts.join("")}$`);
+  return folders.every((folder, i) => levels[i] === undefined || levelPattern(levels[i]).test(folder));
 }
