@@ -36,84 +36,161 @@ const RANGES: Record<HourPart, [number, number]> = {
 const DEPTH_MAX = 2;
 const FOLDERS_MAX = 32;
 
-/**
- * Recognises hours in the names of folders, whatever stands around the digits: `year=2022/month=07/day=26/hour=00/`,
- * Firehose's `2022/07/26/00/`, `dt=2022-07-26/hour=00/`. What hourpack or another made into Parquet is no raw prefix.
- * Undefined where there are none.
- */
-export async function findLayout(
-  store: Store,
-  prefix: string,
-  signal?: AbortSignal,
-): Promise<RawLayout | undefined> {
-  return layoutUnder(store, prefix, DEPTH_MAX, signal);
-}
+/** The folders of raw prefixes in a store. */
+export class RawFolders {
+  private readonly store: Store;
+  private readonly signal: AbortSignal | undefined;
 
-async function layoutUnder(
-  store: Store,
-  prefix: string,
-  depth: number,
-  signal: AbortSignal | undefined,
-): Promise<RawLayout | undefined> {
-  const isTier1 = (await store.listPrefixes(prefix, { signal })).includes(ownPrefix(prefix));
-  if (isTier1) return undefined;
-  const hours = await hoursUnder(store, prefix, HOUR_PARTS, signal);
-  if (hours && (await holdsParquet(store, hours.newestPrefix, signal))) return undefined;
-  if (hours) return { template: prefix + hours.template, newestPrefix: hours.newestPrefix };
-  if (depth === 0) return undefined;
-  const found: { folder: string; layout: RawLayout }[] = [];
-  const without: string[] = [];
-  for (const name of (await foldersUnder(store, prefix, signal)).slice(0, FOLDERS_MAX)) {
-    const layout = await layoutUnder(store, name, depth - 1, signal);
-    if (layout) found.push({ folder: name.slice(prefix.length, -1), layout });
-    else without.push(name);
+  constructor(store: Store, signal?: AbortSignal) {
+    this.store = store;
+    this.signal = signal;
   }
-  const [first] = found;
-  if (!first) return undefined;
-  const below = (one: { folder: string; layout: RawLayout }) =>
-    one.layout.template.slice(prefix.length + one.folder.length + 1);
-  const alike = found.filter((one) => !one.layout.variable && below(one) === below(first));
-  // A value is a part of the table's name, too.
-  const canBeNamed = alike.every(({ folder }) => isValidName(folder.replace(/^\w+=/, "")));
-  const [layout, taken] =
-    alike.length > 1 && canBeNamed
-      ? [withVariable(prefix, alike, below(first)), alike]
-      : [first.layout, [first]];
-  const others = found.filter((one) => !taken.includes(one)).map(({ folder }) => `${prefix}${folder}/`);
-  const hourless = [...(layout.hourless ?? [])];
-  for (const name of without) if (await mayHoldRecords(store, name, signal)) hourless.push(name);
-  return { ...layout, others: [...(layout.others ?? []), ...others], hourless };
+
+  /**
+   * Recognises hours in the names of folders, whatever stands around the digits: `year=2022/month=07/day=26/hour=00/`,
+   * Firehose's `2022/07/26/00/`, `dt=2022-07-26/hour=00/`. What hourpack or another made into Parquet is no raw prefix.
+   * Undefined where there are none.
+   */
+  async layout(prefix: string, depth = DEPTH_MAX): Promise<RawLayout | undefined> {
+    const folders = await this.store.listPrefixes(prefix, { signal: this.signal });
+    if (folders.includes(ownPrefix(prefix))) return undefined;
+    const hours = await this.hoursUnder(prefix, HOUR_PARTS);
+    if (hours && (await this.holdsParquet(hours.newestPrefix))) return undefined;
+    if (hours) return { template: prefix + hours.template, newestPrefix: hours.newestPrefix };
+    if (depth === 0) return undefined;
+    const found: { folder: string; layout: RawLayout }[] = [];
+    const without: string[] = [];
+    for (const name of (await this.foldersUnder(prefix)).slice(0, FOLDERS_MAX)) {
+      const layout = await this.layout(name, depth - 1);
+      if (layout) found.push({ folder: name.slice(prefix.length, -1), layout });
+      else without.push(name);
+    }
+    const [first] = found;
+    if (!first) return undefined;
+    const below = (one: { folder: string; layout: RawLayout }) =>
+      one.layout.template.slice(prefix.length + one.folder.length + 1);
+    const alike = found.filter((one) => !one.layout.variable && below(one) === below(first));
+    // A value is a part of the table's name, too.
+    const canBeNamed = alike.every(({ folder }) => isValidName(folder.replace(/^\w+=/, "")));
+    const [layout, taken] =
+      alike.length > 1 && canBeNamed
+        ? [withVariable(prefix, alike, below(first)), alike]
+        : [first.layout, [first]];
+    const others = found.filter((one) => !taken.includes(one)).map(({ folder }) => `${prefix}${folder}/`);
+    const hourless = [...(layout.hourless ?? [])];
+    for (const name of without) if (await this.mayHoldRecords(name)) hourless.push(name);
+    return { ...layout, others: [...(layout.others ?? []), ...others], hourless };
+  }
+
+  /** The newest hour that has a folder of the template; undefined where there is none. */
+  async newestPrefix(raw: Pick<RawTemplate, "template">): Promise<string | undefined> {
+    return (await this.spread(raw, 1))[0];
+  }
+
+  /** From the oldest hour that has a folder of the template up to and without the one after the newest, by their names. */
+  async range(raw: Pick<RawTemplate, "template">): Promise<{ from: Hour; to: Hour } | undefined> {
+    const { base, levels } = levelsOf(raw);
+    const folders = `${base}${levels.join("/")}/`;
+    const oldest = await this.oldestUnder(base, levels);
+    const newest = await this.newestPrefix(raw);
+    const from = oldest === undefined ? undefined : hourOfRawPrefix(folders, oldest);
+    const last = newest === undefined ? undefined : hourOfRawPrefix(folders, newest);
+    return from && last && { from, to: addHours(last, folders.includes("{HH}") ? 1 : 24) };
+  }
+
+  /** At most so many hours, spread over all that have a folder of the template, newest first: no look at each of them. */
+  async spread(raw: Pick<RawTemplate, "template">, most: number): Promise<string[]> {
+    const { base, levels } = levelsOf(raw);
+    return this.spreadUnder(base, levels, { most, at: 0 });
+  }
+
+  /** The newest folders whose names go on with an hour's parts, down to the last of them. */
+  private async hoursUnder(
+    prefix: string,
+    parts: readonly HourPart[],
+  ): Promise<{ template: string; newestPrefix: string } | undefined> {
+    const folders = (await this.foldersUnder(prefix)).reverse();
+    for (const name of folders) {
+      const level = generalise(name.slice(prefix.length, -1), parts);
+      if (!level) continue;
+      if (level.rest.length === 0) return { template: `${level.text}/`, newestPrefix: name };
+      const deeper = await this.hoursUnder(name, level.rest);
+      if (deeper) return { template: `${level.text}/${deeper.template}`, newestPrefix: deeper.newestPrefix };
+    }
+    return undefined;
+  }
+
+  private async foldersUnder(prefix: string): Promise<string[]> {
+    const names = await this.store.listPrefixes(prefix, { signal: this.signal });
+    return names.filter((name) => !/^[_.]/.test(name.slice(prefix.length))).sort();
+  }
+
+  private async oldestUnder(prefix: string, [level, ...deeper]: string[]): Promise<string | undefined> {
+    if (level === undefined) return prefix;
+    for (const name of await this.foldersOfLevel(prefix, level)) {
+      const found = await this.oldestUnder(name, deeper);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** In the order of their names. */
+  private async foldersOfLevel(prefix: string, level: string): Promise<string[]> {
+    const pattern = levelPattern(level);
+    const names = await this.foldersUnder(prefix);
+    return names.filter((name) => pattern.test(name.slice(prefix.length, -1)));
+  }
+
+  /** `at`: where a single one is taken from, 0 the newest and on to 1: else all would be of the same hour of the day. */
+  private async spreadUnder(
+    prefix: string,
+    levels: string[],
+    { most, at }: { most: number; at: number },
+  ): Promise<string[]> {
+    const [level, ...deeper] = levels;
+    if (level === undefined) return [prefix];
+    const names = (await this.foldersOfLevel(prefix, level)).reverse();
+    const first = Math.floor(at * names.length);
+    // For one that is asked for, all are tried until one has it.
+    const chosen = most === 1 ? [...names.slice(first), ...names.slice(0, first)] : evenly(names, most);
+    const found: string[] = [];
+    for (const [i, name] of chosen.entries()) {
+      if (found.length >= most) break;
+      const share = {
+        most: Math.ceil((most - found.length) / (chosen.length - i)),
+        at: most === 1 ? at : i / chosen.length,
+      };
+      found.push(...(await this.spreadUnder(name, deeper, share)));
+    }
+    return found;
+  }
+
+  private async holdsParquet(prefix: string): Promise<boolean> {
+    return PARQUET_MAGIC.equals(await this.beginningOf(prefix));
+  }
+
+  /** Whether it looks like JSON or gzip. */
+  private async mayHoldRecords(prefix: string): Promise<boolean> {
+    const beginning = await this.beginningOf(prefix);
+    return /^(?:\s*[[{]|\x1f\x8b)/.test(beginning.toString("latin1"));
+  }
+
+  /** Of the first object that is long enough to be any file; what lies under `_hourpack/` is not looked at. */
+  private async beginningOf(prefix: string): Promise<Buffer> {
+    for await (const page of this.store.list(prefix, { signal: this.signal })) {
+      const object = page.find(
+        ({ key, sizeBytes }) =>
+          !/(^|\/)[_.]/.test(key.slice(prefix.length)) && sizeBytes > PARQUET_MAGIC.length,
+      );
+      if (!object) continue;
+      const range = { start: 0, end: PARQUET_MAGIC.length };
+      return this.store.get(object.key, { etag: object.etag, range, signal: this.signal });
+    }
+    return Buffer.alloc(0);
+  }
 }
 
 export const PARQUET_MAGIC = Buffer.from("PAR1");
-
-async function holdsParquet(store: Store, prefix: string, signal: AbortSignal | undefined): Promise<boolean> {
-  return PARQUET_MAGIC.equals(await beginningOf(store, prefix, signal));
-}
-
-/** Whether it looks like JSON or gzip. */
-async function mayHoldRecords(
-  store: Store,
-  prefix: string,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  const beginning = await beginningOf(store, prefix, signal);
-  return /^(?:\s*[[{]|\x1f\x8b)/.test(beginning.toString("latin1"));
-}
-
-/** Of the first object that is long enough to be any file; what lies under `_hourpack/` is not looked at. */
-async function beginningOf(store: Store, prefix: string, signal: AbortSignal | undefined): Promise<Buffer> {
-  for await (const page of store.list(prefix, { signal })) {
-    const object = page.find(
-      ({ key, sizeBytes }) =>
-        !/(^|\/)[_.]/.test(key.slice(prefix.length)) && sizeBytes > PARQUET_MAGIC.length,
-    );
-    if (!object) continue;
-    const range = { start: 0, end: PARQUET_MAGIC.length };
-    return store.get(object.key, { etag: object.etag, range, signal });
-  }
-  return Buffer.alloc(0);
-}
 
 /** `platform=android` is a variable `platform`; a bare `android` one that we have no name for. */
 function withVariable(
@@ -131,24 +208,6 @@ function withVariable(
     variable: { name, values: folders.map((folder) => folder.slice(lead.length)) },
     newestPrefix: found[0]?.layout.newestPrefix ?? prefix,
   };
-}
-
-/** The newest folders whose names go on with an hour's parts, down to the last of them. */
-async function hoursUnder(
-  store: Store,
-  prefix: string,
-  parts: readonly HourPart[],
-  signal: AbortSignal | undefined,
-): Promise<{ template: string; newestPrefix: string } | undefined> {
-  const folders = (await foldersUnder(store, prefix, signal)).reverse();
-  for (const name of folders) {
-    const level = generalise(name.slice(prefix.length, -1), parts);
-    if (!level) continue;
-    if (level.rest.length === 0) return { template: `${level.text}/`, newestPrefix: name };
-    const deeper = await hoursUnder(store, name, level.rest, signal);
-    if (deeper) return { template: `${level.text}/${deeper.template}`, newestPrefix: deeper.newestPrefix };
-  }
-  return undefined;
 }
 
 /** `year=2022` to `year={yyyy}`, and the parts that are still to come. Undefined where other digits stand in it. */
@@ -180,102 +239,6 @@ export function generalise(
 function fits(part: HourPart, digits: string): boolean {
   const [least, most] = RANGES[part];
   return digits.length === part.length && Number(digits) >= least && Number(digits) <= most;
-}
-
-async function foldersUnder(
-  store: Store,
-  prefix: string,
-  signal: AbortSignal | undefined,
-): Promise<string[]> {
-  const names = await store.listPrefixes(prefix, { signal });
-  return names.filter((name) => !/^[_.]/.test(name.slice(prefix.length))).sort();
-}
-
-/** The newest hour that has a folder of the template; undefined where there is none. */
-export async function newestRawPrefix(
-  store: Store,
-  raw: Pick<RawTemplate, "template">,
-  signal?: AbortSignal,
-): Promise<string | undefined> {
-  return (await spreadPrefixes(store, raw, 1, signal))[0];
-}
-
-/** From the oldest hour that has a folder of the template up to and without the one after the newest, by their names. */
-export async function rawRange(
-  store: Store,
-  raw: Pick<RawTemplate, "template">,
-  signal?: AbortSignal,
-): Promise<{ from: Hour; to: Hour } | undefined> {
-  const { base, levels } = levelsOf(raw);
-  const folders = `${base}${levels.join("/")}/`;
-  const oldest = await oldestUnder(store, base, levels, signal);
-  const newest = await newestRawPrefix(store, raw, signal);
-  const from = oldest === undefined ? undefined : hourOfRawPrefix(folders, oldest);
-  const last = newest === undefined ? undefined : hourOfRawPrefix(folders, newest);
-  return from && last && { from, to: addHours(last, folders.includes("{HH}") ? 1 : 24) };
-}
-
-async function oldestUnder(
-  store: Store,
-  prefix: string,
-  [level, ...deeper]: string[],
-  signal: AbortSignal | undefined,
-): Promise<string | undefined> {
-  if (level === undefined) return prefix;
-  for (const name of await foldersOfLevel(store, prefix, level, signal)) {
-    const found = await oldestUnder(store, name, deeper, signal);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-/** At most so many hours, spread over all that have a folder of the template, newest first: no look at each of them. */
-export async function spreadPrefixes(
-  store: Store,
-  raw: Pick<RawTemplate, "template">,
-  most: number,
-  signal?: AbortSignal,
-): Promise<string[]> {
-  const { base, levels } = levelsOf(raw);
-  return spreadUnder(store, base, levels, { most, at: 0 }, signal);
-}
-
-/** In the order of their names. */
-async function foldersOfLevel(
-  store: Store,
-  prefix: string,
-  level: string,
-  signal: AbortSignal | undefined,
-): Promise<string[]> {
-  const pattern = levelPattern(level);
-  const names = await foldersUnder(store, prefix, signal);
-  return names.filter((name) => pattern.test(name.slice(prefix.length, -1)));
-}
-
-/** `at`: where a single one is taken from, 0 the newest and on to 1: else all would be of the same hour of the day. */
-async function spreadUnder(
-  store: Store,
-  prefix: string,
-  levels: string[],
-  { most, at }: { most: number; at: number },
-  signal: AbortSignal | undefined,
-): Promise<string[]> {
-  const [level, ...deeper] = levels;
-  if (level === undefined) return [prefix];
-  const names = (await foldersOfLevel(store, prefix, level, signal)).reverse();
-  const first = Math.floor(at * names.length);
-  // For one that is asked for, all are tried until one has it.
-  const chosen = most === 1 ? [...names.slice(first), ...names.slice(0, first)] : evenly(names, most);
-  const found: string[] = [];
-  for (const [i, name] of chosen.entries()) {
-    if (found.length >= most) break;
-    const share = {
-      most: Math.ceil((most - found.length) / (chosen.length - i)),
-      at: most === 1 ? at : i / chosen.length,
-    };
-    found.push(...(await spreadUnder(store, name, deeper, share, signal)));
-  }
-  return found;
 }
 
 /** So many of them, from first to last. */

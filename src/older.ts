@@ -2,7 +2,7 @@
 import { commandText } from "./command-text.js";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
-import { rawRange } from "./discovery.js";
+import { RawFolders } from "./discovery.js";
 import { hoursWithFolders } from "./folders.js";
 import { addHours, DAY_MS, type Hour, hoursBetween, startMs } from "./hour.js";
 import { newestClosedHour } from "./layout.js";
@@ -28,7 +28,7 @@ export async function olderHours(
   signal: AbortSignal | undefined,
 ): Promise<OlderHours | undefined> {
   const raw = await components.raw(dataset);
-  const there = await rawRange(raw, dataset.raw, signal);
+  const there = await new RawFolders(raw, signal).range(dataset.raw);
   if (!there) return undefined;
   const { lookBackHours, settleMs } = components.settings.run;
   const due = addHours(newestClosedHour(components.nowMs(), settleMs), 1 - lookBackHours);

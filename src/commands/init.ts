@@ -5,7 +5,7 @@ import { dirname, relative, resolve } from "node:path";
 import { draftConfig } from "../config/draft.js";
 import { CONFIG_NAME, loadSettings } from "../config/load.js";
 import type { Dataset, Settings } from "../config/settings.js";
-import { findLayout, generalise, newestRawPrefix, type RawLayout, spreadPrefixes } from "../discovery.js";
+import { generalise, RawFolders, type RawLayout } from "../discovery.js";
 import { EXIT, HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import { addHours } from "../hour.js";
 import {
@@ -75,7 +75,7 @@ export const command: Command = {
       const store = await components.raw({ raw: { location } } as Dataset);
       const layout = await layoutOf(store, raw, location, signal);
       const records = typeof args["records"] === "string" ? parseRecordPath(args["records"]) : undefined;
-      const spread = await spreadPrefixes(store, layout, HOURS_LOOKED_AT, signal);
+      const spread = await new RawFolders(store, signal).spread(layout, HOURS_LOOKED_AT);
       const hours = [...new Set([layout.newestPrefix, ...spread])].slice(0, HOURS_LOOKED_AT);
       const sample = await sampleHours(store, hours, records, signal);
       const seen = seenOf(sample, layout);
@@ -151,10 +151,10 @@ async function layoutOf(
 ): Promise<RawLayout> {
   if (raw.includes("{")) {
     const template = parseRawTemplate(raw);
-    const newestPrefix = await newestRawPrefix(store, template, signal);
+    const newestPrefix = await new RawFolders(store, signal).newestPrefix(template);
     if (newestPrefix !== undefined) return { template: template.template, newestPrefix };
   } else {
-    const layout = await findLayout(store, location.prefix, signal);
+    const layout = await new RawFolders(store, signal).layout(location.prefix);
     if (layout) return layout;
   }
   if (location.scheme === "file" && !existsSync(location.root)) {

@@ -3,7 +3,7 @@ import { capacityFigures, capacityText, machineOf } from "../capacity.js";
 import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
 import type { Settings } from "../config/settings.js";
-import { newestRawPrefix } from "../discovery.js";
+import { RawFolders } from "../discovery.js";
 import { EXIT, firstOfEach, isHourpackError } from "../errors.js";
 import { endMs, hoursBetween, hoursText } from "../hour.js";
 import { errorFields } from "../log.js";
@@ -122,7 +122,7 @@ async function pointAtOthers(
     const looked = hours.filter((hour) => hour.dataset === dataset.name);
     if (looked.length === 0 || looked.some(({ action }) => action !== "empty")) continue;
     const raw = await components.raw(dataset);
-    const newest = await newestRawPrefix(raw, dataset.raw, signal).catch(() => null);
+    const newest = await new RawFolders(raw, signal).newestPrefix(dataset.raw).catch(() => null);
     if (newest === null) continue;
     const where = newest === undefined ? "nowhere else, either" : `the newest are in ${raw.uri}${newest}`;
     const last = areNamed ? "" : "the last ";

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { rawRange } from "../../src/discovery.js";
+import { RawFolders } from "../../src/discovery.js";
 import { hoursWithFolders } from "../../src/folders.js";
 import { hoursBetween, parseHour, parseHourOrDay } from "../../src/hour.js";
 import { parseLocation, rawPrefix } from "../../src/layout.js";
@@ -68,7 +68,7 @@ describe("hours that may have objects", () => {
 describe("from the oldest to the newest hour", () => {
   const range = async (template: string, folders: string[]) => {
     for (const folder of folders) mkdirSync(join(root, folder), { recursive: true });
-    return rawRange(new LocalStore(root), { template });
+    return new RawFolders(new LocalStore(root)).range({ template });
   };
 
   it.each([

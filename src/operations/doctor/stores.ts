@@ -3,7 +3,7 @@ import { rmdir } from "node:fs/promises";
 import { ulid } from "ulid";
 import type { Components } from "../../components.js";
 import { type Dataset, LOOK_BACK_HOURS } from "../../config/settings.js";
-import { newestRawPrefix } from "../../discovery.js";
+import { RawFolders } from "../../discovery.js";
 import { EXIT, HourpackError, isHourpackError } from "../../errors.js";
 import type { Hour } from "../../hour.js";
 import { isSkippedKey, ownPrefix, partKey, probePrefix, rawBasePrefix, uriOf } from "../../layout.js";
@@ -81,7 +81,7 @@ export async function checkRaw(
   let page: ObjectInfo[] = [];
   const isListed = await checks.make("list raw", dataset.name, () =>
     granted("s3:ListBucket", store.uri, async () => {
-      const prefix = await newestRawPrefix(store, dataset.raw, signal);
+      const prefix = await new RawFolders(store, signal).newestPrefix(dataset.raw);
       if (prefix === undefined) return noHour(store, dataset, signal);
       page = (await firstPage(store, prefix, signal)).filter(({ key }) => !isSkippedKey(key));
       const count = counted(page.length, "object") + (page.length >= PAGE_OBJECTS ? " or more" : "");
