@@ -26,7 +26,7 @@ import {
   type Base,
   beginMerge,
   checkQuarantine,
-  describe,
+  makeManifest,
   tellMisfit,
 } from "./stages/assemble.js";
 import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
@@ -246,7 +246,7 @@ async function verifyAndPublish(
       ...part,
       partKey: partKey(prefix, dataset.table, hour),
       manifestKey: manifestKey(prefix, hour, attempt),
-      manifest: await describe(task, assembly, part),
+      manifest: await makeManifest(task, assembly, part),
       quarantineKey: quarantineKey(prefix, hour, attempt),
       replaces,
     };

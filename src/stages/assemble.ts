@@ -120,7 +120,7 @@ async function merged(
 }
 
 /** The manifest, made when the part is there, whose bytes it vouches for. */
-export async function describe(task: HourTask, assembly: Assembly, part: Assembled): Promise<Body> {
+export async function makeManifest(task: HourTask, assembly: Assembly, part: Assembled): Promise<Body> {
   const { facts } = part;
   const header = {
     ...facts,

@@ -2,21 +2,17 @@
 import { decodeTime } from "ulid";
 import { isHourpackError } from "../errors.js";
 import { DAY_MS } from "../hour.js";
-import { type PartFacts, type Published, toMetadata } from "../manifest.js";
+import { type Published, toMetadata } from "../manifest.js";
 import type { Body, PutCondition, Store } from "../store/store.js";
 import type { HourResult } from "../task.js";
+import type { Assembled } from "./assemble.js";
 import { headPart } from "./list.js";
 
-export interface Publication {
+export interface Publication extends Pick<Assembled, "body" | "sizeBytes" | "facts" | "quarantine"> {
   partKey: string;
-  body: Body;
-  sizeBytes: number;
   manifestKey: string;
   manifest: Body;
   quarantineKey: string;
-  /** Absent where nothing was quarantined. */
-  quarantine: Body | undefined;
-  facts: PartFacts;
   /** The part that the plan was made against. */
   replaces: Published | undefined;
 }

@@ -1,23 +1,15 @@
 /** Stage 6: read the part back before anything is public, with two readers. */
 import type { AsyncBuffer, FileMetaData } from "hyparquet";
-import { areSameRows, type RowsDigest } from "../engine/digest.js";
+import { areSameRows } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
-import { fromMetadata, type PartFacts } from "../manifest.js";
+import { fromMetadata } from "../manifest.js";
 import { footerTypes, parquetType } from "../schema/parquet.js";
-import { type Column, RESCUED_COLUMN } from "../schema/types.js";
-import type { Body } from "../store/store.js";
+import { RESCUED_COLUMN } from "../schema/types.js";
 import { counted } from "../words.js";
+import type { Assembled } from "./assemble.js";
 
-export interface PartFile {
-  path: string;
-  /** What is published of it. */
-  body: Body;
-  columns: Column[];
-  facts: PartFacts;
-  /** Of the rows that it was made of. */
-  made: RowsDigest;
-}
+export type PartFile = Pick<Assembled, "path" | "body" | "columns" | "facts" | "made">;
 
 /**
  * The rows of the batches (and of the part that is being replaced, where it is merged) are the rows of the file:
