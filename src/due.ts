@@ -2,8 +2,7 @@
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { hoursWithFolders } from "./folders.js";
-import { addHours, type Hour, hoursBetween } from "./hour.js";
-import { newestClosedHour } from "./layout.js";
+import { addHours, firstOpenHour, type Hour, hoursBetween } from "./hour.js";
 import { owedHours } from "./owed.js";
 import { newestPublishedHour } from "./published.js";
 import type { Observer } from "./task.js";
@@ -28,7 +27,7 @@ export async function dueHours(
   observe: Observer = () => {},
 ): Promise<Due> {
   const { lookBackHours, settleMs } = components.settings.run;
-  const end = addHours(newestClosedHour(components.nowMs(), settleMs), 1);
+  const end = firstOpenHour(components.nowMs(), settleMs);
   const lookBackFrom = addHours(end, -lookBackHours);
   const lookBack = hoursBetween(lookBackFrom, end);
   const tier1 = await components.tier1(dataset);

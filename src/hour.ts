@@ -69,6 +69,11 @@ export function addHours(hour: Hour, hours: number): Hour {
   return hourOfMs(startMs(hour) + hours * HOUR_MS);
 }
 
+/** The oldest hour that has not been over for `settleMs` at `nowMs`: those before it are closed. */
+export function firstOpenHour(nowMs: number, settleMs: number): Hour {
+  return hourOfMs(nowMs - settleMs);
+}
+
 /** Every hour from `from` up to and without `to`, in order. */
 export function hoursBetween(from: Hour, to: Hour): Hour[] {
   const hours: Hour[] = [];

@@ -1,7 +1,7 @@
 /** Where things lie. Every key and prefix of tier 1, and every raw template, is built and parsed here and nowhere else. */
 import { resolve } from "node:path";
 import { HourpackError } from "./errors.js";
-import { addHours, type Hour, hourOfMs, isHour, partsOf, startMs } from "./hour.js";
+import { addHours, type Hour, isHour, partsOf } from "./hour.js";
 
 /** A place in a store: a bucket or a root directory, and a prefix in it (empty, or ending in `/`). */
 export interface Location {
@@ -254,9 +254,4 @@ function compact(hour: Hour): string {
 /** The hour before, the hour, and the hour after: what a run registers so that the newest raw data can be queried. */
 export function neighbours(hour: Hour): Hour[] {
   return [addHours(hour, -1), hour, addHours(hour, 1)];
-}
-
-/** The newest hour that has been over for at least `settleMs` at `nowMs`. */
-export function newestClosedHour(nowMs: number, settleMs: number): Hour {
-  return hourOfMs(startMs(hourOfMs(nowMs - settleMs)) - 1);
 }

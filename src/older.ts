@@ -4,8 +4,7 @@ import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { RawFolders } from "./discovery.js";
 import { hoursWithFolders } from "./folders.js";
-import { addHours, DAY_MS, type Hour, hoursBetween, startMs } from "./hour.js";
-import { newestClosedHour } from "./layout.js";
+import { addHours, DAY_MS, firstOpenHour, type Hour, hoursBetween, startMs } from "./hour.js";
 import { owedHours } from "./owed.js";
 import { oldestPublishedHour } from "./published.js";
 import { counted } from "./words.js";
@@ -31,7 +30,7 @@ export async function olderHours(
   const there = await new RawFolders(raw, signal).range(dataset.raw);
   if (!there) return undefined;
   const { lookBackHours, settleMs } = components.settings.run;
-  const due = addHours(newestClosedHour(components.nowMs(), settleMs), 1 - lookBackHours);
+  const due = addHours(firstOpenHour(components.nowMs(), settleMs), -lookBackHours);
   const tier1 = await components.tier1(dataset);
   const oldest = await oldestPublishedHour(tier1, dataset, signal);
   const { from } = there;

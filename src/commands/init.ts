@@ -7,13 +7,12 @@ import { CONFIG_NAME, loadSettings } from "../config/load.js";
 import type { Dataset, Settings } from "../config/settings.js";
 import { generalise, RawFolders, type RawLayout } from "../discovery.js";
 import { EXIT, HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
-import { addHours } from "../hour.js";
+import { addHours, firstOpenHour } from "../hour.js";
 import {
   HOUR_PARTS,
   type HourPart,
   hourOfRawPrefix,
   type Location,
-  newestClosedHour,
   parseLocation,
   parseRawTemplate,
   rawBasePrefix,
@@ -243,7 +242,7 @@ function kindOfFolder(template: string): string {
 function nextSteps(layout: RawLayout, { run }: Settings, out: string, nowMs: number): string {
   const hour = hourOfRawPrefix(layout.template, layout.newestPrefix);
   const isDue =
-    hour === undefined || hour > addHours(newestClosedHour(nowMs, run.settleMs), -run.lookBackHours);
+    hour === undefined || hour >= addHours(firstOpenHour(nowMs, run.settleMs), -run.lookBackHours);
   // Found by itself is only the one of the working directory.
   const named = resolve(out) === resolve(CONFIG_NAME) ? "" : ` --config ${/\s/.test(out) ? `"${out}"` : out}`;
   const asked = named + (isDue ? "" : ` --hour ${hour}`);

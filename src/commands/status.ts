@@ -4,8 +4,7 @@ import { lookOver } from "../compact.js";
 import type { Components } from "../components.js";
 import type { Dataset, Settings } from "../config/settings.js";
 import { besideName, EXIT } from "../errors.js";
-import { addHours, endMs, HOUR_MS, type Hour, hoursBetween, hoursText } from "../hour.js";
-import { newestClosedHour } from "../layout.js";
+import { addHours, endMs, firstOpenHour, HOUR_MS, type Hour, hoursBetween, hoursText } from "../hour.js";
 import { Limiter } from "../limiter.js";
 import type { Plan } from "../plan.js";
 import { newestPublishedHour } from "../published.js";
@@ -73,7 +72,7 @@ export const command: Command = {
     const range = hoursOf(args);
     const lastHours = Math.max(1, Math.ceil(durationMsOf(args, "last") / HOUR_MS));
     return withComponents(await settingsOf(args), async (components) => {
-      const end = addHours(newestClosedHour(components.nowMs(), components.settings.run.settleMs), 1);
+      const end = firstOpenHour(components.nowMs(), components.settings.run.settleMs);
       const span = range ?? { from: addHours(end, -lastHours), to: end };
       const datasets = [];
       for (const dataset of datasetsOf(components.settings, datasetNames(args))) {

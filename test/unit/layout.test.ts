@@ -1,12 +1,11 @@
 import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type Hour, hoursBetween, parseHour } from "../../src/hour.js";
+import { firstOpenHour, type Hour, hoursBetween, parseHour } from "../../src/hour.js";
 import {
   attemptOfKey,
   isSkippedKey,
   manifestKey,
   manifestsPrefix,
-  newestClosedHour,
   parseLocation,
   parseRawTemplate,
   partitionPrefix,
@@ -43,9 +42,9 @@ describe("hours", () => {
   });
 
   it("closes an hour `settle` after its end", () => {
-    const at = (text: string) => newestClosedHour(Date.parse(text), 300_000);
-    expect(at("2022-07-26T01:04:59Z")).toBe("2022-07-25T23");
-    expect(at("2022-07-26T01:05:00Z")).toBe("2022-07-26T00");
+    const at = (text: string) => firstOpenHour(Date.parse(text), 300_000);
+    expect(at("2022-07-26T01:04:59Z")).toBe("2022-07-26T00");
+    expect(at("2022-07-26T01:05:00Z")).toBe("2022-07-26T01");
   });
 });
 
