@@ -10,7 +10,7 @@ import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/typ
 import { epochMs, parseDate, parseTimestamp } from "./instant.js";
 import { Joined } from "./joined.js";
 import { Day, elementsOf, fold, Inner, Instant, type Json, Num, Obj, objectOf } from "./json.js";
-import { canonicalNumber, holdDecimal, holdDouble, holdInteger, isJsonNumber } from "./number.js";
+import { canonicalNumber, holdDecimal, holdDouble, holdInteger, numberText } from "./number.js";
 import { parseJson, writeJson } from "./text.js";
 
 /** The canonical text of a value where the type holds it, else undefined. */
@@ -242,8 +242,8 @@ export function nearest(value: Json): string | undefined {
 }
 
 function ofNumber(value: Json, hold: (text: string) => string | undefined): string | undefined {
-  if (value instanceof Num) return value.isFinite ? hold(value.text) : undefined;
-  return typeof value === "string" && isJsonNumber(value) ? hold(value) : undefined;
+  const text = numberText(value);
+  return text === undefined ? undefined : hold(text);
 }
 
 /** What is no string is held as its JSON text, compact, numbers with the digits that they were written with: `7` is not `7.0`. */

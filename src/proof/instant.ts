@@ -1,6 +1,6 @@
 /** Timestamps and dates, read by the grammar of the design's section 4. */
-import { isJsonNumber, parseDecimal } from "./number.js";
-import { type Json, Num } from "./values.js";
+import { numberText, parseDecimal } from "./number.js";
+import type { Json } from "./values.js";
 
 export interface Timestamp {
   /** Milliseconds since 1970, floored. */
@@ -103,8 +103,8 @@ function offsetMsAt(zone: string, instantMs: number): number {
 
 /** Milliseconds since 1970, floored; undefined for what is no number or beyond the years of a timestamp. */
 export function epochMs(value: Json, epoch: "s" | "ms"): { ms: number; exact: boolean } | undefined {
-  const text = value instanceof Num && value.isFinite ? value.text : value;
-  if (typeof text !== "string" || !isJsonNumber(text)) return undefined;
+  const text = numberText(value);
+  if (text === undefined) return undefined;
   const { negative, digits, exponent } = parseDecimal(text);
   const places = digits.length + exponent + (epoch === "s" ? 3 : 0);
   // The year 9999 has 15 digits.

@@ -1,4 +1,5 @@
 /** Numbers by exact value, from their texts: nothing is rounded, whatever its size. */
+import { type Json, Num } from "./values.js";
 
 export interface Decimal {
   negative: boolean;
@@ -14,8 +15,10 @@ const JSON_NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
 const SHORT_INTEGER = /^(?:0|-?[1-9][0-9]{0,14})$/;
 const LONG_EXPONENT = /[eE][+-]?0*[1-9][0-9]{15}/;
 
-export function isJsonNumber(text: string): boolean {
-  return JSON_NUMBER.test(text);
+/** Of a number, or of a string that is written like one; undefined for all else, NaN and Infinity too. */
+export function numberText(value: Json): string | undefined {
+  if (value instanceof Num) return value.isFinite ? value.text : undefined;
+  return typeof value === "string" && JSON_NUMBER.test(value) ? value : undefined;
 }
 
 export function parseDecimal(text: string): Decimal {

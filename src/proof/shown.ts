@@ -8,7 +8,7 @@ import { holdOf, NonFinite, quoted } from "./canon.js";
 import { epochMs, parseTimestamp } from "./instant.js";
 import { Joined } from "./joined.js";
 import { elementsOf, fold, Instant, type Json, Num, objectOf } from "./json.js";
-import { canonicalNumber, isJsonNumber, parseDecimal } from "./number.js";
+import { canonicalNumber, numberText, parseDecimal } from "./number.js";
 import { parseJson } from "./text.js";
 
 /** Undefined for NULL. */
@@ -142,9 +142,4 @@ function showTimestamp(value: Json, epoch: "s" | "ms" | undefined, zone: string)
   if (digits.length > DIGITS_MAX || !Number.isSafeInteger(exponent)) return undefined;
   const counted = epochMs(value, epoch);
   return counted && `T${counted.ms}`;
-}
-
-function numberText(value: Json): string | undefined {
-  if (value instanceof Num) return value.isFinite ? value.text : undefined;
-  return typeof value === "string" && isJsonNumber(value) ? value : undefined;
 }
