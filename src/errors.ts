@@ -66,7 +66,7 @@ export function firstOfEach(errors: HourpackError[]): HourpackError[] {
   return [...found.values()];
 }
 
-/** Documented process exit codes. `someFailed` is used when the failed hours have different causes. */
+/** Documented process exit codes. `someFailed` is used when the failed hours have different ones. */
 export const EXIT = {
   done: 0,
   bug: 1,

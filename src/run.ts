@@ -331,7 +331,7 @@ async function registerDataset(
   }
 }
 
-/** Where all failed hours have one cause its exit code, else `someFailed`; 0 where none failed. */
+/** The exit code that all failed hours have, else `someFailed`; 0 where none failed. */
 export function exitCodeOfRun(result: RunResult): number {
   return exitCodeOfAll(result.failures.map((failure) => exitCodeOf(failure.error)));
 }

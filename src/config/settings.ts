@@ -22,7 +22,7 @@ export interface S3Settings {
     storageClass?: string;
     tags?: Record<string, string>;
   };
-  /** Account ids by bucket role; sent as x-amz-expected-bucket-owner. */
+  /** The account that owns the buckets; sent as x-amz-expected-bucket-owner. */
   expectedBucketOwner?: string;
 }
 

@@ -283,7 +283,7 @@ function kindOf(value: JsonValue): string {
   return typeof value === "string" ? "a string" : String(value);
 }
 
-/** Reasons are the same for all that is wrong in one way, so that they can be counted. */
+// Reasons are the same for all that is wrong in one way, so that they can be counted.
 /** Such as a log line. */
 export const UNDELIMITED = "text that begins like a number or a word";
 const LONE = "a lone surrogate";

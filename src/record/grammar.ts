@@ -126,8 +126,8 @@ function matches(pattern: RegExp, text: string): boolean {
   }
 }
 
-/** The columns that the engine reads from accepted lines: plain ones, and derived ones that plain ones contain. */
-export function derivedFrom(column: Column, schema: Schema): { column: Column; fields: Field[] } | undefined {
+/** The plain column that a derived one is read from, and the fields on the way to it; undefined where none contains it. */
+export function ownerOf(column: Column, schema: Schema): { column: Column; fields: Field[] } | undefined {
   const owner = schema.columns.find((other) => !other.derived && other.path[0] === column.path[0]);
   if (!owner || column.envelope || column.jsonString) return undefined;
   const fields: Field[] = [];
@@ -147,7 +147,7 @@ function memberPatterns(schema: Schema, zone: string): Map<string, string> {
   const members = new Map<string, string>();
   const blocked = new Set<string>();
   for (const column of schema.columns) {
-    if (column.derived && !column.envelope && derivedFrom(column, schema) === undefined) {
+    if (column.derived && !column.envelope && ownerOf(column, schema) === undefined) {
       blocked.add(fold(column.path[0] as string));
     }
   }

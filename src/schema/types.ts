@@ -1,6 +1,6 @@
 /**
- * The column types, once. They are Athena's; every other notation (Hive, DuckDB, Parquet) is derived
- * from this one in `hive.ts` and `engine/duckdb`.
+ * The column types, once. They are Athena's; every other notation is derived from this one: Hive's in `hive.ts`,
+ * Parquet's in `parquet.ts`, DuckDB's in `engine/duckdb`.
  */
 export type Type =
   | { kind: "boolean" }

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { HourpackError, reasonOf } from "../../errors.js";
 import { Limiter } from "../../limiter.js";
-import { derivedFrom } from "../../record/grammar.js";
+import { ownerOf } from "../../record/grammar.js";
 import { type Column, leavesOfAll, RESCUED_COLUMN, type Schema } from "../../schema/types.js";
 import { digestOfAll, type RowsDigest } from "../digest.js";
 import type { Engine, Merge, RowFiles, WrittenRows } from "../engine.js";
@@ -303,7 +303,7 @@ function acceptedSql(files: RowFiles, path: string): string {
 }
 
 function acceptedValue(column: Column, schema: Schema): string {
-  const from = column.derived ? derivedFrom(column, schema) : { column, fields: [] };
+  const from = column.derived ? ownerOf(column, schema) : { column, fields: [] };
   if (!from || from.column.path[0] === "") return `NULL::${duckdbType(column.type)}`;
   const member = sqlName(from.column.path[0] as string);
   const fields = from.fields.map((field) => `.${sqlName(field.name)}`).join("");
