@@ -153,3 +153,27 @@ const HINTS: Record<string, string> = {
   ENOTDIR: "A file stands where a folder is needed.",
   ELOOP: "Links there lead to each other: remove them.",
 };
+
+/** Of an open file; throws `invalid` where it is none. */
+export async function etagOfFile(file: number, location: string): Promise<string> {
+  const stats = await fstat(file, { bigint: true });
+  if (stats.isFile()) return etagOf(stats);
+  throw new HourpackError("invalid", `read ${location}: it is no file`, {
+    location,
+    hint: "Move it away: a file is to be there.",
+  });
+}
+
+/** Where another process's entries come and go, no listing is whole. */
+export function requireDisk(root: string): void {
+  if (!/^\/proc(\/|$)/.test(root)) return;
+  throw new HourpackError("invalid", `open the directory ${root}: nothing can be kept under /proc`, {
+    location: root,
+    hint: "Name a directory of a disk.",
+  });
+}
+
+export function interrupted(signal: AbortSignal | undefined, doing: string): void {
+  if (signal?.aborted)
+    throw new HourpackError("interrupted", `${doing}: interrupted`, { cause: signal.reason });
+}

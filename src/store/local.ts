@@ -13,8 +13,10 @@ import { Aside, putBackIn, TEMPORARY } from "./local-aside.js";
 import {
   close,
   etagOf,
+  etagOfFile,
   fstat,
   infoOf,
+  interrupted,
   isFolder,
   isMissing,
   lstat,
@@ -22,6 +24,7 @@ import {
   read,
   realOf,
   refused,
+  requireDisk,
   requireFile,
   requireNoLink,
   sizeOf,
@@ -31,16 +34,8 @@ import {
 } from "./local-files.js";
 import { firstsOfFolders, folderOf, isPlain, packed } from "./local-names.js";
 import { Pace } from "./pace.js";
-import {
-  type Body,
-  changed,
-  type GetOptions,
-  type ObjectHead,
-  type ObjectInfo,
-  type PutOptions,
-  type PutOutcome,
-  type Store,
-} from "./store.js";
+import type { Body, GetOptions, ObjectHead, ObjectInfo, PutOptions, PutOutcome, Store } from "./store.js";
+import { changed } from "./store.js";
 
 const PAGE_OBJECTS = 1000;
 /** Windows has no such flags. */
@@ -63,13 +58,7 @@ export class LocalStore implements Store {
 
   constructor(root: string) {
     this.root = resolve(root);
-    // Where another process's entries come and go, no listing is whole.
-    if (/^\/proc(\/|$)/.test(this.root)) {
-      throw new HourpackError("invalid", `open the directory ${this.root}: nothing can be kept under /proc`, {
-        location: this.root,
-        hint: "Name a directory of a disk.",
-      });
-    }
+    requireDisk(this.root);
     this.uri = `${this.root}/`;
     this.pace = new Pace({
       start: READS_AT_A_TIME,
@@ -121,7 +110,7 @@ export class LocalStore implements Store {
     const file = await this.openFile(key);
     try {
       // An ETag says how large the file was, and it is compared when the bytes have been read.
-      const etag = options.etag ?? (await this.etagOfFile(file, key));
+      const etag = options.etag ?? (await etagOfFile(file, this.uri + key));
       const fileBytes = sizeOf(etag);
       const start = options.range?.start ?? 0;
       const end = Math.min(options.range?.end ?? fileBytes, fileBytes);
@@ -139,15 +128,6 @@ export class LocalStore implements Store {
     } finally {
       await close(file);
     }
-  }
-
-  private async etagOfFile(file: number, key: string): Promise<string> {
-    const stats = await fstat(file, { bigint: true });
-    if (stats.isFile()) return etagOf(stats);
-    throw new HourpackError("invalid", `read ${this.uri}${key}: it is no file`, {
-      location: this.uri + key,
-      hint: "Move it away: a file is to be there.",
-    });
   }
 
   async put(key: string, body: Body, options: PutOptions = {}): Promise<PutOutcome> {
@@ -406,11 +386,6 @@ export class LocalStore implements Store {
   private failed(error: unknown, doing: string): HourpackError {
     return refused(error, doing, this.root);
   }
-}
-
-function interrupted(signal: AbortSignal | undefined, doing: string): void {
-  if (signal?.aborted)
-    throw new HourpackError("interrupted", `${doing}: interrupted`, { cause: signal.reason });
 }
 
 function hashOf(key: string): string {
