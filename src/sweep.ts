@@ -3,13 +3,13 @@ import { decodeTime } from "ulid";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { readManifest } from "./download.js";
-import { HourpackError, isHourpackError } from "./errors.js";
+import { HourpackError } from "./errors.js";
 import { DAY_MS, type Hour } from "./hour.js";
 import { readJournals } from "./journal.js";
 import { claimsPrefix, manifestsPrefix, partKey, probePrefix, quarantinesPrefix } from "./layout.js";
 import { allParts, attemptsUnder, expiredHours } from "./published.js";
 import { headPart } from "./stages/list.js";
-import { readPinned } from "./stages/pin.js";
+import { readPinned, unlessDamaged } from "./stages/pin.js";
 import type { ObjectHead, Store } from "./store/store.js";
 import type { HourTask } from "./task.js";
 
@@ -93,9 +93,12 @@ async function ownHours(store: Store, dataset: Dataset, signal: AbortSignal | un
   const pinned = await readPinned(store, tier1.prefix, signal);
   const tables = new Set(pinned ? [pinned.pinned.table] : []);
   const parts = await allParts(store, dataset, signal);
-  for (const [name, [hour]] of parts)
-    if (hour && (name === table || (await isOurs(store, partKey(tier1.prefix, name, hour), signal))))
-      tables.add(name);
+  for (const [name, [hour]] of parts) {
+    if (!hour) continue;
+    const key = partKey(tier1.prefix, name, hour);
+    // Where it says nothing of a part somebody else wrote a file of that name.
+    if (name === table || (await unlessDamaged(headPart(store, key, signal)))) tables.add(name);
+  }
   const others = [...tables].filter((name) => name !== table).sort();
   if (others.length === 0) return parts.get(table) ?? new Set();
   const location = store.uri + tier1.prefix;
@@ -107,16 +110,6 @@ async function ownHours(store: Store, dataset: Dataset, signal: AbortSignal | un
       ]
     : [`${held}, and ${table} is another`, "Check table and tier1 of the dataset (`--table`, `--tier1`)."];
   throw new HourpackError("invalid", `sweep ${location}: ${why}`, { stage: "sweep", location, hint });
-}
-
-/** False where somebody else wrote a file of a part's name. */
-async function isOurs(store: Store, part: string, signal: AbortSignal | undefined): Promise<boolean> {
-  try {
-    return (await headPart(store, part, signal)) !== undefined;
-  } catch (error) {
-    if (isHourpackError(error, "data")) return false;
-    throw error;
-  }
 }
 
 /** Files that nobody wrote to for a day. */

@@ -265,7 +265,8 @@ export async function requirePinnable(
   withConfigured(pinned, columns);
 }
 
-async function unlessDamaged<T>(look: Promise<T>): Promise<T | undefined> {
+/** Undefined where what is looked at is damaged. */
+export async function unlessDamaged<T>(look: Promise<T>): Promise<T | undefined> {
   return look.catch((error) => {
     if (isHourpackError(error, "data")) return undefined;
     throw error;
