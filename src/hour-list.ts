@@ -35,34 +35,37 @@ export class HourList {
       });
       if (put.outcome === "written") return;
     }
-    const location = store.uri + key;
-    throw new HourpackError(
-      "conflict",
-      `note hours in ${location}: it changed ${ATTEMPTS_MAX} times under us`,
-      {
-        location,
-        hint: "Many workers are at one backlog; run again.",
-      },
-    );
+    throw this.contended("note hours in");
   }
 
   private async stored(
     signal: AbortSignal | undefined,
   ): Promise<{ hours: Hour[]; etag: string } | undefined> {
     const { store, key } = this;
-    const head = await store.head(key, { signal });
-    if (!head) return undefined;
-    const bytes = await store.get(key, { etag: head.etag, signal }).catch((error) => {
-      if (!isHourpackError(error, "conflict")) throw error;
-    });
-    // Replaced between the two requests.
-    if (!bytes) return this.stored(signal);
-    const hours = parse(bytes.toString("utf8"));
-    if (hours) return { hours, etag: head.etag };
-    const location = store.uri + key;
-    throw new HourpackError("data", `read ${location}: it is no list of hours`, {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const head = await store.head(key, { signal });
+      if (!head) return undefined;
+      const bytes = await store.get(key, { etag: head.etag, signal }).catch((error) => {
+        if (!isHourpackError(error, "conflict")) throw error;
+      });
+      // Replaced between the two requests.
+      if (!bytes) continue;
+      const hours = parse(bytes.toString("utf8"));
+      if (hours) return { hours, etag: head.etag };
+      const location = store.uri + key;
+      throw new HourpackError("data", `read ${location}: it is no list of hours`, {
+        location,
+        hint: this.ifDamaged,
+      });
+    }
+    throw this.contended("read");
+  }
+
+  private contended(doing: string): HourpackError {
+    const location = this.store.uri + this.key;
+    return new HourpackError("conflict", `${doing} ${location}: it changed ${ATTEMPTS_MAX} times under us`, {
       location,
-      hint: this.ifDamaged,
+      hint: "Many workers are at one backlog; run again.",
     });
   }
 }

@@ -414,8 +414,7 @@ describe("in a directory", () => {
     expect(named(end, "registered hours")).toEqual({
       ...{ type: "check", name: "registered hours", dataset: "t", status: "warning" },
       message: "hours are published and not in the catalog: there is no t, there is no t_raw",
-      hint:
-        "`hourpack register` adds every published hour; a run adds those alone that it is about, at its end.",
+      hint: "`hourpack register` adds every published hour; a run adds those alone that it is about, at its end.",
     });
     await hourpack(["register", ...args()], { cwd: home });
     expect((await doctor()).result).toMatchObject({ warnings: 0, failed: 0 });
