@@ -8,6 +8,8 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export type Fields = Record<string, unknown>;
 
 export interface Log {
+  /** Nothing is logged: what goes on is told in words. */
+  readonly isSilent: boolean;
   debug(text: string, fields?: Fields): void;
   info(text: string, fields?: Fields): void;
   warn(text: string, fields?: Fields): void;
@@ -46,6 +48,7 @@ type Logger = import("pino").Logger;
 
 function wrap(logger: Logger): Log {
   return {
+    isSilent: false,
     debug: (text, fields = {}) => logger.debug(fields, text),
     info: (text, fields = {}) => logger.info(fields, text),
     warn: (text, fields = {}) => logger.warn(fields, text),
@@ -54,7 +57,7 @@ function wrap(logger: Logger): Log {
   };
 }
 
-const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {}, with: () => SILENT };
+const SILENT: Log = { isSilent: true, debug() {}, info() {}, warn() {}, error() {}, with: () => SILENT };
 
 /** An error as JSON: kind, message, where, and what to do. */
 export function errorFields(error: unknown): Fields {

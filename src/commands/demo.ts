@@ -132,7 +132,7 @@ async function makeEvents(
 
 function pack(settings: Settings, { output, log, runId, signal }: CommandContext): Promise<RunResult> {
   return withComponents(settings, async (components) => {
-    const progress = await openProgress(output, log, { isLogging: false, tellsFailures: false });
+    const progress = await openProgress(output, log, { tellsFailures: false });
     try {
       return await run(components, { hours: HOURS, signal, runId }, progress.observe);
     } finally {

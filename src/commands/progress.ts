@@ -16,21 +16,19 @@ export interface Progress {
 }
 
 export interface ProgressOptions {
-  /** Logs go where progress would: then they are enough. */
-  isLogging: boolean;
   /** The caller shows failures in full at its end: that of a single hour is left to it. */
   tellsFailures: boolean;
 }
 
-/** Loads the bars only for a terminal. */
+/** Loads the bars only for a terminal. Elsewhere logs go where progress would: they are enough. */
 export async function openProgress(output: Output, log: Log, options: ProgressOptions): Promise<Progress> {
   const shown = output.json
     ? jsonProgress(output)
     : output.stderr.isTTY && process.env["TERM"] !== "dumb"
       ? await barProgress(output, options)
-      : options.isLogging
-        ? { observe: () => {}, stop: () => {} }
-        : plainProgress(output, options);
+      : log.isSilent
+        ? plainProgress(output, options)
+        : { observe: () => {}, stop: () => {} };
   const logged = new Alike();
   const observe: Observer = (event) => {
     const [level, text, fields] = logLine(event);

@@ -43,11 +43,7 @@ export const command: Command = {
     if (args["dry-run"]) return showPlan(settings, request, context);
     tellCapacity(settings, context);
     return withComponents(settings, async (components) => {
-      const isLogging = args["log-level"] !== undefined || Boolean(process.env["HOURPACK_LOG_LEVEL"]);
-      const progress = await openProgress(context.output, context.log, {
-        isLogging,
-        tellsFailures: true,
-      });
+      const progress = await openProgress(context.output, context.log, { tellsFailures: true });
       const telling = await openTelling(settings, request, context.log);
       const pinned: Pinned[] = [];
       const observe: Observer = (event) => {

@@ -30,8 +30,7 @@ export const command: Command = {
     const metrics = await Metrics.open(datasetsOf(settings, names), { withProcess: true });
     const readiness = new Readiness();
     const hook = settings.hooks.url === undefined ? undefined : new Hook(settings.hooks.url, log);
-    const isLogging = args["log-level"] !== undefined || Boolean(process.env["HOURPACK_LOG_LEVEL"]);
-    const teller = new Teller(context, isLogging, new News(settings), hook);
+    const teller = new Teller(context, new News(settings), hook);
     const { file } = settings.metrics;
     const { listen } = settings.worker;
     const server = listen && (await serveStatus(listen, metrics, readiness));
@@ -70,15 +69,13 @@ const HOOK_FLUSH_MS = 3_000;
 /** Says on the terminal, in the log and to the webhook what happens. */
 class Teller {
   private readonly context: CommandContext;
-  private readonly isLogging: boolean;
   private readonly news: News;
   private readonly hook: Hook | undefined;
   private log: Log;
   private progress: Progress | undefined;
 
-  constructor(context: CommandContext, isLogging: boolean, news: News, hook: Hook | undefined) {
+  constructor(context: CommandContext, news: News, hook: Hook | undefined) {
     this.context = context;
-    this.isLogging = isLogging;
     this.news = news;
     this.hook = hook;
     this.log = context.log;
@@ -130,10 +127,7 @@ class Teller {
   private async startRound(round: string): Promise<void> {
     const { output, log } = this.context;
     this.log = log.with({ round });
-    this.progress = await openProgress(output, this.log, {
-      isLogging: this.isLogging,
-      tellsFailures: false,
-    });
+    this.progress = await openProgress(output, this.log, { tellsFailures: false });
   }
 
   private finishDataset(result: DatasetRound): void {
