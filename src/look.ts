@@ -8,7 +8,8 @@ import { type ColumnsSince, type Plan, planHour } from "./plan.js";
 import { recipeOf } from "./recipe.js";
 import { readsAlike } from "./record/restore.js";
 import { mergeConfigured } from "./schema/evolution.js";
-import { currentSchema, readPinned, schemaOf } from "./stages/pin.js";
+import { currentSchema } from "./schema/pinned.js";
+import { readPinned, schemaOf } from "./stages/pin.js";
 import type { HourTask } from "./task.js";
 
 /** A late recompaction waits until `notBeforeMs`, where that is given. Throws `data` where somebody has to decide. */
@@ -53,7 +54,7 @@ async function columnsSince(
   const older = await schemaOf(task, published, header.schemaDigest);
   const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
   const columns = dataset.columns ?? [];
-  const newer = mergeConfigured(pinned ? currentSchema(pinned.pinned) : older, columns);
+  const newer = mergeConfigured(pinned ? currentSchema(pinned) : older, columns);
   // What only schema.json has since is asked for by nobody.
   const lacking = mergeConfigured(older, columns).columns.slice(older.columns.length);
   return { areReadAlike: readsAlike(older, newer), lacking: lacking.map(({ name }) => name) };

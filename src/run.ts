@@ -12,7 +12,8 @@ import { Limiter } from "./limiter.js";
 import { olderNotice } from "./older.js";
 import { Owing } from "./owed.js";
 import type { Plan, PlanRequest } from "./plan.js";
-import { currentSchema, readPinned, requirePinnable } from "./stages/pin.js";
+import { currentSchema } from "./schema/pinned.js";
+import { readPinned, requirePinnable } from "./stages/pin.js";
 import { type Registered, registerHours } from "./stages/register.js";
 import { Stopwatch } from "./stopwatch.js";
 import { sweep } from "./sweep.js";
@@ -320,7 +321,7 @@ async function registerDataset(
   if (catalog.kind === "none" || hours.length === 0) return;
   const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
   if (!pinned) return;
-  const tables = tablesOf(dataset, currentSchema(pinned.pinned).columns, components.settings);
+  const tables = tablesOf(dataset, currentSchema(pinned).columns, components.settings);
   for (const table of tablesIn(tables, components.settings)) {
     const registered = await registerHours(catalog, table, hours, {
       ahead: components.settings.run.ahead,

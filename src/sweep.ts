@@ -91,7 +91,7 @@ async function hasExpiredRows(
 async function ownHours(store: Store, dataset: Dataset, signal: AbortSignal | undefined): Promise<Set<Hour>> {
   const { table, tier1 } = dataset;
   const pinned = await readPinned(store, tier1.prefix, signal);
-  const tables = new Set(pinned ? [pinned.pinned.table] : []);
+  const tables = new Set(pinned ? [pinned.table] : []);
   const parts = await allParts(store, dataset, signal);
   for (const [name, [hour]] of parts) {
     if (!hour) continue;

@@ -9,8 +9,9 @@ import { allPublishedHours } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { mergeConfigured } from "../schema/evolution.js";
 import { isValidName } from "../schema/names.js";
+import { currentSchema, type Pinned } from "../schema/pinned.js";
 import type { Column } from "../schema/types.js";
-import { currentSchema, readPinned } from "../stages/pin.js";
+import { readPinned } from "../stages/pin.js";
 import { tablesOf, unreadableByAthena } from "../tables.js";
 import type { Command, CommandContext } from "./command.js";
 import { hourOptions, hoursOf } from "./request.js";
@@ -77,7 +78,7 @@ async function columnsOf(
   context: CommandContext,
 ): Promise<Column[]> {
   const { prefix } = dataset.tier1;
-  let found: Awaited<ReturnType<typeof readPinned>>;
+  let found: Pinned | undefined;
   try {
     const tier1 = await components.tier1(dataset);
     found = await readPinned(tier1, prefix, context.signal);
@@ -86,7 +87,7 @@ async function columnsOf(
     const text = `${dataset.name}: tier 1 cannot be read, so these are the configured columns`;
     context.output.notice(text, { dataset: dataset.name });
   }
-  if (found) return mergeConfigured(currentSchema(found.pinned), dataset.columns ?? []).columns;
+  if (found) return mergeConfigured(currentSchema(found), dataset.columns ?? []).columns;
   if (dataset.columns) return dataset.columns;
   throw new HourpackError("invalid", `write the tables of ${dataset.name}: its columns are not known yet`, {
     hint: "Configure columns, or pack a first hour, whose columns are then pinned.",

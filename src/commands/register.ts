@@ -3,7 +3,8 @@
 import { EXIT, HourpackError } from "../errors.js";
 import { allPublishedHours, publishedHours } from "../published.js";
 import { datasetsOf, type RegisteredTable } from "../run.js";
-import { currentSchema, readPinned } from "../stages/pin.js";
+import { currentSchema } from "../schema/pinned.js";
+import { readPinned } from "../stages/pin.js";
 import { registerHours } from "../stages/register.js";
 import { tablesIn, tablesOf, unreadableByAthena } from "../tables.js";
 import { Unregistered } from "../unregistered.js";
@@ -45,7 +46,7 @@ export const command: Command = {
           output.line(`${dataset.name}: ${counted(hours.length, "published hour")}`);
           continue;
         }
-        const tables = tablesOf(dataset, currentSchema(pinned.pinned).columns, settings);
+        const tables = tablesOf(dataset, currentSchema(pinned).columns, settings);
         const catalog = await components.catalog();
         const registrable = tablesIn(tables, settings);
         if (!registrable.includes(tables.raw)) {

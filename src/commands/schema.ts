@@ -16,7 +16,7 @@ export const command: Command = {
       const datasets = datasetsOf(components.settings, datasetNames(args));
       for (const dataset of datasets) {
         const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
-        const versions = pinned?.pinned.versions ?? [];
+        const versions = pinned?.versions ?? [];
         output.record({
           type: "schema",
           dataset: dataset.name,

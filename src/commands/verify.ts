@@ -163,8 +163,8 @@ async function requireTables(
     const { table, tier1, name } = dataset;
     const store = await components.tier1(dataset);
     const pinned = await readPinned(store, tier1.prefix, signal);
-    if (pinned?.pinned.table === table) continue;
-    const what = pinned ? `it holds the table ${pinned.pinned.table}` : "hourpack has not written there";
+    if (pinned?.table === table) continue;
+    const what = pinned ? `it holds the table ${pinned.table}` : "hourpack has not written there";
     throw new HourpackError(
       "invalid",
       `verify ${name}: ${store.uri}${tier1.prefix} has nothing of the table ${table}: ${what}`,

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import * as v from "valibot";
 import { HourpackError, reasonOf } from "../errors.js";
 import { hiveType } from "./hive.js";
-import type { Column, Type } from "./types.js";
+import type { Column, Schema, Type } from "./types.js";
 
 export interface PinnedSchema {
   version: number;
@@ -178,3 +178,9 @@ const documentSchema = v.object({
     }),
   ),
 });
+
+/** The newest version. */
+export function currentSchema(pinned: Pinned): Schema {
+  const newest = pinned.versions.at(-1);
+  return { version: newest?.version ?? 0, columns: newest?.columns ?? [] };
+}

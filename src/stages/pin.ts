@@ -15,6 +15,7 @@ import { appendColumns, mergeConfigured, newColumns } from "../schema/evolution.
 import { hiveType } from "../schema/hive.js";
 import { Shape } from "../schema/inference.js";
 import {
+  currentSchema,
   digestOfColumns,
   emptyPinned,
   type Pinned,
@@ -27,12 +28,6 @@ import type { Store } from "../store/store.js";
 import type { HourTask } from "../task.js";
 import { count, counted } from "../words.js";
 import { headPart } from "./list.js";
-
-export interface PinnedVersion {
-  pinned: Pinned;
-  /** Of the schema.json it was read from. */
-  etag: string;
-}
 
 /**
  * The version that this hour is converted against, pinned before any hour converts. Where nothing is pinned or
@@ -61,8 +56,8 @@ export async function pinSchema(
   if (dataset.columns) return { schema: await pin(undefined), batches };
   const pinned = await readPinned(store, dataset.tier1.prefix, signal);
   if (pinned) {
-    requireTable(pinned.pinned, dataset.table, store.uri + dataset.tier1.prefix);
-    return { schema: currentSchema(pinned.pinned), batches };
+    requireTable(pinned, dataset.table, store.uri + dataset.tier1.prefix);
+    return { schema: currentSchema(pinned), batches };
   }
   const gathered: Batch[] = [];
   const shape = new Shape();
@@ -158,32 +153,40 @@ async function observeBatch(
 
 const TURN_MS = 8;
 
-/** The newest version. */
-export function currentSchema(pinned: Pinned): Schema {
-  const newest = pinned.versions.at(-1);
-  return { version: newest?.version ?? 0, columns: newest?.columns ?? [] };
-}
-
 /** It hardly ever changes, and each hour of a month asks: one HEAD tells that it is still this one. */
-const lastRead = new WeakMap<Store, { key: string; version: PinnedVersion }>();
+const lastRead = new WeakMap<Store, WithEtag & { key: string }>();
+
+interface WithEtag {
+  pinned: Pinned;
+  /** Of the schema.json it was read from. */
+  etag: string;
+}
 
 /** The dataset's schema.json, or undefined where none is pinned yet. Not to be changed by whoever reads it. */
 export async function readPinned(
   store: Store,
   prefix: string,
   signal: AbortSignal | undefined,
-): Promise<PinnedVersion | undefined> {
+): Promise<Pinned | undefined> {
+  return (await readWithEtag(store, prefix, signal))?.pinned;
+}
+
+async function readWithEtag(
+  store: Store,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): Promise<WithEtag | undefined> {
   const key = schemaKey(prefix);
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const head = await store.head(key, { signal });
     if (!head) return undefined;
     const last = lastRead.get(store);
-    if (last?.key === key && last.version.etag === head.etag) return last.version;
+    if (last?.key === key && last.etag === head.etag) return last;
     try {
       const bytes = await store.get(key, { etag: head.etag, signal });
-      const version = { pinned: parsePinned(bytes, store.uri + key), etag: head.etag };
-      lastRead.set(store, { key, version });
-      return version;
+      const read = { key, pinned: parsePinned(bytes, store.uri + key), etag: head.etag };
+      lastRead.set(store, read);
+      return read;
     } catch (error) {
       // Replaced between the two requests: read the new one.
       if (!isHourpackError(error, "conflict")) throw error;
@@ -217,7 +220,7 @@ export async function pinColumns(
 ): Promise<Pinned> {
   const key = schemaKey(prefix);
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-    const current = await readPinned(store, prefix, options.signal);
+    const current = await readWithEtag(store, prefix, options.signal);
     const base = current?.pinned ?? emptyPinned(table);
     requireTable(base, table, store.uri + prefix);
     if (!current && !(await mayBegin(store, prefix, table, options))) continue;
@@ -254,7 +257,7 @@ export async function requirePinnable(
     newest && !rebuild
       ? await unlessDamaged(headPart(store, partKey(prefix, table, newest), signal))
       : undefined;
-  const pinned = (await readPinned(store, prefix, signal))?.pinned;
+  const pinned = await readPinned(store, prefix, signal);
   if (!pinned) {
     await mayBegin(store, prefix, table, { anew: rebuild, again: rebuildOf(settings, dataset), signal });
     return;
@@ -353,7 +356,7 @@ export async function schemaOf(
   if (schemaVersion === 0) return { version: 0, columns: [] };
   const store = await components.tier1(dataset);
   const pinned = await readPinned(store, dataset.tier1.prefix, signal);
-  const schema = pinned?.pinned.versions.find(({ version }) => version === schemaVersion);
+  const schema = pinned?.versions.find(({ version }) => version === schemaVersion);
   if (schema && (digest === undefined || digestOfColumns(schema.columns) === digest)) return schema;
   const why = schema ? "is pinned with other columns than the part has" : NOT_PINNED;
   const again = rebuildOf(components.settings, dataset, hour);

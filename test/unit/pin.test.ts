@@ -43,7 +43,7 @@ function countingGets(store: Store): { store: Store; gets: () => number } {
 }
 
 const namesOf = async (store: Store, prefix: string) =>
-  (await readPinned(store, prefix, undefined))?.pinned.versions.at(-1)?.columns.map(({ name }) => name);
+  (await readPinned(store, prefix, undefined))?.versions.at(-1)?.columns.map(({ name }) => name);
 
 describe("schema.json", () => {
   it("is read again where another worker wrote it, and only there", async () => {

@@ -9,8 +9,9 @@ import type { Hour } from "../../hour.js";
 import { isSkippedKey, ownPrefix, partKey, probePrefix, rawBasePrefix, uriOf } from "../../layout.js";
 import { olderHours, olderText } from "../../older.js";
 import { newestPublishedHour } from "../../published.js";
+import { currentSchema } from "../../schema/pinned.js";
 import { headPart, missingRawDirectory } from "../../stages/list.js";
-import { currentSchema, readPinned, requirePinnable } from "../../stages/pin.js";
+import { readPinned, requirePinnable } from "../../stages/pin.js";
 import { codeOf, statusOf } from "../../store/s3/errors.js";
 import type { ObjectInfo, Store } from "../../store/store.js";
 import { counted } from "../../words.js";
@@ -182,7 +183,7 @@ export async function checkTier1(
       const pinned = await readPinned(store, tier1.prefix, signal);
       if (!pinned)
         return { status: "ok", message: columns ? "configured, not pinned yet" : "not pinned yet" };
-      const schema = currentSchema(pinned.pinned);
+      const schema = currentSchema(pinned);
       return {
         status: "ok",
         message: `version ${schema.version}, ${counted(schema.columns.length, "column")}`,
