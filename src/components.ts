@@ -16,6 +16,7 @@ export interface Components {
   tier1(dataset: Dataset): Promise<Store>;
   /** Started when first asked for: an hour that is up to date needs none. */
   engine(): Promise<Engine>;
+  /** Only where one is configured. */
   catalog(): Promise<Catalog>;
   /** Bytes that are being fetched, over all hours. */
   readonly getBytes: Limiter;

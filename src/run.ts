@@ -317,8 +317,8 @@ async function registerDataset(
   observe: Observer,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  if (components.settings.catalog.type === "none" || hours.length === 0) return;
   const catalog = await components.catalog();
-  if (catalog.kind === "none" || hours.length === 0) return;
   const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
   if (!pinned) return;
   const tables = tablesOf(dataset, currentSchema(pinned).columns, components.settings);

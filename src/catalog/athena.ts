@@ -41,7 +41,6 @@ const POLL_MAX_MS = 2000;
 const STOP_MS = 10_000;
 
 class Athena implements Catalog {
-  readonly kind = "athena";
   private readonly settings: AthenaSettings;
   private readonly sdk: Sdk;
   private readonly client: AthenaClient;

@@ -50,9 +50,8 @@ export interface PartitionSync {
   notes: string[];
 }
 
-/** Glue, Athena, a local DuckDB file, or nothing. Errors: `unavailable`, `invalid`, `interrupted`. */
+/** Glue, Athena or a local DuckDB file. Errors: `unavailable`, `invalid`, `interrupted`. */
 export interface Catalog {
-  readonly kind: "local" | "glue" | "athena" | "none";
   /** Creates the database and table, or brings the table's columns and properties in step. True where it wrote. */
   ensureTable(table: TableSpec, options?: TableOptions): Promise<boolean>;
   /** Brings these hours' partitions in step; looks them up in bulk and writes only differences. */

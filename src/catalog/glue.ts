@@ -39,7 +39,6 @@ export async function openGlue(settings: GlueSettings): Promise<Catalog> {
 }
 
 class Glue implements Catalog {
-  readonly kind = "glue";
   private readonly settings: GlueSettings;
   private readonly sdk: Sdk;
   private readonly client: GlueClient;

@@ -26,7 +26,6 @@ type LocalSettings = Extract<CatalogSettings, { type: "local" }>;
 export type StoreAt = (uri: string) => Promise<{ store: Store; prefix: string }>;
 
 export class LocalCatalog implements Catalog {
-  readonly kind = "local";
   private readonly settings: LocalSettings;
   private readonly storeAt: StoreAt;
 

@@ -1,5 +1,6 @@
 /** The choice between the catalogs. */
 import type { CatalogSettings } from "../config/settings.js";
+import { HourpackError } from "../errors.js";
 import type { Catalog } from "./catalog.js";
 import type { StoreAt } from "./local.js";
 
@@ -7,7 +8,7 @@ import type { StoreAt } from "./local.js";
 export async function openCatalog(settings: CatalogSettings, storeAt: StoreAt): Promise<Catalog> {
   switch (settings.type) {
     case "none":
-      return new (await import("./none.js")).NoCatalog();
+      throw new HourpackError("internal", "open the catalog: none is configured");
     case "local":
       return new (await import("./local.js")).LocalCatalog(settings, storeAt);
     case "glue":

@@ -64,7 +64,7 @@ export const command: Command = {
           for (const note of done.notes) output.line(`  ${note}`);
         }
         await new Unregistered(components, dataset, hours, signal).registered(hours);
-        if (catalog.kind !== "local")
+        if (settings.catalog.type !== "local")
           for (const what of unreadableByAthena(dataset))
             output.notice(`${dataset.name}: ${what}`, { dataset: dataset.name });
       }

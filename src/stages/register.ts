@@ -20,7 +20,6 @@ export async function registerHours(
 ): Promise<Registered> {
   const notes: string[] = [];
   const nothing = { table: table.name, added: 0, corrected: 0, unchanged: 0, notes };
-  if (catalog.kind === "none" || hours.length === 0) return nothing;
   await catalog.ensureTable(table, { signal: options.signal, note: (text) => notes.push(text) });
   if (table.projection?.isOn || table.withoutFolders) return nothing;
   const wanted = options.ahead ? hours.flatMap(neighbours) : hours;
