@@ -1,13 +1,14 @@
 /** Whether a published hour is what its part says: the cheap look, and the deep one that reads everything again. */
-import { type FileMetaData, parquetMetadataAsync } from "hyparquet";
+import type { FileMetaData } from "hyparquet";
 import { commandText } from "./command-text.js";
 import { otherBytes, readManifest, readQuarantine, remedyOf, runAnew } from "./download.js";
 import { besideName, type HourpackError, isHourpackError, reasonOf } from "./errors.js";
+import { factsIn, readFooter } from "./footer.js";
 import type { Hour } from "./hour.js";
 import { type Journals, readJournals } from "./journal.js";
 import { partKey, quarantineKey, rawPrefix } from "./layout.js";
 import type { Listing } from "./listing.js";
-import { fromMetadata, type Manifest, type Published } from "./manifest.js";
+import type { Manifest, Published } from "./manifest.js";
 import { RAW_LIMITS } from "./proof/raw.js";
 import { type DeepResult, goneOf } from "./proof/result.js";
 import { verifyDeep } from "./proof/verify.js";
@@ -167,20 +168,17 @@ async function journalProblems(
 async function footerProblems(task: HourTask, published: Published): Promise<string[]> {
   const { dataset, components, signal } = task;
   const tier1 = await components.tier1(dataset);
-  const { key, etag, sizeBytes } = published;
-  const slice = async (start: number, end = sizeBytes) =>
-    new Uint8Array(await tier1.get(key, { etag, range: { start, end }, signal })).buffer;
   let footer: FileMetaData;
   try {
-    footer = await parquetMetadataAsync({ byteLength: sizeBytes, slice });
+    footer = await readFooter(tier1, published, signal);
   } catch (error) {
     if (isHourpackError(error)) throw error;
-    return [`the part ${tier1.uri}${key} is no whole Parquet file: ${reasonOf(error)}. ${remedyOf(task)}`];
+    return [
+      `the part ${tier1.uri}${published.key} is no whole Parquet file: ${reasonOf(error)}. ${remedyOf(task)}`,
+    ];
   }
-  const metadata = (footer.key_value_metadata ?? []).map(({ key: name, value }) => [name, value ?? ""]);
-  const facts = fromMetadata(Object.fromEntries(metadata));
   const problems: string[] = [];
-  if (facts?.attempt !== published.attempt)
+  if (factsIn(footer)?.attempt !== published.attempt)
     problems.push("the part's footer names another attempt than its metadata");
   if (Number(footer.num_rows) !== published.rows) {
     problems.push(

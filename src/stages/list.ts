@@ -2,10 +2,11 @@
 import { existsSync } from "node:fs";
 import type { Dataset } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
+import { factsIn, readFooter } from "../footer.js";
 import type { Hour } from "../hour.js";
 import { isSkippedKey, rawBasePrefix } from "../layout.js";
 import { Listing } from "../listing.js";
-import { fromMetadata, type Published } from "../manifest.js";
+import { fromMetadata, type PartFacts, type Published } from "../manifest.js";
 import type { ObjectHead, Store } from "../store/store.js";
 
 /**
@@ -19,7 +20,7 @@ export async function headPart(
 ): Promise<Published | undefined> {
   const head = await store.head(key, { signal });
   if (!head) return undefined;
-  const facts = fromMetadata(head.metadata) ?? fromMetadata(await footerMetadata(store, head, signal));
+  const facts = fromMetadata(head.metadata) ?? (await factsInFooter(store, head, signal));
   if (!facts) {
     throw new HourpackError(
       "data",
@@ -40,26 +41,17 @@ export async function headPart(
   };
 }
 
-async function footerMetadata(
+/** Undefined where its end is damaged. */
+async function factsInFooter(
   store: Store,
   head: ObjectHead,
   signal: AbortSignal | undefined,
-): Promise<Record<string, string>> {
-  const file = {
-    byteLength: head.sizeBytes,
-    slice: async (start: number, end?: number) => {
-      const range = { start, end: end ?? head.sizeBytes };
-      const bytes = await store.get(head.key, { etag: head.etag, range, signal });
-      return new Uint8Array(bytes).buffer;
-    },
-  };
-  const { parquetMetadataAsync } = await import("hyparquet");
+): Promise<PartFacts | undefined> {
   try {
-    const footer = await parquetMetadataAsync(file);
-    return Object.fromEntries((footer.key_value_metadata ?? []).map(({ key, value }) => [key, value ?? ""]));
+    return factsIn(await readFooter(store, head, signal));
   } catch (error) {
     if (error instanceof HourpackError) throw error;
-    return {};
+    return undefined;
   }
 }
 

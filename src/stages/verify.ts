@@ -3,7 +3,7 @@ import type { AsyncBuffer, FileMetaData } from "hyparquet";
 import { areSameRows } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
-import { fromMetadata } from "../manifest.js";
+import { factsIn } from "../footer.js";
 import { footerTypes, parquetType } from "../schema/parquet.js";
 import { RESCUED_COLUMN } from "../schema/types.js";
 import { counted } from "../words.js";
@@ -48,10 +48,7 @@ async function verifyWithSecondReader(part: PartFile, expectedRows: number): Pro
     const odd = group.columns.find((chunk) => chunk.meta_data?.codec !== "SNAPPY");
     if (odd) refuse(part, `its codec is ${odd.meta_data?.codec}`);
   }
-  const metadata = Object.fromEntries(
-    (footer.key_value_metadata ?? []).map(({ key, value }) => [key, value ?? ""]),
-  );
-  const facts = fromMetadata(metadata);
+  const facts = factsIn(footer);
   if (!facts || facts.attempt !== part.facts.attempt || facts.rows !== expectedRows)
     refuse(part, "its footer names another attempt");
   const sample = sampleOf(footer, facts.attempt);

@@ -1,4 +1,5 @@
 /** What hourpack needs of the catalog: that it answers, that its tables are ours, and that it knows what is published. */
+import { isSamePlace } from "../../catalog/location.js";
 import { type KnownTable, lookAtCatalog } from "../../catalog/look.js";
 import { commandText } from "../../command-text.js";
 import type { Dataset, Settings } from "../../config/settings.js";
@@ -38,10 +39,8 @@ function tablesFor(dataset: Dataset, settings: Settings) {
 
 function verdictOfTables({ catalog }: Settings, known: (KnownTable & { ours: string })[]): Verdict {
   const database = catalog.type === "none" ? "" : catalog.database;
-  const withoutSlash = (location: string) => location.replace(/\/+$/, "");
   for (const { name, location, ours } of known) {
-    if (catalog.type !== "glue" || location === undefined || withoutSlash(location) === withoutSlash(ours))
-      continue;
+    if (catalog.type !== "glue" || location === undefined || isSamePlace(location, ours)) continue;
     throw new HourpackError("invalid", `${database}.${name} is there already, and lies at ${location}`, {
       hint: `It should lie at ${ours}: drop it, or give the dataset another table name.`,
     });

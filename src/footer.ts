@@ -1,0 +1,21 @@
+/** What a part says of itself in its Parquet footer. */
+import type { FileMetaData } from "hyparquet";
+import { fromMetadata, type PartFacts } from "./manifest.js";
+import type { ObjectHead, Store } from "./store/store.js";
+
+/** Of an object of a store, by a few ranges. Throws what hyparquet does where it is no whole Parquet file. */
+export async function readFooter(
+  store: Store,
+  { key, etag, sizeBytes }: Pick<ObjectHead, "key" | "etag" | "sizeBytes">,
+  signal: AbortSignal | undefined,
+): Promise<FileMetaData> {
+  const slice = async (start: number, end = sizeBytes) =>
+    new Uint8Array(await store.get(key, { etag, range: { start, end }, signal })).buffer;
+  const { parquetMetadataAsync } = await import("hyparquet");
+  return parquetMetadataAsync({ byteLength: sizeBytes, slice });
+}
+
+/** Undefined where it is no part of hourpack's. */
+export function factsIn({ key_value_metadata: pairs = [] }: FileMetaData): PartFacts | undefined {
+  return fromMetadata(Object.fromEntries(pairs.map(({ key, value }) => [key, value ?? ""])));
+}
