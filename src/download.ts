@@ -10,10 +10,7 @@ import { type Manifest, type ManifestHeader, openManifest, type Published } from
 import { headPart } from "./stages/list.js";
 import { inRanges } from "./store/ranges.js";
 import type { ObjectInfo, Store } from "./store/store.js";
-import type { HourTask } from "./task.js";
-
-/** Whose part, manifest or quarantine file it is. */
-export type PublishedHour = Pick<HourTask, "dataset" | "hour" | "components" | "signal">;
+import type { HourContext } from "./task.js";
 
 /** A part to a local file. Returns the sha256 of its bytes, which its manifest has, too. */
 export async function download(
@@ -36,7 +33,7 @@ export async function download(
 }
 
 /** The manifest that a part names, which invariant 1 says is there. */
-export async function readManifest(task: PublishedHour, published: Published): Promise<Manifest> {
+export async function readManifest(task: HourContext, published: Published): Promise<Manifest> {
   const tier1 = await task.components.tier1(task.dataset);
   const key = manifestKey(task.dataset.tier1.prefix, task.hour, published.attempt);
   // With `--rebuild` alone a run would read the manifest, too.
@@ -64,7 +61,7 @@ export async function readManifest(task: PublishedHour, published: Published): P
 }
 
 /** Parquet's pages have no checksum here: a part that was damaged where it lies can well be read, as other rows. */
-export function otherBytes(task: PublishedHour, store: Store, { key }: Published): HourpackError {
+export function otherBytes(task: HourContext, store: Store, { key }: Published): HourpackError {
   return new HourpackError(
     "data",
     `read the part ${store.uri}${key}: its bytes are not those that were published`,
@@ -76,12 +73,12 @@ export function otherBytes(task: PublishedHour, store: Store, { key }: Published
 }
 
 /** Of a damaged part. */
-export function remedyOf(task: PublishedHour): string {
+export function remedyOf(task: HourContext): string {
   return `${runAnew(task)} makes the part anew while its raw objects are there; where they are not, bring back an older version of it.`;
 }
 
 /** The command that makes the part anew. */
-export function runAnew({ dataset, hour, components }: PublishedHour, flags = "--rebuild"): string {
+export function runAnew({ dataset, hour, components }: HourContext, flags = "--rebuild"): string {
   return commandText("run", components.settings, { dataset: dataset.name, hours: hour, flags });
 }
 
@@ -90,7 +87,7 @@ export function runAnew({ dataset, hour, components }: PublishedHour, flags = "-
  * are not those that the manifest vouches for, where one is there.
  */
 export async function* readQuarantine(
-  task: PublishedHour,
+  task: HourContext,
   { attempt }: Published,
   { quarantineSha256: sha256 }: Partial<ManifestHeader> = {},
 ): AsyncGenerator<Buffer> {

@@ -6,14 +6,7 @@ import { Readable } from "node:stream";
 import { commandText } from "./command-text.js";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
-import {
-  download,
-  otherBytes,
-  type PublishedHour,
-  readManifest,
-  readQuarantine,
-  remedyOf,
-} from "./download.js";
+import { download, otherBytes, readManifest, readQuarantine, remedyOf } from "./download.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { partKey } from "./layout.js";
@@ -26,6 +19,7 @@ import { restoreRecord } from "./record/restore.js";
 import type { Schema, Type, Value } from "./schema/types.js";
 import { headPart } from "./stages/list.js";
 import { schemaOf } from "./stages/pin.js";
+import type { HourContext } from "./task.js";
 
 export interface Restoration {
   published: Published;
@@ -85,7 +79,7 @@ export async function openRestoration(
 
 /** Records can be had without their manifest; that they are the ones that were packed cannot. */
 async function vouchedFor(
-  task: PublishedHour,
+  task: HourContext,
   published: Published,
 ): Promise<{ header?: ManifestHeader; unchecked?: string }> {
   try {
@@ -112,7 +106,7 @@ function recordOf(schema: Schema, { values, rescued }: Row): string {
   return restoreRecord(schema, typed, rescued);
 }
 
-async function* withRemedy<T>(records: AsyncGenerator<T>, task: PublishedHour): AsyncGenerator<T> {
+async function* withRemedy<T>(records: AsyncGenerator<T>, task: HourContext): AsyncGenerator<T> {
   try {
     yield* records;
   } catch (error) {

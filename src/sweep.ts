@@ -11,7 +11,7 @@ import { allParts, attemptsUnder, expiredHours } from "./published.js";
 import { headPart } from "./stages/list.js";
 import { readPinned, unlessDamaged } from "./stages/pin.js";
 import type { ObjectHead, Store } from "./store/store.js";
-import type { HourTask } from "./task.js";
+import type { HourContext } from "./task.js";
 
 export interface Swept {
   /** Manifests and quarantine files that no part names, deleted. */
@@ -75,9 +75,7 @@ export async function sweep(
   return swept;
 }
 
-async function hasExpiredRows(
-  task: Pick<HourTask, "components" | "dataset" | "hour" | "signal">,
-): Promise<boolean> {
+async function hasExpiredRows(task: HourContext): Promise<boolean> {
   const { components, dataset, hour, signal } = task;
   const { prefix } = dataset.tier1;
   const store = await components.tier1(dataset);

@@ -7,15 +7,20 @@ import type { Hour } from "./hour.js";
 import type { PlanRequest } from "./plan.js";
 import type { Column } from "./schema/types.js";
 
-export interface HourTask {
+/** An hour, and where it is. */
+export interface HourContext {
   dataset: Dataset;
   hour: Hour;
+  components: Components;
+  signal?: AbortSignal;
+}
+
+/** What a run does about an hour. */
+export interface HourTask extends HourContext {
   request: PlanRequest;
   /** Named by a person: late objects do not wait for `lateSettle`. */
   isAsked: boolean;
-  components: Components;
   observe: Observer;
-  signal?: AbortSignal;
   /** Waited for before the hour is published. */
   beforePublish?: () => Promise<void>;
 }

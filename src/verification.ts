@@ -17,7 +17,7 @@ import { keysOf, olderPart } from "./refusals.js";
 import type { Schema } from "./schema/types.js";
 import { headPart, listHour, missingRawDirectory } from "./stages/list.js";
 import { schemaOf } from "./stages/pin.js";
-import type { HourTask } from "./task.js";
+import type { HourContext } from "./task.js";
 import { counted } from "./words.js";
 
 export interface HourVerification {
@@ -50,7 +50,7 @@ export interface HourVerification {
  * is not there and objects are missed: nothing can be compared then.
  */
 export async function verifyHour(
-  task: HourTask,
+  task: HourContext,
   options: { deep: boolean; proved?: Listing },
 ): Promise<HourVerification> {
   const { dataset, hour, components, signal } = task;
@@ -89,7 +89,7 @@ export async function verifyHour(
 }
 
 /** As one sentence after another, what is to be done with them; beside the dataset and the hour. */
-export function asProblem({ message, hint }: HourpackError, task: HourTask): string {
+export function asProblem({ message, hint }: HourpackError, task: HourContext): string {
   return `${besideName(`${task.dataset.name} ${task.hour}`, message)}. ${hint ?? remedyOf(task)}`;
 }
 
@@ -100,7 +100,7 @@ interface LookedAt {
 }
 
 async function lookDeep(
-  task: HourTask,
+  task: HourContext,
   part: LookedAt,
   found: HourVerification,
   proved: Listing | undefined,
@@ -124,17 +124,15 @@ async function lookDeep(
   found.problems.push(goneProblem(deep, task));
 }
 
-type TheHour = Pick<HourTask, "dataset" | "hour" | "components" | "signal">;
-
 /** Whether raw objects that `expire` named are gone. */
-export async function hasExpired(task: TheHour): Promise<boolean> {
+export async function hasExpired(task: HourContext): Promise<boolean> {
   const { dataset, hour, components, signal } = task;
   const journals = await readJournals(await components.tier1(dataset), dataset.tier1.prefix, hour, signal);
   return !(await goneSince(task, journals)).isEmpty;
 }
 
 /** By a listing of now, after the objects were read: what it has did not go meanwhile. */
-async function goneSince({ dataset, hour, components, signal }: TheHour, journals: Journals) {
+async function goneSince({ dataset, hour, components, signal }: HourContext, journals: Journals) {
   if (journals.isEmpty) return journals;
   const raw = await components.raw(dataset);
   return journals.goneFrom(await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal }));
@@ -142,7 +140,7 @@ async function goneSince({ dataset, hour, components, signal }: TheHour, journal
 
 /** What `expire` had proved, against the part that is there. */
 async function journalProblems(
-  task: HourTask,
+  task: HourContext,
   { published, manifest }: LookedAt,
   journals: Journals,
   deep: DeepResult,
@@ -165,7 +163,7 @@ async function journalProblems(
   return problems;
 }
 
-async function footerProblems(task: HourTask, published: Published): Promise<string[]> {
+async function footerProblems(task: HourContext, published: Published): Promise<string[]> {
   const { dataset, components, signal } = task;
   const tier1 = await components.tier1(dataset);
   let footer: FileMetaData;
@@ -189,7 +187,7 @@ async function footerProblems(task: HourTask, published: Published): Promise<str
 }
 
 async function manifestProblems(
-  task: HourTask,
+  task: HourContext,
   published: Published,
   manifest: Manifest,
   isDeep: boolean,
@@ -218,7 +216,7 @@ async function manifestProblems(
 
 /** Read to its end: the proof compares what is in it with raw objects, where they are there. */
 async function quarantineProblems(
-  task: HourTask,
+  task: HourContext,
   published: Published,
   { header }: Manifest,
 ): Promise<string[]> {
@@ -232,7 +230,7 @@ async function quarantineProblems(
 }
 
 async function deepVerification(
-  task: HourTask,
+  task: HourContext,
   { published, manifest, schema }: LookedAt,
   journals: Journals,
   proved: Listing | undefined,
@@ -257,7 +255,7 @@ async function deepVerification(
   });
 }
 
-function deepProblems(deep: DeepResult, task: HourTask): string[] {
+function deepProblems(deep: DeepResult, task: HourContext): string[] {
   const problems: string[] = [];
   if (deep.differences.length > 0) {
     const found = deep.hasMore
@@ -279,7 +277,7 @@ function deepProblems(deep: DeepResult, task: HourTask): string[] {
 function settingsProblems(
   { published, manifest }: LookedAt,
   { gone, expired }: DeepResult,
-  task: HourTask,
+  task: HourContext,
 ): string[] {
   if (manifest.header.isMixed) {
     const anew =
@@ -297,7 +295,7 @@ function settingsProblems(
 }
 
 /** `2 of its objects are gone (a, b), so 7 rows cannot be proved again. …` */
-function goneProblem(deep: DeepResult, { dataset, hour, components }: HourTask): string {
+function goneProblem(deep: DeepResult, { dataset, hour, components }: HourContext): string {
   const { gone, overwritten } = deep;
   const { count, rows } = goneOf(deep);
   const which = Object.entries({ gone, overwritten }).filter(([, { count: some }]) => some > 0);

@@ -88,8 +88,8 @@ async function verifyHours(
   const tellLooks = lines.isEach ? () => {} : looksOf(output);
   for (const [i, hour] of hours.entries()) {
     tellLooks(i, hours.length);
-    const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
-    const verifying = () => verifyHour(task, { deep });
+    const context = { dataset, hour, components, signal };
+    const verifying = () => verifyHour(context, { deep });
     const result = await failures.past({ dataset: dataset.name, hour }, verifying, () => lines.end());
     if (!result || result.state === "unpublished") continue;
     verified.push(result);

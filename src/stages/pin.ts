@@ -25,7 +25,7 @@ import {
 } from "../schema/pinned.js";
 import type { Column, Schema } from "../schema/types.js";
 import type { Store } from "../store/store.js";
-import type { HourTask } from "../task.js";
+import type { HourContext, HourTask } from "../task.js";
 import { count, counted } from "../words.js";
 import { headPart } from "./list.js";
 
@@ -348,7 +348,7 @@ function schemaGone(
  * Throws `data` where schema.json does not have the version, or has another of its number.
  */
 export async function schemaOf(
-  { dataset, hour, components, signal }: Pick<HourTask, "dataset" | "hour" | "components" | "signal">,
+  { dataset, hour, components, signal }: HourContext,
   { key, schemaVersion }: Published,
   digest: string | undefined,
 ): Promise<Schema> {
