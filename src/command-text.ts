@@ -1,4 +1,5 @@
 /** The commands that messages tell somebody to type. Pure. */
+import { CONFIG_NAME } from "./config/settings.js";
 import { addHours, type Hour } from "./hour.js";
 
 export interface CommandOf {
@@ -13,12 +14,21 @@ export interface CommandOf {
 /** As it stands in a sentence, backticks and all: `hourpack run --dataset mmp/android --hour 2022-07-26T00 --rebuild`. */
 export function commandText(
   verb: string,
-  settings: { datasets: readonly unknown[] },
+  settings: { file?: string; datasets: readonly unknown[] },
   { dataset, hours, flags }: CommandOf,
 ): string {
+  // Without, it would be about another file's datasets, which may well have the same names.
+  const file = settings.file === undefined ? "" : configFlag(settings.file);
   const names = settings.datasets.length > 1 ? [dataset].flat() : [];
-  const words = [...names.map((name) => `--dataset ${name}`), hours && hourFlags(hours), flags];
+  const words = [file, ...names.map((name) => `--dataset ${name}`), hours && hourFlags(hours), flags];
   return `\`${["hourpack", verb, ...words.filter(Boolean)].join(" ")}\``;
+}
+
+/** `--config lake.yaml`; nothing for the file that is found by itself. */
+export function configFlag(file: string): string {
+  // One that was a pipe is there no more.
+  if (file === CONFIG_NAME || file.startsWith("/dev/")) return "";
+  return `--config ${/^[\w./@%+:-]+$/.test(file) ? file : `'${file.replaceAll("'", `'\\''`)}'`}`;
 }
 
 /** `--hour 2022-07-26T00`, or `--from 2022-07-26 --to 2022-07-27T02`. */

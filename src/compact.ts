@@ -37,6 +37,7 @@ import { type SpoolOptions, spoolObjects } from "./stages/spool.js";
 import { verifyPart } from "./stages/verify.js";
 import { Stopwatch } from "./stopwatch.js";
 import type { HourResult, HourTask } from "./task.js";
+import { count, counted } from "./words.js";
 
 /** Two plans are needed where another worker wins the race; more where objects change while they are read. */
 const PLANS_MAX = 5;
@@ -84,6 +85,7 @@ async function planAndPack(task: HourTask, watch: Stopwatch): Promise<HourResult
     const attempt = ulid(task.components.nowMs());
     const packed = await withClaim(task, attempt, () => pack(task, attempt, plan, listing, watch));
     if (packed && "lost" in packed) return packed;
+    if (packed) tellGivenUp(task, plan, packed);
     const claimed = { action: "claimed", reason: "another worker is at it" } as const;
     return { ...resultOf(task, plan, listing, watch), ...(packed ?? claimed) };
   } finally {
@@ -164,6 +166,15 @@ type Packed = Pick<
 >;
 /** Another try is needed; `noMerge`: one that makes the part anew. */
 type Lost = { lost: string; noMerge?: true };
+
+/** What somebody asked for is done, and is seen. */
+function tellGivenUp({ dataset, hour, request, observe }: HourTask, plan: ToPack, { part }: Packed): void {
+  const rows = part?.rows ?? 0;
+  const before = plan.published?.rows ?? 0;
+  if (!request.fromRemainder || rows >= before) return;
+  const text = `its part had ${counted(before, "row")}, and has ${count(rows)}: those of objects that are gone or were overwritten were given up (--from-remainder)`;
+  observe({ type: "notice", dataset: dataset.name, hour, text });
+}
 
 /** Stages 3 to 7. */
 async function pack(

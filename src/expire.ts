@@ -8,7 +8,7 @@ import { areNested, fullPath } from "./config/overlap.js";
 import type { Dataset } from "./config/settings.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs, type Hour } from "./hour.js";
-import { EXPIRE_AFTER_MIN_MS, journalLines } from "./journal.js";
+import { EXPIRE_AFTER_MIN_MS, journalLines, readJournals } from "./journal.js";
 import { journalPrefix, partKey, type RawTemplate, rawPrefix, uriOf } from "./layout.js";
 import { type FolderLinks, folderLinks, otherPathOf } from "./links.js";
 import { compareUtf8, Listing } from "./listing.js";
@@ -16,7 +16,7 @@ import { planOf } from "./look.js";
 import type { Published } from "./manifest.js";
 import { recipeOf } from "./recipe.js";
 import { Spool } from "./spool.js";
-import { headPart, listHour } from "./stages/list.js";
+import { headPart, listHour, missingRawDirectory } from "./stages/list.js";
 import type { ObjectInfo } from "./store/store.js";
 import type { HourTask } from "./task.js";
 import { asProblem, verifyHour } from "./verification.js";
@@ -68,7 +68,10 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   if (!options.dryRun) await putBack(task);
   const whole = await listingOf(task);
   const listing = untoldOf(whole, task, options.told ?? []);
-  if (listing.count === 0) return result;
+  if (listing.count === 0) {
+    if (whole.count === 0) await requireRaw(task);
+    return result;
+  }
   const alias = aliasOf(task);
   if (alias) {
     const why = `${alias.name} reads the same objects by another path: which of them it has packed cannot be told`;
@@ -112,6 +115,17 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   const gone = without(doomed, spared);
   for (const proof of proofs) await writeJournal(proof, id, gone);
   return { ...result, objects: gone.count, rawBytes: gone.sizeBytes, kept: result.kept + spared.length };
+}
+
+/** Throws `invalid` where the directory of raw is not there, unless an expiry emptied it. */
+async function requireRaw({ dataset, hour, components, signal }: HourTask): Promise<void> {
+  try {
+    missingRawDirectory(dataset, undefined);
+  } catch (error) {
+    const tier1 = await components.tier1(dataset);
+    const journals = await readJournals(tier1, dataset.tier1.prefix, hour, signal);
+    if (journals.isEmpty) throw error;
+  }
 }
 
 /** A dataset's hour, and the objects of it that were read and found in its part. */

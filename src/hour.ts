@@ -84,7 +84,10 @@ export function hoursBetween(from: Hour, to: Hour): Hour[] {
 /** In a sentence: `2022-07-26T00`, or `3 hours from 2022-07-26T00 to 2022-07-26T02`. */
 export function hoursText(hours: Hour[]): string {
   const [first] = hours;
-  return hours.length === 1 ? String(first) : `${count(hours.length)} hours from ${first} to ${hours.at(-1)}`;
+  const last = hours.at(-1);
+  if (!first || !last || first === last) return String(first);
+  const [from, to] = addHours(first, hours.length - 1) === last ? ["from", "to"] : ["between", "and"];
+  return `${count(hours.length)} hours ${from} ${first} ${to} ${last}`;
 }
 
 export function partsOf(hour: Hour): HourParts {

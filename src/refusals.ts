@@ -11,7 +11,7 @@ import { count, counted } from "./words.js";
 export interface PlannedHour {
   dataset: string;
   hour: Hour;
-  settings: Pick<Settings, "datasets">;
+  settings: Pick<Settings, "datasets" | "file">;
 }
 
 /** Its objects were deleted since the part had their rows: what is listed now is not the hour. */
@@ -19,7 +19,7 @@ export function partLost(of: PlannedHour): HourpackError {
   return refusal(
     of,
     "its raw objects were expired after they had been packed, and the part is missing",
-    "Bring the part back (from a backup or an older version in the bucket), or say --from-remainder to pack what is still listed.",
+    `Bring the part back (from a backup or an older version in the bucket); or ${run(of, "--from-remainder")} packs what is still listed, and gives up all other rows.`,
   );
 }
 
@@ -28,13 +28,13 @@ export function olderPart(of: PlannedHour, { key }: Published, missing: string):
   return refusal(
     of,
     `its raw objects were expired when a newer part had their rows, and an older one lies in its place (${key}, which was not made of ${missing})`,
-    "Bring the newer part back (from a backup or an older version in the bucket), or say --rebuild --from-remainder to pack what is still listed.",
+    `Bring the newer part back (from a backup or an older version in the bucket); or ${run(of, "--rebuild --from-remainder")} packs what is still listed, and gives up all other rows.`,
   );
 }
 
 /** They were deleted because the part had their rows. What has come under the name of one since is another object. */
 export function expiredRows(of: PlannedHour, { gone, overwritten }: Compared): HourpackError {
-  const twice = "To give these rows up all the same, say --rebuild --from-remainder.";
+  const twice = `To give these rows up all the same: ${run(of, "--rebuild --from-remainder")}.`;
   if (overwritten.count === 0) {
     return refusal(
       of,
@@ -45,7 +45,7 @@ export function expiredRows(of: PlannedHour, { gone, overwritten }: Compared): H
   return refusal(
     of,
     `${counted(overwritten.count, "object")} of it ${overwritten.count === 1 ? "has" : "have"} other content than when it was packed (${keysOf(overwritten)}), raw objects of it expired since, and the part has the only rows of them`,
-    `Copy what is new to a name that the hour has not had, where it is packed as a late object; --keep-old passes it over. ${twice}`,
+    `Copy what is new to a name that the hour has not had, where it is packed as a late object; ${run(of, "--keep-old")} passes it over. ${twice}`,
   );
 }
 
@@ -54,7 +54,7 @@ export function movedObjects(of: PlannedHour, moved: Named): HourpackError {
   return refusal(
     of,
     `${counted(moved.count, "late object")} of it ${moved.count === 1 ? "has" : "have"} the size and ETag of others that are gone, as if they had been moved, and their rows are in the part already (gone: ${keysOf(moved)})`,
-    "Say what is meant: --from-remainder packs what is listed now, --keep-old keeps the published rows and adds these objects' rows to them.",
+    `Say what is meant: ${run(of, "--from-remainder")} packs what is listed now (right where they were moved); ${run(of, "--keep-old")} keeps the published rows and adds these objects' rows to them (where they were moved, these are there twice then).`,
   );
 }
 
@@ -64,7 +64,7 @@ export function otherColumns(of: PlannedHour, { schemaVersion }: Published): Hou
   return refusal(
     of,
     `its rows were written under version ${schemaVersion} of the columns, and a column of today would take the place of one that holds their values`,
-    `Take that column out of the configuration where no hour was packed with it yet. Else keep the part as it is: ${restore} gives its records back, to be put beside the new objects, and --rebuild --from-remainder packs what is listed then.`,
+    `Take that column out of the configuration where no hour was packed with it yet. Else keep the part as it is: ${restore} gives its records back, to be put beside the new objects, and ${run(of, "--rebuild --from-remainder")} packs what is listed then.`,
   );
 }
 
@@ -73,7 +73,7 @@ export function otherRecipe(of: PlannedHour, published: Published, gone: Named):
   return refusal(
     of,
     `${goneOf(published, gone)}, and raw, records, unknown or zone are others than when it was packed: its rows can be kept as they are, and not be made anew (gone: ${keysOf(gone)})`,
-    "Put the settings back, or say what is meant: --keep-old keeps the rows and adds those of late objects under today's settings, --from-remainder packs what is still listed (right where the same records now lie under other names).",
+    `Put the settings back, or say what is meant: ${run(of, "--keep-old")} keeps the rows and adds those of late objects under today's settings; ${run(of, "--from-remainder")} packs what is still listed, and gives up the rows of what is gone (right where the same records now lie under other names).`,
   );
 }
 
@@ -87,7 +87,7 @@ export function columnsLacking(
   return refusal(
     of,
     `${goneOf(published, gone)}, and its rows were made before ${columns.join(", ")}: they can be kept, and not be made anew to have a value there (gone: ${keysOf(gone)})`,
-    "--keep-old keeps them, with NULL in what they lack, and adds those of late objects: nothing of a record is lost, and no run asks again.",
+    `${run(of, "--keep-old")} keeps them, with NULL in what they lack, and adds those of late objects: nothing of a record is lost, and no run asks again.`,
   );
 }
 
@@ -106,8 +106,12 @@ export function rowsLost(
     `${goneOf(published, gone)} and ${why}, so its rows can neither be kept nor made anew without loss (gone: ${keysOf(gone)}${others})`,
     isAll
       ? "Keep the part as it is: it has the only rows there are, and --from-remainder would give all of them up."
-      : "Say what is meant: --keep-old keeps the published rows and adds only new objects, --from-remainder packs what is still listed.",
+      : `Say what is meant: ${run(of, "--keep-old")} keeps the published rows and adds only new objects; ${run(of, "--from-remainder")} packs what is still listed, and gives up the rows of what is gone.`,
   );
+}
+
+function run({ dataset, hour, settings }: PlannedHour, flags: string): string {
+  return commandText("run", settings, { dataset, hours: hour, flags });
 }
 
 function goneOf({ objects }: Published, gone: Named): string {

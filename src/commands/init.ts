@@ -2,9 +2,11 @@
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
+import { commandText } from "../command-text.js";
 import { draftConfig } from "../config/draft.js";
-import { CONFIG_NAME, loadSettings } from "../config/load.js";
+import { loadSettings } from "../config/load.js";
 import type { Dataset, Settings } from "../config/settings.js";
+import { CONFIG_NAME } from "../config/settings.js";
 import { generalise, RawFolders, type RawLayout } from "../discovery.js";
 import { EXIT, HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import { addHours, firstOpenHour } from "../hour.js";
@@ -244,9 +246,11 @@ function nextSteps(layout: RawLayout, { run }: Settings, out: string, nowMs: num
   const isDue =
     hour === undefined || hour >= addHours(firstOpenHour(nowMs, run.settleMs), -run.lookBackHours);
   // Found by itself is only the one of the working directory.
-  const named = resolve(out) === resolve(CONFIG_NAME) ? "" : ` --config ${/\s/.test(out) ? `"${out}"` : out}`;
-  const asked = named + (isDue ? "" : ` --hour ${hour}`);
-  return `next: look at its columns, its tier1 and its catalog, then \`hourpack plan${asked}\` and \`hourpack run${asked}\``;
+  const file = resolve(out) === resolve(CONFIG_NAME) ? CONFIG_NAME : out;
+  const [plan, pack] = ["plan", "run"].map((verb) =>
+    commandText(verb, { file, datasets: [] }, { dataset: [], hours: isDue ? undefined : hour }),
+  );
+  return `next: look at its columns, its tier1 and its catalog, then ${plan} and ${pack}`;
 }
 
 /** A URI, or a path relative to the file that is written: the file may be moved with what it names. */

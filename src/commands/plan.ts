@@ -43,14 +43,14 @@ export function showPlan(
     if (shown.length > 0 && !output.json) {
       showTable(COLUMNS, rowsOf(shown), output);
     }
+    const refusals = hours.flatMap(({ error }) => error ?? []);
     output.line(
       work.length === 0
-        ? `${idleText(hours)}: nothing to do`
+        ? idleText(hours) + (refusals.length > 0 ? "" : ": nothing to do")
         : `${count(work.length)} of ${counted(hours.length, "hour")} to pack: ${counted(objectsToRead, "object")}, ${size(toReadBytes)} to read; \`hourpack run\` with the same arguments does it`,
     );
     if (skipped > 0) output.note(passedOver(skipped));
     for (const { dataset, text } of older) output.notice(`${dataset}: ${text}`, { dataset });
-    const refusals = hours.flatMap(({ error }) => error ?? []);
     // Which hours they are, and why each, is in the table.
     for (const error of firstOfEach(refusals)) output.error(error);
     output.result({

@@ -2,10 +2,11 @@
 import { capacityFigures, capacityText, machineOf } from "../capacity.js";
 import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
-import type { Settings } from "../config/settings.js";
+import type { Dataset, Settings } from "../config/settings.js";
 import { RawFolders } from "../discovery.js";
 import { EXIT, firstOfEach, isHourpackError } from "../errors.js";
-import { endMs, hoursBetween, hoursText } from "../hour.js";
+import { endMs, hoursBetween, hoursText, startMs } from "../hour.js";
+import { hourOfRawPrefix } from "../layout.js";
 import { errorFields } from "../log.js";
 import { olderNotice } from "../older.js";
 import { openTelling } from "../operations/once.js";
@@ -128,9 +129,14 @@ async function pointAtOthers(
     const hint =
       newest === undefined
         ? "Is raw right? Nothing lies under it."
-        : `${older ?? others}. Where these are still to come, the folders are in local time, and are read as UTC.`;
+        : `${older ?? others}.${isToCome(dataset, newest, components) ? " The newest is still to come: are folders in local time? They are read as UTC." : ""}`;
     output.warning({ message: text, hint }, { dataset: dataset.name });
   }
+}
+
+function isToCome({ raw }: Dataset, prefix: string, { nowMs }: Components): boolean {
+  const hour = hourOfRawPrefix(raw.template, prefix);
+  return hour !== undefined && startMs(hour) > nowMs();
 }
 
 type Pinned = Extract<RunEvent, { type: "pinned" }>;

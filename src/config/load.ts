@@ -9,7 +9,7 @@ import { FIELD_FLAGS, type Override, readOverrides } from "./flags.js";
 import { type Locate, problemOf, relocated } from "./problems.js";
 import { resolveSettings } from "./resolve.js";
 import { catalogSchema, configSchema } from "./schema.js";
-import type { Settings } from "./settings.js";
+import { CONFIG_NAME, type Settings } from "./settings.js";
 
 export interface SettingsSource {
   /** Path of the configuration; `HOURPACK_CONFIG`, or hourpack.yaml in `cwd` if there is one, where absent. */
@@ -27,8 +27,6 @@ export interface SettingsSource {
   /** Having no dataset is fine: for a command that needs the catalog alone. */
   withoutDatasets?: boolean;
 }
-
-export const CONFIG_NAME = "hourpack.yaml";
 
 /** Throws `invalid` with the place (`hourpack.yaml:12`, `--tier1`), what is wrong there, and the remedy. */
 export async function loadSettings(source: SettingsSource = {}): Promise<Settings> {

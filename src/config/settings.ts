@@ -70,6 +70,9 @@ export type CatalogSettings =
       timeoutMs: number;
     };
 
+/** The configuration file that is found by itself, in the working directory. */
+export const CONFIG_NAME = "hourpack.yaml";
+
 /** `run.lookBack` where nobody says it. */
 export const LOOK_BACK_HOURS = 48;
 

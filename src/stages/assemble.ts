@@ -289,7 +289,10 @@ function whyRescued({ dataset, components }: HourTask, { members }: ConvertedHou
       `The \`json: string\` column of ${texts.join(", ")} has all that the text says; the text itself is kept where it is not the compact JSON that the column gives back (Python's json.dumps writes blanks unless told otherwise), so nothing is to be done about it`,
     );
   if (texts.length < named.length) {
-    const add = unknown === "add" ? "" : "; `unknown: add` makes columns of members that have none";
+    const add =
+      unknown === "add"
+        ? ""
+        : "; `unknown: add` makes columns of members that have none, of hours that are packed already with --rebuild";
     sentences.push(
       `Are records (${records.text}) and columns those of these objects? ${commandText("schema", components.settings, { dataset: name })} shows the columns${add}`,
     );
@@ -318,14 +321,16 @@ export function checkQuarantine(task: HourTask, facts: PartFacts, converted: Con
   const allowed = maxQuarantine < 1 ? maxQuarantine * (facts.rows + facts.quarantined) : maxQuarantine;
   if (facts.quarantined <= allowed) return;
   const records = counted(facts.rows + facts.quarantined, "record");
-  const flags = "--max-quarantine";
+  const { rebuild, fromRemainder, keepOld } = task.request;
+  const said = [rebuild && "--rebuild", fromRemainder && "--from-remainder", keepOld && "--keep-old"];
+  const flags = [...said, `--max-quarantine ${facts.quarantined}`].filter(Boolean).join(" ");
   const command = commandText("run", components.settings, { dataset: dataset.name, hours: hour, flags });
   throw new HourpackError(
     "data",
     `pack ${dataset.name} ${hour}: ${facts.quarantined} of ${records} would be quarantined, more than --max-quarantine ${maxQuarantine} allows${whereText(facts, converted)}`,
     {
       stage: "verify",
-      hint: `Nothing was published. Look at these raw objects (${command} with a higher limit keeps such pieces in quarantine).`,
+      hint: `Nothing was published. Look at these raw objects (${command} keeps such pieces in quarantine).`,
       evidence: converted.places,
     },
   );

@@ -126,6 +126,17 @@ describe("a command line or configuration that cannot be meant", () => {
     const deep = ["verify", "--deep", ...run, "--raw", `./rwa/${TEMPLATE}`];
     const verified = await hourpack(deep, { cwd: root });
     expectOneError(verified, 2, /there is no directory \S*\/rwa\//, /mistyped/);
+    const places = [...tier1, ...table, "--catalog", "none"];
+    const expire = ["expire", "--older-than", "1d", ...places];
+    const failed = await hourpack([...expire, "--raw", `./rwa/${TEMPLATE}`], { cwd: root });
+    expect([failed.code, failed.stdout]).toEqual([
+      2,
+      expect.stringMatching(/there is no directory \S*\/rwa\//),
+    ]);
+    // What an expiry has emptied may go as a whole.
+    expect((await hourpack([...expire, ...raw, "--yes"], { cwd: root })).code).toBe(0);
+    rmSync(join(root, "raw"), { recursive: true });
+    expect((await hourpack([...expire, ...raw], { cwd: root })).code).toBe(0);
     rmSync(root, { recursive: true });
   });
 });

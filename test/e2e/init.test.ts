@@ -135,7 +135,7 @@ describe("hourpack init", () => {
     mkdirSync(join(root, "my lake"));
     for (const [out, named] of [
       ["clicks.yaml", " --config clicks.yaml"],
-      ["my lake/hourpack.yaml", ' --config "my lake/hourpack.yaml"'],
+      ["my lake/hourpack.yaml", " --config 'my lake/hourpack.yaml'"],
       ["./hourpack.yaml", ""],
     ] as const) {
       const { stderr } = await init("raw/events", "--out", out);

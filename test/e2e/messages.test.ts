@@ -280,7 +280,7 @@ describe("data of another kind than the configuration", () => {
     const tail = stderr.trimEnd().split("\n").slice(-2);
     expect(tail.sort()).toEqual([
       expect.stringMatching(
-        /^rescued {2}2 hours from 2022-07-26T0. to 2022-07-26T0.: rescued data in each row, too$/,
+        /^rescued {2}2 hours (from|between) 2022-07-26T0. (to|and) 2022-07-26T0.: rescued data in each row, too$/,
       ),
       expect.stringMatching(/^rescued {2}2022-07-26T0[45]: all in quarantine, too$/),
     ]);
@@ -288,7 +288,7 @@ describe("data of another kind than the configuration", () => {
     expect(logged.map(({ msg, hour, hours }) => [hour === undefined ? hours : 1, msg])).toEqual(
       expect.arrayContaining([
         [1, expect.stringContaining(text)],
-        [2, expect.stringMatching(/^2 hours from .*: rescued data in each row, too$/)],
+        [2, expect.stringMatching(/^2 hours (from|between) .*: rescued data in each row, too$/)],
         [1, expect.stringMatching(/^all of it, 1 piece/)],
         [1, expect.stringMatching(/^2022-07-26T0[45]: all in quarantine, too$/)],
       ]),
@@ -586,7 +586,7 @@ catalog: { type: none }
     expect([dry.code, dry.stdout]).toEqual([
       0,
       `sub 2022-07-26T00  would delete 1 object (9 B)
-all 2022-07-26T00  would delete 1 object (9 B), kept 1 object that again has not packed yet: \`hourpack run --dataset again --hour 2022-07-26T00\` does
+all 2022-07-26T00  would delete 1 object (9 B), kept 1 object that again has not packed yet: \`hourpack run --config both.yaml --dataset again --hour 2022-07-26T00\` does
 2 raw objects (18 B) would be deleted, 0 hours kept
 `,
     ]);
@@ -663,7 +663,7 @@ it("status names an hour that is not packed between others that are", async () =
   const command = "run --from 2022-07-20T01 --to 2022-07-20T06";
   const several = (await here("status", ...flags, ...day)).stderr;
   expect(several).toMatch(
-    `o: 3 hours from 2022-07-20T01 to 2022-07-20T05 passed over: \`hourpack ${command}\` packs them, or says why not\n`,
+    `o: 3 hours between 2022-07-20T01 and 2022-07-20T05 passed over: \`hourpack ${command}\` packs them, or says why not\n`,
   );
   const ran = await here(...command.split(" "), ...flags, "--catalog", "none");
   expect(ran.stdout).toMatch(/^3 hours packed, 1 up to date, 1 empty: /);
@@ -686,7 +686,9 @@ it("status says of an hour that needs a decision why, and what can be done, and 
   expect(totals).toMatch(/^ {2}1 object, 9 B → \d+ B, 2 rows$/);
   expect(reason).toMatch(/^ {2}2022-07-20T05: 1 of its 2 objects is gone and others were overwritten, /);
   expect(reason?.match(/T05/g)).toHaveLength(1);
-  expect(hint).toMatch(/^ {2}→ Say what is meant: --keep-old /);
+  expect(hint).toMatch(
+    /^ {2}→ Say what is meant: `hourpack run --hour 2022-07-20T05 --keep-old` keeps .*; `hourpack run --hour 2022-07-20T05 --from-remainder` packs what is still listed, and gives up the rows of what is gone\.$/,
+  );
   expect(legend).toBe("· no objects   ! needs a decision");
   const { records } = await here("status", "--json", ...flags, ...day);
   const refused = records.find(({ state }) => state === "refused");
@@ -695,6 +697,12 @@ it("status says of an hour that needs a decision why, and what can be done, and 
   expect(refused).toMatchObject({ hour: "2022-07-20T05", hint: keepOld, ...figures });
   const planned = await here("plan", "--json", ...flags, "--catalog", "none", "--hour", "2022-07-20T05");
   expect(planned.records[0]).toMatchObject({ action: "refused", objects: 1, rawBytes: 9, objectsToRead: 0 });
+  const shown = await here("plan", ...flags, "--catalog", "none", "--hour", "2022-07-20T05");
+  expect(shown.stdout).toContain("\n1 hour looked at, 1 to be decided\n");
+  const given = ["--hour", "2022-07-20T05", "--from-remainder"];
+  expect((await here("run", ...flags, "--catalog", "none", ...given)).stderr).toMatch(
+    /its part had 2 rows, and has 1: those of objects that are gone or were overwritten were given up/,
+  );
 });
 
 it("status tells late objects from overwritten ones, and counts rescued rows, those that late objects brought, too", async () => {
@@ -722,8 +730,12 @@ describe("where several datasets are configured", () => {
   const dataset = (name: string, columns: string) =>
     `  ${name}: { raw: './several/${name}/{yyyy}/{MM}/{dd}/{HH}/', tier1: ./several-lake/${name}/, table: ${name}${columns} }\n`;
   const several = (...args: string[]) => here(...args, "--config", "several.yaml");
+  /** Without the file, which all of them name: they would be about another's datasets. */
   const commandsIn = (text: string) =>
-    [...text.matchAll(/`hourpack ([^`]*)`/g)].map(([, command]) => command);
+    [...text.matchAll(/`hourpack ([^`]*)`/g)].map(([, command = ""]) => {
+      expect(command).toContain(" --config several.yaml");
+      return command.replace(" --config several.yaml", "");
+    });
   const inLake = (name: RegExp) => {
     const names = readdirSync(lake(), { recursive: true, encoding: "utf8" });
     return lake(names.find((path) => name.test(path)) ?? expect.fail(`no ${name}`));

@@ -480,7 +480,7 @@ describe("raw objects that expire deleted", () => {
         message: expect.stringMatching(
           /zone are others .*: its rows can be kept as they are, and not be made/,
         ),
-        hint: expect.stringMatching(/^Put the settings back, .*--keep-old keeps the rows/),
+        hint: expect.stringMatching(/^Put the settings back, .*--keep-old` keeps the rows/),
       });
       expect(await lake.pack({ zone, keepOld: true })).toMatchObject(merged);
       lake.put("c.json", record(3));

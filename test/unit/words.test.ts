@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { commandText } from "../../src/command-text.js";
-import { parseHour } from "../../src/hour.js";
+import { type Hour, hoursText, parseHour } from "../../src/hour.js";
 import { count, counted } from "../../src/words.js";
 
 describe("numbers in sentences", () => {
@@ -48,7 +48,33 @@ describe("a command to type", () => {
       { dataset: "a", hours: { from: hour, to: parseHour("2022-07-27T02") } },
       "`hourpack run --dataset a --from 2022-07-26 --to 2022-07-27T02`",
     ],
-  ])("names the dataset only where others are configured, %#", (settings, of, text) => {
-    expect(commandText("run", settings, of)).toBe(text);
-  });
+    [{ ...two, file: "hourpack.yaml" }, { dataset: "a" }, "`hourpack run --dataset a`"],
+    [
+      { ...two, file: "conf/lake.yaml" },
+      { dataset: "a", hours: hour },
+      `\`hourpack run --config conf/lake.yaml --dataset a --hour ${hour}\``,
+    ],
+    [
+      { file: "my lake's.yaml", datasets: [{}] },
+      { dataset: "a" },
+      "`hourpack run --config 'my lake'\\''s.yaml'`",
+    ],
+    [{ file: "/dev/fd/63", datasets: [{}] }, { dataset: "a" }, "`hourpack run`"],
+  ])(
+    "names the dataset only where others are configured, and the file where it is not found by itself, %#",
+    (settings, of, text) => {
+      expect(commandText("run", settings, of)).toBe(text);
+    },
+  );
+});
+
+it("hours in a row are told from the first to the last, and others between them", () => {
+  const [first, second, third] = ["2022-07-26T00", "2022-07-26T01", "2022-07-26T02"].map(parseHour) as [
+    Hour,
+    Hour,
+    Hour,
+  ];
+  expect(hoursText([first])).toBe(first);
+  expect(hoursText([first, second, third])).toBe(`3 hours from ${first} to ${third}`);
+  expect(hoursText([first, third])).toBe(`2 hours between ${first} and ${third}`);
 });
