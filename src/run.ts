@@ -115,7 +115,7 @@ async function runDataset(
       await unregistered.passing(hour);
     },
   });
-  const done = await packHours(hours.map(task), owing, result);
+  const done = await packHours(hours.map(task), { owing, unregistered }, result);
   const quietly = (task: Promise<void>, why: string) => quieted(task, why, dataset, observe);
   // What is done is looked at once more in the next run, otherwise.
   await quietly(owing.settle(), "hours that are done stay noted as owed");
@@ -140,7 +140,7 @@ async function registerAll(
   quietly: (task: Promise<void>, why: string) => Promise<void>,
 ): Promise<void> {
   try {
-    const hours = [...published, ...(await unregistered.left())];
+    const hours = [...published, ...(await unregistered.left(published))];
     await register(hours);
     await quietly(unregistered.registered(hours), "hours that are registered stay noted as not");
   } catch (error) {
@@ -246,7 +246,11 @@ async function hoursOf(
 }
 
 /** The first hours one by one until a schema is pinned, then several at a time. Returns the hours that have a part. */
-async function packHours(tasks: HourTask[], owing: Owing, result: RunResult): Promise<Hour[]> {
+async function packHours(
+  tasks: HourTask[],
+  { owing, unregistered }: { owing: Owing; unregistered: Unregistered },
+  result: RunResult,
+): Promise<Hour[]> {
   const published: Hour[] = [];
   const [first] = tasks;
   if (!first) return published;
@@ -264,6 +268,7 @@ async function packHours(tasks: HourTask[], owing: Owing, result: RunResult): Pr
       result.hours.push(done);
       owing.finish(hour);
       if (done.part) published.push(hour);
+      else unregistered.finishWithout(hour);
       observe({ type: "hour-finished", result: done });
     } catch (error) {
       const doing = `pack ${dataset.name} ${hour}`;

@@ -15,61 +15,72 @@ import { publishedHours } from "./published.js";
 export class Unregistered {
   private readonly components: Components;
   private readonly dataset: Dataset;
-  private readonly hours: Set<Hour>;
+  private readonly hours: Hour[];
   private readonly signal: AbortSignal | undefined;
   private noted: Promise<void> | undefined;
   /** Until it is read, nobody knows. */
   private mayHaveLeft = true;
-  /** What earlier runs left, and has no part yet. */
+  /** Looked at by this run, and without a part. */
+  private readonly partless = new Set<Hour>();
+  /** What is noted, and was not looked at to its end by this run, and has no part yet. */
   private unpublished: Hour[] = [];
 
   constructor(components: Components, dataset: Dataset, hours: Hour[], signal: AbortSignal | undefined) {
     this.components = components;
     this.dataset = dataset;
-    this.hours = new Set(hours);
+    this.hours = hours;
     this.signal = signal;
   }
 
   /** To be waited for before an hour is published. */
   async passing(hour: Hour): Promise<void> {
     if (!this.hasCatalog || !this.isSoonPassed(hour)) return;
-    const ours = [...this.hours].filter((other) => this.isSoonPassed(other));
+    const ours = this.hours.filter((other) => this.isSoonPassed(other));
     // All at once, and not each by a write of its own.
     this.noted ??= this.change((hours) => [...hours, ...ours], this.signal);
     await this.noted;
   }
 
-  /** What earlier runs left, as far as it has a part by now: to be registered with this run's hours. */
-  async left(): Promise<Hour[]> {
-    if (!this.hasCatalog || this.signal?.aborted) return [];
-    const hours = await (await this.list()).read(this.signal);
-    this.mayHaveLeft = hours.length > 0;
-    const others = hours.filter((hour) => !this.hours.has(hour));
-    const tier1 = await this.components.tier1(this.dataset);
-    const published = new Set<Hour>();
-    for (const from of new Set(others.map((hour) => `${hour.slice(0, 10)}T00` as Hour))) {
-      const day = { from, to: addHours(from, 24) };
-      for (const hour of await publishedHours(tier1, this.dataset, day, this.signal)) published.add(hour);
-    }
-    this.unpublished = others.filter((hour) => !published.has(hour));
-    return others.filter((hour) => published.has(hour));
+  /** An hour was looked at to its end, and has no part. */
+  finishWithout(hour: Hour): void {
+    this.partless.add(hour);
   }
 
   /**
-   * At the end: none of these is unregistered any more, and none of this run's. Nor is one that has neither a part nor raw
-   * objects; of those that have these somebody may be at work.
+   * Of the noted hours, beyond the `published` ones of this run, those that have a part: to be registered with them. Earlier
+   * runs left them, others are at work on them, or this one failed at them, whose part is then that of before.
+   */
+  async left(published: Hour[]): Promise<Hour[]> {
+    if (!this.hasCatalog || this.signal?.aborted) return [];
+    const hours = await (await this.list()).read(this.signal);
+    this.mayHaveLeft = hours.length > 0;
+    const done = new Set([...published, ...this.partless]);
+    const others = hours.filter((hour) => !done.has(hour));
+    const tier1 = await this.components.tier1(this.dataset);
+    const there = new Set<Hour>();
+    for (const from of new Set(others.map((hour) => `${hour.slice(0, 10)}T00` as Hour))) {
+      const day = { from, to: addHours(from, 24) };
+      for (const hour of await publishedHours(tier1, this.dataset, day, this.signal)) there.add(hour);
+    }
+    this.unpublished = others.filter((hour) => !there.has(hour));
+    return others.filter((hour) => there.has(hour));
+  }
+
+  /**
+   * At the end: none of these is unregistered any more. Nor is one that has neither a part nor raw objects; of those that
+   * have these somebody may be at work.
    */
   async registered(hours: Hour[]): Promise<void> {
     if (!this.hasCatalog || !(this.noted || this.mayHaveLeft)) return;
-    const known = new Set([...hours, ...this.hours, ...(await this.empty())]);
+    const known = new Set([...hours, ...this.partless, ...(await this.empty())]);
     await this.change((noted) => noted.filter((hour) => !known.has(hour)));
   }
 
-  /** At an end without: those of this run that are published stay noted, and no others of it. */
+  /** At an end without: what is published is noted, and stays so. */
   async unregistered(published: Hour[]): Promise<void> {
     const left = this.hasCatalog ? published.filter((hour) => this.isSoonPassed(hour)) : [];
     if (!this.noted && left.length === 0) return;
-    await this.change((noted) => [...noted.filter((hour) => !this.hours.has(hour)), ...left]);
+    await this.change((noted) => [...noted.filter((hour) => !this.partless.has(hour)), ...left]);
   }
 
   private async empty(): Promise<Hour[]> {

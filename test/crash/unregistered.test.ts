@@ -125,11 +125,43 @@ it("where a run of named hours was interrupted: those that it had published", {
   const { failures } = await at(named, { "hours-in-flight": "1" });
   expect(failures.map(({ error }) => error.kind)).toContain("interrupted");
   expect(await Promise.all(HOURS.map(isPacked))).toEqual([true, false, false, false]);
-  expect(await noted()).toEqual([FIRST]);
+  // Who else is at them may be killed, too.
+  expect(await noted()).toEqual(HOURS);
   await at((components) => run(components, {}));
   expect(await rowsQueried()).toBe(2);
+  expect(await noted()).toEqual(HOURS.slice(1));
+  await at((components) => run(components, { hours: RANGE }));
+  expect(await rowsQueried()).toBe(5);
   expect(await noted()).toEqual([]);
 });
+
+it.each(["refuses it", "is interrupted at it"])(
+  "where a later run of the hour %s",
+  { timeout: 60_000 },
+  async (how) => {
+    seed([LATER, FIRST]);
+    const folder = join(root, "raw", FIRST.replace(/[-T]/g, "/"));
+    writeFileSync(join(folder, "b.json"), '{"n":2}\n');
+    mkdirSync(join(root, "away"));
+    const hours = { from: FIRST, to: addHours(FIRST, 1) };
+    const away = await at((components) => run(components, { hours }), { "catalog-path": "./away" });
+    expect(away.failures).toHaveLength(1);
+    if (how === "refuses it") {
+      rmSync(join(folder, "a.json"));
+      writeFileSync(join(folder, "b.json"), '{"n":3}\n');
+    }
+    const interrupted = new AbortController();
+    const { failures } = await at((components) =>
+      run(components, { hours, signal: interrupted.signal }, ({ type }) => {
+        if (type === "hour-started" && how !== "refuses it") interrupted.abort();
+      }),
+    );
+    expect(failures.map(({ error }) => error.kind)).toContain(how === "refuses it" ? "data" : "interrupted");
+    await at((components) => run(components, {}));
+    expect(await rowsQueried()).toBe(3);
+    expect(await noted()).toEqual([]);
+  },
+);
 
 it("no hour that has neither a part nor raw objects is kept noted: who packs it later notes it anew", async () => {
   seed([LATER, FIRST]);
