@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { HourpackError, reasonOf } from "../../errors.js";
+import { HourpackError, kindOfSystemError, reasonOf } from "../../errors.js";
 import { Limiter } from "../../limiter.js";
 import { ownerOf } from "../../record/grammar.js";
 import { type Column, leavesOfAll, RESCUED_COLUMN, type Schema } from "../../schema/types.js";
@@ -216,13 +216,16 @@ async function told<T>(doing: string, task: () => Promise<T>): Promise<T> {
     return await task();
   } catch (error) {
     const reason = reasonOf(error);
+    // DuckDB's errors have no codes, those of Node.js's files do.
     const isResource = /out of memory|no space left|could not write|cannot open file|permission denied/i.test(
       reason,
     );
-    throw new HourpackError(isResource ? "unavailable" : "internal", `${doing}: ${reason}`, {
+    const isOfFile = (error as NodeJS.ErrnoException).syscall !== undefined;
+    const kind = isOfFile ? kindOfSystemError(error) : isResource ? "unavailable" : "internal";
+    throw new HourpackError(kind, `${doing}: ${reason}`, {
       stage: "convert",
       cause: error,
-      hint: isResource ? "Give it more memory (--engine-memory) or disk (--spool-dir)." : undefined,
+      hint: kind === "internal" ? undefined : "Give it more memory (--engine-memory) or disk (--spool-dir).",
     });
   }
 }
