@@ -293,13 +293,16 @@ async function writeJournal({ task, published, rawPrefix }: Proof, id: string, g
   const tier1 = await components.tier1(dataset);
   const key = `${journalPrefix(dataset.tier1.prefix, hour)}${id}.ndjson.gz`;
   const before = await tier1.head(key, { signal });
-  if (under(rawPrefix, gone).next().done) return tier1.delete(key, { signal });
+  let objects = 0;
+  for (const _ of under(rawPrefix, gone)) objects++;
+  if (objects === 0) return tier1.delete(key, { signal });
   const spool = await Spool.open(components.settings.run.spoolDir, id);
   try {
     const path = spool.path("journal.ndjson.gz");
     const { attempt, etag, rows } = published;
     const at = new Date(components.nowMs()).toISOString();
-    const header = { format: 1, dataset: dataset.name, hour, at, part: { attempt, etag, rows } } as const;
+    const part = { attempt, etag, rows };
+    const header = { format: 1, dataset: dataset.name, hour, at, objects, part } as const;
     await pipeline(journalLines(header, under(rawPrefix, gone)), createGzip(), createWriteStream(path));
     const condition = before ? { etag: before.etag } : ({ absent: true } as const);
     await tier1.put(key, { path }, { condition, contentType: "application/gzip", signal });

@@ -18,6 +18,8 @@ export interface JournalHeader {
   dataset: string;
   hour: Hour;
   at: string;
+  /** How many it names; absent in those of before. */
+  objects?: number;
   /** The part that the objects' records had been found in. */
   part: { attempt: string; etag: string; rows: number };
 }
@@ -51,7 +53,7 @@ export async function readJournals(
   }
   return new Journals(
     headers,
-    journals.map((journal) => () => entriesOf(linesOfJournal(store, journal, signal))),
+    journals.map((journal) => () => entriesOf(store, journal, signal)),
   );
 }
 
@@ -161,10 +163,28 @@ async function* unlisted(
   }
 }
 
-/** Before them is the header. */
-async function* entriesOf(lines: AsyncGenerator<unknown>): AsyncGenerator<JournalEntry> {
-  await lines.next();
-  yield* lines as AsyncGenerator<JournalEntry>;
+/** As many as the header before them says. */
+async function* entriesOf(
+  store: Store,
+  journal: ObjectInfo,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<JournalEntry> {
+  const lines = linesOfJournal(store, journal, signal);
+  const { value: header } = await lines.next();
+  const { objects } = header as JournalHeader;
+  let count = 0;
+  for await (const line of lines) {
+    if (!isEntry(line)) throw damaged(store, journal.key, "a line names no object");
+    count++;
+    yield line;
+  }
+  if (objects !== undefined && count !== objects)
+    throw damaged(store, journal.key, `it names ${count} of ${objects} objects`);
+}
+
+function isEntry(line: unknown): line is JournalEntry {
+  const { key, etag } = (line ?? {}) as Partial<JournalEntry>;
+  return typeof key === "string" && typeof etag === "string";
 }
 
 /** Mostly the beginning alone is asked for. */

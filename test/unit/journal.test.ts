@@ -42,6 +42,45 @@ describe("a journal of many objects", () => {
   });
 });
 
+describe("a journal that is damaged", () => {
+  const header = '{"part":{"attempt":"A"},"objects":2}\n';
+  const [a, b] = ["a", "b"].map((key) => `{"key":"${key}","etag":"e","sizeBytes":1}\n`);
+  const goneIn = async (text: string) => {
+    const bytes = gzipSync(text);
+    const store = {
+      uri: "s3://b/",
+      list: async function* () {
+        yield [{ key: "j", etag: "v", sizeBytes: bytes.length }];
+      },
+      get: async (_: string, { range = { start: 0, end: bytes.length } }: GetOptions) =>
+        bytes.subarray(range.start, range.end),
+    } as unknown as Store;
+    const journals = await readJournals(store, "", parseHour("2022-07-26T00"));
+    const gone = await journals.goneFrom(new Listing());
+    return Promise.all([gone.names({ key: "z", etag: "e", sizeBytes: 1 }), gone.headers.length]);
+  };
+
+  it.each([
+    ["names none of two objects", header, /it names 0 of 2 objects/],
+    ["names one of two objects", header + a, /it names 1 of 2 objects/],
+    ["has a line that is null", `${header + a}null\n`, /a line names no object/],
+    ["has a line of another kind", `${header + a}{"key":5}\n`, /a line names no object/],
+    ["has a line that is no JSON", `${header + a}{\n`, /JSON/],
+    ["has no header", a ?? "", /it has no header/],
+    ["is empty", "", /it has no header/],
+  ])("%s: it is told as that, and counts for nothing", async (_, text, message) => {
+    await expect(goneIn(text)).rejects.toMatchObject({
+      kind: "data",
+      message: expect.stringMatching(message),
+    });
+  });
+
+  it("is whole with as many objects as it says, and where it does not say", async () => {
+    expect(await goneIn(header + a + b)).toEqual([false, 1]);
+    expect(await goneIn(`{"part":{"attempt":"A"}}\n${a}`)).toEqual([false, 1]);
+  });
+});
+
 describe("journals against what is listed", () => {
   it("name what is not there in that version, and are none where all of it is", async () => {
     const listing = new Listing();
