@@ -141,7 +141,7 @@ export async function makeManifest(task: HourTask, assembly: Assembly, part: Ass
 }
 
 function isMixed(base: Base | undefined, { recipe }: PartFacts): boolean {
-  if (!base || base.published.rows === 0) return false;
+  if (!base || base.published.rows + base.published.quarantined === 0) return false;
   const { recipe: before } = base.published;
   const isAlike = before === recipe || differInColumnsAlone(before, recipe);
   return base.manifest.header.isMixed === true || !isAlike;

@@ -40,6 +40,7 @@ interface Configured {
   columns?: object | null;
   others?: object;
   raw?: string;
+  records?: string;
   zone?: string;
 }
 
@@ -85,9 +86,9 @@ class Lake {
   /** `others` are configured beside the dataset. */
   private async at<T>(
     does: (task: HourTask) => Promise<T>,
-    { columns = COLUMNS, others = {}, raw = RAW, zone = "UTC" }: Configured = {},
+    { columns = COLUMNS, others = {}, raw = RAW, records = "$", zone = "UTC" }: Configured = {},
   ): Promise<T> {
-    const dataset = { raw, tier1: "./lake/", table: "t", zone, ...(columns && { columns }) };
+    const dataset = { raw, tier1: "./lake/", table: "t", records, zone, ...(columns && { columns }) };
     writeFileSync(join(this.root, "hourpack.yaml"), stringify({ datasets: { t: dataset, ...others } }));
     const settings = await loadSettings({ cwd: this.root, env: {} });
     const components = openComponents(settings, { nowMs: () => Date.now() + 48 * HOUR_MS });
@@ -100,7 +101,7 @@ class Lake {
   }
 
   async pack(more: PackOptions = {}) {
-    const { columns, others, raw, zone, hour = HOUR, ...request } = more;
+    const { columns, others, raw, records, zone, hour = HOUR, ...request } = more;
     return this.at(
       async ({ components }) => {
         const hours = { from: hour, to: addHours(hour, 1) };
@@ -108,7 +109,7 @@ class Lake {
         if (failures[0]) throw failures[0].error;
         return packed[0];
       },
-      { columns, others, raw, zone },
+      { columns, others, raw, records, zone },
     );
   }
 
@@ -849,6 +850,15 @@ describe("rows that were kept as another zone had made them", () => {
     });
     await lake.pack({ ...here, rebuild: true });
     expect(await lake.verify(true, undefined, here)).toMatchObject({ state: "sound" });
+  });
+
+  it("so are pieces that were none of the records then, where that part had no row", async () => {
+    const lake = new Lake().put("a.json", record(1));
+    await lake.pack({ columns, records: "Records[*]" });
+    lake.put("b.json", record(2));
+    expect(await lake.pack({ columns, keepOld: true })).toMatchObject({ part: { rows: 1, quarantined: 1 } });
+    const { problems } = await lake.verify(true, undefined, { columns });
+    expect(problems.at(-1)).toMatch(why);
   });
 
   it("so it is where raw objects are gone, also after late ones under the same: nothing makes them anew", async () => {
