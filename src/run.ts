@@ -6,7 +6,7 @@ import { compactHour, lookOver } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset, Settings } from "./config/settings.js";
 import { type Due, dueHours } from "./due.js";
-import { asHourpackError, exitCodeOf, exitCodeOfAll, HourpackError, reasonOf } from "./errors.js";
+import { asHourpackError, besideName, exitCodeOf, exitCodeOfAll, HourpackError, reasonOf } from "./errors.js";
 import { type Hour, hoursBetween } from "./hour.js";
 import { Limiter } from "./limiter.js";
 import { olderNotice } from "./older.js";
@@ -210,7 +210,11 @@ async function planOne(
     hour,
     ...("plan" in looked
       ? { action: looked.plan.action, reason: looked.plan.reason }
-      : { action: "refused", reason: looked.refusal.message, error: looked.refusal }),
+      : {
+          action: "refused",
+          reason: besideName(`${dataset.name} ${hour}`, looked.refusal.message),
+          error: looked.refusal,
+        }),
     objects: listing?.count ?? 0,
     rawBytes: listing?.sizeBytes ?? 0,
     skipped: listing?.skipped ?? 0,

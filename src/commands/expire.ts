@@ -26,6 +26,7 @@ export const command: Command = {
       describe: "Hours that ended longer ago than this, like 30d; a day at least",
     },
     yes: { type: "boolean", describe: "Delete; without it only shows what would be deleted" },
+    "dry-run": { type: "boolean", describe: "Show what would be deleted, as without --yes" },
     "raw-is-immutable": {
       type: "boolean",
       describe: "Raw objects are never overwritten: needed where the store ignores If-Match on a delete",
@@ -42,6 +43,12 @@ export const command: Command = {
       throw new HourpackError("invalid", `--older-than ${args["older-than"]} is less than a day`, {
         location: "--older-than",
         hint: "Late objects may still come; write 1d or more.",
+      });
+    }
+    if (args["yes"] && args["dry-run"]) {
+      throw new HourpackError("invalid", "--yes and --dry-run mean two things", {
+        location: "--dry-run",
+        hint: "Say one: --yes deletes, --dry-run shows what would be deleted.",
       });
     }
     const settings = await settingsOf(args);

@@ -1,7 +1,7 @@
 /** hourpack plan: what run would do. Reads, and writes nothing. */
 import type { Components } from "../components.js";
 import type { Settings } from "../config/settings.js";
-import { besideName, EXIT, firstOfEach } from "../errors.js";
+import { EXIT, firstOfEach } from "../errors.js";
 import { hoursText } from "../hour.js";
 import { olderNotice } from "../older.js";
 import { datasetsOf, type PlannedHour, planRun, type RunRequest } from "../run.js";
@@ -69,13 +69,13 @@ export function showPlan(
 function rowsOf(hours: PlannedHour[]): string[][] {
   const rows: string[][] = [];
   const lines = new HourLines<PlannedHour>(hours.length, (alike) => {
-    const [{ dataset, hour, action, reason }] = alike as [PlannedHour];
+    const [{ dataset, action, reason }] = alike as [PlannedHour];
     const sum = (pick: (hour: PlannedHour) => number) => alike.reduce((total, one) => total + pick(one), 0);
     rows.push([
       dataset,
       hoursText(alike.map(({ hour }) => hour)),
       ACTIONS[action],
-      besideName(`${dataset} ${hour}`, reason),
+      reason,
       count(sum((one) => one.objectsToRead)),
       size(sum((one) => one.toReadBytes)),
       count(sum((one) => one.objects)),

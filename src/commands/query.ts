@@ -36,7 +36,7 @@ export const command: Command = {
           location: "catalog.type",
           hint:
             catalog.type === "none"
-              ? "Choose the local one with --catalog-path ./catalog.duckdb, or in hourpack.yaml."
+              ? `${settings.file === undefined ? "There is no hourpack.yaml here: name one with --config. Or choose" : "Choose"} the local one with --catalog-path ./catalog.duckdb, or in hourpack.yaml.`
               : "Ask Athena; or keep a local catalog beside it with --catalog local and `hourpack register`.",
         },
       );

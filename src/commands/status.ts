@@ -169,7 +169,11 @@ async function statusOfHour(
     hour,
     ...("plan" in looked
       ? { state: stateOf(looked.plan), reason: looked.plan.reason }
-      : { state: "refused", reason: looked.refusal.message, hint: looked.refusal.hint }),
+      : {
+          state: "refused",
+          reason: besideName(`${dataset.name} ${hour}`, looked.refusal.message),
+          hint: looked.refusal.hint,
+        }),
     objects: listing?.count ?? 0,
     rawBytes: listing?.sizeBytes ?? 0,
     rows: part?.rows ?? 0,
@@ -257,7 +261,7 @@ function tell(summary: Summary, hours: HourStatus[], settings: Settings, output:
   const isShown = refused.length > 0 || hours.some(({ rows, partBytes }) => rows + partBytes > 0);
   if (summary.newest && !isShown) output.note(olderHint(summary.dataset, summary.newest, hours));
   for (const { hour, reason, hint } of refused) {
-    output.line(red(`  ${hour}: ${besideName(`${summary.dataset} ${hour}`, reason)}`));
+    output.line(red(`  ${hour}: ${reason}`));
     if (hint) output.line(`  ${cyan("→")} ${hint}`);
   }
   const passed = hours.filter(({ state }) => state === "passedOver").map(({ hour }) => hour);

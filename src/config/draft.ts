@@ -106,6 +106,7 @@ const RUN_LINES = [
   "#   lookBack: 48h       # published hours that are looked at again for late objects",
   "#   settle: 5m          # how long after its end an hour counts as closed",
   "#   lateSettle: 1h      # how long a late recompaction that nobody asked for waits",
+  "#   maxQuarantine: 0.01 # an hour with a larger share in quarantine fails; no limit where nothing is said",
 ];
 
 function columnLines(column: Column, { columns, outliers, doubts }: Draft): string[] {
@@ -180,6 +181,8 @@ function doubtText({ name, path }: Column, doubt: Doubt | undefined): string {
       return " # from empty arrays alone";
     case "single":
       return " # from a single value";
+    case "large":
+      return " # bigint but for a few larger values";
     default: {
       const unit = doubt === "s" ? "seconds" : "milliseconds";
       return ` # ${unit} since 1970? { type: timestamp, epoch: ${doubt}${fromText(name, path)} } shows them as times`;

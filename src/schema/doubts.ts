@@ -3,8 +3,11 @@ import { fold } from "../record/grammar.js";
 import { asArray, JsonNumber, type JsonObject, type JsonValue } from "../record/json.js";
 import type { Column } from "./types.js";
 
-/** Integers that are times in this unit since 1970, arrays without an element alone, or a single value in more records. */
-export type Doubt = "s" | "ms" | "empty" | "single";
+/**
+ * Integers that are times in this unit since 1970, arrays without an element alone, a single value in more records, or decimals of
+ * which most are `bigint`.
+ */
+export type Doubt = "s" | "ms" | "empty" | "single" | "large";
 
 /** 2000 to 2100, in seconds: what ids and counts seldom all lie in. */
 const TIMES = { from: Date.UTC(2000) / 1000, to: Date.UTC(2100) / 1000 };
@@ -13,6 +16,7 @@ const TIMES = { from: Date.UTC(2000) / 1000, to: Date.UTC(2100) / 1000 };
 interface Seen {
   column: Column;
   count: number;
+  bigints: number;
   areEmpty: boolean;
   areSeconds: boolean;
   areMilliseconds: boolean;
@@ -25,7 +29,7 @@ export class Doubts {
 
   constructor(columns: readonly Column[]) {
     for (const column of columns) {
-      const seen = { column, count: 0, areEmpty: true, areSeconds: true, areMilliseconds: true };
+      const seen = { column, count: 0, bigints: 0, areEmpty: true, areSeconds: true, areMilliseconds: true };
       this.seen.set(fold(column.path[0] ?? column.name), seen);
     }
   }
@@ -38,6 +42,7 @@ export class Doubts {
       if (!seen || value === null) continue;
       const number = value instanceof JsonNumber ? Number(value.text) : Number.NaN;
       seen.count++;
+      if (Number.isInteger(number) && Math.abs(number) < 2 ** 63) seen.bigints++;
       seen.areEmpty &&= [...(asArray(value) ?? [value])].every((element) => element === null);
       seen.areSeconds &&= number >= TIMES.from && number < TIMES.to;
       seen.areMilliseconds &&= number >= TIMES.from * 1000 && number < TIMES.to * 1000;
@@ -54,9 +59,18 @@ export class Doubts {
     return found;
   }
 
-  private doubtOf({ column, count, areEmpty, areSeconds, areMilliseconds }: Seen): Doubt | undefined {
-    if (column.type.kind === "bigint" && areSeconds) return "s";
-    if (column.type.kind === "bigint" && areMilliseconds) return "ms";
+  private doubtOf({
+    column,
+    count,
+    bigints,
+    areEmpty,
+    areSeconds,
+    areMilliseconds,
+  }: Seen): Doubt | undefined {
+    const { type } = column;
+    if (type.kind === "bigint" && areSeconds) return "s";
+    if (type.kind === "bigint" && areMilliseconds) return "ms";
+    if (type.kind === "decimal" && type.scale === 0 && bigints * 2 > count) return "large";
     if (areEmpty) return "empty";
     return count === 1 && this.records > 1 ? "single" : undefined;
   }

@@ -817,7 +817,7 @@ describe("where several datasets are configured", () => {
   it("run names the dataset in what it says of quarantine and of columns", async () => {
     put(`${folder(HOUR)}/a.json`, "none\n");
     const { code, stderr } = await several("run", "--hour", HOUR, "--max-quarantine", "0");
-    expect([code, commandsIn(stderr)]).toEqual([12, [`${again} --max-quarantine`]]);
+    expect([code, commandsIn(stderr)]).toEqual([12, [`${again} --max-quarantine 1`]]);
     put(`${folder(HOUR)}/a.json`, '{"other":1}\n');
     const members = Array.from({ length: 21 }, (_, i) => [`m${i}`, i]);
     put(`${folder(HOUR, "wide")}/a.json`, `${JSON.stringify(Object.fromEntries(members))}\n`);

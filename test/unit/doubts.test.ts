@@ -28,6 +28,8 @@ it.each([
   ["one record", ['"x"'], undefined],
   ["two values", ['"x"', '"x"'], undefined],
   ["nothing", ["null", "null"], undefined],
+  ["a number beyond 64 bits among ids", ["7", "-8", "99999999999999999999"], "large"],
+  ["as many of either", ["7", "99999999999999999999"], undefined],
 ])("%s", (_what, values, wanted) => {
   expect(doubtOf(...values)).toBe(wanted);
 });

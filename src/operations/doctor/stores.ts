@@ -94,7 +94,7 @@ export async function checkRaw(
     await checks.skip(
       "read raw",
       dataset.name,
-      isListed ? "there is no object yet" : "raw could not be listed",
+      isListed ? "there is no object now" : "raw could not be listed",
     );
     return 0;
   }
