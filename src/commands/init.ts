@@ -19,9 +19,9 @@ import {
   parseRawTemplate,
   rawBasePrefix,
 } from "../layout.js";
-import { parseRecordPath } from "../record/path.js";
 import { type Sample, sampleHours } from "../sample.js";
 import { toColumnName } from "../schema/names.js";
+import { parseRecordPath } from "../schema/path.js";
 import type { Store } from "../store/store.js";
 import { count, counted } from "../words.js";
 import type { Args, Command } from "./command.js";

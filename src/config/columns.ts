@@ -1,8 +1,8 @@
 /** Configured columns: types, sources, and names that cannot stand together. */
 import { HourpackError } from "../errors.js";
-import { parseFromPath } from "../record/path.js";
 import { parseHiveType, plainColumn } from "../schema/hive.js";
 import { TAKEN_NAMES } from "../schema/names.js";
+import { parseFromPath } from "../schema/path.js";
 import type { Column, Type } from "../schema/types.js";
 import type { ConfigPath } from "./file.js";
 import { type Locate, relocated } from "./problems.js";

@@ -1,10 +1,10 @@
 /** The text of a commented hourpack.yaml. Pure. */
-import { fold } from "../record/grammar.js";
-import { fromPathText } from "../record/path.js";
-import type { Doubt } from "../schema/doubts.js";
+
+import type { Doubt } from "../record/doubts.js";
+import type { Outlier } from "../record/outliers.js";
 import { hiveType } from "../schema/hive.js";
-import { TAKEN_NAMES, uniqueNames } from "../schema/names.js";
-import type { Outlier } from "../schema/outliers.js";
+import { fold, TAKEN_NAMES, uniqueNames } from "../schema/names.js";
+import { fromPathText } from "../schema/path.js";
 import type { Column, Type } from "../schema/types.js";
 import type { S3Settings } from "./settings.js";
 

@@ -1,7 +1,7 @@
 /** What a configuration comes to once it is read, validated and filled in: the types the rest of the house uses. */
 import type { Capacity } from "../capacity.js";
 import type { Location, RawTemplate } from "../layout.js";
-import type { RecordPath } from "../record/path.js";
+import type { RecordPath } from "../schema/path.js";
 import type { Column } from "../schema/types.js";
 
 /** Against AWS only `region` is needed, if that; credentials always come from the AWS chain. */

@@ -1,7 +1,8 @@
 /** A grammar a type: which values a column takes, and what it shows of the rest. */
+
 import { COLUMN_VALUES_MAX } from "../limits.js";
+import { fold } from "../schema/names.js";
 import type { Field, Type, Value } from "../schema/types.js";
-import { fold } from "./grammar.js";
 import { asArray, asObject, JsonNumber, type JsonObject, type JsonValue } from "./json.js";
 import { DIGITS_MAX, isJsonNumber, parseDecimal, toDouble, toInteger, toUnscaled } from "./number.js";
 import { isInRange, parseDate, parseTimestamp } from "./timestamp.js";

@@ -2,9 +2,9 @@
  * The exact way: a record to its row. Whatever no column gives back goes to `_rescued_data`, so that always
  * record = columns, overridden by `_rescued_data`.
  */
+import { fold } from "../schema/names.js";
 import { type Column, ENVELOPE_KEY, type Schema, type Value } from "../schema/types.js";
 import { type Cast, cast } from "./cast.js";
-import { fold } from "./grammar.js";
 import { asObject, JsonDamage, type JsonObject, type JsonValue, parseJson } from "./json.js";
 import { valueJson } from "./restore.js";
 import { writeJson } from "./write.js";

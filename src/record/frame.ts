@@ -3,6 +3,7 @@
  * from the bytes: one value a line, several, none delimited at all, top-level arrays, pretty-printed, in any mix.
  */
 import { isUtf8 } from "node:buffer";
+import type { RecordPath } from "../schema/path.js";
 import { isBlank, skipBlank } from "./blank.js";
 import {
   asArray,
@@ -18,7 +19,6 @@ import {
   partsOf,
   type Span,
 } from "./json.js";
-import type { RecordPath } from "./path.js";
 
 export interface FrameLimits {
   /** A longer record is quarantined. */

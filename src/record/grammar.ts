@@ -6,6 +6,7 @@
  * Lines are matched as Latin-1 text of UTF-8 bytes that were checked natively before: bytes from 0x80 on occur in
  * strings only. Each alternative is told from the next by its first character, so matching never backtracks far.
  */
+import { fold } from "../schema/names.js";
 import { type Column, type Field, RESCUED_COLUMN, type Schema, type Type } from "../schema/types.js";
 
 /** Any JSON string without control characters and lone surrogates. */
@@ -262,19 +263,6 @@ function keyPattern(key: string, quote: string): string {
   const text = Buffer.from(JSON.stringify(key).slice(1, -1), "utf8").toString("latin1");
   return quote + text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&") + quote;
 }
-
-/** ASCII case folding. Keys repeat from record to record, so what they fold to is remembered. */
-export function fold(key: string): string {
-  let folded = foldedKeys.get(key);
-  if (folded === undefined) {
-    folded = /[A-Z]/.test(key) ? key.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) : key;
-    if (foldedKeys.size < FOLDED_KEYS_MAX) foldedKeys.set(key, folded);
-  }
-  return folded;
-}
-
-const foldedKeys = new Map<string, string>();
-const FOLDED_KEYS_MAX = 10_000;
 
 function sameType(a: Type, b: Type): boolean {
   return JSON.stringify(a) === JSON.stringify(b);

@@ -1,6 +1,6 @@
 /** The way back: a row to its record, which is its columns, overridden by `_rescued_data`. */
+import { fold } from "../schema/names.js";
 import { type Column, ENVELOPE_KEY, type Schema, type Type, type Value } from "../schema/types.js";
-import { fold } from "./grammar.js";
 import { asObject, JsonObject, type JsonValue, parseRescued } from "./json.js";
 import { decimalText, valueText } from "./rows.js";
 import { writeJson } from "./write.js";

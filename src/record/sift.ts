@@ -5,14 +5,15 @@
  */
 import { isUtf8 } from "node:buffer";
 import { knownMembers } from "../schema/evolution.js";
-import type { Shape } from "../schema/inference.js";
+import { fold } from "../schema/names.js";
+import type { RecordPath } from "../schema/path.js";
 import type { Schema } from "../schema/types.js";
 import { type CompiledSchema, compileSchema } from "./convert.js";
 import { type Enclosing, type Framed, type FrameLimits, frameObject, type Within } from "./frame.js";
-import { fold, Grammar } from "./grammar.js";
+import { Grammar } from "./grammar.js";
+import type { Shape } from "./inference.js";
 import { JsonObject, parseRescued } from "./json.js";
 import { MemberCounts } from "./members.js";
-import type { RecordPath } from "./path.js";
 import { writeRow } from "./rows.js";
 import { Stretches } from "./stretches.js";
 

@@ -1,10 +1,8 @@
 /** How a schema grows: columns are only ever appended, and no column's type ever changes. Pure. */
 import { HourpackError } from "../errors.js";
-import { fold } from "../record/grammar.js";
-import { fromPathText } from "../record/path.js";
 import { hiveType } from "./hive.js";
-import type { Shape } from "./inference.js";
-import { TAKEN_NAMES } from "./names.js";
+import { fold } from "./names.js";
+import { fromPathText } from "./path.js";
 import { type Column, ENVELOPE_KEY, type Schema, type Type } from "./types.js";
 
 /** The same schema where there is nothing to append. */
@@ -43,15 +41,6 @@ function changed(column: Column, pinned: Column): HourpackError {
         : "A pinned column stays as it is, also where `columns` leave it out: configure the new one under another name, with `from:` its member.",
     },
   );
-}
-
-/**
- * Columns for members that no column knows, named so that they collide with none. Nested fields are never added. What
- * was unknown when the hour was converted may be known by now: hours that are worked on at a time bring the same member.
- */
-export function newColumns(unknown: Shape, schema: Schema): Column[] {
-  const taken = [...TAKEN_NAMES, ...schema.columns.map((column) => column.name)];
-  return unknown.columns(taken, knownMembers(schema), schema.columns);
 }
 
 /** The folded keys of the top-level members that columns are made of. */

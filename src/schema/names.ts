@@ -45,3 +45,16 @@ export function uniqueNames(keys: readonly string[], taken: Iterable<string>): s
 export function quoteHive(name: string): string {
   return `\`${name.replaceAll("`", "``")}\``;
 }
+
+/** ASCII case folding. Keys repeat from record to record, so what they fold to is remembered. */
+export function fold(key: string): string {
+  let folded = foldedKeys.get(key);
+  if (folded === undefined) {
+    folded = /[A-Z]/.test(key) ? key.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) : key;
+    if (foldedKeys.size < FOLDED_KEYS_MAX) foldedKeys.set(key, folded);
+  }
+  return folded;
+}
+
+const foldedKeys = new Map<string, string>();
+const FOLDED_KEYS_MAX = 10_000;

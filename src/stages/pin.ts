@@ -10,10 +10,10 @@ import { partKey, schemaKey } from "../layout.js";
 import type { Published } from "../manifest.js";
 import { everyPart } from "../published.js";
 import { type FrameLimits, frameObject } from "../record/frame.js";
-import type { RecordPath } from "../record/path.js";
-import { appendColumns, mergeConfigured, newColumns } from "../schema/evolution.js";
+import { Shape } from "../record/inference.js";
+import { appendColumns, mergeConfigured } from "../schema/evolution.js";
 import { hiveType } from "../schema/hive.js";
-import { Shape } from "../schema/inference.js";
+import type { RecordPath } from "../schema/path.js";
 import {
   currentSchema,
   digestOfColumns,
@@ -107,7 +107,7 @@ export async function growSchema(task: HourTask, unknown: Shape, attempt: string
   let added: Column[] = [];
   const grow = (pinned: Pinned | undefined) => {
     const schema = pinned ? currentSchema(pinned) : { version: 0, columns: [] };
-    const { columns } = appendColumns(schema, newColumns(unknown, schema));
+    const { columns } = appendColumns(schema, unknown.columns(schema));
     added = columns.slice(schema.columns.length);
     return columns;
   };

@@ -9,6 +9,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { resolveColumns } from "../../src/config/columns.js";
 import { compileSchema } from "../../src/record/convert.js";
+import { Shape } from "../../src/record/inference.js";
 import {
   asObject,
   DEPTH_MAX,
@@ -19,7 +20,6 @@ import {
   parseJson,
 } from "../../src/record/json.js";
 import { writeJson } from "../../src/record/write.js";
-import { Shape } from "../../src/schema/inference.js";
 import { bytesOf, randomDataset, type Style, write } from "../support/random-records.js";
 
 const RUNS = Number(process.env["HOURPACK_PROPERTY_RUNS"] ?? 1000);

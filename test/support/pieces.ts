@@ -1,8 +1,8 @@
 /** An object cut into pieces as it would be if it were large, and each of them framed by itself. */
 import { type CutLimits, cutObject, type Piece } from "../../src/record/cut.js";
 import { type Framed, type FrameLimits, frameObject } from "../../src/record/frame.js";
-import type { RecordPath } from "../../src/record/path.js";
 import { inMemory } from "../../src/record/window.js";
+import type { RecordPath } from "../../src/schema/path.js";
 
 /** With copies of the bytes, which a piece lends only. */
 export async function piecesOf(bytes: Buffer, limits: CutLimits): Promise<Piece[]> {

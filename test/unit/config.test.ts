@@ -13,8 +13,8 @@ import { nearest } from "../../src/config/spelling.js";
 import { parseDurationMs, parseSizeBytes } from "../../src/config/units.js";
 import { unreadVariables } from "../../src/config/variables.js";
 import { EXIT, exitCodeOf, HourpackError } from "../../src/errors.js";
+import { Shape } from "../../src/record/inference.js";
 import { type JsonObject, parseJson } from "../../src/record/json.js";
-import { Shape } from "../../src/schema/inference.js";
 
 let dir: string;
 beforeAll(() => {

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
+import { Doubts } from "../../src/record/doubts.js";
+import { Shape } from "../../src/record/inference.js";
 import { type JsonObject, parseJson } from "../../src/record/json.js";
-import { Doubts } from "../../src/schema/doubts.js";
-import { Shape } from "../../src/schema/inference.js";
 
 /** Of a column `A` of these values, each in a record of its own. */
 function doubtOf(...values: string[]) {

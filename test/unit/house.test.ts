@@ -48,9 +48,17 @@ describe("the house", () => {
     expect(offenders.sort()).toEqual(["stages/pin.ts → list.js", "stages/publish.ts → list.js"]);
   });
 
+  it.each([
+    ["schema", /^(schema\/|errors\.ts$)/],
+    ["record", /^(record\/|schema\/|errors\.ts$|limits\.ts$)/],
+  ])("the room %s rests on nothing above it", (room, allowed) => {
+    const targets = within(room).flatMap((file) => imports.get(file) ?? []);
+    expect(targets.filter((target) => target.endsWith(".ts") && !allowed.test(target))).toEqual([]);
+  });
+
   it("picks implementations in components.ts alone", () => {
     const implementations =
-      /^(store\/(s3\/s3|local|open)|catalog\/(glue|athena|local|none|open)|engine\/duckdb\/duckdb)\.ts$/;
+      /^(store\/(s3\/s3|local|open)|catalog\/(glue|athena|local|open)|engine\/duckdb\/duckdb)\.ts$/;
     const offenders = importersOf(implementations).filter(
       (file) => !["components.ts", "store/open.ts", "catalog/open.ts"].includes(file),
     );

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
+import { Shape } from "../../src/record/inference.js";
 import { type JsonObject, parseJson } from "../../src/record/json.js";
-import { Shape } from "../../src/schema/inference.js";
-import { Outliers } from "../../src/schema/outliers.js";
+import { Outliers } from "../../src/record/outliers.js";
 
 /** A column `A` of these values, each in an object of its own. */
 function outlierOf(...values: string[]) {

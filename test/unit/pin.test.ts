@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { resolveColumns } from "../../src/config/columns.js";
 import type { ColumnConfig } from "../../src/config/schema.js";
+import { Shape } from "../../src/record/inference.js";
 import { type JsonObject, parseJson } from "../../src/record/json.js";
 import { mergeConfigured } from "../../src/schema/evolution.js";
-import { Shape } from "../../src/schema/inference.js";
 import {
   digestOfColumns,
   emptyPinned,

@@ -2,12 +2,21 @@
  * Columns from records: every record of an hour is looked at, and the result does not depend on their order. Counts
  * and sums are all that is kept of them.
  */
-import { fold } from "../record/grammar.js";
-import { asArray, asObject, JsonNumber, type JsonObject, type JsonValue } from "../record/json.js";
-import { parseDecimal, toDouble, toInteger } from "../record/number.js";
-import { parseDate, parseTimestamp } from "../record/timestamp.js";
-import { TAKEN_NAMES, uniqueNames } from "./names.js";
-import { type Column, type Field, leavesOf, leavesOfAll, NESTING_MAX, type Type } from "./types.js";
+
+import { knownMembers } from "../schema/evolution.js";
+import { fold, TAKEN_NAMES, uniqueNames } from "../schema/names.js";
+import {
+  type Column,
+  type Field,
+  leavesOf,
+  leavesOfAll,
+  NESTING_MAX,
+  type Schema,
+  type Type,
+} from "../schema/types.js";
+import { asArray, asObject, JsonNumber, type JsonObject, type JsonValue } from "./json.js";
+import { parseDecimal, toDouble, toInteger } from "./number.js";
+import { parseDate, parseTimestamp } from "./timestamp.js";
 
 /** An object becomes a struct only with at most so many keys, each in at least this share of its values. */
 const STRUCT_KEYS_MAX = 64;
@@ -27,14 +36,14 @@ export class Shape {
   }
 
   /**
-   * In the order in which members stand in the records, on average. `taken`: names that no column may have; `known`:
-   * folded keys of members that have their column already; `pinned`: what there is, which counts too.
+   * In the order in which members stand in the records, on average. With a `schema` those that it lacks, for members that no
+   * column knows, named so that they collide with none; nested fields are never added. What was unknown when the hour was
+   * converted may be known by now: hours that are worked on at a time bring the same member.
    */
-  columns(
-    taken: readonly string[] = TAKEN_NAMES,
-    known: ReadonlySet<string> = new Set(),
-    pinned: readonly Column[] = [],
-  ): Column[] {
+  columns(schema?: Schema): Column[] {
+    const pinned = schema?.columns ?? [];
+    const taken = [...TAKEN_NAMES, ...pinned.map(({ name }) => name)];
+    const known = schema ? knownMembers(schema) : new Set<string>();
     const found: { key: string; type: Type }[] = [];
     let leaves = leavesOfAll(pinned);
     for (const member of this.members.inOrder()) {

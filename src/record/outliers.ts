@@ -1,8 +1,8 @@
 /** Of columns that are text since their values differ: what most values are, and the first that is something else. */
-import { fold } from "../record/grammar.js";
-import type { JsonObject, JsonValue } from "../record/json.js";
+import { fold } from "../schema/names.js";
+import type { Column, Type } from "../schema/types.js";
 import { Values } from "./inference.js";
-import type { Column, Type } from "./types.js";
+import type { JsonObject, JsonValue } from "./json.js";
 
 export interface Outlier {
   /** The type of most values, and of how many among all that are not null. */

@@ -1,7 +1,7 @@
 /** Of columns whose type takes all the values that were seen: why it may all the same not be the one that is meant. */
-import { fold } from "../record/grammar.js";
-import { asArray, JsonNumber, type JsonObject, type JsonValue } from "../record/json.js";
-import type { Column } from "./types.js";
+import { fold } from "../schema/names.js";
+import type { Column } from "../schema/types.js";
+import { asArray, JsonNumber, type JsonObject, type JsonValue } from "./json.js";
 
 /**
  * Integers that are times in this unit since 1970, arrays without an element alone, a single value in more records, or decimals of
