@@ -1,6 +1,7 @@
 /** The commands that messages tell somebody to type. Pure. */
 import { CONFIG_NAME } from "./config/settings.js";
 import { addHours, type Hour } from "./hour.js";
+import type { HourContext } from "./task.js";
 
 export interface CommandOf {
   /** Those that it is to be about. Named only where others are configured: without, it would do the same to all of them. */
@@ -22,6 +23,11 @@ export function commandText(
   const names = settings.datasets.length > 1 ? [dataset].flat() : [];
   const words = [file, ...names.map((name) => `--dataset ${name}`), hours && hourFlags(hours), flags];
   return `\`${["hourpack", verb, ...words.filter(Boolean)].join(" ")}\``;
+}
+
+/** The run of one hour, which is what messages mostly tell to do. */
+export function runText({ dataset, hour, components }: HourContext, flags?: string): string {
+  return commandText("run", components.settings, { dataset: dataset.name, hours: hour, flags });
 }
 
 /** `--config lake.yaml`; nothing for the file that is found by itself. */

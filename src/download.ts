@@ -3,7 +3,7 @@ import { createHash, type Hash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { commandText } from "./command-text.js";
+import { runText } from "./command-text.js";
 import { HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import { manifestKey, quarantineKey } from "./layout.js";
 import { type Manifest, type ManifestHeader, openManifest, type Published } from "./manifest.js";
@@ -37,7 +37,7 @@ export async function readManifest(task: HourContext, published: Published): Pro
   const tier1 = await task.components.tier1(task.dataset);
   const key = manifestKey(task.dataset.tier1.prefix, task.hour, published.attempt);
   // With `--rebuild` alone a run would read the manifest, too.
-  const fromRemainder = runAnew(task, "--rebuild --from-remainder");
+  const fromRemainder = runText(task, "--rebuild --from-remainder");
   try {
     const bytes = await tier1.get(key, { signal: task.signal });
     const of = { hour: task.hour, attempt: published.attempt, again: fromRemainder };
@@ -74,12 +74,7 @@ export function otherBytes(task: HourContext, store: Store, { key }: Published):
 
 /** Of a damaged part. */
 export function remedyOf(task: HourContext): string {
-  return `${runAnew(task)} makes the part anew while its raw objects are there; where they are not, bring back an older version of it.`;
-}
-
-/** The command that makes the part anew. */
-export function runAnew({ dataset, hour, components }: HourContext, flags = "--rebuild"): string {
-  return commandText("run", components.settings, { dataset: dataset.name, hours: hour, flags });
+  return `${runText(task, "--rebuild")} makes the part anew while its raw objects are there; where they are not, bring back an older version of it.`;
 }
 
 /**
@@ -100,7 +95,7 @@ export async function* readQuarantine(
       `read ${store.uri}${key}: the part names this quarantine file, and it is ${why}`,
       {
         location: store.uri + key,
-        hint: `Bring it back from a backup or an older version; or ${runAnew(task)} makes the part anew while its raw objects are there.`,
+        hint: `Bring it back from a backup or an older version; or ${runText(task, "--rebuild")} makes the part anew while its raw objects are there.`,
         cause,
       },
     );

@@ -3,7 +3,7 @@ import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { ulid } from "ulid";
-import { commandText } from "./command-text.js";
+import { runText } from "./command-text.js";
 import { areNested, fullPath } from "./config/overlap.js";
 import type { Dataset } from "./config/settings.js";
 import { HourpackError, isHourpackError } from "./errors.js";
@@ -213,7 +213,7 @@ async function prove(task: HourTask, listing: Listing): Promise<Proof | Objectio
     return error;
   });
   if (plan instanceof HourpackError) return { as: "refused", why: asProblem(plan, task) };
-  if (!published) return { as: "notDue", why: `it is not packed; ${runOf(task)} does it` };
+  if (!published) return { as: "notDue", why: `it is not packed; ${runText(task)} does it` };
   if (plan.action === "scratch") return { as: "notDue", why: anewText(task, plan.reason, published) };
   const proved = new Listing();
   const { problems, etag } = await verifyHour(task, { deep: true, proved });
@@ -237,15 +237,11 @@ function changedMeanwhile({ dataset, hour }: HourTask, objects: number): Hourpac
 
 function anewText(task: HourTask, changes: string, { recipe }: Published): string {
   const why = recipe === recipeOf(task.dataset) ? changes : `${changes}, and other columns or settings`;
-  return `${why} since it was packed, so that a run makes it anew of all its objects; ${runOf(task)} does, and the hour expires after that`;
+  return `${why} since it was packed, so that a run makes it anew of all its objects; ${runText(task)} does, and the hour expires after that`;
 }
 
 function lateText({ task, late }: Proof): string {
-  return `${counted(late, "late object")}; ${runOf(task)} packs ${late === 1 ? "it" : "them"}, and the hour expires after that`;
-}
-
-function runOf({ dataset, hour, components }: HourTask): string {
-  return commandText("run", components.settings, { dataset: dataset.name, hours: hour });
+  return `${counted(late, "late object")}; ${runText(task)} packs ${late === 1 ? "it" : "them"}, and the hour expires after that`;
 }
 
 /** Without what the proof's dataset reads, and has not been proved to have in this version. */

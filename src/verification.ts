@@ -1,7 +1,7 @@
 /** Whether a published hour is what its part says: the cheap look, and the deep one that reads everything again. */
 import type { FileMetaData } from "hyparquet";
-import { commandText } from "./command-text.js";
-import { otherBytes, readManifest, readQuarantine, remedyOf, runAnew } from "./download.js";
+import { commandText, runText } from "./command-text.js";
+import { otherBytes, readManifest, readQuarantine, remedyOf } from "./download.js";
 import { besideName, type HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import { factsIn, readFooter } from "./footer.js";
 import type { Hour } from "./hour.js";
@@ -267,7 +267,7 @@ function deepProblems(deep: DeepResult, task: HourContext): string[] {
   if (goneOf(deep).count + deep.expired.count > 0) return problems;
   for (const { column, rows } of deep.unfilled) {
     problems.push(
-      `the column ${column} is NULL in ${counted(rows, "row")} whose record has a value for it. Nothing is lost: ${runAnew(task)} fills it`,
+      `the column ${column} is NULL in ${counted(rows, "row")} whose record has a value for it. Nothing is lost: ${runText(task, "--rebuild")} fills it`,
     );
   }
   return problems;
@@ -282,7 +282,7 @@ function settingsProblems(
   if (manifest.header.isMixed) {
     const anew =
       gone.count + expired.count === 0
-        ? `${runAnew(task)} makes all anew`
+        ? `${runText(task, "--rebuild")} makes all anew`
         : "they cannot be made anew: keep the part";
     return [
       `rows that other settings (raw, records, unknown or zone) had made were kept with --keep-old: they differ for that, and nothing of them is lost. Verify with those settings, too: only what differs under both is damaged; ${anew}`,
@@ -290,7 +290,7 @@ function settingsProblems(
   }
   if (published.recipe === recipeOf(task.dataset)) return [];
   return [
-    `it was packed under another recipe (raw, records, columns or zone): verify it with that one, or pack it again with ${runAnew(task)}`,
+    `it was packed under another recipe (raw, records, columns or zone): verify it with that one, or pack it again with ${runText(task, "--rebuild")}`,
   ];
 }
 

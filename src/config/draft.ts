@@ -1,5 +1,4 @@
 /** The text of a commented hourpack.yaml. Pure. */
-
 import type { Doubt } from "../record/doubts.js";
 import type { Outlier } from "../record/outliers.js";
 import { hiveType } from "../schema/hive.js";

@@ -1,5 +1,4 @@
 /** A grammar a type: which values a column takes, and what it shows of the rest. */
-
 import { COLUMN_VALUES_MAX } from "../limits.js";
 import { fold } from "../schema/names.js";
 import type { Field, Type, Value } from "../schema/types.js";

@@ -2,7 +2,6 @@
  * Columns from records: every record of an hour is looked at, and the result does not depend on their order. Counts
  * and sums are all that is kept of them.
  */
-
 import { knownMembers } from "../schema/evolution.js";
 import { fold, TAKEN_NAMES, uniqueNames } from "../schema/names.js";
 import {

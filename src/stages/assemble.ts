@@ -5,7 +5,7 @@ import { readFile, stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
-import { commandText } from "../command-text.js";
+import { commandText, runText } from "../command-text.js";
 import { download, otherBytes, readQuarantine } from "../download.js";
 import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine, Merge } from "../engine/engine.js";
@@ -324,7 +324,7 @@ export function checkQuarantine(task: HourTask, facts: PartFacts, converted: Con
   const { rebuild, fromRemainder, keepOld } = task.request;
   const said = [rebuild && "--rebuild", fromRemainder && "--from-remainder", keepOld && "--keep-old"];
   const flags = [...said, `--max-quarantine ${facts.quarantined}`].filter(Boolean).join(" ");
-  const command = commandText("run", components.settings, { dataset: dataset.name, hours: hour, flags });
+  const command = runText(task, flags);
   throw new HourpackError(
     "data",
     `pack ${dataset.name} ${hour}: ${facts.quarantined} of ${records} would be quarantined, more than --max-quarantine ${maxQuarantine} allows${whereText(facts, converted)}`,
