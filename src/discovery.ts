@@ -9,6 +9,7 @@ import {
   ownPrefix,
   type RawTemplate,
 } from "./layout.js";
+import { PARQUET_MAGIC } from "./record/other-formats.js";
 import { isValidName } from "./schema/names.js";
 import type { Store } from "./store/store.js";
 
@@ -189,8 +190,6 @@ export class RawFolders {
     return Buffer.alloc(0);
   }
 }
-
-export const PARQUET_MAGIC = Buffer.from("PAR1");
 
 /** `platform=android` is a variable `platform`; a bare `android` one that we have no name for. */
 function withVariable(

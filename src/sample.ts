@@ -1,5 +1,5 @@
 /** What the records of some hours look like: the columns that would be inferred from them. Reads only. */
-import { evenly, PARQUET_MAGIC } from "./discovery.js";
+import { evenly } from "./discovery.js";
 import { HourpackError } from "./errors.js";
 import { isSkippedKey } from "./layout.js";
 import { GZIP_LIMITS, RECORD_BYTES } from "./limits.js";
@@ -8,6 +8,7 @@ import { type Framed, frameObject } from "./record/frame.js";
 import { gunzipWithin, isGzip } from "./record/gunzip.js";
 import { Shape } from "./record/inference.js";
 import { asArray, asObject, type JsonObject } from "./record/json.js";
+import { otherFormat } from "./record/other-formats.js";
 import { type Outlier, Outliers } from "./record/outliers.js";
 import { parseRecordPath, type RecordPath, ROOT_PATH } from "./schema/path.js";
 import type { Column } from "./schema/types.js";
@@ -93,12 +94,12 @@ async function sampleHour(
 
 /** Columns of nothing would be a configuration that packs nothing. */
 function noRecords(uri: string, bodies: Body[], path: RecordPath): HourpackError {
-  const isParquet = bodies.some(({ bytes }) => PARQUET_MAGIC.equals(bytes.subarray(0, PARQUET_MAGIC.length)));
-  const what = isParquet ? "and what was read is Parquet" : `and no JSON record found at ${path.text}`;
+  const [other] = bodies.flatMap(({ bytes }) => otherFormat(bytes) ?? []);
+  const what = other ? `and what was read is ${other}` : `and no JSON record found at ${path.text}`;
   return new HourpackError("invalid", `look at ${uri}: ${counted(bodies.length, "object")} read, ${what}`, {
     location: uri,
-    hint: isParquet
-      ? "Name the prefix that the JSON objects lie under."
+    hint: other
+      ? "JSON is read, plain or in gzip: name the prefix that such objects lie under, or have them written so."
       : "Name a prefix of JSON objects; where the records are inside of each, say it with --records, like Records[*].",
   });
 }
