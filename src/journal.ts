@@ -95,10 +95,10 @@ export class Journals {
    * rows.
    */
   async missingIn({ header, entries }: Manifest): Promise<string | undefined> {
-    if (this.headers.at(-1)?.part.attempt === header.attempt) return undefined;
-    const binding = this.binding(header);
+    // What was named when this very part was there, it has.
+    const others = this.binding(header).filter(({ part }) => part.attempt !== header.attempt);
     const cursors = await this.begin(
-      this.reads.filter((_, i) => binding.includes(this.headers[i] as JournalHeader)),
+      this.reads.filter((_, i) => others.includes(this.headers[i] as JournalHeader)),
     );
     for await (const entry of entries()) {
       for (const cursor of cursors) {

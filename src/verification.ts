@@ -117,7 +117,13 @@ async function lookDeep(
     found.problems.push(asProblem(otherBytes(task, tier1, published), task));
   found.problems.push(...deepProblems(deep, task));
   if (deep.differences.length > 0) found.problems.push(...settingsProblems(part, deep, task));
-  found.problems.push(...(await journalProblems(task, part, gone, deep)));
+  const planned = { dataset: dataset.name, hour, settings: task.components.settings };
+  const missing = await gone.missingIn(manifest);
+  if (missing !== undefined) found.problems.push(asProblem(olderPart(planned, published, missing), task));
+  // What is named and there is about to be deleted: a part that lacks rows of it is told while they can still be made.
+  const isRemadeByRun = gone.isEmpty && goneOf(deep).count === 0;
+  if (proved || deep.expired.count > 0)
+    found.problems.push(...rowProblems(task, part, proved ? journals : gone, isRemadeByRun));
   if (proved || goneOf(deep).count === 0) return;
   // What tier 1 itself shows is told, whatever became of raw.
   if (found.problems.length === 0) missingRawDirectory(dataset, undefined);
@@ -138,26 +144,23 @@ async function goneSince({ dataset, hour, components, signal }: HourContext, jou
   return journals.goneFrom(await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal }));
 }
 
-/** What `expire` had proved, against the part that is there. */
-async function journalProblems(
+/** As many rows as `expire` had proved, against the part that is there. */
+function rowProblems(
   task: HourContext,
   { published, manifest }: LookedAt,
   journals: Journals,
-  deep: DeepResult,
-): Promise<string[]> {
+  isRemadeByRun: boolean,
+): string[] {
   const problems: string[] = [];
-  const missing = await journals.missingIn(manifest);
-  if (missing !== undefined) {
-    const of = { dataset: task.dataset.name, hour: task.hour, settings: task.components.settings };
-    problems.push(asProblem(olderPart(of, published, missing), task));
-  }
-  if (deep.expired.count === 0) return problems;
+  const remedy = isRemadeByRun
+    ? `All raw objects are there: ${runText(task, "--rebuild")} under the settings of then makes these rows again; where other settings make fewer of them, ${runText(task, "--rebuild --from-remainder")} says that these are all`
+    : "Bring the part of then back (from a backup or an older version in the bucket)";
   for (const { part: then, at } of journals.binding(manifest.header)) {
     // A later part has these rows and those of objects that came since.
     const isOther = then.attempt !== published.attempt;
     if (then.rows === published.rows || (isOther && then.rows < published.rows)) continue;
     problems.push(
-      `the part has ${counted(published.rows, "row")}; when raw objects were deleted on ${at}, ${then.rows} had been proved`,
+      `the part has ${counted(published.rows, "row")}; on ${at}, when \`expire\` named what it would delete, ${then.rows} had been proved. ${remedy}`,
     );
   }
   return problems;

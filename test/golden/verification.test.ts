@@ -68,6 +68,13 @@ class Lake {
     rmSync(join(this.folder(), name));
   }
 
+  /** Another name of the same bytes, in the same version: put back by it, an object has the ETag that it had. */
+  linkAside(name: string): { putBack: () => void } {
+    const aside = join(this.root, `aside-${name}`);
+    linkSync(join(this.folder(), name), aside);
+    return { putBack: () => linkSync(aside, join(this.folder(), name)) };
+  }
+
   /** Of what is there in raw. */
   names(): string[] {
     return readdirSync(this.folder()).sort();
@@ -120,7 +127,8 @@ class Lake {
     hour = HOUR,
     dataset = "t",
     beforeRead = (_: Store) => {},
-  }: Pick<Configured, "others" | "columns"> & {
+    ...configured
+  }: Configured & {
     hour?: Hour;
     dataset?: string;
     beforeRead?: (raw: Store) => void;
@@ -132,7 +140,7 @@ class Lake {
         const options = { dryRun: false, rawIsImmutable: true };
         return expireHour({ ...task, hour, dataset: named as HourTask["dataset"] }, options);
       },
-      { others, columns },
+      { others, columns, ...configured },
     );
   }
 
@@ -264,6 +272,25 @@ describe("raw objects that expire deleted", () => {
       const [, ...named] = gunzipSync(readFileSync(journal)).toString().trim().split("\n");
       expect(named.map((line) => JSON.parse(line).key)).toEqual(["2022/07/26/00/b.json"]);
     });
+  });
+
+  it("and that came back, of which other settings make fewer rows: they stay until somebody says so, and go then", async () => {
+    const records = "Records[*]";
+    const lake = new Lake().put("a.json", '{"Records":[{"id":1},{"id":2},{"id":3}]}\n');
+    const { putBack } = lake.linkAside("a.json");
+    await lake.pack({ records });
+    expect(await lake.expire({ records })).toMatchObject({ objects: 1 });
+    putBack();
+    expect(await lake.pack({ rebuild: true })).toMatchObject({ part: { rows: 1 } });
+    expect(await lake.verify()).toMatchObject({ state: "sound", problems: [] });
+    const refused = expect.stringMatching(
+      /^the part has 1 row; on .* 3 had been proved\. .*`hourpack run --hour \S+ --rebuild --from-remainder`/,
+    );
+    expect(await lake.expire()).toMatchObject({ objects: 0, kept: 1, refused });
+    expect(lake.names()).toEqual(["a.json"]);
+    await lake.pack({ rebuild: true, fromRemainder: true });
+    expect(await lake.expire()).toMatchObject({ objects: 1 });
+    expect(await lake.verify()).toMatchObject({ state: "expired", problems: [], rows: 1 });
   });
 
   it("all of them stay where one was overwritten, since a run makes the part anew of all; then they go", async () => {
@@ -577,7 +604,9 @@ describe("raw objects that expire deleted", () => {
     writeFileSync(journal, gzipSync(text.replace('"rows":2', '"rows":3')));
     const { state, problems } = await lake.verify();
     expect(state).toBe("wrong");
-    expect(problems).toEqual([expect.stringMatching(/^the part has 2 rows; .*, 3 had been proved$/)]);
+    expect(problems).toEqual([
+      expect.stringMatching(/^the part has 2 rows; .*, 3 had been proved\. Bring the part of then back/),
+    ]);
   });
 });
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parseHour } from "../../src/hour.js";
 import { type JournalEntry, type JournalHeader, Journals, readJournals } from "../../src/journal.js";
 import { Listing } from "../../src/listing.js";
+import type { ManifestHeader } from "../../src/manifest.js";
 import type { GetOptions, Store } from "../../src/store/store.js";
 
 const headerOf = (attempt: string) => ({ part: { attempt } }) as JournalHeader;
@@ -107,5 +108,22 @@ describe("journals against what is listed", () => {
     });
     const journals = new Journals([headerOf("A")], [entriesOf({ a: "1" })]);
     expect((await journals.goneFrom(listing)).isEmpty).toBe(true);
+  });
+});
+
+describe("journals against a part", () => {
+  const manifestOf = (header: Partial<ManifestHeader>, objects: Record<string, string>) => ({
+    header: header as ManifestHeader,
+    entries: async function* () {
+      for await (const entry of entriesOf(objects)()) yield { ...entry, records: 1, quarantined: 0 };
+    },
+  });
+  const journals = new Journals(["A", "B"].map(headerOf), [entriesOf({ a: "1" }), entriesOf({ b: "1" })]);
+
+  it("of another one, name what it was not made of, though it had an expiry itself", async () => {
+    expect(await journals.missingIn(manifestOf({ attempt: "B" }, { b: "1" }))).toBe("a");
+    expect(await journals.missingIn(manifestOf({ attempt: "B" }, { a: "1", b: "1" }))).toBeUndefined();
+    const remainder = { attempt: "B", remainderOf: "B" };
+    expect(await journals.missingIn(manifestOf(remainder, { b: "1" }))).toBeUndefined();
   });
 });
