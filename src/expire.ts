@@ -282,13 +282,13 @@ async function requireConditionalDeletes(task: HourTask): Promise<void> {
 
 /**
  * Names every object that the part was made of before it goes, under `_hourpack/expired/`. Written again it takes its own
- * place, and none where nothing went.
+ * place, and none where nothing went. Its id is of this expiry alone, so that whatever is there is its own, and a retry after
+ * a lost answer writes the same once more. Throws `unavailable` where it is not known to be stored.
  */
 async function writeJournal({ task, published, rawPrefix }: Proof, id: string, gone: Listing): Promise<void> {
   const { dataset, hour, components, signal } = task;
   const tier1 = await components.tier1(dataset);
   const key = `${journalPrefix(dataset.tier1.prefix, hour)}${id}.ndjson.gz`;
-  const before = await tier1.head(key, { signal });
   let objects = 0;
   for (const _ of under(rawPrefix, gone)) objects++;
   if (objects === 0) return tier1.delete(key, { signal });
@@ -300,11 +300,18 @@ async function writeJournal({ task, published, rawPrefix }: Proof, id: string, g
     const part = { attempt, etag, rows };
     const header = { format: 1, dataset: dataset.name, hour, at, objects, part } as const;
     await pipeline(journalLines(header, under(rawPrefix, gone)), createGzip(), createWriteStream(path));
-    const condition = before ? { etag: before.etag } : ({ absent: true } as const);
-    await tier1.put(key, { path }, { condition, contentType: "application/gzip", signal });
+    const put = await tier1.put(key, { path }, { contentType: "application/gzip", signal });
+    if (put.outcome === "refused") throw unwritten(tier1.uri + key, put.reason);
   } finally {
     await spool.close();
   }
+}
+
+function unwritten(location: string, why: string): HourpackError {
+  return new HourpackError("unavailable", `write the journal ${location}: ${why}`, {
+    location,
+    hint: "No raw object is deleted that no journal names; run the same again later.",
+  });
 }
 
 function* under(prefix: string, objects: Listing): Generator<ObjectInfo> {

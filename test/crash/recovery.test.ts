@@ -16,7 +16,7 @@ import { headPart } from "../../src/stages/list.js";
 import type { Store } from "../../src/store/store.js";
 import { sweep } from "../../src/sweep.js";
 import { createBucket, credentialsEnv, type S3Server, startMinio } from "../support/minio.js";
-import { type ProxyHooks, S3Proxy } from "../support/proxy.js";
+import { type Exchange, type ProxyHooks, S3Proxy } from "../support/proxy.js";
 import { Bucket } from "../support/s3.js";
 
 const HOUR = parseHour("2022-07-26T00");
@@ -361,6 +361,41 @@ describe("over a store that honours If-Match on deletes", () => {
 });
 
 describe("over MinIO", () => {
+  it("expires nothing where a journal cannot be stored", async () => {
+    const body = Buffer.from("<Error><Code>ConditionalRequestConflict</Code><Message>…</Message></Error>");
+    let refused = 0;
+    const isJournal = ({ operation, path }: Exchange) =>
+      operation === "PutObject" && path.includes("/_hourpack/expired/");
+    const proxy = await S3Proxy.start(minio, {
+      fault: (exchange) => {
+        if (!isJournal(exchange)) return undefined;
+        refused++;
+        return async () => ({ kind: "answer", answer: { status: 409, headers: [], body } });
+      },
+    });
+    try {
+      const subject = await subjectOf("MinIO", proxy.endpoint);
+      await using(subject.open(), async ({ components, raw }) => {
+        await raw.put(rawKey(raw, "a.json"), Buffer.from('{"a":1}'));
+        await pack(components);
+      });
+      await using(subject.open(40 * DAY_MS), async ({ components, dataset, raw }) => {
+        const task = { dataset, hour: HOUR, request: {}, isAsked: true, components, observe: () => {} };
+        await expect(expireHour(task, { dryRun: false, rawIsImmutable: true })).rejects.toMatchObject({
+          kind: "unavailable",
+          message: expect.stringMatching(
+            /^write the journal s3:.*\/_hourpack\/expired\/.*: others are writing it \(409\)$/,
+          ),
+        });
+        expect(await keysOf(raw, rawKey(raw, ""))).toEqual([rawKey(raw, "a.json")]);
+      });
+      expect(refused).toBeGreaterThan(1);
+      subject.bucket?.close();
+    } finally {
+      await proxy.stop();
+    }
+  });
+
   it("drops unfinished uploads of a day ago, found by the attempt that left them", async () => {
     const subject = await subjectOf("MinIO");
     const bucket = subject.bucket as Bucket;
