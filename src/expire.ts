@@ -14,6 +14,7 @@ import { type FolderLinks, folderLinks, otherPathOf } from "./links.js";
 import { compareUtf8, Listing } from "./listing.js";
 import { planOf } from "./look.js";
 import type { Published } from "./manifest.js";
+import type { DeepResult } from "./proof/result.js";
 import { recipeOf } from "./recipe.js";
 import { Spool } from "./spool.js";
 import { headPart, listHour, missingRawDirectory } from "./stages/list.js";
@@ -42,6 +43,8 @@ export interface ExpiredHour {
   kept: number;
   /** The datasets that have not packed the late ones among these. */
   unpackedBy?: string[];
+  /** In its part, and gone though no expiry deleted them: they cannot be proved again, and the others can. */
+  gone?: DeepResult["gone"];
   /** Of a dry run: the store ignores If-Match on a delete, so that nothing goes without `rawIsImmutable`. */
   needsRawIsImmutable?: true;
   /** Why nothing was deleted, where something stood against it that somebody has to look at. */
@@ -94,6 +97,8 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     if ("why" in proof) return { ...result, [proof.as]: whose(reader) + proof.why };
     proofs.push(proof);
   }
+  const gone = proofs[0]?.gone;
+  if (gone && gone.count > 0) result.gone = gone;
   const doomed = proofs.reduce(provedOf, listing);
   const behind = proofs.filter(({ late }) => late > 0);
   if (doomed.count === 0)
@@ -112,9 +117,14 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   const spared = await deleteAll(task, doomed);
   if (spared.length === 0) return result;
   // An object of that name that was deleted and one that was spared look alike from then on.
-  const gone = without(doomed, spared);
-  for (const proof of proofs) await writeJournal(proof, id, gone);
-  return { ...result, objects: gone.count, rawBytes: gone.sizeBytes, kept: result.kept + spared.length };
+  const deleted = without(doomed, spared);
+  for (const proof of proofs) await writeJournal(proof, id, deleted);
+  return {
+    ...result,
+    objects: deleted.count,
+    rawBytes: deleted.sizeBytes,
+    kept: result.kept + spared.length,
+  };
 }
 
 /** Throws `invalid` where the directory of raw is not there, unless an expiry emptied it. */
@@ -137,6 +147,7 @@ interface Proof {
   proved: Listing;
   /** So many objects a run has still to merge into the part. */
   late: number;
+  gone: DeepResult["gone"] | undefined;
 }
 
 /** Another dataset whose objects lie, by links inside its directory, where this one's do, and have other keys. */
@@ -216,14 +227,14 @@ async function prove(task: HourTask, listing: Listing): Promise<Proof | Objectio
   if (!published) return { as: "notDue", why: `it is not packed; ${runText(task)} does it` };
   if (plan.action === "scratch") return { as: "notDue", why: anewText(task, plan.reason, published) };
   const proved = new Listing();
-  const { problems, etag } = await verifyHour(task, { deep: true, proved });
+  const { problems, etag, deep } = await verifyHour(task, { deep: true, proved });
   if (problems.length > 0)
     return { as: "refused", why: problems.map((problem) => problem.replace(/\.$/, "")).join("; ") };
   if (etag !== published.etag) return { as: "refused", why: "the part changed while it was verified" };
   const late = plan.action === "merge" ? plan.changes.added : 0;
   const changed = listing.count - late - proved.count;
   if (changed > 0) throw changedMeanwhile(task, changed);
-  return { task, published, rawPrefix: rawPrefix(dataset.raw, hour), proved, late };
+  return { task, published, rawPrefix: rawPrefix(dataset.raw, hour), proved, late, gone: deep?.gone };
 }
 
 /** Overwritten perhaps, so that a run would need the others. */

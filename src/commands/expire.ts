@@ -7,6 +7,7 @@ import { endMs, type Hour, hoursText } from "../hour.js";
 import { EXPIRE_AFTER_MIN_MS } from "../journal.js";
 import { folderLinks } from "../links.js";
 import { allPublishedHours } from "../published.js";
+import { keysOf } from "../refusals.js";
 import { datasetsOf } from "../run.js";
 import { count, counted } from "../words.js";
 import type { Command } from "./command.js";
@@ -97,9 +98,9 @@ function toldOf(hour: Hour, expired: ExpiredHour[], datasets: Dataset[]): Datase
   return datasets.filter(({ name }) => names.has(name));
 }
 
-/** All of its objects are gone, or would be. */
-function isPlain({ refused, notDue, kept }: ExpiredHour): boolean {
-  return refused === undefined && notDue === undefined && kept === 0;
+/** All of its objects are gone, or would be, and nothing else is to be told. */
+function isPlain({ refused, notDue, kept, gone }: ExpiredHour): boolean {
+  return refused === undefined && notDue === undefined && kept === 0 && gone === undefined;
 }
 
 /** Of one hour, or of several whose objects are all gone, or would be. */
@@ -117,6 +118,12 @@ function tell(alike: ExpiredHour[], dryRun: boolean, settings: Settings, output:
     output.line(
       `${name}  ${what} ${counted(objects, "object")} (${size(rawBytes)})${keptText(result, settings)}`,
     );
+  if (result.gone) output.line(yellow(`  ${goneText(result.gone)}`));
+}
+
+function goneText(gone: NonNullable<ExpiredHour["gone"]>): string {
+  const [are, them] = gone.count === 1 ? ["is", "it"] : ["are", "them"];
+  return `${counted(gone.count, "object")} of it ${are} gone, and no expiry deleted ${them} (${keysOf(gone)}): the part has the only ${gone.rows === 1 ? "row" : "rows"} of ${them}`;
 }
 
 function keptText({ hour, kept, unpackedBy }: ExpiredHour, settings: Settings): string {

@@ -123,6 +123,7 @@ describe("docs/json.md has", { timeout: 300_000 }, () => {
   });
 
   it("what is printed of hours that are looked at again, expire and are swept", async () => {
+    rmSync(join(root, "events/2022/07/26/01/b.json"));
     await prints(12, "verify --deep --from 2022-07-26 --to 2022-07-27");
     await prints(0, "verify --dataset trail");
     await prints(0, "schema");

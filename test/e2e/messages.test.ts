@@ -564,6 +564,25 @@ describe("hours that are not published", () => {
     expect(refused.stdout).toMatch(/T02 {2}kept: 1 object of it has other content than when it was packed/);
   });
 
+  it("expire says of an hour that another object of it is gone, and that no expiry deleted that one", async () => {
+    for (const name of ["a", "b", "c"]) put(`less/2022/07/26/00/${name}.json`, '{"id":1}\n');
+    const flags = ["--raw", "./less/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./less-lake/"];
+    await here("run", ...flags, "--catalog", "none", "--hour", HOUR);
+    rmSync(join(root, "less/2022/07/26/00/a.json"));
+    const expire = ["expire", ...flags, "--older-than", "1d"];
+    const gone = (rest: string) =>
+      new RegExp(
+        `T00 {2}${rest}\\n {2}1 object of it is gone, and no expiry deleted it \\(2022/07/26/00/a\\.json\\): the part has the only row of it$`,
+        "m",
+      );
+    expect((await here(...expire)).stdout).toMatch(gone("would delete 2 objects \\(18 B\\)"));
+    const json = await here(...expire, "--json");
+    expect(json.records.find(({ type }) => type === "expired")).toMatchObject({
+      gone: { count: 1, rows: 1, keys: ["2022/07/26/00/a.json"] },
+    });
+    expect((await here(...expire, "--yes")).stdout).toMatch(gone("deleted 2 objects \\(18 B\\)"));
+  });
+
   it("expire counts objects that two datasets read once, in a dry run, too, and says which one lacks some", async () => {
     put("both/2022/07/26/00/a.json", '{"id":1}\n');
     put("both/2022/07/26/00/sub/b.json", '{"id":2}\n');
