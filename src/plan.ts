@@ -150,7 +150,7 @@ async function decide(
       };
     }
     const moved = await findMoved(manifest.entries(), listing, added, journals);
-    if (moved.count > 0) throw movedObjects(input, moved);
+    if (moved.count > 0) throw movedObjects(input, moved, compared.gone);
     await requireAlike(input, published, manifest, compared);
   }
   if (request.rebuild) return { ...(await scratch()), reason: "rebuild asked for" };

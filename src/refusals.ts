@@ -50,11 +50,16 @@ export function expiredRows(of: PlannedHour, { gone, overwritten }: Compared): H
 }
 
 /** Taken for late ones, their rows would be there twice. */
-export function movedObjects(of: PlannedHour, moved: Named): HourpackError {
+export function movedObjects(of: PlannedHour, moved: Named, gone: Pick<Named, "count">): HourpackError {
+  const others = gone.count - moved.count;
+  const givenUp =
+    others > 0
+      ? `, and gives up the rows of ${count(others)} more that ${others === 1 ? "is" : "are"} gone`
+      : "";
   return refusal(
     of,
     `${counted(moved.count, "late object")} of it ${moved.count === 1 ? "has" : "have"} the size and ETag of others that are gone, as if they had been moved, and their rows are in the part already (gone: ${keysOf(moved)})`,
-    `Say what is meant: ${run(of, "--from-remainder")} packs what is listed now (right where they were moved); ${run(of, "--keep-old")} keeps the published rows and adds these objects' rows to them (where they were moved, these are there twice then).`,
+    `Say what is meant: ${run(of, "--from-remainder")} packs what is listed now (right where they were moved)${givenUp}; ${run(of, "--keep-old")} keeps the published rows and adds these objects' rows to them (where they were moved, these are there twice then).`,
   );
 }
 

@@ -1,19 +1,20 @@
 /** Whether a published hour is what its part says: the cheap look, and the deep one that reads everything again. */
 import type { FileMetaData } from "hyparquet";
 import { commandText, runText } from "./command-text.js";
+import { compare, findMoved, type Named } from "./compare.js";
 import { otherBytes, readManifest, readQuarantine, remedyOf } from "./download.js";
 import { besideName, type HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import { factsIn, readFooter } from "./footer.js";
 import type { Hour } from "./hour.js";
 import { type Journals, readJournals } from "./journal.js";
 import { partKey, quarantineKey, rawPrefix } from "./layout.js";
-import type { Listing } from "./listing.js";
+import { Listing } from "./listing.js";
 import type { Manifest, Published } from "./manifest.js";
 import { RAW_LIMITS } from "./proof/raw.js";
 import { type DeepResult, goneOf } from "./proof/result.js";
 import { verifyDeep } from "./proof/verify.js";
 import { recipeOf } from "./recipe.js";
-import { keysOf, olderPart } from "./refusals.js";
+import { keysOf, movedObjects, olderPart } from "./refusals.js";
 import type { Schema } from "./schema/types.js";
 import { headPart, listHour, missingRawDirectory } from "./stages/list.js";
 import { schemaOf } from "./stages/pin.js";
@@ -106,8 +107,8 @@ async function lookDeep(
   proved: Listing | undefined,
 ): Promise<void> {
   const { published, manifest } = part;
-  const { dataset, hour, signal } = task;
-  const tier1 = await task.components.tier1(dataset);
+  const { dataset, hour, components, signal } = task;
+  const tier1 = await components.tier1(dataset);
   const journals = await readJournals(tier1, dataset.tier1.prefix, hour, signal);
   const deep = await deepVerification(task, part, journals, proved);
   found.deep = deep;
@@ -117,7 +118,7 @@ async function lookDeep(
     found.problems.push(asProblem(otherBytes(task, tier1, published), task));
   found.problems.push(...deepProblems(deep, task));
   if (deep.differences.length > 0) found.problems.push(...settingsProblems(part, deep, task));
-  const planned = { dataset: dataset.name, hour, settings: task.components.settings };
+  const planned = { dataset: dataset.name, hour, settings: components.settings };
   const missing = await gone.missingIn(manifest);
   if (missing !== undefined) found.problems.push(asProblem(olderPart(planned, published, missing), task));
   // What is named and there is about to be deleted: a part that lacks rows of it is told while they can still be made.
@@ -127,7 +128,12 @@ async function lookDeep(
   if (proved || goneOf(deep).count === 0) return;
   // What tier 1 itself shows is told, whatever became of raw.
   if (found.problems.length === 0) missingRawDirectory(dataset, undefined);
-  found.problems.push(goneProblem(deep, task));
+  const moved = deep.late.count > 0 ? await movedSince(task, manifest, gone) : undefined;
+  found.problems.push(
+    moved?.count
+      ? `${unprovable(deep)}. ${asProblem(movedObjects(planned, moved, deep.gone), task)}`
+      : goneProblem(deep, task),
+  );
 }
 
 /** Whether raw objects that `expire` named are gone. */
@@ -138,10 +144,19 @@ export async function hasExpired(task: HourContext): Promise<boolean> {
 }
 
 /** By a listing of now, after the objects were read: what it has did not go meanwhile. */
-async function goneSince({ dataset, hour, components, signal }: HourContext, journals: Journals) {
-  if (journals.isEmpty) return journals;
-  const raw = await components.raw(dataset);
-  return journals.goneFrom(await listHour(raw, rawPrefix(dataset.raw, hour), hour, { signal }));
+async function goneSince(task: HourContext, journals: Journals) {
+  return journals.isEmpty ? journals : journals.goneFrom(await listingOf(task));
+}
+
+/** As a run would take them, which refuses these. */
+async function movedSince(task: HourContext, { entries }: Manifest, gone: Journals): Promise<Named> {
+  const [listing, added] = [await listingOf(task), new Listing()];
+  await compare(entries(), listing, added);
+  return findMoved(entries(), listing, added, gone);
+}
+
+async function listingOf({ dataset, hour, components, signal }: HourContext): Promise<Listing> {
+  return listHour(await components.raw(dataset), rawPrefix(dataset.raw, hour), hour, { signal });
 }
 
 /** As many rows as `expire` had proved, against the part that is there. */
@@ -299,13 +314,20 @@ function settingsProblems(
 
 /** `2 of its objects are gone (a, b), so 7 rows cannot be proved again. …` */
 function goneProblem(deep: DeepResult, { dataset, hour, components }: HourContext): string {
+  const { gone, overwritten, late } = deep;
+  if (overwritten.count + late.count === 0)
+    return `${unprovable(deep)}. The part has the only rows of what is gone: keep it, as a run does`;
+  const copied = late.count > 0 ? ", unless late objects have the same records under other names" : "";
+  const keep = gone.count > 0 ? `The part has the only rows of what is gone: keep it${copied}. ` : "";
+  const command = commandText("plan", components.settings, { dataset: dataset.name, hours: hour });
+  return `${unprovable(deep)}. ${keep}${command} says what a run would do about it`;
+}
+
+function unprovable(deep: DeepResult): string {
   const { gone, overwritten } = deep;
   const { count, rows } = goneOf(deep);
   const which = Object.entries({ gone, overwritten }).filter(([, { count: some }]) => some > 0);
   const what = which.map(([word]) => word).join(" or ");
   const keys = which.map(([word, named]) => (which.length > 1 ? `${word}: ` : "") + keysOf(named));
-  const found = `${count} of its objects ${count === 1 ? "is" : "are"} ${what} (${keys.join("; ")}), so ${counted(rows, "row")} cannot be proved again`;
-  const keep = gone.count > 0 ? "The part has the only rows of what is gone: keep it. " : "";
-  const command = commandText("plan", components.settings, { dataset: dataset.name, hours: hour });
-  return `${found}. ${keep}${command} says what a run would do about it`;
+  return `${count} of its objects ${count === 1 ? "is" : "are"} ${what} (${keys.join("; ")}), so ${counted(rows, "row")} cannot be proved again`;
 }

@@ -2,7 +2,7 @@
 
 import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
-import type { Dataset } from "../config/settings.js";
+import type { Dataset, Settings } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
 import { addHours, type Hour, hoursBetween, hoursText, startMs } from "../hour.js";
 import { allPublishedHours, expiredHours, publishedHours, tracesOf } from "../published.js";
@@ -58,7 +58,7 @@ export const command: Command = {
         verified.push(...lost);
         for (const hour of lost) {
           output.record({ type: "verified", ...hour });
-          tell([hour], deep, output);
+          tell([hour], deep, components.settings, output);
         }
         if (!range && hours.length + lost.length === 0) empty.push(dataset);
         published += all.size;
@@ -84,7 +84,9 @@ async function verifyHours(
   { output, signal }: Pick<CommandContext, "output" | "signal">,
 ): Promise<HourVerification[]> {
   const verified: HourVerification[] = [];
-  const lines = new HourLines<HourVerification>(hours.length, (alike) => tell(alike, deep, output));
+  const lines = new HourLines<HourVerification>(hours.length, (alike) =>
+    tell(alike, deep, components.settings, output),
+  );
   const tellLooks = lines.isEach ? () => {} : looksOf(output);
   for (const [i, hour] of hours.entries()) {
     tellLooks(i, hours.length);
@@ -219,7 +221,7 @@ function conclude(
 }
 
 /** Of one hour, or of several of which nothing but figures is to be told. */
-function tell(alike: HourVerification[], deep: boolean, output: Output): void {
+function tell(alike: HourVerification[], deep: boolean, settings: Settings, output: Output): void {
   const [result] = alike as [HourVerification];
   const { green, red, dim } = output.colors;
   const mark = result.state === "wrong" ? red("wrong") : green(deep ? result.state : "agrees");
@@ -253,8 +255,12 @@ function tell(alike: HourVerification[], deep: boolean, output: Output): void {
     if (record) output.line(dim(`    ${record}`));
   }
   const late = result.deep?.late.count ?? 0;
-  if (deep && late > 0)
-    output.line(`  ${counted(late, "late object")}: a run looks at ${late === 1 ? "it" : "them"}`);
+  if (late > 0) {
+    const run = commandText("run", settings, { dataset: result.dataset, hours: result.hour });
+    output.line(
+      `  ${counted(late, "late object")}, not in the part: ${run} packs ${late === 1 ? "it" : "them"}, or says why not`,
+    );
+  }
   const skipped = result.deep?.skipped ?? 0;
   if (skipped > 0) output.line(`  ${passedOver(skipped)}`);
 }

@@ -17,7 +17,7 @@ export interface DeepResult {
   records: number;
   rows: number;
   quarantined: number;
-  /** Listed now, and not in the manifest: a run looks at them. */
+  /** Listed now, and not in the manifest. */
   late: Named;
   /** Listed objects that are no data by their names. */
   skipped: number;

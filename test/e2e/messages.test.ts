@@ -201,7 +201,9 @@ describe("data of another kind than the configuration", () => {
     // A run would refuse it, which has the bytes of one that is gone: verify does not say that one takes it.
     put("odd/2022/07/26/00/c.json", '{"id":1}\n');
     const proved = await here("verify", "--hour", HOUR, "--deep", ...flags("odd"));
-    expect(proved.stdout).toContain("  1 late object: a run looks at it\n");
+    expect(proved.stdout).toContain(
+      "  1 late object, not in the part: `hourpack run --hour 2022-07-26T00` packs it, or says why not\n",
+    );
   });
 
   it("run refuses what plan refuses, also where all hours are up to date", async () => {
@@ -506,7 +508,9 @@ describe("hours that are not published", () => {
     expect(one.stdout).toMatch(/^1 hour agrees: 2 rows, of which 2 were proved/m);
     put("old/2022/07/26/00/b.json", '{"id":4}\n');
     const late = await here("verify", ...flags, ...catalog, "--deep", "--hour", HOUR);
-    expect(late.stdout).toContain("  1 late object: a run looks at it\n");
+    expect(late.stdout).toContain(
+      "  1 late object, not in the part: `hourpack run --hour 2022-07-26T00` packs it, or says why not\n",
+    );
   });
 
   it.each([
@@ -649,7 +653,7 @@ it("plan, verify and expire tell many hours that are alike in one line, and anot
   expect(await told("verify", "--deep", ...range)).toEqual([
     `m ${first}  sound  3 objects, 3 rows`,
     `m ${one}  sound  1 object, 1 row`,
-    "  1 late object: a run looks at it",
+    `  1 late object, not in the part: \`hourpack run --hour ${one}\` packs it, or says why not`,
     `m ${rest}  sound  26 objects, 26 rows`,
   ]);
   expect(await told("verify", ...range)).toEqual([
@@ -808,13 +812,16 @@ describe("where several datasets are configured", () => {
     ],
     ["quarantine file", () => writeFileSync(inLake(/quarantine.*\.gz$/), "no gzip"), `${again} --rebuild`],
     ["schema.json", () => rmSync(inLake(/schema\.json$/)), `${again} --rebuild`],
-    ["raw object", () => rmSync(join(root, folder(HOUR), "a.json")), `plan --dataset two --hour ${HOUR}`],
-  ])("verify names the command that helps where a %s is damaged or gone", async (_, damage, command) => {
-    await packed(HOUR, { a: '{"id":1}\n', b: "none\n" });
-    damage();
-    const { stdout, stderr } = await several("verify", "--deep", "--dataset", "two", "--hour", HOUR);
-    expect([...new Set(commandsIn(stdout + stderr))], stdout + stderr).toEqual([command]);
-  });
+    ["raw object", () => put(`${folder(HOUR)}/a.json`, '{"id":22}\n'), `plan --dataset two --hour ${HOUR}`],
+  ])(
+    "verify names the command that helps where a %s is another, damaged or gone",
+    async (_, damage, command) => {
+      await packed(HOUR, { a: '{"id":1}\n', b: "none\n" });
+      damage();
+      const { stdout, stderr } = await several("verify", "--deep", "--dataset", "two", "--hour", HOUR);
+      expect([...new Set(commandsIn(stdout + stderr))], stdout + stderr).toEqual([command]);
+    },
+  );
 
   it("verify names the command that packs an hour whose part is away", async () => {
     for (const hour of [HOUR, "2022-07-26T01"]) await packed(hour, { a: '{"id":1}\n' });

@@ -69,10 +69,10 @@ class Lake {
   }
 
   /** Another name of the same bytes, in the same version: put back by it, an object has the ETag that it had. */
-  linkAside(name: string): { putBack: () => void } {
+  linkAside(name: string): { putBack: (as?: string) => void } {
     const aside = join(this.root, `aside-${name}`);
     linkSync(join(this.folder(), name), aside);
-    return { putBack: () => linkSync(aside, join(this.folder(), name)) };
+    return { putBack: (as = name) => linkSync(aside, join(this.folder(), as)) };
   }
 
   /** Of what is there in raw. */
@@ -631,6 +631,40 @@ describe("raw objects that are not there any more", () => {
         `5 of its objects are gone or overwritten (${gone}), so 5 rows cannot be proved again. The part has the only rows of what is gone: keep it. \`hourpack plan --hour ${HOUR}\` says what a run would do about it`,
       ],
     });
+  });
+
+  it("alone: the part is kept, by a run, too", async () => {
+    const lake = await packed();
+    lake.remove("a.json");
+    const { problems } = await lake.verify();
+    expect(problems).toEqual([
+      "1 of its objects is gone (2022/07/26/00/a.json), so 1 row cannot be proved again. The part has the only rows of what is gone: keep it, as a run does",
+    ]);
+    expect(await lake.pack()).toMatchObject({ action: "upToDate" });
+  });
+
+  it("and were renamed: that is told, as a run does, and not that the part has the only rows", async () => {
+    const lake = await packed();
+    lake.linkAside("a.json").putBack("moved.json");
+    lake.remove("a.json");
+    const refusal = await lake.pack().catch((error) => error);
+    expect(refusal.message).toMatch(/1 late object of it has the size and ETag of others that are gone/);
+    const { problems } = await lake.verify();
+    const told = refusal.message.replace(/^plan t \S+: /, "");
+    expect(problems).toEqual([
+      `1 of its objects is gone (2022/07/26/00/a.json), so 1 row cannot be proved again. ${told}. ${refusal.hint}`,
+    ]);
+    expect(refusal.hint).not.toContain("gives up");
+    lake.remove("b.json");
+    const both = (await lake.verify()).problems.join();
+    expect(both).toContain("(right where they were moved), and gives up the rows of 1 more that is gone;");
+    expect(both).not.toContain("keep it");
+    lake.remove("moved.json");
+    lake.put("copy.json", '{"id":1}\n');
+    const copied = (await lake.verify()).problems.join();
+    expect(copied).toContain(
+      "keep it, unless late objects have the same records under other names. `hourpack plan",
+    );
   });
 
   it("with their folder: so they are", async () => {
