@@ -8,6 +8,7 @@ import {
   journalsPrefix,
   manifestsPrefix,
   partitionDayPrefix,
+  partKey,
   partOfKey,
 } from "./layout.js";
 import type { Store } from "./store/store.js";
@@ -169,8 +170,11 @@ export async function* attemptsUnder(
   }
 }
 
-/** `expired`: raw objects of it were deleted, which its part had. `manifest`: an attempt of over a day ago wrote one. */
-export type Trace = "expired" | "manifest";
+/**
+ * `expired`: raw objects of it were deleted, which its part had. `manifest`: an attempt of over a day ago wrote one; `recent`:
+ * a younger one did, which may be at work.
+ */
+export type Trace = "expired" | "manifest" | "recent";
 
 /** Of hours without a part, those that had one, or nearly so; two listings a day. */
 export async function tracesOf(
@@ -184,7 +188,7 @@ export async function tracesOf(
   const traces = new Map<Hour, Trace>();
   const days = new Map(hours.map((hour) => [hour.slice(0, 10), hour]));
   const asked = new Set(hours);
-  // The store has dated what lies in it; an attempt at work is younger.
+  // The store has dated what lies in it.
   const isOver = (attempt: string) => decodeTime(attempt) < nowMs + store.clockOffsetMs - DAY_MS;
   // In this order: what is expired is certain.
   const folders = [
@@ -196,8 +200,14 @@ export async function tracesOf(
       for await (const found of attemptsUnder(store, folder, attemptsDayPrefix(folder, hour), signal)) {
         if (!asked.has(found.hour)) continue;
         if (trace === "expired" || isOver(found.attempt)) traces.set(found.hour, trace);
+        else if (!traces.has(found.hour)) traces.set(found.hour, "recent");
       }
     }
+  }
+  for (const [hour, trace] of traces) {
+    // Published since the parts were listed.
+    const isThere = async () => store.head(partKey(prefix, dataset.table, hour), { signal });
+    if (trace === "recent" && (await isThere())) traces.delete(hour);
   }
   return traces;
 }

@@ -7,7 +7,7 @@ import { besideName, EXIT } from "../errors.js";
 import { addHours, endMs, firstOpenHour, HOUR_MS, type Hour, hoursBetween, hoursText } from "../hour.js";
 import { Limiter } from "../limiter.js";
 import type { Plan } from "../plan.js";
-import { newestPublishedHour } from "../published.js";
+import { newestPublishedHour, tracesOf } from "../published.js";
 import { datasetsOf } from "../run.js";
 import { counted } from "../words.js";
 import type { Command } from "./command.js";
@@ -16,6 +16,7 @@ import type { Output } from "./output.js";
 import { looksOf } from "./progress.js";
 import { durationMsOf, hourOptions, hoursOf } from "./request.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { tellTraces } from "./unpublished.js";
 
 type State =
   | "packed"
@@ -84,6 +85,7 @@ export const command: Command = {
         const summary = { dataset: dataset.name, newest, ageSeconds, ...totalsOf(hours) };
         datasets.push(summary);
         tell(summary, hours, components.settings, output);
+        await tellLost(components, dataset, hours, output, signal);
       }
       for (const line of legend(
         datasets.map(({ states }) => states),
@@ -141,6 +143,21 @@ async function statusOf(
   };
   const statuses = await Promise.all(hours.map((hour) => limiter.run(() => look(hour))));
   return withPassedOver(statuses);
+}
+
+/** An hour whose part was deleted looks like one that never had one. What was expired besides needs a decision. */
+async function tellLost(
+  components: Components,
+  dataset: Dataset,
+  hours: HourStatus[],
+  output: Output,
+  signal: AbortSignal,
+): Promise<void> {
+  const partless = hours.filter(({ state, partBytes }) => partBytes === 0 && state !== "refused");
+  const asked = partless.map(({ hour }) => hour);
+  const tier1 = await components.tier1(dataset);
+  const traces = await tracesOf(tier1, dataset, asked, { nowMs: components.nowMs(), signal });
+  tellTraces(dataset, traces, components.settings, output);
 }
 
 /**

@@ -1,13 +1,32 @@
 /** Hours that were named and have no part. */
-import type { Dataset } from "../config/settings.js";
+import { commandText } from "../command-text.js";
+import type { Dataset, Settings } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
 import { addHours, type Hour, hoursBetween } from "../hour.js";
+import type { Trace } from "../published.js";
 import { counted } from "../words.js";
 import type { Output } from "./output.js";
 
 type Range = { from: Hour; to: Hour };
 
 const NAMED_MAX = 3;
+
+/** Of hours without a part, those that have a manifest: it is told that they may have had one, which nobody can know. */
+export function tellTraces(
+  { name }: Dataset,
+  traces: Map<Hour, Trace>,
+  settings: Settings,
+  output: Output,
+): void {
+  for (const [hour, trace] of traces) {
+    if (trace === "expired") continue;
+    const [manifest, atWork] =
+      trace === "recent" ? ["a manifest of the last day", ", or is at it still"] : ["a manifest", ""];
+    const command = commandText("run", settings, { dataset: name, hours: hour });
+    const text = `${name} ${hour}: its part is missing, and ${manifest} is there: the part was deleted, or its attempt ended before it published${atWork}; ${command} packs it while its raw objects are there`;
+    output.notice(text, { dataset: name, hour });
+  }
+}
 
 /** Gathers what is asked for and not there, and says it: as an error where nothing was there. */
 export class Unpublished {

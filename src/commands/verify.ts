@@ -18,7 +18,7 @@ import type { Output } from "./output.js";
 import { looksOf } from "./progress.js";
 import { hourOptions, hoursOf } from "./request.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
-import { Unpublished } from "./unpublished.js";
+import { tellTraces, Unpublished } from "./unpublished.js";
 
 export const command: Command = {
   options: {
@@ -134,11 +134,7 @@ async function lostHours(
   for (const hour of missing)
     if (traces.get(hour) === "expired" && !(await hasExpired({ components, dataset, hour, signal })))
       traces.set(hour, "manifest");
-  for (const hour of missing.filter((hour) => traces.get(hour) === "manifest")) {
-    const command = commandText("run", components.settings, { dataset: name, hours: hour });
-    const text = `${name} ${hour}: its part is missing, and a manifest is there: the part was deleted, or its attempt ended before it published; ${command} packs it while its raw objects are there`;
-    output.notice(text, { dataset: name, hour });
-  }
+  tellTraces(dataset, traces, components.settings, output);
   return missing
     .filter((hour) => traces.get(hour) === "expired")
     .map((hour) => ({
