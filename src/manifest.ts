@@ -22,8 +22,8 @@ export interface PartFacts {
   quarantined: number;
   /** Of those pieces: one may be a whole object. 0 in a part of before they were counted. */
   quarantinedBytes: number;
-  /** Of the rows, those with rescued data. 0 in a part of before they were counted. */
-  rescued: number;
+  /** Of the rows, those with rescued data. Absent in a part of before they were counted, and in what one was merged into. */
+  rescued?: number | undefined;
   schemaVersion: number;
   /** Digests of what decides which rows there are besides the data, `recipeOf()`. */
   recipe: string;
@@ -76,13 +76,15 @@ const NUMBER_FACTS = [
   "rescued",
   "schemaVersion",
 ] as const;
-/** Parts of before have none of these. */
-const LATER_FACTS: ReadonlySet<string> = new Set(["quarantinedBytes", "rescued"]);
+
+/** What parts of before, which have none of these, are taken to say. */
+const OF_BEFORE: Record<string, string | undefined> = { quarantinedBytes: "0", rescued: undefined };
 
 /** As S3 user metadata and as footer key-values; names carry the prefix `hourpack-`, in lower case. */
 export function toMetadata(facts: PartFacts): Record<string, string> {
   const metadata: Record<string, string> = {};
-  for (const name of [...TEXT_FACTS, ...NUMBER_FACTS]) metadata[metadataName(name)] = String(facts[name]);
+  for (const name of [...TEXT_FACTS, ...NUMBER_FACTS])
+    if (facts[name] !== undefined) metadata[metadataName(name)] = String(facts[name]);
   return metadata;
 }
 
@@ -95,7 +97,9 @@ export function fromMetadata(metadata: Record<string, string>): PartFacts | unde
     facts[name] = text;
   }
   for (const name of NUMBER_FACTS) {
-    const number = Number(metadata[metadataName(name)] ?? (LATER_FACTS.has(name) ? 0 : undefined));
+    const text = metadata[metadataName(name)] ?? OF_BEFORE[name];
+    if (text === undefined && name in OF_BEFORE) continue;
+    const number = Number(text);
     if (!Number.isSafeInteger(number)) return undefined;
     facts[name] = number;
   }

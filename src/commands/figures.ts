@@ -20,9 +20,9 @@ export function quarantinedWords(pieces: number, bytes: number): string[] {
   return pieces > 0 ? [`${count(pieces)} quarantined${sized}`] : [];
 }
 
-/** `2 rescued`: rows with rescued data; nothing where there are none. */
-export function rescuedWords(rows: number): string[] {
-  return rows > 0 ? [`${count(rows)} rescued`] : [];
+/** `2 rescued`: rows with rescued data; nothing where there are none. `isMore`: there may be more that nobody has counted. */
+export function rescuedWords(rows: number, isMore = false): string[] {
+  return rows > 0 ? [`${isMore ? "at least " : ""}${count(rows)} rescued`] : [];
 }
 
 /** `3 objects passed over (names that begin with _ or ., or end in /)` */

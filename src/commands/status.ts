@@ -37,8 +37,8 @@ interface HourStatus {
   objects: number;
   rawBytes: number;
   rows: number;
-  /** Of the rows, those with rescued data. */
-  rescued: number;
+  /** Of the rows, those with rescued data; absent where the part does not say. */
+  rescued?: number;
   quarantined: number;
   quarantinedBytes: number;
   partBytes: number;
@@ -194,7 +194,7 @@ async function statusOfHour(
     objects: listing?.count ?? 0,
     rawBytes: listing?.sizeBytes ?? 0,
     rows: part?.rows ?? 0,
-    rescued: part?.rescued ?? 0,
+    rescued: part ? part.rescued : 0,
     quarantined: part?.quarantined ?? 0,
     quarantinedBytes: part?.quarantinedBytes ?? 0,
     partBytes: part?.sizeBytes ?? 0,
@@ -221,7 +221,7 @@ function totalsOf(hours: HourStatus[]) {
     objects: sum((hour) => hour.objects),
     rawBytes: sum((hour) => hour.rawBytes),
     rows: sum((hour) => hour.rows),
-    rescued: sum((hour) => hour.rescued),
+    rescued: sum((hour) => hour.rescued ?? 0),
     quarantined: sum((hour) => hour.quarantined),
     quarantinedBytes: sum((hour) => hour.quarantinedBytes),
     partBytes: sum((hour) => hour.partBytes),
@@ -270,7 +270,10 @@ function tell(summary: Summary, hours: HourStatus[], settings: Settings, output:
     counted(summary.objects, "object"),
     `${size(summary.rawBytes)} → ${size(summary.partBytes)}`,
     counted(summary.rows, "row"),
-    ...rescuedWords(summary.rescued),
+    ...rescuedWords(
+      summary.rescued,
+      hours.some(({ rescued }) => rescued === undefined),
+    ),
     ...quarantinedWords(summary.quarantined, summary.quarantinedBytes),
   ];
   output.line(`  ${figures.join(", ")}`);

@@ -85,7 +85,7 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     rows: converted.rows + (base?.published.rows ?? 0),
     quarantined: converted.quarantined + (base?.published.quarantined ?? 0),
     quarantinedBytes: converted.quarantinedBytes + (base?.published.quarantinedBytes ?? 0),
-    rescued: converted.rescued + (base?.published.rescued ?? 0),
+    rescued: rescuedIn(converted, base),
     schemaVersion: converted.schema.version,
     recipe: recipeOf(task.dataset),
   };
@@ -97,6 +97,12 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
   ]);
   const { path, sha256 } = part;
   return { path, sha256, ...(await bodyOf(path)), columns, facts, made, quarantine };
+}
+
+/** As many as came with late objects would be taken for those of all rows. */
+function rescuedIn({ rescued }: ConvertedHour, base: Base | undefined): number | undefined {
+  if (!base || base.published.rows === 0) return rescued;
+  return base.published.rescued === undefined ? undefined : base.published.rescued + rescued;
 }
 
 async function downloadBase(task: HourTask, { spool, tier1 }: Assembly, base: Base): Promise<string> {

@@ -134,9 +134,12 @@ describe("what a part tells of itself", () => {
     expect(fromMetadata(metadata)).toEqual(facts);
   });
 
-  it("is of no quarantined bytes and no rescued rows where it was made before they were counted", () => {
+  it("is of no quarantined bytes, and of nobody knows how many rescued rows, where it was made before they were counted", () => {
     const { "hourpack-quarantined-bytes": _, "hourpack-rescued": __, ...before } = toMetadata(facts);
-    expect(fromMetadata(before)).toEqual({ ...facts, quarantinedBytes: 0, rescued: 0 });
+    const { rescued, ...others } = facts;
+    expect(fromMetadata(before)).toEqual({ ...others, quarantinedBytes: 0 });
+    // So it stays in what it is merged into.
+    expect(toMetadata({ ...facts, rescued: undefined })).not.toHaveProperty("hourpack-rescued");
   });
 
   it("is nothing where a fact is missing or no number", () => {
