@@ -57,7 +57,7 @@ export interface ExpiredHour {
  * One hour. Its objects are read again and compared record by record with the part, and with the parts of other datasets
  * that are made of the same objects; only those that were read and found in all of them are deleted, each under its
  * ETag, after the journals that name them have been written. Throws `invalid` for an hour that is younger than a day,
- * and where the store would delete another version; `conflict` where an object changes while it is looked at.
+ * and where the store would delete another version; `conflict` where an object or a part changes while it is looked at.
  */
 export async function expireHour(task: HourTask, options: ExpireOptions): Promise<ExpiredHour> {
   const { dataset, hour, components } = task;
@@ -112,19 +112,34 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     const isSafe = options.rawIsImmutable || (await deletesAreConditional(task).catch(() => true));
     return isSafe ? result : { ...result, needsRawIsImmutable: true };
   }
-  const id = ulid(components.nowMs());
-  for (const proof of proofs) await writeJournal(proof, id, doomed);
-  const spared = await deleteAll(task, doomed);
-  if (spared.length === 0) return result;
-  // An object of that name that was deleted and one that was spared look alike from then on.
-  const deleted = without(doomed, spared);
-  for (const proof of proofs) await writeJournal(proof, id, deleted);
+  const deleted = await deleteProved(task, proofs, doomed);
+  const spared = doomed.count - deleted.count;
   return {
     ...result,
     objects: deleted.count,
     rawBytes: deleted.sizeBytes,
-    kept: result.kept + spared.length,
+    kept: result.kept + spared,
   };
+}
+
+/** Returns what was not overwritten just then. */
+async function deleteProved(task: HourTask, proofs: Proof[], doomed: Listing): Promise<Listing> {
+  for (const proof of proofs) await requireSamePart(proof);
+  const id = ulid(task.components.nowMs());
+  for (const proof of proofs) await writeJournal(proof, id, doomed);
+  const spared = await deleteAll(task, doomed);
+  if (spared.length === 0) return doomed;
+  // An object of that name that was deleted and one that was spared look alike from then on.
+  const deleted = without(doomed, spared);
+  for (const proof of proofs) await writeJournal(proof, id, deleted);
+  return deleted;
+}
+
+/** What was verified is a copy of it, made before raw objects were read, which may take hours. */
+async function requireSamePart({ task, published }: Proof): Promise<void> {
+  const { dataset, components, signal } = task;
+  const head = await (await components.tier1(dataset)).head(published.key, { signal });
+  if (head?.etag !== published.etag) throw changedMeanwhile(task, "its part");
 }
 
 /** Throws `invalid` where the directory of raw is not there, unless an expiry emptied it. */
@@ -213,7 +228,7 @@ interface Objection {
  * Asks first what a run would do. One that makes the part anew, of an overwritten object or under other columns, needs all
  * the others for it: without them it could but ask what is meant, each time. Late objects alone are merged, whatever is gone
  * by then: they stay, and the rest may go; a producer that sends one now and then would else keep all. Objects that an
- * earlier expiry deleted are no objection. Throws `conflict` where one of these changes meanwhile.
+ * earlier expiry deleted are no objection. Throws `conflict` where one of these, or the part, changes meanwhile.
  */
 async function prove(task: HourTask, listing: Listing): Promise<Proof | Objection> {
   const { dataset, hour, components, signal } = task;
@@ -230,18 +245,18 @@ async function prove(task: HourTask, listing: Listing): Promise<Proof | Objectio
   const { problems, etag, deep } = await verifyHour(task, { deep: true, proved });
   if (problems.length > 0)
     return { as: "refused", why: problems.map((problem) => problem.replace(/\.$/, "")).join("; ") };
-  if (etag !== published.etag) return { as: "refused", why: "the part changed while it was verified" };
+  if (etag !== published.etag) throw changedMeanwhile(task, "its part");
   const late = plan.action === "merge" ? plan.changes.added : 0;
   const changed = listing.count - late - proved.count;
-  if (changed > 0) throw changedMeanwhile(task, changed);
+  if (changed > 0) throw changedMeanwhile(task, counted(changed, "object"));
   return { task, published, rawPrefix: rawPrefix(dataset.raw, hour), proved, late, gone: deep?.gone };
 }
 
-/** Overwritten perhaps, so that a run would need the others. */
-function changedMeanwhile({ dataset, hour }: HourTask, objects: number): HourpackError {
+/** Objects may have been overwritten, so that a run would need the others. */
+function changedMeanwhile({ dataset, hour }: HourTask, what: string): HourpackError {
   return new HourpackError(
     "conflict",
-    `expire ${dataset.name} ${hour}: ${counted(objects, "object")} changed or went while the hour was verified`,
+    `expire ${dataset.name} ${hour}: ${what} changed or went while the hour was verified`,
     { hint: "Nothing of it was deleted; run the same again later." },
   );
 }

@@ -376,6 +376,34 @@ describe("raw objects that expire deleted", () => {
     expect(lake.names()).toEqual(["a.json", "b.json"]);
   });
 
+  it("none where the part went, or another took its place, while they were read", async () => {
+    const packed = async () => {
+      const lake = new Lake().put("a.json", '{"id":1}\n');
+      await lake.pack();
+      return lake;
+    };
+    const meanwhile = (change: () => void) => (raw: Store) => {
+      const get = raw.get.bind(raw);
+      raw.get = (key, options) => {
+        change();
+        return get(key, options);
+      };
+    };
+    const changes = [
+      (path: string) => rmSync(path, { force: true }),
+      (path: string) => writeFileSync(path, readFileSync(path)),
+    ];
+    for (const change of changes) {
+      const lake = await packed();
+      const { partPath } = lake;
+      await expect(lake.expire({ beforeRead: meanwhile(() => change(partPath)) })).rejects.toMatchObject({
+        kind: "conflict",
+        message: `expire t ${HOUR}: its part changed or went while the hour was verified`,
+      });
+      expect(lake.names()).toEqual(["a.json"]);
+    }
+  });
+
   it("a name that a producer uses again: nothing of either is given up", async () => {
     const lake = new Lake().put("a.json", '{"id":1}\n');
     await lake.pack();
