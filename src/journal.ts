@@ -86,8 +86,8 @@ export class Journals {
   }
 
   /** Without those of rows that were given up since: of parts from before the remainder was packed. */
-  binding({ remainderOf = "" }: Pick<ManifestHeader, "remainderOf">): JournalHeader[] {
-    return this.headers.filter(({ part }) => part.attempt >= remainderOf);
+  binding({ remainderOf = "" }: Pick<ManifestHeader, "remainderOf">): Journals {
+    return this.only(({ part }) => part.attempt >= remainderOf);
   }
 
   /**
@@ -96,10 +96,8 @@ export class Journals {
    */
   async missingIn({ header, entries }: Manifest): Promise<string | undefined> {
     // What was named when this very part was there, it has.
-    const others = this.binding(header).filter(({ part }) => part.attempt !== header.attempt);
-    const cursors = await this.begin(
-      this.reads.filter((_, i) => others.includes(this.headers[i] as JournalHeader)),
-    );
+    const others = this.binding(header).only(({ part }) => part.attempt !== header.attempt);
+    const cursors = await begin(others.reads);
     for await (const entry of entries()) {
       for (const cursor of cursors) {
         const deleted = cursor.entry;
@@ -113,7 +111,7 @@ export class Journals {
 
   /** Whether this version of the object is named. To be asked in key order: the journals are read along with it. */
   async names({ key, etag }: JournalEntry): Promise<boolean> {
-    this.asked ??= this.begin(this.reads);
+    this.asked ??= begin(this.reads);
     let isNamed = false;
     for (const cursor of await this.asked) {
       for (let { entry } = cursor; entry && compareUtf8(entry.key, key) <= 0; entry = cursor.entry) {
@@ -124,13 +122,9 @@ export class Journals {
     return isNamed;
   }
 
-  private begin(reads: (() => AsyncGenerator<JournalEntry>)[]): Promise<Cursor[]> {
-    return Promise.all(
-      reads.map(async (read) => {
-        const stream = read();
-        return { stream, entry: await after(stream) };
-      }),
-    );
+  private only(isKept: (header: JournalHeader) => boolean): Journals {
+    const isKeptAt = (_: unknown, i: number) => isKept(this.headers[i] as JournalHeader);
+    return new Journals(this.headers.filter(isKept), this.reads.filter(isKeptAt));
   }
 }
 
@@ -138,6 +132,15 @@ export class Journals {
 interface Cursor {
   stream: AsyncGenerator<JournalEntry>;
   entry: JournalEntry | undefined;
+}
+
+function begin(reads: (() => AsyncGenerator<JournalEntry>)[]): Promise<Cursor[]> {
+  return Promise.all(
+    reads.map(async (read) => {
+      const stream = read();
+      return { stream, entry: await after(stream) };
+    }),
+  );
 }
 
 async function after(stream: AsyncGenerator<JournalEntry>): Promise<JournalEntry | undefined> {

@@ -94,7 +94,7 @@ export async function planHour(input: PlanInput): Promise<Plan> {
   const added = new Listing();
   const manifest = await input.manifest();
   const compared = await compare(manifest.entries(), listing, added);
-  const journals = await input.journals();
+  const journals = (await input.journals()).binding(manifest.header);
   const missing = changed(compared.changes) ? await journals.missingIn(manifest) : undefined;
   if (missing !== undefined) throw olderPart(input, published, missing);
   return decide(input, { published, manifest, journals, compared, added });
@@ -112,6 +112,7 @@ async function decide(
   }: {
     published: Published;
     manifest: Manifest;
+    /** Those that bind the part. */
     journals: Journals;
     compared: Compared;
     added: Listing;
@@ -119,7 +120,7 @@ async function decide(
 ): Promise<Plan> {
   const { request, listing } = input;
   const { changes } = compared;
-  const hasExpired = journals.binding(manifest.header).length > 0;
+  const hasExpired = !journals.isEmpty;
   const reason = describe(changes);
   const scratch = async () => {
     if (changes.gone + changes.overwritten > 0 && hasExpired) throw expiredRows(input, compared);

@@ -109,7 +109,8 @@ async function lookDeep(
   const { published, manifest } = part;
   const { dataset, hour, components, signal } = task;
   const tier1 = await components.tier1(dataset);
-  const journals = await readJournals(tier1, dataset.tier1.prefix, hour, signal);
+  const all = await readJournals(tier1, dataset.tier1.prefix, hour, signal);
+  const journals = all.binding(manifest.header);
   const deep = await deepVerification(task, part, journals, proved);
   found.deep = deep;
   const gone = await goneSince(task, journals);
@@ -124,7 +125,7 @@ async function lookDeep(
   // What is named and there is about to be deleted: a part that lacks rows of it is told while they can still be made.
   const isRemadeByRun = gone.isEmpty && goneOf(deep).count === 0;
   if (proved || deep.expired.count > 0)
-    found.problems.push(...rowProblems(task, part, proved ? journals : gone, isRemadeByRun));
+    found.problems.push(...rowProblems(task, published, proved ? journals : gone, isRemadeByRun));
   if (proved || goneOf(deep).count === 0) return;
   // What tier 1 itself shows is told, whatever became of raw.
   if (found.problems.length === 0) missingRawDirectory(dataset, undefined);
@@ -162,7 +163,7 @@ async function listingOf({ dataset, hour, components, signal }: HourContext): Pr
 /** As many rows as `expire` had proved, against the part that is there. */
 function rowProblems(
   task: HourContext,
-  { published, manifest }: LookedAt,
+  published: Published,
   journals: Journals,
   isRemadeByRun: boolean,
 ): string[] {
@@ -170,7 +171,7 @@ function rowProblems(
   const remedy = isRemadeByRun
     ? `All raw objects are there: ${runText(task, "--rebuild")} under the settings of then makes these rows again; where other settings make fewer of them, ${runText(task, "--rebuild --from-remainder")} says that these are all`
     : "Bring the part of then back (from a backup or an older version in the bucket)";
-  for (const { part: then, at } of journals.binding(manifest.header)) {
+  for (const { part: then, at } of journals.headers) {
     // A later part has these rows and those of objects that came since.
     const isOther = then.attempt !== published.attempt;
     if (then.rows === published.rows || (isOther && then.rows < published.rows)) continue;

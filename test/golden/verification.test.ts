@@ -293,6 +293,24 @@ describe("raw objects that expire deleted", () => {
     expect(await lake.verify()).toMatchObject({ state: "expired", problems: [], rows: 1 });
   });
 
+  it("and that came back, were packed anew from the remainder, and went without an expiry: that is found", async () => {
+    const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
+    const { putBack } = lake.linkAside("a.json");
+    await lake.pack();
+    await lake.expire();
+    putBack();
+    await lake.pack({ rebuild: true, fromRemainder: true });
+    lake.remove("a.json");
+    expect(await lake.verify()).toMatchObject({
+      state: "wrong",
+      deep: { gone: { count: 1 }, expired: { count: 0 } },
+    });
+    putBack("moved.json");
+    await expect(lake.pack()).rejects.toThrow(
+      "1 late object of it has the size and ETag of others that are gone",
+    );
+  });
+
   it("all of them stay where one was overwritten, since a run makes the part anew of all; then they go", async () => {
     const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
     await lake.pack();
