@@ -8,7 +8,7 @@ import type { Engine } from "./engine/engine.js";
 import { besideName, HourpackError, isHourpackError } from "./errors.js";
 import { manifestKey, partKey, quarantineKey, rawPrefix } from "./layout.js";
 import { cutLimitsOf } from "./limits.js";
-import { Listing, PAGE_OBJECTS } from "./listing.js";
+import { type Listing, PAGE_OBJECTS } from "./listing.js";
 import { planOf } from "./look.js";
 import type { PartFacts, Published } from "./manifest.js";
 import type { Plan } from "./plan.js";
@@ -202,19 +202,19 @@ async function pack(
     const base = await baseOf(task, plan);
     const batches = spoolObjects(raw, plan.fetch, spool, spoolOptions(task, plan.fetch));
     const converted = await watch.time("convert", () =>
-      convertHour(task, batches, plan.fetch, { attempt, spool, engine }),
+      convertHour(task, batches, plan.fetch, { attempt, base, spool, engine }),
     );
     // A large hour has done with it, and needs memory for what follows; of a small one the next takes it over.
     if (converted.batches.length > 1) leave(false);
     const why = base && whyMadeAnew(task, plan, base, converted.schema);
     if (why !== undefined) return { lost: why, noMerge: true };
-    const inputs = inStepWith(plan, listing).digest();
     const fetched = plan.fetch;
     // Of whatever is made of such a part: rows of before are given up for good.
     const remainderOf = task.request.fromRemainder ? attempt : (base?.manifest.header ?? plan).remainderOf;
-    const assembly = { attempt, inputs, fetched, converted, base, remainderOf, spool, engine, tier1 };
+    const assembly = { attempt, listing, fetched, converted, base, remainderOf, spool, engine, tier1 };
     const part = await watch.time("merge", () => assemble(task, assembly));
-    checkQuarantine(task, part.facts, converted);
+    // Of what is published already nothing was quarantined today.
+    if (!base || fetched.count > 0) checkQuarantine(task, part.facts, converted);
     if (!base) tellMisfit(task, converted);
     const published = await verifyAndPublish(task, assembly, part, plan.published, watch);
     if (published.outcome === "lost") return { lost: published.reason };
@@ -272,11 +272,6 @@ async function baseOf(task: HourTask, { action, published }: ToPack): Promise<Ba
   return { published, manifest, schema: await schemaOf(task, published, manifest.header.schemaDigest) };
 }
 
-/** A part that keeps the rows of overwritten objects is in step with nothing that is listed: each run looks at it anew. */
-function inStepWith({ action, changes }: ToPack, listing: Listing): Listing {
-  return action === "merge" && changes.overwritten > 0 ? new Listing() : listing;
-}
-
 /** Of an hour that is still being listed nobody knows how much it is: so it takes all there is, until it is known. */
 async function takeSpoolBytes({ spoolBytes }: Components, fetched: Listing): Promise<() => void> {
   const give = await spoolBytes.take(fetched.isGrowing ? spoolBytes.capacity : fetched.sizeBytes);
@@ -286,8 +281,8 @@ async function takeSpoolBytes({ spoolBytes }: Components, fetched: Listing): Pro
 
 /** Why new objects cannot be merged into the published part, whose rows say something else or less under this schema. */
 function whyMadeAnew(
-  { dataset, hour, request }: HourTask,
-  { changes }: ToPack,
+  { dataset, hour }: HourTask,
+  { areRowsKept }: ToPack,
   { schema: older }: Base,
   schema: Schema,
 ): string | undefined {
@@ -300,9 +295,7 @@ function whyMadeAnew(
     );
   if (older.version === schema.version) return undefined;
   if (!readsAlike(older, schema)) return "published rows would say something else under today's columns";
-  // Where some of the objects are gone the rows are kept as they are.
-  const areKept = changes.gone > 0 || request.keepOld;
-  if (areKept || derivedSince(older, schema).length === 0) return undefined;
+  if (areRowsKept || derivedSince(older, schema).length === 0) return undefined;
   return "published rows lack a derived column of today";
 }
 
@@ -314,7 +307,7 @@ async function convertHour(
   task: HourTask,
   batches: AsyncIterable<Batch>,
   fetched: Listing,
-  { attempt, spool, engine }: { attempt: string; spool: Spool; engine: Engine },
+  { attempt, base, spool, engine }: { attempt: string; base: Base | undefined; spool: Spool; engine: Engine },
 ): Promise<ConvertedHour> {
   const { dataset, components } = task;
   const unknown = dataset.unknown === "add" ? new Shape() : undefined;
@@ -324,6 +317,9 @@ async function convertHour(
     fetched,
     sifter: new Sifter(schema, dataset.records, dataset.zone, limits, census),
   });
+  // Rows that stay as they are need no other columns: none are pinned for them.
+  if (base && fetched.count === 0)
+    return convertBatches(batches, conversion(base.schema), engine, { keepBatches: false });
   const pinned = await pinSchema(task, batches, attempt);
   const converted = await convertBatches(pinned.batches, conversion(pinned.schema, unknown), engine, {
     keepBatches: unknown !== undefined,

@@ -2,7 +2,7 @@
 import { hash } from "node:crypto";
 import type { Journals } from "./journal.js";
 import { compareUtf8, type Listing } from "./listing.js";
-import type { ManifestEntry } from "./manifest.js";
+import type { ManifestEntry, Version } from "./manifest.js";
 import type { ObjectInfo } from "./store/store.js";
 
 export interface Changes {
@@ -15,7 +15,10 @@ export interface Changes {
 export interface Compared {
   changes: Changes;
   gone: Named;
+  /** In a version that nobody has decided about. */
   overwritten: Named;
+  /** Those whose rows stayed by a decision when another version was passed over: what is listed is not what the rows came from. */
+  kept: Named;
 }
 
 /** Objects that are counted, of which the first are named. */
@@ -31,12 +34,14 @@ export class Named {
 
 const NAMED_MAX = 3;
 
-type Sighting =
-  | { kind: "same" | "overwritten" | "gone"; entry: ManifestEntry }
+export type Sighting =
+  | { kind: "same" | "gone"; entry: ManifestEntry }
+  /** `passedOver`: the object is the version that a decision passed over. */
+  | { kind: "overwritten" | "passedOver"; entry: ManifestEntry; object: ObjectInfo }
   | { kind: "added"; object: ObjectInfo };
 
 /** Walks both streams in key order. */
-async function* sight(
+export async function* sight(
   entries: AsyncIterable<ManifestEntry>,
   listing: Iterable<ObjectInfo>,
 ): AsyncGenerator<Sighting> {
@@ -50,11 +55,17 @@ async function* sight(
       yield { kind: "gone", entry };
       continue;
     }
-    const isSame = contentOf(next.value) === contentOf(entry);
-    yield { kind: isSame ? "same" : "overwritten", entry };
+    yield sightingOf(entry, next.value);
     next = objects.next();
   }
   for (; !next.done; next = objects.next()) yield { kind: "added", object: next.value };
+}
+
+function sightingOf(entry: ManifestEntry, object: ObjectInfo): Sighting {
+  const isListed = (version: Version) => contentOf(object) === contentOf(version);
+  if (isListed(entry)) return { kind: "same", entry };
+  const isPassedOver = entry.passedOver !== undefined && isListed(entry.passedOver);
+  return { kind: isPassedOver ? "passedOver" : "overwritten", entry, object };
 }
 
 /** What only the listing has goes to `added`. */
@@ -63,14 +74,18 @@ export async function compare(
   listing: Iterable<ObjectInfo>,
   added: Listing,
 ): Promise<Compared> {
-  const [gone, overwritten] = [new Named(), new Named()];
+  const [gone, overwritten, kept] = [new Named(), new Named(), new Named()];
   for await (const sighting of sight(entries, listing)) {
     if (sighting.kind === "added") added.add(sighting.object);
     else if (sighting.kind === "gone") gone.add(sighting.entry.key);
-    else if (sighting.kind === "overwritten") overwritten.add(sighting.entry.key);
+    else if (sighting.kind !== "same") {
+      const { kind, entry } = sighting;
+      if (kind === "overwritten") overwritten.add(entry.key);
+      if (entry.passedOver) kept.add(entry.key);
+    }
   }
   const changes = { added: added.count, overwritten: overwritten.count, gone: gone.count };
-  return { changes, gone, overwritten };
+  return { changes, gone, overwritten, kept };
 }
 
 /** Which of these late objects are, by size and ETag, what another name had that is gone. */
@@ -112,10 +127,10 @@ function firstAt(sorted: BigUint64Array, number: bigint): number {
   return from;
 }
 
-function printOf(object: Pick<ObjectInfo, "sizeBytes" | "etag">): bigint {
+function printOf(object: Version): bigint {
   return hash("sha256", contentOf(object), "buffer").readBigUInt64LE();
 }
 
-function contentOf({ sizeBytes, etag }: Pick<ObjectInfo, "sizeBytes" | "etag">): string {
+function contentOf({ sizeBytes, etag }: Version): string {
   return `${sizeBytes} ${etag}`;
 }

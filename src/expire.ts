@@ -4,8 +4,10 @@ import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { ulid } from "ulid";
 import { runText } from "./command-text.js";
+import { compare, Named } from "./compare.js";
 import { areNested, fullPath } from "./config/overlap.js";
 import type { Dataset } from "./config/settings.js";
+import { readManifest } from "./download.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs, type Hour } from "./hour.js";
 import { EXPIRE_AFTER_MIN_MS, journalLines, readJournals } from "./journal.js";
@@ -16,6 +18,7 @@ import { planOf } from "./look.js";
 import type { Published } from "./manifest.js";
 import type { DeepResult } from "./proof/result.js";
 import { recipeOf } from "./recipe.js";
+import { keysOf } from "./refusals.js";
 import { Spool } from "./spool.js";
 import { headPart, listHour, missingRawDirectory } from "./stages/list.js";
 import type { ObjectInfo } from "./store/store.js";
@@ -234,13 +237,15 @@ async function prove(task: HourTask, listing: Listing): Promise<Proof | Objectio
   const { dataset, hour, components, signal } = task;
   const tier1 = await components.tier1(dataset);
   const published = await headPart(tier1, partKey(dataset.tier1.prefix, dataset.table, hour), signal);
-  const plan = await planOf(task, listing, published).catch((error) => {
+  const looked = await lookAt(task, listing, published).catch((error) => {
     if (!isHourpackError(error, "data")) throw error;
     return error;
   });
-  if (plan instanceof HourpackError) return { as: "refused", why: asProblem(plan, task) };
+  if (looked instanceof HourpackError) return { as: "refused", why: asProblem(looked, task) };
+  const { plan, kept } = looked;
   if (!published) return { as: "notDue", why: `it is not packed; ${runText(task)} does it` };
   if (plan.action === "scratch") return { as: "notDue", why: anewText(task, plan.reason, published) };
+  if (kept.count > 0) return { as: "refused", why: keptText(kept) };
   const proved = new Listing();
   const { problems, etag, deep } = await verifyHour(task, { deep: true, proved });
   if (problems.length > 0)
@@ -250,6 +255,19 @@ async function prove(task: HourTask, listing: Listing): Promise<Proof | Objectio
   const changed = listing.count - late - proved.count;
   if (changed > 0) throw changedMeanwhile(task, counted(changed, "object"));
   return { task, published, rawPrefix: rawPrefix(dataset.raw, hour), proved, late, gone: deep?.gone };
+}
+
+/** A run may be done with objects whose rows are those of another version, and need not look at the manifest for it. */
+async function lookAt(task: HourTask, listing: Listing, published: Published | undefined) {
+  const plan = await planOf(task, listing, published);
+  if (!published) return { plan, kept: new Named() };
+  const manifest = await readManifest(task, published);
+  return { plan, kept: (await compare(manifest.entries(), listing, new Listing())).kept };
+}
+
+function keptText(kept: Named): string {
+  const were = kept.count === 1 ? "was" : "were";
+  return `${counted(kept.count, "object")} of it ${were} overwritten and passed over, and the part has the rows of before (${keysOf(kept)}): move or delete what is listed under ${kept.count === 1 ? "that name" : "those names"}, and the hour expires after that`;
 }
 
 /** Objects may have been overwritten, so that a run would need the others. */

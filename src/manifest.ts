@@ -7,14 +7,14 @@ import { HourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { linesOf } from "./lines.js";
 import { compareUtf8 } from "./listing.js";
-import type { Body } from "./store/store.js";
+import type { Body, ObjectInfo } from "./store/store.js";
 import { counted } from "./words.js";
 
 /** What a part tells of itself, in its footer and in its object metadata alike. */
 export interface PartFacts {
   /** The attempt (a ULID) that made it; names the manifest. */
   attempt: string;
-  /** Digest of the listing that the part is in step with, `Listing.digest()`; of an empty one where it knows of overwritten objects. */
+  /** Digest of the listing that the part is in step with, `Listing.digest()`. */
   inputs: string;
   /** Objects that its manifest names (those that are gone from the listing since included), and rows in it. */
   objects: number;
@@ -58,10 +58,16 @@ export interface ManifestHeader extends PartFacts {
   schemaDigest: string;
 }
 
+/** What an object is told from another of its name by. */
+export type Version = Pick<ObjectInfo, "etag" | "sizeBytes">;
+
 export interface ManifestEntry {
   key: string;
+  /** With the size: of the version that the rows came from. */
   etag: string;
   sizeBytes: number;
+  /** The version that was listed in its place when somebody decided that the rows stay (`--keep-old`): no run asks about it again. */
+  passedOver?: Version | undefined;
   /** JSON values found in it: rows + quarantined. */
   records: number;
   quarantined: number;
@@ -238,9 +244,15 @@ function isHex(value: unknown, digits: number): boolean {
 
 function isEntry(value: unknown): value is ManifestEntry {
   if (typeof value !== "object" || value === null) return false;
-  const { key, etag, sizeBytes, records, quarantined } = value as Partial<ManifestEntry>;
-  const isNamed = typeof key === "string" && typeof etag === "string";
-  return isNamed && isCount(sizeBytes) && isCount(records) && isCount(quarantined);
+  const { key, records, quarantined, passedOver } = value as Partial<ManifestEntry>;
+  const isNamed = typeof key === "string" && isVersion(value);
+  const areNamed = isNamed && (passedOver === undefined || isVersion(passedOver));
+  return areNamed && isCount(records) && isCount(quarantined);
+}
+
+function isVersion(value: unknown): boolean {
+  const { etag, sizeBytes } = (value ?? {}) as Partial<Version>;
+  return typeof etag === "string" && isCount(sizeBytes);
 }
 
 function isCount(value: unknown): boolean {

@@ -40,6 +40,8 @@ export type Plan =
       changes: Changes;
       /** The objects to read. */
       fetch: Listing;
+      /** Of a merge: published rows are not to be made anew, since they cannot be, or since somebody said so. */
+      areRowsKept?: boolean;
       /** What the part that is made anew says of rows that were given up. */
       remainderOf?: ManifestHeader["remainderOf"];
     };
@@ -119,33 +121,39 @@ async function decide(
   },
 ): Promise<Plan> {
   const { request, listing } = input;
-  const { changes } = compared;
+  const { changes, kept } = compared;
   const hasExpired = !journals.isEmpty;
   const reason = describe(changes);
+  // What is listed does not have these rows. A rebuild that is asked for takes what was passed over in their place.
+  const areKept = changes.gone > 0 || (kept.count > 0 && !request.rebuild);
   const scratch = async () => {
-    if (changes.gone + changes.overwritten > 0 && hasExpired) throw expiredRows(input, compared);
+    if (changes.gone + changes.overwritten + kept.count > 0 && hasExpired) throw expiredRows(input, compared);
     const { remainderOf } = manifest.header;
     return { action: "scratch", reason, published, changes, fetch: listing, remainderOf } as const;
   };
   const merge = () => {
     if (request.noMerge) throw otherColumns(input, published);
-    return { action: "merge", reason, published, changes, fetch: added } as const;
+    const areRowsKept = areKept || request.keepOld === true;
+    return { action: "merge", reason, published, changes, fetch: added, areRowsKept } as const;
   };
 
   if (request.fromRemainder && changed(changes)) return scratch();
   if (request.keepOld) {
-    if (changes.added === 0) return { action: "upToDate", reason, published, changes };
-    await requireAlike(input, published, manifest, compared);
-    return merge();
+    if (changes.added + changes.overwritten === 0) return { action: "upToDate", reason, published, changes };
+    if (changes.added > 0) await requireAlike(input, published, manifest, compared);
+    return changes.overwritten > 0 ? { ...merge(), reason: `${reason}: published rows stay` } : merge();
   }
-  if (changes.gone > 0) {
+  if (areKept) {
     if (changes.overwritten > 0 && hasExpired) throw expiredRows(input, compared);
-    if (changes.overwritten > 0) throw rowsLost(input, published, compared, "others were overwritten");
+    if (changes.overwritten > 0) {
+      const why = kept.count > 0 ? "objects were overwritten since" : "others were overwritten";
+      throw rowsLost(input, published, compared, why);
+    }
     if (request.rebuild) throw rowsLost(input, published, compared, "a rebuild was asked for");
     if (changes.added === 0) {
       return {
         action: "upToDate",
-        reason: `${reason}: ${changes.gone === 1 ? "its" : "their"} rows stay`,
+        reason: changes.gone > 0 ? `${reason}: ${changes.gone === 1 ? "its" : "their"} rows stay` : reason,
         published,
         changes,
       };
@@ -156,16 +164,22 @@ async function decide(
   }
   if (request.rebuild) return { ...(await scratch()), reason: "rebuild asked for" };
   if (!changed(changes)) return { action: "upToDate", reason: "inputs unchanged", published, changes };
-  if (input.notBeforeMs !== undefined && input.nowMs < input.notBeforeMs) {
-    const minuteMs = Math.ceil(input.notBeforeMs / 60_000) * 60_000;
-    const until = `${new Date(minuteMs).toISOString().slice(0, 16)}Z`;
-    const command = commandText("run", input.settings, { dataset: input.dataset, hours: input.hour });
-    const wait = `waits for lateSettle until ${until}; ${command} takes it now`;
-    return { action: "waiting", reason: `${reason}: ${wait}`, published, changes };
-  }
-  if (changes.gone > 0) return merge();
+  if (input.notBeforeMs !== undefined && input.nowMs < input.notBeforeMs)
+    return {
+      action: "waiting",
+      reason: `${reason}: ${waitText(input, input.notBeforeMs)}`,
+      published,
+      changes,
+    };
+  if (areKept) return merge();
   const isUnchanged = changes.overwritten === 0 && published.recipe === input.recipe;
   return isUnchanged && !request.noMerge ? merge() : scratch();
+}
+
+function waitText({ settings, dataset, hour }: PlannedHour, notBeforeMs: number): string {
+  const minuteMs = Math.ceil(notBeforeMs / 60_000) * 60_000;
+  const until = `${new Date(minuteMs).toISOString().slice(0, 16)}Z`;
+  return `waits for lateSettle until ${until}; ${commandText("run", settings, { dataset, hours: hour })} takes it now`;
 }
 
 /**
@@ -177,16 +191,17 @@ async function requireAlike(
   input: PlanInput,
   published: Published,
   manifest: Manifest,
-  { gone }: Compared,
+  compared: Compared,
 ): Promise<void> {
   const { recipe, columnsSince, request } = input;
   const { keepOld } = request;
   if (published.recipe === recipe) return;
-  if (!keepOld && !differInColumnsAlone(published.recipe, recipe)) throw otherRecipe(input, published, gone);
+  if (!keepOld && !differInColumnsAlone(published.recipe, recipe))
+    throw otherRecipe(input, published, compared);
   if (published.rows === 0) return;
   const { areReadAlike, lacking } = await columnsSince(manifest);
   if (!areReadAlike) throw otherColumns(input, published);
-  if (!keepOld && lacking.length > 0) throw columnsLacking(input, published, gone, lacking);
+  if (!keepOld && lacking.length > 0) throw columnsLacking(input, published, compared, lacking);
 }
 
 function changed(changes: Changes): boolean {

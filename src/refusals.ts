@@ -33,19 +33,21 @@ export function olderPart(of: PlannedHour, { key }: Published, missing: string):
 }
 
 /** They were deleted because the part had their rows. What has come under the name of one since is another object. */
-export function expiredRows(of: PlannedHour, { gone, overwritten }: Compared): HourpackError {
+export function expiredRows(of: PlannedHour, { gone, overwritten, kept }: Compared): HourpackError {
   const twice = `To give these rows up all the same: ${run(of, "--rebuild --from-remainder")}.`;
   if (overwritten.count === 0) {
+    const all = gone.count + kept.count;
+    const orNot = kept.count > 0 ? ` or ${all === 1 ? "was" : "were"} overwritten` : "";
     return refusal(
       of,
-      `${counted(gone.count, "object")} of it expired after having been packed, and the part has the only rows of them`,
+      `${counted(all, "object")} of it expired${orNot} after having been packed, and the part has the only rows of them`,
       `Nothing is to be done about such an hour. ${twice}`,
     );
   }
   return refusal(
     of,
     `${counted(overwritten.count, "object")} of it ${overwritten.count === 1 ? "has" : "have"} other content than when it was packed (${keysOf(overwritten)}), raw objects of it expired since, and the part has the only rows of them`,
-    `Copy what is new to a name that the hour has not had, where it is packed as a late object; ${run(of, "--keep-old")} passes it over. ${twice}`,
+    `Copy what is new to a name that the hour has not had, where it is packed as a late object; ${run(of, "--keep-old")} passes this version over, for good. ${twice}`,
   );
 }
 
@@ -74,11 +76,11 @@ export function otherColumns(of: PlannedHour, { schemaVersion }: Published): Hou
 }
 
 /** They are there, and today's settings would have made others of the same objects. */
-export function otherRecipe(of: PlannedHour, published: Published, gone: Named): HourpackError {
+export function otherRecipe(of: PlannedHour, published: Published, compared: Compared): HourpackError {
   return refusal(
     of,
-    `${goneOf(published, gone)}, and raw, records, unknown or zone are others than when it was packed: its rows can be kept as they are, and not be made anew (gone: ${keysOf(gone)})`,
-    `Put the settings back, or say what is meant: ${run(of, "--keep-old")} keeps the rows and adds those of late objects under today's settings; ${run(of, "--from-remainder")} packs what is still listed, and gives up the rows of what is gone (right where the same records now lie under other names).`,
+    `${goneOf(published, compared)}, and raw, records, unknown or zone are others than when it was packed: its rows can be kept as they are, and not be made anew (${namesOf(compared)})`,
+    `Put the settings back, or say what is meant: ${run(of, "--keep-old")} keeps the rows and adds those of late objects under today's settings; ${run(of, "--from-remainder")} packs what is still listed, and gives up all other rows (right where the same records now lie under other names).`,
   );
 }
 
@@ -86,32 +88,31 @@ export function otherRecipe(of: PlannedHour, published: Published, gone: Named):
 export function columnsLacking(
   of: PlannedHour,
   published: Published,
-  gone: Named,
+  compared: Compared,
   columns: string[],
 ): HourpackError {
   return refusal(
     of,
-    `${goneOf(published, gone)}, and its rows were made before ${columns.join(", ")}: they can be kept, and not be made anew to have a value there (gone: ${keysOf(gone)})`,
+    `${goneOf(published, compared)}, and its rows were made before ${columns.join(", ")}: they can be kept, and not be made anew to have a value there (${namesOf(compared)})`,
     `${run(of, "--keep-old")} keeps them, with NULL in what they lack, and adds those of late objects: nothing of a record is lost, and no run asks again.`,
   );
 }
 
-/** `why` the part could not stay as it is, besides objects that are gone. */
+/** `why` the part could not stay as it is, besides objects that are gone or were passed over. */
 export function rowsLost(
   of: PlannedHour,
   published: Published,
   compared: Compared,
   why: string,
 ): HourpackError {
-  const { changes, gone, overwritten } = compared;
-  const others = overwritten.count > 0 ? `; overwritten: ${keysOf(overwritten)}` : "";
+  const { changes, gone } = compared;
   const isAll = gone.count === published.objects && changes.added === 0;
   return refusal(
     of,
-    `${goneOf(published, gone)} and ${why}, so its rows can neither be kept nor made anew without loss (gone: ${keysOf(gone)}${others})`,
+    `${goneOf(published, compared)} and ${why}, so its rows can neither be kept nor made anew without loss (${namesOf(compared)})`,
     isAll
       ? "Keep the part as it is: it has the only rows there are, and --from-remainder would give all of them up."
-      : `Say what is meant: ${run(of, "--keep-old")} keeps the published rows and adds only new objects; ${run(of, "--from-remainder")} packs what is still listed, and gives up the rows of what is gone.`,
+      : `Say what is meant: ${run(of, "--keep-old")} keeps the published rows, passes over what is overwritten now, for good, and adds only new objects; ${run(of, "--from-remainder")} packs what is still listed, and gives up all other rows.`,
   );
 }
 
@@ -119,8 +120,27 @@ function run({ dataset, hour, settings }: PlannedHour, flags: string): string {
   return commandText("run", settings, { dataset, hours: hour, flags });
 }
 
-function goneOf({ objects }: Published, gone: Named): string {
-  return `${count(gone.count)} of its ${counted(objects, "object")} ${gone.count === 1 ? "is" : "are"} gone`;
+/** `2 of its 5 objects are gone, 1 was passed over` */
+function goneOf({ objects }: Published, { gone, kept }: Compared): string {
+  const words = [
+    [gone.count, "is gone", "are gone"],
+    [kept.count, "was passed over", "were passed over"],
+  ] as const;
+  return words
+    .filter(([some]) => some > 0)
+    .map(([some, one, more], i) => {
+      const ofAll = i === 0 ? ` of its ${counted(objects, "object")}` : "";
+      return `${count(some)}${ofAll} ${some === 1 ? one : more}`;
+    })
+    .join(", ");
+}
+
+/** `gone: a, b; overwritten: c` */
+function namesOf({ gone, kept, overwritten }: Compared): string {
+  return Object.entries({ gone, "passed over": kept, overwritten })
+    .filter(([, named]) => named.count > 0)
+    .map(([word, named]) => `${word}: ${keysOf(named)}`)
+    .join("; ");
 }
 
 function refusal(of: PlannedHour, why: string, hint: string): HourpackError {

@@ -6,17 +6,19 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { commandText, runText } from "../command-text.js";
+import { sight } from "../compare.js";
 import { download, otherBytes, readQuarantine } from "../download.js";
 import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine, Merge } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
-import { compareUtf8, type Listing } from "../listing.js";
+import type { Listing } from "../listing.js";
 import {
   type Manifest,
   type ManifestEntry,
   type PartFacts,
   type Published,
   toMetadata,
+  type Version,
   writeManifest,
 } from "../manifest.js";
 import { placeText } from "../quarantine.js";
@@ -25,7 +27,7 @@ import { sortable } from "../schema/order.js";
 import { digestOfColumns } from "../schema/pinned.js";
 import type { Column, Schema } from "../schema/types.js";
 import type { Spool } from "../spool.js";
-import type { Body, Store } from "../store/store.js";
+import type { Body, ObjectInfo, Store } from "../store/store.js";
 import type { HourTask } from "../task.js";
 import { count, counted } from "../words.js";
 import type { Converted, ConvertedHour } from "./convert.js";
@@ -42,8 +44,8 @@ export interface Assembly {
   attempt: string;
   /** What was read for this attempt, in the order of the listing. */
   fetched: Listing;
-  /** Digest of the listing that the part will be in step with. */
-  inputs: string;
+  /** What is there of the hour: the part will be in step with it. */
+  listing: Listing;
   converted: ConvertedHour;
   base: Base | undefined;
   /** The attempt since which rows of the hour are given up, `ManifestHeader.remainderOf`. */
@@ -75,19 +77,20 @@ export function beginMerge(task: HourTask, columns: Column[], spool: Spool, engi
 }
 
 export async function assemble(task: HourTask, assembly: Assembly): Promise<Assembled> {
-  const { attempt, inputs, converted, base, engine } = assembly;
+  const { attempt, listing, fetched, converted, base, engine } = assembly;
   const basePath = base && (await downloadBase(task, assembly, base));
   const columns = converted.schema.columns;
   const facts: PartFacts = {
     attempt,
-    inputs,
-    objects: assembly.fetched.count + (base?.published.objects ?? 0),
+    inputs: listing.digest(),
+    objects: fetched.count + (base?.published.objects ?? 0),
     rows: converted.rows + (base?.published.rows ?? 0),
     quarantined: converted.quarantined + (base?.published.quarantined ?? 0),
     quarantinedBytes: converted.quarantinedBytes + (base?.published.quarantinedBytes ?? 0),
     rescued: rescuedIn(converted, base),
     schemaVersion: converted.schema.version,
-    recipe: recipeOf(task.dataset),
+    // Where no row is made, they are as they were made before.
+    recipe: base && fetched.count === 0 ? base.published.recipe : recipeOf(task.dataset),
   };
   // Nothing else is at work any more, so none of it waits for another.
   const [part, made, quarantine] = await settled([
@@ -200,22 +203,24 @@ async function settled<T extends readonly unknown[]>(
   return (await Promise.all(tasks)) as unknown as T;
 }
 
-/** The base's entries and the fetched objects', as one stream in key order. */
+/**
+ * The base's entries and the fetched objects', which are those that only the listing has, as one stream in key order. A merge
+ * passes over what is overwritten: the plan has seen that somebody said so.
+ */
 async function* manifestEntries(assembly: Assembly): AsyncGenerator<ManifestEntry> {
-  const fresh = freshEntries(assembly.fetched, assembly.converted.batches);
-  if (!assembly.base) return yield* fresh;
-  let next = fresh.next();
-  for await (const entry of assembly.base.manifest.entries()) {
-    while (!next.done && compareUtf8(next.value.key, entry.key) < 0) {
-      yield next.value;
-      next = fresh.next();
-    }
-    yield entry;
+  const { base, listing, fetched, converted } = assembly;
+  const fresh = freshEntries(fetched, converted.batches);
+  if (!base) return yield* fresh;
+  for await (const sighting of sight(base.manifest.entries(), listing)) {
+    if (sighting.kind === "added") yield fresh.next().value as ManifestEntry;
+    else if (sighting.kind === "overwritten")
+      yield { ...sighting.entry, passedOver: versionOf(sighting.object) };
+    else yield sighting.entry;
   }
-  while (!next.done) {
-    yield next.value;
-    next = fresh.next();
-  }
+}
+
+function versionOf({ etag, sizeBytes }: ObjectInfo): Version {
+  return { etag, sizeBytes };
 }
 
 function* freshEntries(fetched: Listing, batches: Converted[]): Generator<ManifestEntry, void> {

@@ -122,6 +122,20 @@ describe("a manifest", () => {
     expect((await opened(remainderOf)).header).toMatchObject({ remainderOf });
   });
 
+  it("names the version that was passed over beside the one that the rows came from, or is told as damaged", async () => {
+    const entry = { ...(entries[0] as ManifestEntry), passedOver: { etag: "f", sizeBytes: 0 } };
+    expect(await entriesOf(await written([entry, ...entries.slice(1)]))).toEqual([
+      entry,
+      ...entries.slice(1),
+    ]);
+    const malformed = [null, 7, "f", {}, { etag: "f" }, { sizeBytes: 1 }];
+    for (const passedOver of [...malformed, { etag: 7, sizeBytes: 1 }, { etag: "f", sizeBytes: -1 }])
+      await expect(
+        entriesOf(withLine(await written(), 1, { ...entry, passedOver })),
+        JSON.stringify(passedOver),
+      ).rejects.toThrow("read manifest m: it is damaged (line 2 names no object)");
+  });
+
   it("with keys out of order is told as damaged", async () => {
     await expect(entriesOf(await written([...entries].reverse()))).rejects.toMatchObject({ kind: "data" });
   });

@@ -14,18 +14,17 @@ function listing(objects: Record<string, string>): Listing {
   return made;
 }
 
+/** Before, `1/2` is an object in version 1 whose version 2 was passed over. */
 function input(
   before: Record<string, string> | undefined,
   now: Record<string, string>,
   more: Partial<PlanInput> = {},
 ): PlanInput {
-  const entries: ManifestEntry[] = Object.entries(before ?? {}).map(([key, etag]) => ({
-    key,
-    etag,
-    sizeBytes: 10,
-    records: 1,
-    quarantined: 0,
-  }));
+  const entries: ManifestEntry[] = Object.entries(before ?? {}).map(([key, versions]) => {
+    const [etag = "", other] = versions.split("/");
+    const passedOver = other === undefined ? undefined : { etag: other, sizeBytes: 10 };
+    return { key, etag, sizeBytes: 10, records: 1, quarantined: 0, passedOver };
+  });
   const published: Published | undefined = before && {
     attempt: "A",
     inputs: listing(before).digest(),
@@ -173,6 +172,73 @@ describe("planHour", () => {
     expect([kept.action, keysOf(kept)]).toEqual(["merge", ["c"]]);
     const remainder = await planHour(input(before, now, { request: { fromRemainder: true } }));
     expect([remainder.action, keysOf(remainder)]).toEqual(["scratch", ["b", "c"]]);
+  });
+
+  it("takes what was passed over for no change, and asks about yet another version", async () => {
+    const passed = { a: "1", b: "1/2" };
+    const unchanged = { action: "upToDate", reason: "inputs unchanged" };
+    for (const now of [
+      { a: "1", b: "2" },
+      { a: "1", b: "1" },
+    ])
+      expect(await planHour(input(passed, now))).toMatchObject(unchanged);
+    expect(await planHour(input(passed, { b: "2" }))).toMatchObject({
+      ...{ action: "upToDate", reason: "1 object gone: its rows stay" },
+      changes: { added: 0, overwritten: 0, gone: 1 },
+    });
+    const late = await planHour(input(passed, { a: "1", b: "2", c: "1" }));
+    expect(late).toMatchObject({ action: "merge", areRowsKept: true, changes: { overwritten: 0 } });
+    expect(keysOf(late)).toEqual(["c"]);
+    await expect(planHour(input(passed, { a: "1", b: "3" }))).rejects.toMatchObject({
+      kind: "data",
+      message: expect.stringContaining(
+        "1 of its 2 objects was passed over and objects were overwritten since, so its rows can neither be kept nor made anew without loss (passed over: b; overwritten: b)",
+      ),
+      hint: expect.stringMatching(/--keep-old` keeps the published rows, passes over .*; .*--from-remainder/),
+    });
+    // What is made anew of what is listed would not have the rows of before.
+    await expect(planHour(input(passed, { a: "2", b: "2" }))).rejects.toThrow(
+      "objects were overwritten since",
+    );
+    await expect(planHour(input(passed, { a: "1", b: "2", c: "1" }, { recipe: "r2-c1" }))).rejects.toThrow(
+      "1 of its 2 objects was passed over, and raw, records, unknown or zone are others",
+    );
+    for (const more of [{ request: { rebuild: true } }, { request: { fromRemainder: true } }])
+      expect(await planHour(input(passed, { a: "1", b: "2", c: "1" }, more))).toMatchObject({
+        action: "scratch",
+      });
+  });
+
+  it("publishes a decision about what is overwritten, though nothing is added, and no decision twice", async () => {
+    const request = { keepOld: true };
+    const decided = await planHour(input({ a: "1", b: "1" }, { b: "2" }, { request, recipe: "r2-c1" }));
+    const reason = "1 object overwritten, 1 object gone: published rows stay";
+    expect(decided).toMatchObject({ action: "merge", reason, areRowsKept: true });
+    expect(keysOf(decided)).toEqual([]);
+    const again = input({ a: "1", b: "1/2" }, { b: "3" }, { request });
+    expect(await planHour(again)).toMatchObject({ action: "merge" });
+    for (const now of [{ b: "2" }, { b: "1" }])
+      expect(await planHour(input({ a: "1", b: "1/2" }, now, { request }))).toMatchObject({
+        action: "upToDate",
+      });
+  });
+
+  it("never makes anew of what is listed what was passed over, where objects expired", async () => {
+    const journals = expired({ a: "1" });
+    for (const request of [{ rebuild: true }, { rebuild: true, noMerge: true }])
+      await expect(planHour(input({ a: "1/2" }, { a: "2" }, { request, journals }))).rejects.toMatchObject({
+        kind: "data",
+        message: expect.stringContaining(
+          "1 object of it expired or was overwritten after having been packed, and the part has the only rows of them",
+        ),
+      });
+    const late = input({ a: "1/2" }, { a: "2", b: "1" }, { journals });
+    expect(await planHour(late)).toMatchObject({ action: "merge" });
+    expect(await planHour({ ...late, request: { fromRemainder: true, rebuild: true } })).toMatchObject({
+      action: "scratch",
+    });
+    const other = input({ a: "1/2" }, { a: "3" }, { journals });
+    await expect(planHour(other)).rejects.toThrow("has other content than when it was packed");
   });
 
   it("gives up no rows of objects that were expired, unless it is said twice", async () => {
