@@ -17,6 +17,7 @@ import {
   kindOfResidue,
   objectsOf,
   type RawObject,
+  rawKey,
   rawTemplate,
   readLake,
   S3Files,
@@ -39,6 +40,8 @@ interface Scene {
   objects: RawObject[];
   /** The trial whose tier 1 is copied; nothing is published yet where absent. */
   base?: string;
+  /** Somebody decides in each run that rows stay whose objects are others by now: `objects` are those of before. */
+  keepOld?: boolean;
 }
 
 /** A worker to be killed, over a tier 1 and a table of its own. */
@@ -98,6 +101,10 @@ function configOf(scene: Scene, trials: string[], endpoint: string): string[] {
   return ["--config", path, "--hour", FIRST_HOUR];
 }
 
+function runOf(scene: Scene, trials: string[], endpoint: string): string[] {
+  return ["run", ...configOf(scene, trials, endpoint), ...(scene.keepOld ? ["--keep-old"] : [])];
+}
+
 async function begin({ base, ...scene }: Scene, trial: string): Promise<void> {
   if (!base) return;
   const renamed = (key: string) => key.replace(`/${TABLE}_${base}-`, `/${TABLE}_${trial}-`);
@@ -113,7 +120,7 @@ async function requestsOf(scene: Scene): Promise<Exchange[]> {
   await begin(scene, trial);
   const proxy = await S3Proxy.start(server);
   try {
-    const end = await work(["run", ...configOf(scene, [trial], proxy.endpoint)], env);
+    const end = await work(runOf(scene, [trial], proxy.endpoint), env);
     expect(end.code, end.stderr).toBe(0);
     return proxy.exchanges;
   } finally {
@@ -136,7 +143,7 @@ async function killAt(
   await begin(scene, name);
   const proxy = await S3Proxy.start(server);
   try {
-    const worker = new Worker(["run", ...configOf(scene, [name], proxy.endpoint)], env);
+    const worker = new Worker(runOf(scene, [name], proxy.endpoint), env);
     proxy.hooks[position] = async (exchange: Exchange) => {
       if (exchange.n !== n) return;
       await worker.kill();
@@ -160,10 +167,16 @@ async function killEach(scene: Scene, trials: Trial[], beside?: (trial: Trial) =
   // Beside another worker it may have had less to do, and ended before.
   if (!beside) expect(alive).toEqual([]);
 
-  const config = configOf(scene, ["undisturbed", ...trials.map(({ name }) => name)], server.endpoint);
-  const fresh = await work(["run", ...config], env);
+  const names = ["undisturbed", ...trials.map(({ name }) => name)];
+  const fresh = await work(runOf(scene, names, server.endpoint), env);
   expect(fresh.code, fresh.stderr).toBe(0);
-  const verified = await work(["verify", "--deep", ...config], env);
+  const config = configOf(scene, names, server.endpoint);
+  if (scene.keepOld) {
+    const next = await work(["run", ...config], env);
+    expect([next.code, next.result], next.stderr).toMatchObject([0, { upToDate: names.length, packed: 0 }]);
+  }
+  // Records that are gone prove no row.
+  const verified = await work(["verify", ...(scene.keepOld ? [] : ["--deep"]), ...config], env);
   expect(verified.code, verified.stdout).toBe(0);
   expect(verified.result).toMatchObject({ hours: trials.length + 1, wrong: 0 });
   // The empty lock file of one that was killed before it had a folder may stay: it might be somebody's.
@@ -235,6 +248,24 @@ describe("a worker killed at every request", { timeout: TIMEOUT_MS }, () => {
     await seed(files, rawOf(scene), late);
     const published = { ...scene, base: "base" };
     await killEach(published, trialsOf(await requestsOf(published)));
+  });
+
+  it("of an hour whose rows are to be kept, since an object is gone and another overwritten", async () => {
+    const [gone, overwritten, ...others] = objectsOf(FIRST_HOUR, 4, { damaged: true });
+    if (!gone || !overwritten) throw new Error("there are four");
+    const scene = { name: "kept", objects: [gone, overwritten, ...others], keepOld: true };
+    await seed(files, rawOf(scene), scene.objects);
+    const packed = await work(runOf(scene, ["base"], server.endpoint), env);
+    expect(packed.code, packed.stderr).toBe(0);
+    await files.remove(rawKey(rawOf(scene), gone));
+    await files.write(rawKey(rawOf(scene), overwritten), Buffer.from('{"id":"another","n":7}\n'));
+    const published = { ...scene, base: "base" };
+    const exchanges = await requestsOf(published);
+    const reads = exchanges.filter(
+      ({ operation, path }) => operation === "GetObject" && path.includes("/raw/"),
+    );
+    expect(reads).toEqual([]);
+    await killEach(published, trialsOf(exchanges));
   });
 
   it("of a part so large that it goes up in several", async () => {
