@@ -265,9 +265,11 @@ async function lookAt(task: HourTask, listing: Listing, published: Published | u
   return { plan, kept: (await compare(manifest.entries(), listing, new Listing())).kept };
 }
 
+/** What lies there is in raw alone: to delete it is for somebody to decide. */
 function keptText(kept: Named): string {
-  const were = kept.count === 1 ? "was" : "were";
-  return `${counted(kept.count, "object")} of it ${were} overwritten and passed over, and the part has the rows of before (${keysOf(kept)}): move or delete what is listed under ${kept.count === 1 ? "that name" : "those names"}, and the hour expires after that`;
+  const [were, their, them, name] =
+    kept.count === 1 ? ["was", "its", "it", "a name"] : ["were", "their", "them", "names"];
+  return `${counted(kept.count, "object")} of it ${were} overwritten and passed over, and ${their} records are in no part (${keysOf(kept)}): move ${them} to ${name} that the hour has not had, to be packed as late, or give ${them} up and delete ${them}; the hour expires after that`;
 }
 
 /** Objects may have been overwritten, so that a run would need the others. */

@@ -1113,15 +1113,16 @@ describe("objects that were overwritten and whose rows are to be kept", () => {
     await lake.pack();
     lake.put("b.json", '{"id":22}\n');
     await lake.pack({ keepOld: true });
-    const refused = `1 object of it was overwritten and passed over, and the part has the rows of before (${KEY}b.json): move or delete what is listed under that name, and the hour expires after that`;
+    const refused = `1 object of it was overwritten and passed over, and its records are in no part (${KEY}b.json): move it to a name that the hour has not had, to be packed as late, or give it up and delete it; the hour expires after that`;
     expect(await lake.expire()).toMatchObject({ objects: 0, kept: 3, refused });
     lake.put("late.json", '{"id":3}\n');
     expect(await lake.expire()).toMatchObject({ objects: 0, kept: 4, refused });
     await lake.pack();
     expect(await lake.expire()).toMatchObject({ objects: 0, kept: 4, refused });
     expect(lake.names()).toEqual(["a.json", "b.json", "c.json", "late.json"]);
-    lake.remove("b.json");
-    expect(await lake.expire()).toMatchObject({ objects: 3, kept: 0 });
+    lake.put("new.json", '{"id":22}\n').remove("b.json");
+    expect(await lake.pack()).toMatchObject({ reason: "1 late object, 1 object gone", part: { rows: 5 } });
+    expect(await lake.expire()).toMatchObject({ objects: 4, kept: 0 });
   });
 
   it("keep it whole in each dataset that reads them", async () => {
