@@ -34,6 +34,8 @@ export function tell(text: string): void {
 export interface WaitOptions {
   /** It takes its time where all is well, too: then nothing is told before a try has failed. */
   mayTakeLong: boolean;
+  /** Besides the first try; `RETRIES_MAX` where absent. */
+  retries?: number;
 }
 
 /** One request with its retries: while it is not over, what it waits for is told every few seconds. */
@@ -66,11 +68,12 @@ export class Wait {
 
   private tell(): void {
     const { doing, who } = this;
-    const again = `trying again (${this.tries} of ${RETRIES_MAX + 1})`;
+    const { mayTakeLong, retries = RETRIES_MAX } = this.options;
+    const again = `trying again (${this.tries} of ${retries + 1})`;
     if (isHourpackError(this.last)) waits.publish({ text: `${this.last.message}: ${again}` });
     else if (this.last !== undefined)
       waits.publish({ text: `${doing}: ${who} ${answerOf(this.last)}: ${again}` });
-    else if (!this.options.mayTakeLong) waits.publish({ text: `${doing}: ${who} has not answered yet` });
+    else if (!mayTakeLong) waits.publish({ text: `${doing}: ${who} has not answered yet` });
   }
 }
 

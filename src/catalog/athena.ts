@@ -8,7 +8,7 @@ import type { Hour } from "../hour.js";
 import { partitionValues } from "../layout.js";
 import { require } from "../require.js";
 import { PARTITION_KEYS } from "../schema/types.js";
-import { AwsCalls, type CallOptions, clientOptions } from "./aws-calls.js";
+import { AwsCalls, type CallOptions, clientOptions, RETRIES_OF_A_LOOK } from "./aws-calls.js";
 import { notYet } from "./aws-errors.js";
 import type { Catalog, PartitionSync, TableOptions, TableSpec } from "./catalog.js";
 import {
@@ -114,6 +114,19 @@ class Athena implements Catalog {
     return hours.filter((hour) => !known.has(partitionValues(hour).join("/")));
   }
 
+  /** One query of information_schema, which reads no data and costs nothing. */
+  async lackingTables(tables: TableSpec[], { signal }: { signal?: AbortSignal } = {}): Promise<TableSpec[]> {
+    const names = tables.map(({ name }) => text(name)).join(", ");
+    const known = await this.query(
+      `SELECT DISTINCT table_name FROM information_schema.columns WHERE table_schema = ${text(this.settings.database)} AND table_name IN (${names})`,
+      "",
+      signal,
+      RETRIES_OF_A_LOOK,
+    );
+    const there = new Set(known.map(([name]) => name));
+    return tables.filter(({ name }) => !there.has(name));
+  }
+
   async close(): Promise<void> {
     this.client.destroy();
   }
@@ -153,9 +166,14 @@ class Athena implements Catalog {
    * Runs a statement to its end and returns its rows, the heading left out. One that Athena itself says may be run
    * again is, within the same time: every statement of ours may.
    */
-  private async query(sql: string, database: string, signal: AbortSignal | undefined): Promise<string[][]> {
+  private async query(
+    sql: string,
+    database: string,
+    signal: AbortSignal | undefined,
+    retries?: number,
+  ): Promise<string[][]> {
     const doing = `Athena: ${sql.split("\n")[0]?.slice(0, 120)}`;
-    const options = { signal, deadlineMs: Date.now() + this.settings.timeoutMs };
+    const options = { signal, retries, deadlineMs: Date.now() + this.settings.timeoutMs };
     return this.calls.call(doing, options, async () => {
       const id = await this.start(sql, database, doing, options);
       await this.waitFor(id, doing, options);
@@ -192,7 +210,7 @@ class Athena implements Catalog {
     if (AthenaError?.Retryable) throw notYet(`error type ${AthenaError.ErrorType}`, reason);
     throw new HourpackError("unavailable", `${doing}: ${reason}`, {
       stage: "register",
-      hint: `Look at the statement ${id} in the workgroup ${this.settings.workgroup}; the next run tries again.`,
+      hint: `Look at the statement ${id} in the workgroup ${this.settings.workgroup}, and check catalog.output and the rights to write there; the next run tries again.`,
     });
   }
 

@@ -28,7 +28,12 @@ export interface CallOptions {
   deadlineMs?: number;
   /** A refusal that would come again, whatever its name promises. */
   final?: string;
+  /** Besides the first try. */
+  retries?: number;
 }
+
+/** Of a call whose answer somebody waits for. */
+export const RETRIES_OF_A_LOOK = 2;
 
 export class AwsCalls {
   private readonly service: string;
@@ -41,16 +46,16 @@ export class AwsCalls {
 
   /** Runs a task that may be repeated, until it is done, refused for good, or out of time or tries. */
   async call<T>(doing: string, options: CallOptions, task: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { signal, deadlineMs = Date.now() + this.budgetMs, final } = options;
+    const { signal, deadlineMs = Date.now() + this.budgetMs, final, retries = RETRIES_MAX } = options;
     const budgetMs = Math.max(1, deadlineMs - Date.now());
     const deadline = AbortSignal.timeout(budgetMs);
     const either = signal ? AbortSignal.any([signal, deadline]) : deadline;
     let reason: unknown;
     // A statement of Athena's takes its time.
-    const wait = new Wait(doing, this.service, { mayTakeLong: true });
+    const wait = new Wait(doing, this.service, { mayTakeLong: true, retries });
     try {
       return await pRetry(() => task(either), {
-        retries: RETRIES_MAX,
+        retries,
         minTimeout: 200,
         maxTimeout: 20_000,
         randomize: true,

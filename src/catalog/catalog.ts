@@ -58,5 +58,10 @@ export interface Catalog {
   syncPartitions(table: TableSpec, hours: Hour[], options?: { signal?: AbortSignal }): Promise<PartitionSync>;
   /** Which of these hours have no partition in a table that is there. Changes nothing. */
   lacking(table: TableSpec, hours: Hour[], options?: { signal?: AbortSignal }): Promise<Hour[]>;
+  /**
+   * Which of these tables are not there. Changes nothing, and does not try for long, as somebody waits for the answer. One
+   * that lies elsewhere is `invalid` where that is seen at no cost (Glue).
+   */
+  lackingTables(tables: TableSpec[], options?: { signal?: AbortSignal }): Promise<TableSpec[]>;
   close(): Promise<void>;
 }

@@ -15,7 +15,7 @@ import { partitionValues } from "../layout.js";
 import { require } from "../require.js";
 import { hiveType } from "../schema/hive.js";
 import { PARTITION_KEYS } from "../schema/types.js";
-import { AwsCalls, type CallOptions, clientOptions } from "./aws-calls.js";
+import { AwsCalls, type CallOptions, clientOptions, RETRIES_OF_A_LOOK } from "./aws-calls.js";
 import { isPassingCode, notYet } from "./aws-errors.js";
 import type { Catalog, PartitionSync, TableOptions, TableSpec } from "./catalog.js";
 import { lackingProperties, projectionEnded, storageFormat } from "./ddl.js";
@@ -92,11 +92,25 @@ class Glue implements Catalog {
     return hours.filter((hour) => !found.has(hour));
   }
 
+  /** Reads a partition, too, which may be none, as a run does: the right to may be another. */
+  async lackingTables(tables: TableSpec[], { signal }: Options = {}): Promise<TableSpec[]> {
+    const options = { signal, retries: RETRIES_OF_A_LOOK };
+    const isLacking = async (table: TableSpec) => {
+      const found = await this.table(table, options);
+      if (!found) return true;
+      await this.partitions(table, ["2000-01-01T00" as Hour], options);
+      expectAt(table, found.StorageDescriptor?.Location ?? "");
+      return false;
+    };
+    const lacking = await Promise.all(tables.map(isLacking));
+    return tables.filter((_, i) => lacking[i]);
+  }
+
   async close(): Promise<void> {
     this.client.destroy();
   }
 
-  private async table(table: TableSpec, options: Options): Promise<GlueTable | undefined> {
+  private async table(table: TableSpec, options: CallOptions): Promise<GlueTable | undefined> {
     const input = { ...this.id(), DatabaseName: table.database, Name: table.name };
     const doing = `look up table ${table.database}.${table.name}`;
     const got = await this.calls
@@ -155,7 +169,7 @@ class Glue implements Catalog {
   private async partitions(
     table: TableSpec,
     hours: Hour[],
-    options: Options,
+    options: CallOptions,
   ): Promise<Map<Hour, Partition[]>> {
     const hourOf = new Map<string, Hour>();
     for (const hour of hours) for (const values of spellings(hour)) hourOf.set(values.join("/"), hour);

@@ -4,7 +4,8 @@
  * writing is waited for, since what is written to a file that was renamed over is lost.
  */
 import { existsSync } from "node:fs";
-import { copyFile, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import type { CatalogSettings } from "../config/settings.js";
@@ -58,6 +59,31 @@ export class LocalCatalog implements Catalog {
   async lacking(table: TableSpec, hours: Hour[]): Promise<Hour[]> {
     if (table.format !== "parquet" || !isS3(table.location)) return [];
     return hours.filter((hour) => !existsSync(join(this.copiesOf(table), partitionPrefix(hour))));
+  }
+
+  /** A copy is opened: a DuckDB file that another process has open cannot be. */
+  async lackingTables(tables: TableSpec[]): Promise<TableSpec[]> {
+    const { path, database } = this.settings;
+    if (!existsSync(path)) return tables;
+    const folder = await mkdtemp(join(tmpdir(), "hourpack-catalog-"));
+    try {
+      const copy = join(folder, "catalog.duckdb");
+      await copyFile(path, copy);
+      const file = await openDatabase(copy, { access_mode: "READ_ONLY" });
+      const rows = await file
+        .rows(`SELECT table_name FROM duckdb_columns() WHERE schema_name = ${sqlString(database)}`)
+        .finally(() => file.close());
+      const there = new Set(rows.map((row) => row["table_name"]));
+      return tables.filter(({ name }) => !there.has(name));
+    } catch (error) {
+      throw new HourpackError("unavailable", `read the catalog ${path}: ${reasonOf(error)}`, {
+        location: path,
+        cause: error,
+        hint: "Move it away if it is no DuckDB file: `hourpack register` makes it anew.",
+      });
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   }
 
   async close(): Promise<void> {}

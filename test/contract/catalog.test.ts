@@ -242,18 +242,30 @@ describe("Glue", () => {
     expect(await partitionsOf(table)).toHaveLength(2);
   });
 
-  it("says what it could not reach", async () => {
-    const nowhere = await openGlue({
-      type: "glue",
-      database: "d",
-      endpoint: "http://127.0.0.1:9",
-      region: "us-east-1",
-      timeoutMs: 1000,
+  it("tells which tables are not there, and refuses one that lies elsewhere", async () => {
+    const [there, lacking] = [spec(), spec()];
+    await catalog.ensureTable(there);
+    expect(await catalog.lackingTables([lacking, there])).toEqual([lacking]);
+    await expect(catalog.lackingTables([{ ...there, location: "s3://other/" }])).rejects.toMatchObject({
+      kind: "invalid",
+      hint: /another table name/,
     });
-    await expect(nowhere.ensureTable(spec())).rejects.toMatchObject({
-      kind: "unavailable",
-      hint: /reach Glue/,
-    });
+  });
+
+  it("says what it could not reach, and to who waits for it without trying for long", async () => {
+    const nowhere = (timeoutMs: number) =>
+      openGlue({
+        type: "glue",
+        database: "d",
+        endpoint: "http://127.0.0.1:9",
+        region: "us-east-1",
+        timeoutMs,
+      });
+    const told = { kind: "unavailable", hint: /reach Glue/ };
+    await expect((await nowhere(1000)).ensureTable(spec())).rejects.toMatchObject(told);
+    const beganMs = performance.now();
+    await expect((await nowhere(60_000)).lackingTables([spec()])).rejects.toMatchObject(told);
+    expect(performance.now() - beganMs).toBeLessThan(5_000);
   });
 
   it("leaves what an update by others made", async () => {
@@ -392,6 +404,12 @@ describe("Athena", () => {
     expect(await catalog.lacking(spec(), asked)).toEqual([addHours(hour, 2)]);
   });
 
+  it("tells which tables are not there", async () => {
+    const [there, lacking] = [spec(), spec()];
+    await answers([["table_name"], [there.name]]);
+    expect(await catalog.lackingTables([lacking, there])).toEqual([lacking]);
+  });
+
   it("adds missing partitions, and compares and sets the location of those that are there", async () => {
     const table = spec();
     const hours = [hour, addHours(hour, 1), addHours(hour, 2)];
@@ -460,6 +478,16 @@ describe("a DuckDB file", () => {
       { id: 1, late: null, year: 2022, month: 7, day: 26, hour: 0 },
       { id: 2, late: "x", year: 2022, month: 7, day: 26, hour: 10 },
     ]);
+  });
+
+  it("tells which tables are not there, also before there is a file", async () => {
+    const settings = { type: "local", database: "mmp_db", path: join(root, "look.duckdb") } as const;
+    const looked = new LocalCatalog(settings, () => Promise.reject(new Error("no S3 here")));
+    const [there, lacking] = [spec({ location: `${join(root, "there")}/` }), spec()];
+    expect(await looked.lackingTables([there, lacking])).toEqual([there, lacking]);
+    expect(existsSync(settings.path)).toBe(false);
+    await looked.ensureTable(there);
+    expect(await looked.lackingTables([there, lacking])).toEqual([lacking]);
   });
 
   it("adds a partition of S3 once: another version of its part is copied anew", async () => {

@@ -26,6 +26,7 @@ function noting() {
       return { added: hours.length, corrected: 0, unchanged: 0, notes: [] };
     },
     lacking: async () => [],
+    lackingTables: async () => [],
     close: async () => {},
   };
   return { catalog, synced };

@@ -1,9 +1,7 @@
 /** What hourpack needs of the catalog: that it answers, that its tables are ours, and that it knows what is published. */
-import { isSamePlace } from "../../catalog/location.js";
-import { type KnownTable, lookAtCatalog } from "../../catalog/look.js";
+import type { TableSpec } from "../../catalog/catalog.js";
 import { commandText } from "../../command-text.js";
 import type { Dataset, Settings } from "../../config/settings.js";
-import { HourpackError } from "../../errors.js";
 import { newestPublishedHour, oldestPublishedHour } from "../../published.js";
 import { tablesIn, tablesOf } from "../../tables.js";
 import type { Verdict } from "./check.js";
@@ -18,17 +16,13 @@ export async function checkCatalog(
   const { components, checks, signal } = context;
   const { settings } = components;
   if (settings.catalog.type === "none") return;
-  const wanted = datasets.flatMap((dataset) => tablesFor(dataset, settings));
-  const names = wanted.map(({ name }) => name);
-  let known: KnownTable[] = [];
+  const tables = datasets.flatMap((dataset) => tablesFor(dataset, settings));
+  let lacking: TableSpec[] = [];
   const isRead = await checks.make("catalog", undefined, async () => {
-    known = await lookAtCatalog(settings.catalog, names, signal);
-    return verdictOfTables(
-      settings,
-      known.map((table, i) => ({ ...table, ours: wanted[i]?.location ?? "" })),
-    );
+    lacking = await (await components.catalog()).lackingTables(tables, { signal });
+    return verdictOfTables(settings, tables, lacking);
   });
-  const there = new Set(known.filter(({ location }) => location !== undefined).map(({ name }) => name));
+  const there = new Set(tables.filter((table) => !lacking.includes(table)).map(({ name }) => name));
   if (isRead) for (const dataset of readable) await checkRegistered(context, dataset, there);
 }
 
@@ -37,19 +31,13 @@ function tablesFor(dataset: Dataset, settings: Settings) {
   return tablesIn(tablesOf(dataset, [], settings), settings).toReversed();
 }
 
-function verdictOfTables({ catalog }: Settings, known: (KnownTable & { ours: string })[]): Verdict {
+function verdictOfTables({ catalog }: Settings, tables: TableSpec[], lacking: TableSpec[]): Verdict {
   const database = catalog.type === "none" ? "" : catalog.database;
-  for (const { name, location, ours } of known) {
-    if (catalog.type !== "glue" || location === undefined || isSamePlace(location, ours)) continue;
-    throw new HourpackError("invalid", `${database}.${name} is there already, and lies at ${location}`, {
-      hint: `It should lie at ${ours}: drop it, or give the dataset another table name.`,
-    });
-  }
-  const there = known.filter(({ location }) => location !== undefined).map(({ name }) => name);
-  const missing = known.filter(({ location }) => location === undefined).map(({ name }) => name);
+  const there = tables.filter((table) => !lacking.includes(table));
+  const namesOf = (tables: TableSpec[]) => tables.map(({ name }) => name).join(", ");
   const words = [
-    ...(there.length > 0 ? [`readable: ${there.join(", ")}`] : []),
-    ...(missing.length > 0 ? [`not there yet, made by the first run: ${missing.join(", ")}`] : []),
+    ...(there.length > 0 ? [`readable: ${namesOf(there)}`] : []),
+    ...(lacking.length > 0 ? [`not there yet, made by the first run: ${namesOf(lacking)}`] : []),
   ];
   return { status: "ok", message: `${catalog.type} database ${database}, ${words.join("; ")}` };
 }
