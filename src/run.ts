@@ -331,9 +331,17 @@ async function registerDataset(
   const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
   if (!pinned) return;
   const tables = tablesOf(dataset, currentSchema(pinned).columns, components.settings);
+  // A partition that was right stays so unless somebody else puts it elsewhere, which `register` finds.
+  const asTheyWere = new Set(
+    result.hours
+      .filter((done) => done.dataset === dataset.name && done.action !== "packed")
+      .map(({ hour }) => hour),
+  );
+  const located = hours.filter((hour) => !asTheyWere.has(hour));
   for (const table of tablesIn(tables, components.settings)) {
     const registered = await registerHours(catalog, table, hours, {
       ahead: components.settings.run.ahead,
+      located,
       signal,
     });
     result.registered.push({ dataset: dataset.name, ...registered });

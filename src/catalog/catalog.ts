@@ -42,10 +42,17 @@ export interface TableOptions {
   note?: (text: string) => void;
 }
 
+export interface SyncOptions {
+  signal?: AbortSignal;
+  /** The hours whose partitions are compared where each costs a statement (Athena); all where absent. */
+  located?: Hour[];
+}
+
 export interface PartitionSync {
   added: number;
   /** Partitions whose location was another one, or that stood under a second spelling. Each is named in `notes`. */
   corrected: number;
+  /** Those that are there and not of `located`, too. */
   unchanged: number;
   notes: string[];
 }
@@ -54,8 +61,11 @@ export interface PartitionSync {
 export interface Catalog {
   /** Creates the database and table, or brings the table's columns and properties in step. True where it wrote. */
   ensureTable(table: TableSpec, options?: TableOptions): Promise<boolean>;
-  /** Brings these hours' partitions in step; looks them up in bulk and writes only differences. */
-  syncPartitions(table: TableSpec, hours: Hour[], options?: { signal?: AbortSignal }): Promise<PartitionSync>;
+  /**
+   * Adds the partitions that these hours lack, and sets the location of those that lie elsewhere, as far as they are compared:
+   * looks them up in bulk and writes only differences.
+   */
+  syncPartitions(table: TableSpec, hours: Hour[], options?: SyncOptions): Promise<PartitionSync>;
   /** Which of these hours have no partition in a table that is there. Changes nothing. */
   lacking(table: TableSpec, hours: Hour[], options?: { signal?: AbortSignal }): Promise<Hour[]>;
   /**

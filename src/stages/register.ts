@@ -1,5 +1,5 @@
 /** Stage 8: the catalog is told what should be there; only differences cost a write. */
-import type { Catalog, PartitionSync, TableSpec } from "../catalog/catalog.js";
+import type { Catalog, PartitionSync, SyncOptions, TableSpec } from "../catalog/catalog.js";
 import type { Hour } from "../hour.js";
 import { neighbours } from "../layout.js";
 
@@ -16,13 +16,13 @@ export async function registerHours(
   catalog: Catalog,
   table: TableSpec,
   hours: Hour[],
-  options: { ahead: boolean; signal?: AbortSignal },
+  { ahead, ...options }: SyncOptions & { ahead: boolean },
 ): Promise<Registered> {
   const notes: string[] = [];
   const nothing = { table: table.name, added: 0, corrected: 0, unchanged: 0, notes };
   await catalog.ensureTable(table, { signal: options.signal, note: (text) => notes.push(text) });
   if (table.projection?.isOn || table.withoutFolders) return nothing;
-  const wanted = options.ahead ? hours.flatMap(neighbours) : hours;
-  const sync = await catalog.syncPartitions(table, [...new Set(wanted)].sort(), { signal: options.signal });
+  const wanted = ahead ? hours.flatMap(neighbours) : hours;
+  const sync = await catalog.syncPartitions(table, [...new Set(wanted)].sort(), options);
   return { table: table.name, ...sync, notes: [...notes, ...sync.notes] };
 }

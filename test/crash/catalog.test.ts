@@ -6,7 +6,16 @@ import { GetPartitionsCommand, GlueClient } from "@aws-sdk/client-glue";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { addHours } from "../../src/hour.js";
 import { partitionPrefix, partitionValues } from "../../src/layout.js";
-import { at, atShare, jsonOf, PASSING, partly, refusal, standing } from "../support/catalog-faults.js";
+import {
+  at,
+  atShare,
+  jsonOf,
+  PASSING,
+  partly,
+  refusal,
+  retold,
+  standing,
+} from "../support/catalog-faults.js";
 import {
   expectedHours,
   FIRST_HOUR,
@@ -234,6 +243,44 @@ describe("Athena", { timeout: TIMEOUT_MS }, () => {
       }
     },
   );
+
+  /** Every hour that is registered has its partition already. */
+  function knowing(): ProxyHooks {
+    const asks = new Set<string>();
+    const noting: Fault = async ({ body }, forward) => {
+      const answer = await forward();
+      const id = JSON.parse(answer.body.toString("utf8")).QueryExecutionId;
+      if (jsonOf({ body }).QueryString.includes("$partitions")) asks.add(id);
+      return { kind: "answer", answer };
+    };
+    const row = (values: string[]) => ({ Data: values.map((VarCharValue) => ({ VarCharValue })) });
+    const Rows = [["year", "month", "day", "hour"], ...registered.map(partitionValues)].map(row);
+    return {
+      fault: ({ operation, body }) => {
+        if (operation === "StartQueryExecution") return noting;
+        if (operation !== "GetQueryResults" || !asks.has(jsonOf({ body }).QueryExecutionId)) return undefined;
+        return retold(({ ResultSet }) => Object.assign(ResultSet, { Rows }));
+      },
+    };
+  }
+
+  it("a run looks where the partitions of the hours lie that it packs, and `register` at all", async () => {
+    const scene = new Scene("athena", "located");
+    const to = (count: number) => ["run", "--from", FIRST_HOUR, "--to", addHours(FIRST_HOUR, count)];
+    const described = async (command: string[]) => {
+      const { end, exchanges } = await scene.work(command, knowing());
+      expectEnd(end, 0);
+      const statements = statementsOf(exchanges).filter((sql) => /^DESCRIBE.*PARTITION/.test(sql));
+      return statements.map((sql) => /`(\w+)` PARTITION .*`hour`=(\d+)/.exec(sql)?.slice(1).join(" "));
+    };
+    expect(await described(to(1))).toEqual(["events_raw 0", "events 0"]);
+    expect(await described(to(2))).toEqual(["events_raw 1", "events 1"]);
+    expect(await described(to(2))).toEqual([]);
+    const all = ["23", "0", "1", "2"];
+    expect(await described(["register"])).toEqual(
+      ["events_raw", "events"].flatMap((table) => all.map((hour) => `${table} ${hour}`)),
+    );
+  });
 
   it("throttling at 30 % of the requests changes nothing", async () => {
     const scene = new Scene("athena", "athena share");
