@@ -18,6 +18,7 @@ import { Sifter } from "./record/sift.js";
 import { derivedSince } from "./schema/evolution.js";
 import { digestOfColumns } from "./schema/pinned.js";
 import type { Schema } from "./schema/types.js";
+import { schemaOf } from "./schema-file.js";
 import { Spool } from "./spool.js";
 import {
   type Assembled,
@@ -31,7 +32,7 @@ import {
 } from "./stages/assemble.js";
 import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
 import { beginListing, headPart, missingRawDirectory } from "./stages/list.js";
-import { growSchema, pinSchema, schemaOf } from "./stages/pin.js";
+import { growSchema, pinSchema } from "./stages/pin.js";
 import { type PublishOutcome, publish } from "./stages/publish.js";
 import { type SpoolOptions, spoolObjects } from "./stages/spool.js";
 import { verifyPart } from "./stages/verify.js";

@@ -156,3 +156,11 @@ export function kindOfSystemError(error: unknown): "invalid" | "unavailable" {
     ? "invalid"
     : "unavailable";
 }
+
+/** Undefined where what is looked at is damaged. */
+export async function unlessDamaged<T>(look: Promise<T>): Promise<T | undefined> {
+  return look.catch((error) => {
+    if (isHourpackError(error, "data")) return undefined;
+    throw error;
+  });
+}

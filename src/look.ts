@@ -9,7 +9,7 @@ import { recipeOf } from "./recipe.js";
 import { readsAlike } from "./record/restore.js";
 import { mergeConfigured } from "./schema/evolution.js";
 import { currentSchema } from "./schema/pinned.js";
-import { readPinned, schemaOf } from "./stages/pin.js";
+import { readPinned, schemaOf } from "./schema-file.js";
 import type { HourTask } from "./task.js";
 
 /** A late recompaction waits until `notBeforeMs`, where that is given. Throws `data` where somebody has to decide. */

@@ -17,8 +17,8 @@ import { openPart, type Row } from "./proof/part.js";
 import type { QuarantineEntry } from "./quarantine.js";
 import { restoreRecord } from "./record/restore.js";
 import type { Schema, Type, Value } from "./schema/types.js";
+import { schemaOf } from "./schema-file.js";
 import { headPart } from "./stages/list.js";
-import { schemaOf } from "./stages/pin.js";
 import type { HourContext } from "./task.js";
 
 export interface Restoration {

@@ -13,7 +13,7 @@ import { olderNotice } from "./older.js";
 import { Owing } from "./owed.js";
 import type { Plan, PlanRequest } from "./plan.js";
 import { currentSchema } from "./schema/pinned.js";
-import { readPinned, requirePinnable } from "./stages/pin.js";
+import { readPinned, requirePinnable } from "./schema-file.js";
 import { type Registered, registerHours } from "./stages/register.js";
 import { Stopwatch } from "./stopwatch.js";
 import { sweep } from "./sweep.js";

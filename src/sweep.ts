@@ -3,13 +3,13 @@ import { decodeTime } from "ulid";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { readManifest } from "./download.js";
-import { HourpackError } from "./errors.js";
+import { HourpackError, unlessDamaged } from "./errors.js";
 import { DAY_MS, type Hour } from "./hour.js";
 import { readJournals } from "./journal.js";
 import { claimsPrefix, manifestsPrefix, partKey, probePrefix, quarantinesPrefix } from "./layout.js";
 import { allParts, attemptsUnder, expiredHours } from "./published.js";
+import { readPinned } from "./schema-file.js";
 import { headPart } from "./stages/list.js";
-import { readPinned, unlessDamaged } from "./stages/pin.js";
 import type { ObjectHead, Store } from "./store/store.js";
 import type { HourContext } from "./task.js";
 

@@ -16,8 +16,8 @@ import { verifyDeep } from "./proof/verify.js";
 import { recipeOf } from "./recipe.js";
 import { keysOf, movedObjects, olderPart } from "./refusals.js";
 import type { Schema } from "./schema/types.js";
+import { schemaOf } from "./schema-file.js";
 import { headPart, listHour, missingRawDirectory } from "./stages/list.js";
-import { schemaOf } from "./stages/pin.js";
 import type { HourContext } from "./task.js";
 import { counted } from "./words.js";
 

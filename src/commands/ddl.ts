@@ -11,7 +11,7 @@ import { mergeConfigured } from "../schema/evolution.js";
 import { isValidName } from "../schema/names.js";
 import { currentSchema, type Pinned } from "../schema/pinned.js";
 import type { Column } from "../schema/types.js";
-import { readPinned } from "../stages/pin.js";
+import { readPinned } from "../schema-file.js";
 import { tablesOf, unreadableByAthena } from "../tables.js";
 import type { Command, CommandContext } from "./command.js";
 import { hourOptions, hoursOf } from "./request.js";

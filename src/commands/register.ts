@@ -4,7 +4,7 @@ import { EXIT, HourpackError } from "../errors.js";
 import { allPublishedHours, publishedHours } from "../published.js";
 import { datasetsOf, type RegisteredTable } from "../run.js";
 import { currentSchema } from "../schema/pinned.js";
-import { readPinned } from "../stages/pin.js";
+import { readPinned } from "../schema-file.js";
 import { registerHours } from "../stages/register.js";
 import { tablesIn, tablesOf, unreadableByAthena } from "../tables.js";
 import { Unregistered } from "../unregistered.js";

@@ -7,7 +7,7 @@ import { EXIT, HourpackError } from "../errors.js";
 import { addHours, type Hour, hoursBetween, hoursText, startMs } from "../hour.js";
 import { allPublishedHours, expiredHours, publishedHours, tracesOf } from "../published.js";
 import { datasetsOf } from "../run.js";
-import { readPinned } from "../stages/pin.js";
+import { readPinned } from "../schema-file.js";
 import { type HourVerification, hasExpired, verifyHour } from "../verification.js";
 import { count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";

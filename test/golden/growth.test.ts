@@ -14,8 +14,8 @@ import { Sifter } from "../../src/record/sift.js";
 import { run } from "../../src/run.js";
 import { ROOT_PATH } from "../../src/schema/path.js";
 import type { Column, Field, Schema } from "../../src/schema/types.js";
+import { readPinned } from "../../src/schema-file.js";
 import { convertAgain, convertBatches } from "../../src/stages/convert.js";
-import { readPinned } from "../../src/stages/pin.js";
 import { LocalStore } from "../../src/store/local.js";
 import type { RunEvent } from "../../src/task.js";
 

@@ -28,7 +28,7 @@ import { openRestoration } from "../../src/restore.js";
 import { run } from "../../src/run.js";
 import { parseRecordPath } from "../../src/schema/path.js";
 import type { Schema } from "../../src/schema/types.js";
-import { schemaOf } from "../../src/stages/pin.js";
+import { schemaOf } from "../../src/schema-file.js";
 import { verifyHour } from "../../src/verification.js";
 import { FIRST_HOUR } from "../support/golden.js";
 import {

@@ -10,8 +10,8 @@ import { isSkippedKey, ownPrefix, partKey, probePrefix, rawBasePrefix, uriOf } f
 import { olderHours, olderText } from "../../older.js";
 import { newestPublishedHour } from "../../published.js";
 import { currentSchema } from "../../schema/pinned.js";
+import { readPinned, requirePinnable } from "../../schema-file.js";
 import { headPart, missingRawDirectory } from "../../stages/list.js";
-import { readPinned, requirePinnable } from "../../stages/pin.js";
 import { codeOf, statusOf } from "../../store/s3/errors.js";
 import type { ObjectInfo, Store } from "../../store/store.js";
 import { counted } from "../../words.js";
