@@ -12,6 +12,7 @@ import { type Listing, PAGE_OBJECTS } from "./listing.js";
 import { planOf } from "./look.js";
 import type { PartFacts, Published } from "./manifest.js";
 import type { Plan } from "./plan.js";
+import { publishedPart } from "./published.js";
 import { Shape } from "./record/inference.js";
 import { readsAlike } from "./record/restore.js";
 import { Sifter } from "./record/sift.js";
@@ -31,7 +32,7 @@ import {
   tellMisfit,
 } from "./stages/assemble.js";
 import { type ConvertedHour, convertAgain, convertBatches } from "./stages/convert.js";
-import { beginListing, headPart, missingRawDirectory } from "./stages/list.js";
+import { beginListing, missingRawDirectory } from "./stages/list.js";
 import { growSchema, pinSchema } from "./stages/pin.js";
 import { type PublishOutcome, publish } from "./stages/publish.js";
 import { type SpoolOptions, spoolObjects } from "./stages/spool.js";
@@ -139,9 +140,8 @@ interface Listed {
 
 async function listHour(task: HourTask, watch: Stopwatch, isWhole: boolean): Promise<Listed> {
   const { dataset, hour, components, signal } = task;
-  const [raw, tier1] = await Promise.all([components.raw(dataset), components.tier1(dataset)]);
-  const key = partKey(dataset.tier1.prefix, dataset.table, hour);
-  const published = await headPart(tier1, key, signal);
+  const raw = await components.raw(dataset);
+  const published = await publishedPart(task);
   const listing = await beginListing(raw, rawPrefix(dataset.raw, hour), hour, { signal });
   const rest = listing.whole.then(() => {
     const { count: objects, sizeBytes: rawBytes } = listing;

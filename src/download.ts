@@ -7,7 +7,7 @@ import { runText } from "./command-text.js";
 import { HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import { manifestKey, quarantineKey } from "./layout.js";
 import { type Manifest, type ManifestHeader, openManifest, type Published } from "./manifest.js";
-import { headPart } from "./stages/list.js";
+import { headPart } from "./published.js";
 import { inRanges } from "./store/ranges.js";
 import type { ObjectInfo, Store } from "./store/store.js";
 import type { HourContext } from "./task.js";

@@ -11,16 +11,17 @@ import { readManifest } from "./download.js";
 import { HourpackError, isHourpackError } from "./errors.js";
 import { endMs, type Hour } from "./hour.js";
 import { EXPIRE_AFTER_MIN_MS, journalLines, readJournals } from "./journal.js";
-import { journalPrefix, partKey, type RawTemplate, rawPrefix, uriOf } from "./layout.js";
+import { journalPrefix, type RawTemplate, rawPrefix, uriOf } from "./layout.js";
 import { type FolderLinks, folderLinks, otherPathOf } from "./links.js";
 import { compareUtf8, Listing } from "./listing.js";
 import { planOf } from "./look.js";
 import type { Published } from "./manifest.js";
 import type { DeepResult } from "./proof/result.js";
+import { publishedPart } from "./published.js";
 import { recipeOf } from "./recipe.js";
 import { keysOf } from "./refusals.js";
 import { Spool } from "./spool.js";
-import { headPart, listHour, missingRawDirectory } from "./stages/list.js";
+import { listHour, missingRawDirectory } from "./stages/list.js";
 import type { ObjectInfo } from "./store/store.js";
 import type { HourTask } from "./task.js";
 import { asProblem, verifyHour } from "./verification.js";
@@ -234,9 +235,8 @@ interface Objection {
  * earlier expiry deleted are no objection. Throws `conflict` where one of these, or the part, changes meanwhile.
  */
 async function prove(task: HourTask, listing: Listing): Promise<Proof | Objection> {
-  const { dataset, hour, components, signal } = task;
-  const tier1 = await components.tier1(dataset);
-  const published = await headPart(tier1, partKey(dataset.tier1.prefix, dataset.table, hour), signal);
+  const { dataset, hour } = task;
+  const published = await publishedPart(task);
   const looked = await lookAt(task, listing, published).catch((error) => {
     if (!isHourpackError(error, "data")) throw error;
     return error;

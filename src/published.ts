@@ -1,6 +1,8 @@
-/** Which hours are published: read from the part keys of tier 1. */
+/** What is published: of an hour, by a HEAD of its part, and which hours are, by the part keys of tier 1. */
 import { decodeTime } from "ulid";
 import type { Dataset } from "./config/settings.js";
+import { HourpackError } from "./errors.js";
+import { factsIn, readFooter } from "./footer.js";
 import { addHours, DAY_MS, type Hour, startMs } from "./hour.js";
 import {
   attemptOfKey,
@@ -11,7 +13,66 @@ import {
   partKey,
   partOfKey,
 } from "./layout.js";
-import type { Store } from "./store/store.js";
+import { fromMetadata, type PartFacts, type Published } from "./manifest.js";
+import type { ObjectHead, Store } from "./store/store.js";
+import type { HourContext } from "./task.js";
+
+/** The part of an hour, or undefined. Throws `data` as `headPart` does. */
+export async function publishedPart({
+  dataset,
+  hour,
+  components,
+  signal,
+}: HourContext): Promise<Published | undefined> {
+  const key = partKey(dataset.tier1.prefix, dataset.table, hour);
+  return headPart(await components.tier1(dataset), key, signal);
+}
+
+/**
+ * What is published under a part's key, or undefined. A directory has no object metadata, so there the footer is
+ * read. Throws `data` where what lies there does not say that it is a part.
+ */
+export async function headPart(
+  store: Store,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<Published | undefined> {
+  const head = await store.head(key, { signal });
+  if (!head) return undefined;
+  const facts = fromMetadata(head.metadata) ?? (await factsInFooter(store, head, signal));
+  if (!facts) {
+    throw new HourpackError(
+      "data",
+      `head ${store.uri}${key}: no part of hourpack's lies there, or one whose end is damaged`,
+      {
+        stage: "list",
+        location: store.uri + key,
+        hint: "Bring back an older version of it, or move it away: the hour is then packed from its raw objects. Where others write there, give the dataset another tier-1 prefix or table name.",
+      },
+    );
+  }
+  return {
+    ...facts,
+    key,
+    etag: head.etag,
+    sizeBytes: head.sizeBytes,
+    lastModifiedMs: head.lastModifiedMs,
+  };
+}
+
+/** Undefined where its end is damaged. */
+async function factsInFooter(
+  store: Store,
+  head: ObjectHead,
+  signal: AbortSignal | undefined,
+): Promise<PartFacts | undefined> {
+  try {
+    return factsIn(await readFooter(store, head, signal));
+  } catch (error) {
+    if (error instanceof HourpackError) throw error;
+    return undefined;
+  }
+}
 
 export interface NewestPublished {
   /** Of those that have begun: by one of a year to come no hour before it is passed. */

@@ -14,11 +14,11 @@ import { linesOf } from "./lines.js";
 import type { ManifestHeader, Published } from "./manifest.js";
 import { Day, Instant, type Json, Num, Obj } from "./proof/json.js";
 import { openPart, type Row } from "./proof/part.js";
+import { publishedPart } from "./published.js";
 import type { QuarantineEntry } from "./quarantine.js";
 import { restoreRecord } from "./record/restore.js";
 import type { Schema, Type, Value } from "./schema/types.js";
 import { schemaOf } from "./schema-file.js";
-import { headPart } from "./stages/list.js";
 import type { HourContext } from "./task.js";
 
 export interface Restoration {
@@ -43,15 +43,14 @@ export async function openRestoration(
   signal?: AbortSignal,
 ): Promise<Restoration> {
   const tier1 = await components.tier1(dataset);
-  const key = partKey(dataset.tier1.prefix, dataset.table, hour);
-  const published = await headPart(tier1, key, signal);
+  const task = { components, dataset, hour, signal };
+  const published = await publishedPart(task);
   if (!published) {
     throw new HourpackError("invalid", `read ${dataset.name} ${hour}: the hour has no part`, {
-      location: tier1.uri + key,
+      location: tier1.uri + partKey(dataset.tier1.prefix, dataset.table, hour),
       hint: `${commandText("status", components.settings, { dataset: dataset.name })} shows which hours are packed.`,
     });
   }
-  const task = { components, dataset, hour, signal };
   const { header, unchecked } = await vouchedFor(task, published);
   const schema = await schemaOf(task, published, header?.schemaDigest);
   const dir = await mkdtemp(join(tmpdir(), "hourpack-restore-"));
@@ -63,7 +62,7 @@ export async function openRestoration(
     return {
       published,
       unchecked,
-      records: () => withRemedy(recordsOf(path, schema, tier1.uri + key), task),
+      records: () => withRemedy(recordsOf(path, schema, tier1.uri + published.key), task),
       async *quarantined() {
         if (published.quarantined === 0) return;
         const stored = readQuarantine(task, published, header);

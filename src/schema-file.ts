@@ -6,7 +6,7 @@ import { HourpackError, isHourpackError, unlessDamaged } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { partKey, schemaKey } from "./layout.js";
 import type { Published } from "./manifest.js";
-import { everyPart } from "./published.js";
+import { everyPart, headPart } from "./published.js";
 import { mergeConfigured } from "./schema/evolution.js";
 import {
   currentSchema,
@@ -18,7 +18,6 @@ import {
   serialisePinned,
 } from "./schema/pinned.js";
 import type { Column, Schema } from "./schema/types.js";
-import { headPart } from "./stages/list.js";
 import type { Store } from "./store/store.js";
 import type { HourContext } from "./task.js";
 

@@ -7,9 +7,8 @@ import { HourpackError, unlessDamaged } from "./errors.js";
 import { DAY_MS, type Hour } from "./hour.js";
 import { readJournals } from "./journal.js";
 import { claimsPrefix, manifestsPrefix, partKey, probePrefix, quarantinesPrefix } from "./layout.js";
-import { allParts, attemptsUnder, expiredHours } from "./published.js";
+import { allParts, attemptsUnder, expiredHours, headPart, publishedPart } from "./published.js";
 import { readPinned } from "./schema-file.js";
-import { headPart } from "./stages/list.js";
 import type { ObjectHead, Store } from "./store/store.js";
 import type { HourContext } from "./task.js";
 
@@ -79,7 +78,7 @@ async function hasExpiredRows(task: HourContext): Promise<boolean> {
   const { components, dataset, hour, signal } = task;
   const { prefix } = dataset.tier1;
   const store = await components.tier1(dataset);
-  const published = await headPart(store, partKey(prefix, dataset.table, hour), signal);
+  const published = await publishedPart(task);
   if (!published) return false;
   const journals = await readJournals(store, prefix, hour, signal);
   return (await journals.missingIn(await readManifest(task, published))) === undefined;

@@ -7,17 +7,18 @@ import { besideName, type HourpackError, isHourpackError, reasonOf } from "./err
 import { factsIn, readFooter } from "./footer.js";
 import type { Hour } from "./hour.js";
 import { type Journals, readJournals } from "./journal.js";
-import { partKey, quarantineKey, rawPrefix } from "./layout.js";
+import { quarantineKey, rawPrefix } from "./layout.js";
 import { Listing } from "./listing.js";
 import type { Manifest, Published } from "./manifest.js";
 import { RAW_LIMITS } from "./proof/raw.js";
 import { type DeepResult, goneOf } from "./proof/result.js";
 import { verifyDeep } from "./proof/verify.js";
+import { publishedPart } from "./published.js";
 import { recipeOf } from "./recipe.js";
 import { keysOf, movedObjects, olderPart } from "./refusals.js";
 import type { Schema } from "./schema/types.js";
 import { schemaOf } from "./schema-file.js";
-import { headPart, listHour, missingRawDirectory } from "./stages/list.js";
+import { listHour, missingRawDirectory } from "./stages/list.js";
 import type { HourContext } from "./task.js";
 import { counted } from "./words.js";
 
@@ -54,8 +55,7 @@ export async function verifyHour(
   task: HourContext,
   options: { deep: boolean; proved?: Listing },
 ): Promise<HourVerification> {
-  const { dataset, hour, components, signal } = task;
-  const tier1 = await components.tier1(dataset);
+  const { dataset, hour } = task;
   const found: HourVerification = {
     dataset: dataset.name,
     hour,
@@ -67,7 +67,7 @@ export async function verifyHour(
     problems: [],
   };
   try {
-    const published = await headPart(tier1, partKey(dataset.tier1.prefix, dataset.table, hour), signal);
+    const published = await publishedPart(task);
     if (!published) return found;
     found.etag = published.etag;
     found.rows = published.rows;

@@ -1,59 +1,12 @@
-/** Stage 1: head the published part, then list the hour's objects. In this order: the ETag of that HEAD is the condition of the publication (README.md). */
+/** Stage 1: the listing of the hour's objects, after the HEAD of its published part, whose ETag is the condition of the publication (README.md). */
 import { existsSync } from "node:fs";
 import type { Dataset } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
-import { factsIn, readFooter } from "../footer.js";
 import type { Hour } from "../hour.js";
 import { isSkippedKey, rawBasePrefix } from "../layout.js";
 import { Listing } from "../listing.js";
-import { fromMetadata, type PartFacts, type Published } from "../manifest.js";
-import type { ObjectHead, Store } from "../store/store.js";
-
-/**
- * What is published under a part's key, or undefined. A directory has no object metadata, so there the footer is
- * read. Throws `data` where what lies there does not say that it is a part.
- */
-export async function headPart(
-  store: Store,
-  key: string,
-  signal: AbortSignal | undefined,
-): Promise<Published | undefined> {
-  const head = await store.head(key, { signal });
-  if (!head) return undefined;
-  const facts = fromMetadata(head.metadata) ?? (await factsInFooter(store, head, signal));
-  if (!facts) {
-    throw new HourpackError(
-      "data",
-      `head ${store.uri}${key}: no part of hourpack's lies there, or one whose end is damaged`,
-      {
-        stage: "list",
-        location: store.uri + key,
-        hint: "Bring back an older version of it, or move it away: the hour is then packed from its raw objects. Where others write there, give the dataset another tier-1 prefix or table name.",
-      },
-    );
-  }
-  return {
-    ...facts,
-    key,
-    etag: head.etag,
-    sizeBytes: head.sizeBytes,
-    lastModifiedMs: head.lastModifiedMs,
-  };
-}
-
-/** Undefined where its end is damaged. */
-async function factsInFooter(
-  store: Store,
-  head: ObjectHead,
-  signal: AbortSignal | undefined,
-): Promise<PartFacts | undefined> {
-  try {
-    return factsIn(await readFooter(store, head, signal));
-  } catch (error) {
-    if (error instanceof HourpackError) throw error;
-    return undefined;
-  }
-}
+import type { Published } from "../manifest.js";
+import type { Store } from "../store/store.js";
 
 /**
  * An hour without objects is nothing to do, but a directory that is not there is a mistake, as a bucket that is not

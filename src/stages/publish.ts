@@ -3,10 +3,10 @@ import { decodeTime } from "ulid";
 import { isHourpackError } from "../errors.js";
 import { DAY_MS } from "../hour.js";
 import { type Published, toMetadata } from "../manifest.js";
+import { headPart } from "../published.js";
 import type { Body, PutCondition, Store } from "../store/store.js";
 import type { HourResult } from "../task.js";
 import type { Assembled } from "./assemble.js";
-import { headPart } from "./list.js";
 
 export interface Publication extends Pick<Assembled, "body" | "sizeBytes" | "facts" | "quarantine"> {
   partKey: string;

@@ -9,8 +9,8 @@ import { manifestKey, partKey, rawPrefix } from "../../src/layout.js";
 import { openManifest } from "../../src/manifest.js";
 import type { DeepResult } from "../../src/proof/result.js";
 import { type DeepVerification, verifyDeep } from "../../src/proof/verify.js";
+import { headPart } from "../../src/published.js";
 import { schemaOf } from "../../src/schema-file.js";
-import { headPart } from "../../src/stages/list.js";
 import { FIRST_HOUR, type GoldenCase } from "./golden.js";
 import { packCase } from "./pack.js";
 

@@ -44,8 +44,7 @@ describe("the house", () => {
         ([, , target]) => `${file} → ${target}`,
       );
     });
-    // The same look at a part that the listing begins with ends a publication.
-    expect(offenders).toEqual(["stages/publish.ts → list.js"]);
+    expect(offenders).toEqual([]);
   });
 
   it.each([

@@ -6,12 +6,12 @@ import { type Dataset, LOOK_BACK_HOURS } from "../../config/settings.js";
 import { RawFolders } from "../../discovery.js";
 import { EXIT, HourpackError, isHourpackError } from "../../errors.js";
 import type { Hour } from "../../hour.js";
-import { isSkippedKey, ownPrefix, partKey, probePrefix, rawBasePrefix, uriOf } from "../../layout.js";
+import { isSkippedKey, ownPrefix, probePrefix, rawBasePrefix, uriOf } from "../../layout.js";
 import { olderHours, olderText } from "../../older.js";
-import { newestPublishedHour } from "../../published.js";
+import { newestPublishedHour, publishedPart } from "../../published.js";
 import { currentSchema } from "../../schema/pinned.js";
 import { readPinned, requirePinnable } from "../../schema-file.js";
-import { headPart, missingRawDirectory } from "../../stages/list.js";
+import { missingRawDirectory } from "../../stages/list.js";
 import { codeOf, statusOf } from "../../store/s3/errors.js";
 import type { ObjectInfo, Store } from "../../store/store.js";
 import { counted } from "../../words.js";
@@ -161,7 +161,7 @@ export async function checkTier1(
   { components, checks, signal }: StoreContext,
   dataset: Dataset,
 ): Promise<boolean> {
-  const { name, tier1, table, columns } = dataset;
+  const { name, tier1, columns } = dataset;
   const store = await components.tier1(dataset);
   let newest: Hour | undefined;
   const isRead = await checks.make("read tier 1", name, () =>
@@ -170,7 +170,7 @@ export async function checkTier1(
       newest = published.newest;
       const hour = newest ?? published.ahead;
       if (!hour) return { status: "ok", message: `no part under ${uriOf(tier1)} yet` };
-      const part = await headPart(store, partKey(tier1.prefix, table, hour), signal);
+      const part = await publishedPart({ dataset, hour, components, signal });
       const rows = counted(part?.rows ?? 0, "row");
       return { status: "ok", message: `the newest part is ${hour} with ${rows}, under ${uriOf(tier1)}` };
     }),
