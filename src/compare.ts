@@ -3,6 +3,7 @@ import { hash } from "node:crypto";
 import type { Journals } from "./journal.js";
 import { compareUtf8, type Listing } from "./listing.js";
 import type { ManifestEntry, Version } from "./manifest.js";
+import { type Named, noneNamed, note } from "./named.js";
 import type { ObjectInfo } from "./store/store.js";
 
 export interface Changes {
@@ -20,19 +21,6 @@ export interface Compared {
   /** Those whose rows stayed by a decision when another version was passed over: what is listed is not what the rows came from. */
   kept: Named;
 }
-
-/** Objects that are counted, of which the first are named. */
-export class Named {
-  count = 0;
-  readonly keys: string[] = [];
-
-  add(key: string): void {
-    this.count++;
-    if (this.keys.length < NAMED_MAX) this.keys.push(key);
-  }
-}
-
-const NAMED_MAX = 3;
 
 export type Sighting =
   | { kind: "same" | "gone"; entry: ManifestEntry }
@@ -74,14 +62,14 @@ export async function compare(
   listing: Iterable<ObjectInfo>,
   added: Listing,
 ): Promise<Compared> {
-  const [gone, overwritten, kept] = [new Named(), new Named(), new Named()];
+  const [gone, overwritten, kept] = [noneNamed(), noneNamed(), noneNamed()];
   for await (const sighting of sight(entries, listing)) {
     if (sighting.kind === "added") added.add(sighting.object);
-    else if (sighting.kind === "gone") gone.add(sighting.entry.key);
+    else if (sighting.kind === "gone") note(gone, sighting.entry.key);
     else if (sighting.kind !== "same") {
       const { kind, entry } = sighting;
-      if (kind === "overwritten") overwritten.add(entry.key);
-      if (entry.passedOver) kept.add(entry.key);
+      if (kind === "overwritten") note(overwritten, entry.key);
+      if (entry.passedOver) note(kept, entry.key);
     }
   }
   const changes = { added: added.count, overwritten: overwritten.count, gone: gone.count };
@@ -101,7 +89,7 @@ export async function findMoved(
   for (const object of added) prints[count++] = printOf(object);
   prints.sort();
   const isTaken = new Uint8Array(count);
-  const moved = new Named();
+  const moved = noneNamed();
   for await (const sighting of sight(entries, listing)) {
     if (sighting.kind !== "gone" || sighting.entry.records === 0) continue;
     // What expire deleted was not moved.
@@ -111,7 +99,7 @@ export async function findMoved(
     while (prints[at] === print && isTaken[at]) at++;
     if (prints[at] !== print) continue;
     isTaken[at] = 1;
-    moved.add(sighting.entry.key);
+    note(moved, sighting.entry.key);
   }
   return moved;
 }

@@ -4,7 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { ulid } from "ulid";
 import { runText } from "./command-text.js";
-import { compare, Named } from "./compare.js";
+import { compare } from "./compare.js";
 import { areNested, fullPath } from "./config/overlap.js";
 import type { Dataset } from "./config/settings.js";
 import { readManifest } from "./download.js";
@@ -16,10 +16,10 @@ import { type FolderLinks, folderLinks, otherPathOf } from "./links.js";
 import { compareUtf8, Listing } from "./listing.js";
 import { planOf } from "./look.js";
 import type { Published } from "./manifest.js";
+import { keysOf, type Named, noneNamed } from "./named.js";
 import type { DeepResult } from "./proof/result.js";
 import { publishedPart } from "./published.js";
 import { recipeOf } from "./recipe.js";
-import { keysOf } from "./refusals.js";
 import { Spool } from "./spool.js";
 import { listHour, missingRawDirectory } from "./stages/list.js";
 import type { ObjectInfo } from "./store/store.js";
@@ -260,7 +260,7 @@ async function prove(task: HourTask, listing: Listing): Promise<Proof | Objectio
 /** A run may be done with objects whose rows are those of another version, and need not look at the manifest for it. */
 async function lookAt(task: HourTask, listing: Listing, published: Published | undefined) {
   const plan = await planOf(task, listing, published);
-  if (!published) return { plan, kept: new Named() };
+  if (!published) return { plan, kept: noneNamed() };
   const manifest = await readManifest(task, published);
   return { plan, kept: (await compare(manifest.entries(), listing, new Listing())).kept };
 }

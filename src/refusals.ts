@@ -1,10 +1,11 @@
 /** Why an hour is not planned: rows would be lost or doubled, and somebody has to decide. Pure. */
 import { commandText } from "./command-text.js";
-import type { Compared, Named } from "./compare.js";
+import type { Compared } from "./compare.js";
 import type { Settings } from "./config/settings.js";
 import { HourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import type { Published } from "./manifest.js";
+import { keysOf, type Named } from "./named.js";
 import { count, counted } from "./words.js";
 
 /** Whose hour, and among which datasets it has to be named. */
@@ -146,12 +147,3 @@ function namesOf({ gone, kept, overwritten }: Compared): string {
 function refusal(of: PlannedHour, why: string, hint: string): HourpackError {
   return new HourpackError("data", `plan ${of.dataset} ${of.hour}: ${why}`, { stage: "plan", hint });
 }
-
-/** `a, b, c and 4 more` */
-export function keysOf({ count: all, keys }: Pick<Named, "count" | "keys">): string {
-  const named = keys.slice(0, KEYS_NAMED);
-  const others = all - named.length;
-  return named.join(", ") + (others > 0 ? ` and ${count(others)} more` : "");
-}
-
-const KEYS_NAMED = 3;

@@ -1,7 +1,7 @@
 /** Whether a published hour is what its part says: the cheap look, and the deep one that reads everything again. */
 import type { FileMetaData } from "hyparquet";
 import { commandText, runText } from "./command-text.js";
-import { compare, findMoved, type Named } from "./compare.js";
+import { compare, findMoved } from "./compare.js";
 import { otherBytes, readManifest, readQuarantine, remedyOf } from "./download.js";
 import { besideName, type HourpackError, isHourpackError, reasonOf } from "./errors.js";
 import { factsIn, readFooter } from "./footer.js";
@@ -10,12 +10,13 @@ import { type Journals, readJournals } from "./journal.js";
 import { quarantineKey, rawPrefix } from "./layout.js";
 import { Listing } from "./listing.js";
 import type { Manifest, Published } from "./manifest.js";
+import { keysOf, type Named } from "./named.js";
 import { RAW_LIMITS } from "./proof/raw.js";
 import { type DeepResult, goneOf } from "./proof/result.js";
 import { verifyDeep } from "./proof/verify.js";
 import { publishedPart } from "./published.js";
 import { recipeOf } from "./recipe.js";
-import { keysOf, movedObjects, olderPart } from "./refusals.js";
+import { movedObjects, olderPart } from "./refusals.js";
 import type { Schema } from "./schema/types.js";
 import { schemaOf } from "./schema-file.js";
 import { listHour, missingRawDirectory } from "./stages/list.js";

@@ -5,6 +5,13 @@ export function count(number: number): string {
   return String(Math.round(number)).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
+/** `a, b, c and 4 more`: the first few of `all`. */
+export function listed(names: string[], most: number, all = names.length): string {
+  const named = names.slice(0, most);
+  const more = all - named.length;
+  return named.join(", ") + (more > 0 ? ` and ${count(more)} more` : "");
+}
+
 /** `1 object`, `3 objects` */
 export function counted(number: number, noun: string): string {
   const plural = /[^aeiou]y$/.test(noun) ? `${noun.slice(0, -1)}ies` : `${noun}s`;

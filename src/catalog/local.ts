@@ -10,7 +10,7 @@ import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import type { CatalogSettings } from "../config/settings.js";
 import { openDatabase, sqlName, sqlString } from "../engine/duckdb/database.js";
-import { duckdbType } from "../engine/duckdb/types.js";
+import { duckdbType, noRowsSql, typedSql } from "../engine/duckdb/types.js";
 import { HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { isSkippedKey, partitionPrefix } from "../layout.js";
@@ -255,13 +255,10 @@ function partsViewSql(table: TableSpec, glob: string | undefined): string {
     ...table.columns.map(({ name, type }) => ({ name, type: duckdbType(type) })),
     ...PARTITION_KEYS.map((name) => ({ name, type: "INTEGER" })),
   ];
-  const typed = (value: (name: string) => string) =>
-    all.map(({ name, type }) => `CAST(${value(sqlName(name))} AS ${type}) AS ${sqlName(name)}`).join(", ");
-  const none = `SELECT ${typed(() => "NULL")} WHERE false`;
-  if (glob === undefined) return none;
+  if (glob === undefined) return noRowsSql(all);
   const hive = PARTITION_KEYS.map((key) => `${key}: INTEGER`).join(", ");
   const files = `read_parquet(${sqlString(glob)}, hive_partitioning = true, hive_types = {${hive}}, union_by_name = true)`;
-  return `SELECT ${typed((name) => name)} FROM (${none} UNION ALL BY NAME SELECT * FROM ${files})`;
+  return typedSql(all, `${noRowsSql(all)} UNION ALL BY NAME SELECT * FROM ${files}`);
 }
 
 /** The raw objects of a directory, line by line, as they are. */

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import type { CatalogSettings } from "../config/settings.js";
 import type { Database, Row } from "../engine/duckdb/database.js";
 import { EXIT, HourpackError, isHourpackError, reasonOf } from "../errors.js";
-import { count, counted } from "../words.js";
+import { counted, listed } from "../words.js";
 import type { Command } from "./command.js";
 import type { Output } from "./output.js";
 import { datasetNames, settingsOf, settingsOptions } from "./settings.js";
@@ -174,7 +174,7 @@ async function hintFor(
     const names = all.map(({ s, t }) => (s === schema ? String(t) : `${s}.${t}`));
     if (names.length === 0) return `The catalog has no tables yet. ${WHAT_PACKS}`;
     const isRaw = /_raw$/.test(table) && names.includes(table.replace(/_raw$/, ""));
-    return `Tables are: ${listed(names)}.${isRaw ? " Raw objects in S3 have no view here; Glue and Athena show them." : ""}`;
+    return `Tables are: ${listed(names, NAMES_MAX)}.${isRaw ? " Raw objects in S3 have no view here; Glue and Athena show them." : ""}`;
   }
   const [, column] = /^Binder Error: (?:Referenced column|.* have a column named) "(.*?)"/.exec(reason) ?? [];
   if (column !== undefined) {
@@ -187,7 +187,7 @@ async function hintFor(
     const isText = sql.includes(`"${column}"`);
     return (
       (isText ? `A text stands in single quotes: '${column}'. ` : "") +
-      (names.length === 0 ? "" : `Columns are: ${listed([...new Set(names)])}.`)
+      (names.length === 0 ? "" : `Columns are: ${listed([...new Set(names)], NAMES_MAX)}.`)
     ).trim();
   }
   if (/read-only mode|^Catalog Error: .* is not an table/.test(reason))
@@ -210,11 +210,6 @@ async function keywordColumn(sql: string, database: Database): Promise<string | 
 
 /** A hint is a line or two. */
 const NAMES_MAX = 30;
-
-function listed(names: string[]): string {
-  const more = names.length > NAMES_MAX ? ` and ${count(names.length - NAMES_MAX)} more` : "";
-  return names.slice(0, NAMES_MAX).join(", ") + more;
-}
 
 /** A longer table is for nobody, and more than its library can lay out; --json has them all. */
 const TABLE_ROWS_MAX = 10_000;

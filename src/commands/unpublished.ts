@@ -4,7 +4,7 @@ import type { Dataset, Settings } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
 import { addHours, type Hour, hoursBetween } from "../hour.js";
 import type { Trace } from "../published.js";
-import { counted } from "../words.js";
+import { counted, listed } from "../words.js";
 import type { Output } from "./output.js";
 
 type Range = { from: Hour; to: Hour };
@@ -54,10 +54,8 @@ export class Unpublished {
     if (this.published === 0) throw this.noneThere();
     for (const { dataset, hours } of this.missing) {
       output.record({ type: "unpublished", dataset, hours });
-      const more = hours.length > NAMED_MAX ? ` and ${hours.length - NAMED_MAX} more` : "";
-      const which = hours.slice(0, NAMED_MAX).join(", ") + more;
       output.note(
-        `${dataset}: ${counted(hours.length, "hour")} ${hours.length === 1 ? "has" : "have"} no part: ${which}`,
+        `${dataset}: ${counted(hours.length, "hour")} ${hours.length === 1 ? "has" : "have"} no part: ${listed(hours, NAMED_MAX)}`,
       );
     }
   }

@@ -1,11 +1,6 @@
 /** What a deep verification has found. */
+import { type Named, noneNamed } from "../named.js";
 import type { Difference } from "./differences.js";
-
-/** A count, and the first of what was counted. */
-export interface Named {
-  count: number;
-  keys: string[];
-}
 
 export interface DeepResult {
   /** Proved: every raw byte is accounted for and nothing else is in the part. Late objects do not count against it. */
@@ -44,10 +39,10 @@ export function nothingYet(): Findings {
     records: 0,
     rows: 0,
     quarantined: 0,
-    late: { count: 0, keys: [] },
+    late: noneNamed(),
     skipped: 0,
-    gone: { count: 0, keys: [], rows: 0 },
-    overwritten: { count: 0, keys: [], rows: 0 },
+    gone: { ...noneNamed(), rows: 0 },
+    overwritten: { ...noneNamed(), rows: 0 },
     expired: { count: 0, rows: 0 },
     unfilled: [],
     differences: [],
@@ -58,11 +53,4 @@ export function nothingYet(): Findings {
 /** Objects that cannot be read again, and `expire` did not delete. */
 export function goneOf({ gone, overwritten }: Findings): { count: number; rows: number } {
   return { count: gone.count + overwritten.count, rows: gone.rows + overwritten.rows };
-}
-
-const NAMED_KEYS = 20;
-
-export function note(named: Named, key: string): void {
-  named.count++;
-  if (named.keys.length < NAMED_KEYS) named.keys.push(key);
 }

@@ -10,6 +10,7 @@ import { download } from "../download.js";
 import { HourpackError } from "../errors.js";
 import type { Listing } from "../listing.js";
 import type { ManifestEntry } from "../manifest.js";
+import { note } from "../named.js";
 import type { Schema } from "../schema/types.js";
 import type { Store } from "../store/store.js";
 import { type Difference, DifferenceFinder } from "./differences.js";
@@ -21,7 +22,7 @@ import { type ReadObject, readAhead, readFrom, sight, storedIn } from "./objects
 import { openPart, type Part } from "./part.js";
 import { QuarantineCheck, type Quarantined, readQuarantine } from "./quarantine.js";
 import { RAW_LIMITS, type RawLimits, RawReader, type RawRecord } from "./raw.js";
-import { type DeepResult, type Findings, goneOf, note, nothingYet } from "./result.js";
+import { type DeepResult, type Findings, goneOf, nothingYet } from "./result.js";
 import { Restorer } from "./row.js";
 import { opened, type Source, type Stored } from "./source.js";
 

@@ -7,7 +7,7 @@ import { digestOfAll, type RowsDigest } from "../digest.js";
 import type { Engine, Merge, RowFiles, WrittenRows } from "../engine.js";
 import { ParquetJoin } from "../parquet/join.js";
 import { type Database, openDatabase, sqlName, sqlString } from "./database.js";
-import { duckdbType, jsonTextSql, readType, valueSql } from "./types.js";
+import { duckdbType, jsonTextSql, noRowsSql, readType, typedSql, valueSql } from "./types.js";
 
 export interface DuckdbSettings {
   /** DuckDB's memory_limit, bytes. */
@@ -346,16 +346,13 @@ function partsSql(
     ...columns.map(({ name, type }) => ({ name, type: duckdbType(type) })),
     { name: RESCUED_COLUMN, type: "VARCHAR" },
   ];
-  const typed = (value: (name: string) => string) =>
-    all.map(({ name, type }) => `CAST(${value(sqlName(name))} AS ${type}) AS ${sqlName(name)}`).join(", ");
-  const none = `SELECT ${typed(() => "NULL")} WHERE false`;
-  if (paths.length === 0) return none;
+  if (paths.length === 0) return noRowsSql(all);
   const options = `union_by_name = ${!complete}, hive_partitioning = false`;
   const list = `[${paths.map(sqlString).join(", ")}]`;
   const rows = where
     ? `SELECT * EXCLUDE ${ROW_NUMBER} FROM read_parquet(${list}, ${options}, ${ROW_NUMBER} = true) WHERE ${where}`
     : `SELECT * FROM read_parquet(${list}, ${options})`;
-  return `SELECT ${typed((name) => name)} FROM (${complete ? rows : `${none} UNION ALL BY NAME ${rows}`})`;
+  return typedSql(all, complete ? rows : `${noRowsSql(all)} UNION ALL BY NAME ${rows}`);
 }
 
 /** What DuckDB calls a row's place in its file: a column of a dataset may have this name, too. */

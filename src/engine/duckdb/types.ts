@@ -7,6 +7,26 @@ export function duckdbType(type: Type): string {
   return typeText(type, (scalar) => SCALARS[scalar.kind] ?? `DECIMAL(${precisionOf(scalar)})`);
 }
 
+interface SqlColumn {
+  name: string;
+  /** In DuckDB's words. */
+  type: string;
+}
+
+/** These columns of `rows`, in their types. */
+export function typedSql(columns: SqlColumn[], rows: string): string {
+  return `SELECT ${casts(columns, sqlName)} FROM (${rows})`;
+}
+
+/** Beside rows that lack some of these columns (UNION ALL BY NAME), it gives them; and where there are no rows. */
+export function noRowsSql(columns: SqlColumn[]): string {
+  return `SELECT ${casts(columns, () => "NULL")} WHERE false`;
+}
+
+function casts(columns: SqlColumn[], given: (name: string) => string): string {
+  return columns.map(({ name, type }) => `CAST(${given(name)} AS ${type}) AS ${sqlName(name)}`).join(", ");
+}
+
 /** The type lines are read in: what DuckDB's JSON reader would re-print or guess is read as text and cast after. */
 export function readType(type: Type): string {
   return typeText(type, (scalar) =>
