@@ -26,130 +26,77 @@ const packed = (columns: object, records: string[], options: object = {}) =>
   packHour(join(root, String(hours++)), { columns: { id: "int", ...columns }, ...options }, [records]);
 
 const at = (text: string) => `TIMESTAMP_MS '${text}'`;
-const epoch = (unit: string, from = "v") => ({ type: "timestamp", epoch: unit, from });
-const zoned = (zone: string) => ({ type: "timestamp", zone, from: "v" });
+const from = (type: string, path = "v") => ({ type, from: path });
+const epoch = (unit: string, path = "v") => ({ ...from("timestamp", path), epoch: unit });
+const zoned = (zone: string) => ({ ...from("timestamp"), zone });
 const O = { o: "struct<a:int,b:string,tags:array<string>,in:struct<c:int>>" };
 
 /** What it is called, the columns, a record's members, and what the column `d` shows of them, truly and falsely. */
 const CASES: [name: string, columns: object, members: string, truth: string, falsehood: string][] = [
-  ["text of a double", { v: "double", d: { type: "string", from: "v" } }, '"v":1.50', "'1.50'", "'1.5'"],
-  ["text of a bigint", { v: "bigint", d: { type: "string", from: "v" } }, '"v":1e3', "'1e3'", "'777'"],
-  [
-    "text of a string that is a number",
-    { v: "int", d: { type: "string", from: "v" } },
-    '"v":"7"',
-    "'7'",
-    "'8'",
-  ],
-  [
-    "text of a decimal",
-    { v: "decimal(9,2)", d: { type: "string", from: "v" } },
-    '"v":1.5',
-    "'1.5'",
-    "'1.51'",
-  ],
-  [
-    "text of a boolean",
-    { v: "boolean", d: { type: "string", from: "v" } },
-    '"v":"true"',
-    "'true'",
-    "'false'",
-  ],
-  [
-    "text of a date",
-    { v: "date", d: { type: "string", from: "v" } },
-    '"v":"2022-07-26"',
-    "'2022-07-26'",
-    "'2022-07-27'",
-  ],
+  ["text of a double", { v: "double", d: from("string") }, '"v":1.50', "'1.50'", "'1.5'"],
+  ["text of a bigint", { v: "bigint", d: from("string") }, '"v":1e3', "'1e3'", "'777'"],
+  ["text of a string that is a number", { v: "int", d: from("string") }, '"v":"7"', "'7'", "'8'"],
+  ["text of a decimal", { v: "decimal(9,2)", d: from("string") }, '"v":1.5', "'1.5'", "'1.51'"],
+  ["text of a boolean", { v: "boolean", d: from("string") }, '"v":"true"', "'true'", "'false'"],
+  ["text of a date", { v: "date", d: from("string") }, '"v":"2022-07-26"', "'2022-07-26'", "'2022-07-27'"],
   [
     "text of a time",
-    { v: "timestamp", d: { type: "string", from: "v" } },
+    { v: "timestamp", d: from("string") },
     '"v":"2022-10-30 12:00:00+09:00"',
     "'2022-10-30 12:00:00+09:00'",
     "'2022-10-30 03:00:00Z'",
   ],
   [
     "text of a count of seconds",
-    { v: { type: "timestamp", epoch: "s" }, d: { type: "string", from: "v" } },
+    { v: { type: "timestamp", epoch: "s" }, d: from("string") },
     '"v":17e8',
     "'17e8'",
     "'1700000000'",
   ],
   [
     "text of a struct",
-    { ...O, d: { type: "string", from: "o" } },
+    { ...O, d: from("string", "o") },
     '"o":{ "b":"x", "a":7.0 }',
     `'{"b":"x","a":7.0}'`,
     `'{"b":"X","a":7.0}'`,
   ],
-  ["text of a leaf", { ...O, d: { type: "string", from: "o.a" } }, '"o":{"a":7.0}', "'7.0'", "'7.1'"],
-  [
-    "text of a map",
-    { v: "map<string,int>", d: { type: "string", from: "v" } },
-    '"v":{"a":1}',
-    `'{"a":1}'`,
-    `'{"a":2}'`,
-  ],
+  ["text of a leaf", { ...O, d: from("string", "o.a") }, '"o":{"a":7.0}', "'7.0'", "'7.1'"],
+  ["text of a map", { v: "map<string,int>", d: from("string") }, '"v":{"a":1}', `'{"a":1}'`, `'{"a":2}'`],
   [
     "text of JSON in a string",
-    { v: { type: "struct<a:int>", json: "string" }, d: { type: "string", from: "v" } },
+    { v: { type: "struct<a:int>", json: "string" }, d: from("string") },
     '"v":"{\\"a\\":1}"',
     `'{"a":1}'`,
     `'{"a":2}'`,
   ],
   [
     "an array",
-    { ...O, d: { type: "array<string>", from: "o.tags" } },
+    { ...O, d: from("array<string>", "o.tags") },
     '"o":{"tags":["a","b"]}',
     "['a','b']",
     "['a','B']",
   ],
-  [
-    "an array in a string column",
-    { v: "string", d: { type: "array<int>", from: "v" } },
-    '"v":[1,2]',
-    "[1,2]",
-    "[2,1]",
-  ],
-  [
-    "an array, some of it",
-    { v: "string", d: { type: "array<int>", from: "v" } },
-    '"v":[1,"x"]',
-    "[1,NULL]",
-    "[1,0]",
-  ],
-  [
-    "a struct",
-    { ...O, d: { type: "struct<c:int>", from: "o.in" } },
-    '"o":{"in":{"c":5}}',
-    "{c: 5}",
-    "{c: 6}",
-  ],
+  ["an array in a string column", { v: "string", d: from("array<int>") }, '"v":[1,2]', "[1,2]", "[2,1]"],
+  ["an array, some of it", { v: "string", d: from("array<int>") }, '"v":[1,"x"]', "[1,NULL]", "[1,0]"],
+  ["a struct", { ...O, d: from("struct<c:int>", "o.in") }, '"o":{"in":{"c":5}}', "{c: 5}", "{c: 6}"],
   [
     "a struct, some of it",
-    { v: "string", d: { type: "struct<a:int,b:string>", from: "v" } },
+    { v: "string", d: from("struct<a:int,b:string>") },
     '"v":{"a":"x","b":1.0,"c":2}',
     "{a: NULL, b: '1.0'}",
     "{a: 0, b: '1.0'}",
   ],
   [
     "a struct's last of two",
-    { v: "string", d: { type: "struct<a:int>", from: "v" } },
+    { v: "string", d: from("struct<a:int>") },
     '"v":{"a":1,"A":2}',
     "{a: 2}",
     "{a: 1}",
   ],
-  [
-    "a struct of nothing",
-    { v: "string", d: { type: "struct<a:int>", from: "v" } },
-    '"v":{}',
-    "{a: NULL}",
-    "{a: 0}",
-  ],
+  ["a struct of nothing", { v: "string", d: from("struct<a:int>") }, '"v":{}', "{a: NULL}", "{a: 0}"],
   [
     "a map",
-    { ...O, d: { type: "map<string,string>", from: "o" } },
+    { ...O, d: from("map<string,string>", "o") },
     '"o":{"a":7,"b":"x"}',
     "MAP{'a': '7', 'b': 'x'}",
     "MAP{'a': '7', 'b': 'y'}",
@@ -205,7 +152,7 @@ const CASES: [name: string, columns: object, members: string, truth: string, fal
   ],
   [
     "a number of an epoch",
-    { v: { type: "timestamp", epoch: "s" }, d: { type: "bigint", from: "v" } },
+    { v: { type: "timestamp", epoch: "s" }, d: from("bigint") },
     '"v":1700000000',
     "1700000000",
     "1700000001",
@@ -226,7 +173,7 @@ const CASES: [name: string, columns: object, members: string, truth: string, fal
   ],
   [
     "the same zone",
-    { v: "timestamp", d: { type: "timestamp", from: "v" } },
+    { v: "timestamp", d: from("timestamp") },
     '"v":"2022-10-30 12:00:00"',
     at("2022-10-30 12:00:00"),
     at("2022-10-30 12:00:00.001"),
@@ -238,29 +185,23 @@ const CASES: [name: string, columns: object, members: string, truth: string, fal
     at("2022-10-30 11:00:00.123"),
     at("2022-10-30 11:00:00.124"),
   ],
-  [
-    "a date",
-    { v: "string", d: { type: "date", from: "v" } },
-    '"v":"2022-07-26"',
-    "DATE '2022-07-26'",
-    "DATE '2022-07-27'",
-  ],
+  ["a date", { v: "string", d: from("date") }, '"v":"2022-07-26"', "DATE '2022-07-26'", "DATE '2022-07-27'"],
   [
     "a double of 17 digits",
-    { v: "string", d: { type: "double", from: "v" } },
+    { v: "string", d: from("double") },
     '"v":0.10000000000000001',
     "0.1::DOUBLE",
     "0.2::DOUBLE",
   ],
   [
     "through JSON in a string",
-    { v: "string", d: { type: "string", from: "v.a" } },
+    { v: "string", d: from("string", "v.a") },
     '"v":"{\\"a\\":1.0}"',
     "'1.0'",
     "'1'",
   ],
-  ["a member in another case", { d: { type: "string", from: "m.x" } }, '"M":{"y":1,"X":2.0}', "'2.0'", "'2'"],
-  ["of nothing", { v: "int", d: { type: "array<int>", from: "v" } }, '"v":5', "NULL", "[5]"],
+  ["a member in another case", { d: from("string", "m.x") }, '"M":{"y":1,"X":2.0}', "'2.0'", "'2'"],
+  ["of nothing", { v: "int", d: from("array<int>") }, '"v":5', "NULL", "[5]"],
   [
     "of a date alone",
     { v: "string", d: zoned("Europe/Berlin") },
@@ -270,7 +211,7 @@ const CASES: [name: string, columns: object, members: string, truth: string, fal
   ],
   [
     "of more digits than a double has",
-    { v: "string", d: { type: "double", from: "v" } },
+    { v: "string", d: from("double") },
     '"v":0.12345678901234567890',
     "NULL",
     "0.12345678901234568::DOUBLE",
@@ -307,9 +248,9 @@ describe("a derived column", () => {
 
   it("of the envelope", async () => {
     const columns = {
-      n: { type: "string", from: "^.n" },
-      at: { ...epoch("ms", "^.t") },
-      s: { ...epoch("s", "^.t") },
+      n: from("string", "^.n"),
+      at: epoch("ms", "^.t"),
+      s: epoch("s", "^.t"),
     };
     const record = '{"n":1.50,"t":1700000000,"Records":[{"id":1},{"id":2}]}';
     const hour = await packed(columns, [record], { records: "Records[*]" });
@@ -331,7 +272,7 @@ describe("a derived column", () => {
 });
 
 test("rows that leave derived columns NULL are told apart from false ones, however few are looked at in a time", async () => {
-  const columns = { v: "double", d: { type: "string", from: "v" }, e: { type: "string", from: "v" } };
+  const columns = { v: "double", d: from("string"), e: from("string") };
   const hour = await packed(
     columns,
     Array.from({ length: 400 }, (_, i) => `{"v":${i % 40}.0}`),

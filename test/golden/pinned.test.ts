@@ -106,6 +106,10 @@ class Lake {
     return this.at((components, dataset) => verifyHour(taskOf(components, dataset, hour), { deep }));
   }
 
+  async expectSound(...hours: Hour[]): Promise<void> {
+    for (const hour of hours) expect((await this.verify(true, hour)).state).toBe("sound");
+  }
+
   records(hour = FIRST): Promise<string[]> {
     return this.at(async (components, dataset) => {
       const restoration = await openRestoration(components, dataset, hour);
@@ -169,7 +173,7 @@ describe("schema.json is gone", () => {
     putBack();
     expect(await lake.pack()).toEqual({ action: "packed", rows: 2 });
     expect(await lake.records()).toEqual([OLD, LATE].sort());
-    expect((await lake.verify(true)).state).toBe("sound");
+    await lake.expectSound(FIRST);
   });
 
   it("no other hour pins columns anew", async () => {
@@ -216,7 +220,7 @@ describe("schema.json is gone", () => {
       JSON.parse(LATE),
     ]);
     expect(await lake.records(SECOND)).toEqual(['{"amount":1.5}']);
-    for (const hour of [FIRST, SECOND]) expect((await lake.verify(true, hour)).state).toBe("sound");
+    await lake.expectSound(FIRST, SECOND);
   });
 
   it("a rebuild gives up no rows whose raw objects are gone", async () => {
@@ -238,7 +242,7 @@ describe("schema.json is gone", () => {
     lake.put("late.json", OLD);
     expect(await lake.pack()).toEqual({ action: "packed", rows: 1 });
     expect(await lake.records()).toEqual([OLD]);
-    for (const hour of [FIRST, SECOND]) expect((await lake.verify(true, hour)).state).toBe("sound");
+    await lake.expectSound(FIRST, SECOND);
   });
 
   it("what another worker pins and publishes while the parts are looked at is gone by", async () => {
@@ -255,7 +259,7 @@ describe("schema.json is gone", () => {
     expect(await lake.pack(SECOND, {}, { onTier1 })).toEqual({ action: "packed", rows: 1 });
     expect(others).toBe(1);
     expect(await lake.records(SECOND)).toEqual(['{"id":2,"amount":"x"}']);
-    for (const hour of [FIRST, SECOND]) expect((await lake.verify(true, hour)).state).toBe("sound");
+    await lake.expectSound(FIRST, SECOND);
   });
 });
 
@@ -291,7 +295,7 @@ describe("an older schema.json is put back", () => {
     lake.put("late.json", '{"id":3,"other":5}');
     expect(await lake.pack(FIRST, { rebuild: true })).toEqual({ action: "packed", rows: 3 });
     expect(await lake.records()).toEqual(['{"id":1}', '{"id":2,"name":"x"}', '{"id":3,"other":5}']);
-    expect((await lake.verify(true)).state).toBe("sound");
+    await lake.expectSound(FIRST);
   });
 
   it("no run of what is due publishes beside its newest part, or pins another version of that number", async () => {
@@ -316,7 +320,7 @@ describe("an older schema.json is put back", () => {
       [SECOND],
       [],
     ]);
-    for (const hour of [FIRST, SECOND]) expect((await lake.verify(true, hour)).state).toBe("sound");
+    await lake.expectSound(FIRST, SECOND);
   });
 
   it("a run of what is due goes on where the newest part says nothing of itself", async () => {
@@ -349,7 +353,7 @@ describe("an older schema.json is put back", () => {
     expect((await lake.verify(false, SECOND)).state).toBe("wrong");
     expect(await lake.pack(SECOND, { rebuild: true })).toEqual({ action: "packed", rows: 1 });
     expect(await lake.records(SECOND)).toEqual(['{"id":3,"other":5}']);
-    for (const hour of [FIRST, SECOND]) expect((await lake.verify(true, hour)).state).toBe("sound");
+    await lake.expectSound(FIRST, SECOND);
   });
 });
 
