@@ -108,20 +108,17 @@ function once(name: FaultName, fits: (exchange: Exchange) => boolean): ProxyHook
 }
 
 describe("a fault at 5 % of the requests changes nothing", { timeout: TIMEOUT_MS }, () => {
-  it.each(RECURRING)("of an hour of 2,000 objects: %s", async (name) => {
-    const faults = faultsAt(name, SHARE, 1);
-    const { end, tier1 } = await runThrough({ raw: "hour/", hours: 1, hooks: faults });
-    expect(end.code, outcomeOf(end)).toBe(0);
-    expect(faults.struck()).toBeGreaterThan(50);
-    await expectHours(tier1, "hour/", hourObjects);
-  });
-
-  it.each(RECURRING)("of a backlog of 24 hours: %s", async (name) => {
-    const faults = faultsAt(name, SHARE, 2);
-    const { end, tier1 } = await runThrough({ raw: "backlog/", hours: 24, hooks: faults });
-    expect(end.code, outcomeOf(end)).toBe(0);
-    expect(faults.struck()).toBeGreaterThan(1);
-    await expectHours(tier1, "backlog/", backlogObjects);
+  describe.each([
+    { of: "an hour of 2,000 objects", raw: "hour/", hours: 1, objects: hourObjects, seed: 1, least: 50 },
+    { of: "a backlog of 24 hours", raw: "backlog/", hours: 24, objects: backlogObjects, seed: 2, least: 1 },
+  ])("of $of", ({ raw, hours, objects, seed, least }) => {
+    it.each(RECURRING)("%s", async (name) => {
+      const faults = faultsAt(name, SHARE, seed);
+      const { end, tier1 } = await runThrough({ raw, hours, hooks: faults });
+      expect(end.code, outcomeOf(end)).toBe(0);
+      expect(faults.struck()).toBeGreaterThan(least);
+      await expectHours(tier1, raw, objects);
+    });
   });
 });
 

@@ -310,21 +310,14 @@ describe("objects that move under the reader", () => {
     return { ...(other as RawObject), name: object.name };
   };
 
-  it("overwritten between the listing and the reading: the hour is planned again", async () => {
-    const scene = new Scene("overwritten");
+  it.each([
+    ["overwritten", (scene: Scene, last: RawObject) => scene.put([anew(last, 1)])],
+    ["removed", (scene: Scene, last: RawObject) => scene.remove(last)],
+  ])("%s between the listing and the reading: the hour is planned again", async (name, move) => {
+    const scene = new Scene(name);
     await scene.put(objectsOf(FIRST_HOUR, 4));
     const last = scene.objects.at(-1) as RawObject;
-    const before = atFirst(isRawGet, () => scene.put([anew(last, 1)]));
-    const { end } = await runThrough(scene, ["--s3-concurrency", "1"], { before });
-    expect(packedBy(succeeded(end))).toBe(1);
-    expect(await scene.expectExact()).toEqual([]);
-  });
-
-  it("deleted between the listing and the reading: the hour is planned again", async () => {
-    const scene = new Scene("removed");
-    await scene.put(objectsOf(FIRST_HOUR, 4));
-    const last = scene.objects.at(-1) as RawObject;
-    const before = atFirst(isRawGet, () => scene.remove(last));
+    const before = atFirst(isRawGet, () => move(scene, last));
     const { end } = await runThrough(scene, ["--s3-concurrency", "1"], { before });
     expect(packedBy(succeeded(end))).toBe(1);
     expect(await scene.expectExact()).toEqual([]);

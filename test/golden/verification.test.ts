@@ -519,21 +519,12 @@ describe("raw objects that expire deleted", () => {
     const merged = { action: "packed", part: { rows: 2 } };
 
     it.each([
-      ["in another order", { at, m, id }],
-      ["fewer", { id }],
-      ["inferred", null],
-    ])("%s: it is merged without a question", async (_, columns) => {
-      const lake = await expired();
-      expect(await lake.pack({ columns })).toMatchObject(merged);
-      expect(await lake.verify(true, undefined, { columns })).toMatchObject({
-        state: "expired",
-        problems: [],
-      });
-    });
-
-    it("written down as they were inferred: so it is", async () => {
-      const lake = await expired(null);
-      const columns = { id: "bigint", m: "struct<b:string>", new: "bigint" };
+      ["in another order", COLUMNS, { at, m, id }],
+      ["fewer", COLUMNS, { id }],
+      ["inferred", COLUMNS, null],
+      ["written down as they were inferred", null, { id, m, new: "bigint" }],
+    ])("%s: it is merged without a question", async (_, before, columns) => {
+      const lake = await expired(before);
       expect(await lake.pack({ columns })).toMatchObject(merged);
       expect(await lake.verify(true, undefined, { columns })).toMatchObject({
         state: "expired",
