@@ -331,7 +331,7 @@ async function registerDataset(
   const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
   if (!pinned) return;
   const tables = tablesOf(dataset, currentSchema(pinned).columns, components.settings);
-  // A partition that was right stays so unless somebody else puts it elsewhere, which `register` finds.
+  // Where the others lie was looked at when they were packed: what somebody else did since, `register` finds.
   const asTheyWere = new Set(
     result.hours
       .filter((done) => done.dataset === dataset.name && done.action !== "packed")

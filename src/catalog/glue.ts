@@ -92,7 +92,7 @@ class Glue implements Catalog {
     return hours.filter((hour) => !found.has(hour));
   }
 
-  /** Reads a partition, too, which may be none, as a run does: the right to may be another. */
+  /** Looks for a partition, too, as a run does: that takes another right. */
   async lackingTables(tables: TableSpec[], { signal }: Options = {}): Promise<TableSpec[]> {
     const options = { signal, retries: RETRIES_OF_A_LOOK };
     const isLacking = async (table: TableSpec) => {
