@@ -1,28 +1,59 @@
 /** The commands that messages tell somebody to type. Pure. */
-import { CONFIG_NAME } from "./config/settings.js";
+import { CONFIG_NAME, type GivenFlag } from "./config/settings.js";
 import { addHours, type Hour } from "./hour.js";
 import type { HourContext } from "./task.js";
+import { shellWord } from "./words.js";
 
 export interface CommandOf {
-  /** Those that it is to be about. Named only where others are configured: without, it would do the same to all of them. */
-  dataset: string | string[];
+  /** Those that it is to be about; all where absent. Named only where others are configured: without, it would do the same to all of them. */
+  dataset?: string | string[];
   /** One, or all up to and without `to`. */
   hours?: Hour | { from: Hour; to: Hour };
   /** As they are typed. */
   flags?: string;
 }
 
-/** As it stands in a sentence, backticks and all: `hourpack run --dataset mmp/android --hour 2022-07-26T00 --rebuild`. */
+/** Of the settings, what a command has to say again. */
+export interface CommandSettings {
+  file?: string;
+  flags?: readonly GivenFlag[];
+  datasets: readonly { name: string }[];
+}
+
+/**
+ * As it stands in a sentence, backticks and all: `hourpack run --dataset mmp/android --hour 2022-07-26T00 --rebuild`. It does
+ * what is said of it where it is pasted into a POSIX shell: what flags said in place of a file is said again.
+ */
 export function commandText(
   verb: string,
-  settings: { file?: string; datasets: readonly unknown[] },
-  { dataset, hours, flags }: CommandOf,
+  settings: CommandSettings,
+  { dataset, hours, flags }: CommandOf = {},
 ): string {
-  // Without, it would be about another file's datasets, which may well have the same names.
-  const file = settings.file === undefined ? "" : configFlag(settings.file);
-  const names = settings.datasets.length > 1 ? [dataset].flat() : [];
-  const words = [file, ...names.map((name) => `--dataset ${name}`), hours && hourFlags(hours), flags];
+  const { file, datasets } = settings;
+  const named = datasets.length > 1 && dataset !== undefined ? [dataset].flat() : [];
+  const about = named.length > 0 ? named : datasets.map(({ name }) => name);
+  const words = [
+    // Without, it would be about another file's datasets, which may well have the same names.
+    file === undefined ? "" : configFlag(file),
+    ...named.map((name) => `--dataset ${shellWord(name)}`),
+    hours && hourFlags(hours),
+    flags,
+    ...(settings.flags ?? [])
+      .filter((flag) => isOfAll(flag, about) && !isIn(flag, flags))
+      .map(({ text }) => text),
+  ];
   return `\`${["hourpack", verb, ...words.filter(Boolean)].join(" ")}\``;
+}
+
+/** A flag of one dataset says nothing of the others, and is refused where several are meant. */
+function isOfAll({ dataset }: GivenFlag, names: string[]): boolean {
+  return dataset === undefined || names.every((name) => name === dataset || name.startsWith(`${dataset}/`));
+}
+
+/** That of the command goes before the one that was given: both would be refused. */
+function isIn({ text }: GivenFlag, flags = ""): boolean {
+  const [name = ""] = text.split(/[ =]/, 1);
+  return flags.split(" ").includes(name);
 }
 
 /** The run of one hour, which is what messages mostly tell to do. */
@@ -30,11 +61,17 @@ export function runText({ dataset, hour, components }: HourContext, flags?: stri
   return commandText("run", components.settings, { dataset: dataset.name, hours: hour, flags });
 }
 
+/** What looks at the layout and the columns of a raw prefix, and writes nothing. It reads what is said of S3, and no dataset. */
+export function initText(raw: string, { flags = [] }: CommandSettings): string {
+  const s3 = flags.filter(({ text }) => text.startsWith("--s3-"));
+  return commandText("init", { flags: s3, datasets: [] }, { flags: `${shellWord(raw)} --dry-run` });
+}
+
 /** `--config lake.yaml`; nothing for the file that is found by itself. */
-export function configFlag(file: string): string {
+function configFlag(file: string): string {
   // One that was a pipe is there no more.
   if (file === CONFIG_NAME || file.startsWith("/dev/")) return "";
-  return `--config ${/^[\w./@%+:-]+$/.test(file) ? file : `'${file.replaceAll("'", `'\\''`)}'`}`;
+  return `--config ${shellWord(file)}`;
 }
 
 /** `--hour 2022-07-26T00`, or `--from 2022-07-26 --to 2022-07-27T02`. */

@@ -37,7 +37,7 @@ export async function dueHours(
     const text = `${dataset.name} has a part of ${ahead}, which has not begun: it is not taken for the newest; is the clock of this machine right?`;
     observe({ type: "notice", dataset: dataset.name, text });
   }
-  const owed = await owedHours(tier1, dataset, signal);
+  const owed = await owedHours(components, dataset, signal);
   if (!published) return { hours: sorted([...owed, ...lookBack]), isFirst: true };
   const missed = hoursBetween(addHours(published, 1), lookBackFrom);
   const raw = await components.raw(dataset);

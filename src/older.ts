@@ -41,7 +41,7 @@ export async function olderHours(
   const isFolderAnHour = template.slice(0, template.lastIndexOf("/")).includes("{HH}");
   if (!isFolderAnHour || startMs(to) - startMs(from) > DAYS_COUNTED_MAX * DAY_MS) return { from, to };
   // One that failed before later ones were published is due again.
-  const owed = new Set(await owedHours(tier1, dataset, signal));
+  const owed = new Set(await owedHours(components, dataset, signal));
   const unpacked = await hoursWithFolders(raw, dataset.raw, hoursBetween(from, to), signal);
   const hours = unpacked.filter((hour) => !owed.has(hour));
   const [first, last] = [hours[0], hours.at(-1)];

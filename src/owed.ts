@@ -2,6 +2,7 @@
  * Hours that a run may leave behind the newest published one: where several are in flight a later one may be published
  * first, and an hour that fails is passed by. They are written down before that, and stay due until they are seen done.
  */
+import { commandText } from "./command-text.js";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { hoursWithFolders } from "./folders.js";
@@ -50,7 +51,7 @@ export class Owing {
   async settle(): Promise<void> {
     const { done } = this;
     if (done.size === 0) return;
-    const owed = owedIn(await this.tier1(), this.dataset);
+    const owed = await owedIn(this.components, this.dataset);
     await owed.change((hours) => hours.filter((hour) => !done.has(hour)));
   }
 
@@ -59,7 +60,7 @@ export class Owing {
     const ours = [...this.unfinished].filter((other) => newest === undefined || other > newest);
     const between = newest === undefined ? [] : await this.between(newest, hour);
     if (![...ours, ...between].some((other) => other < hour)) return;
-    const owed = owedIn(await this.tier1(), this.dataset);
+    const owed = await owedIn(this.components, this.dataset);
     await owed.change((hours) => [...hours, ...ours, ...between], this.signal);
     this.isNoted = true;
   }
@@ -86,14 +87,19 @@ export class Owing {
 }
 
 /** Oldest first. Throws `data` where the file is damaged. */
-export async function owedHours(store: Store, dataset: Dataset, signal?: AbortSignal): Promise<Hour[]> {
-  return owedIn(store, dataset).read(signal);
+export async function owedHours(
+  components: Components,
+  dataset: Dataset,
+  signal?: AbortSignal,
+): Promise<Hour[]> {
+  return (await owedIn(components, dataset)).read(signal);
 }
 
-function owedIn(store: Store, { tier1 }: Dataset): HourList {
+async function owedIn(components: Components, dataset: Dataset): Promise<HourList> {
+  const status = commandText("status", components.settings, { dataset: dataset.name });
   return new HourList(
-    store,
-    owedKey(tier1.prefix),
-    "It names hours that are still to be packed: bring it back from an older version, or delete it and run the hours that `hourpack status` shows as passed over.",
+    await components.tier1(dataset),
+    owedKey(dataset.tier1.prefix),
+    `It names hours that are still to be packed: bring it back from an older version, or delete it and run the hours that ${status} shows as passed over.`,
   );
 }

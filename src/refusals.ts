@@ -1,7 +1,6 @@
 /** Why an hour is not planned: rows would be lost or doubled, and somebody has to decide. Pure. */
-import { commandText } from "./command-text.js";
+import { type CommandSettings, commandText } from "./command-text.js";
 import type { Compared } from "./compare.js";
-import type { Settings } from "./config/settings.js";
 import { HourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import type { Published } from "./manifest.js";
@@ -12,7 +11,7 @@ import { count, counted } from "./words.js";
 export interface PlannedHour {
   dataset: string;
   hour: Hour;
-  settings: Pick<Settings, "datasets" | "file">;
+  settings: CommandSettings;
 }
 
 /** Its objects were deleted since the part had their rows: what is listed now is not the hour. */

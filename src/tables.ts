@@ -1,5 +1,6 @@
 /** The two tables of a dataset, as a catalog should know them. Pure. */
 import type { TableColumn, TableSpec } from "./catalog/catalog.js";
+import { commandText } from "./command-text.js";
 import type { Dataset, Settings } from "./config/settings.js";
 import { hasHourFolders, partitionPrefix, rawBasePrefix, rawPrefix, uriOf } from "./layout.js";
 import { toColumnName } from "./schema/names.js";
@@ -16,6 +17,7 @@ export function tablesOf(dataset: Dataset, columns: Column[], settings: Settings
   const tier1 = uriOf(dataset.tier1);
   const rawRoot = uriOf(dataset.raw.location);
   const withoutFolders = !hasHourFolders(dataset.raw);
+  const registerText = commandText("register", settings, { dataset: dataset.name });
   const years = { firstYear: 2015, lastYear: 2050 };
   const project = (locationTemplate: string) => ({
     isOn: settings.run.projection,
@@ -31,6 +33,7 @@ export function tablesOf(dataset: Dataset, columns: Column[], settings: Settings
       columns: rawColumns(columns, dataset.records.keys),
       partitionLocation: (hour) => rawRoot + rawPrefix(dataset.raw, hour),
       withoutFolders,
+      registerText,
       projection: withoutFolders ? undefined : project(rawRoot + projected(dataset.raw.template)),
     },
     parquet: {
@@ -40,6 +43,7 @@ export function tablesOf(dataset: Dataset, columns: Column[], settings: Settings
       location: tier1,
       columns: [...columns, { name: RESCUED_COLUMN, type: { kind: "string" } }],
       partitionLocation: (hour) => tier1 + partitionPrefix(hour),
+      registerText,
       projection: project(`${tier1}${projected("year={yyyy}/month={MM}/day={dd}/hour={HH}/")}`),
     },
   };

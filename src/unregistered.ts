@@ -3,6 +3,7 @@
  * a catalog that is away, does not. Hours that later runs would not look at any more are written down before they are
  * published, and the next run that gets as far as the catalog registers them.
  */
+import { commandText } from "./command-text.js";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
 import { hoursWithFolders } from "./folders.js";
@@ -108,7 +109,7 @@ export class Unregistered {
     return new HourList(
       await this.components.tier1(this.dataset),
       unregisteredKey(this.dataset.tier1.prefix),
-      "It names hours that the catalog may lack: delete it, and run `hourpack register`.",
+      `It names hours that the catalog may lack: delete it, and run ${commandText("register", this.components.settings, { dataset: this.dataset.name })}.`,
     );
   }
 }

@@ -1,4 +1,4 @@
-/** Numbers in sentences. */
+/** Numbers and words of a shell in sentences. */
 
 /** `36,000`. Without Intl, which takes 7 ms to come up. */
 export function count(number: number): string {
@@ -16,4 +16,9 @@ export function listed(names: string[], most: number, all = names.length): strin
 export function counted(number: number, noun: string): string {
   const plural = /[^aeiou]y$/.test(noun) ? `${noun.slice(0, -1)}ies` : `${noun}s`;
   return `${count(number)} ${number === 1 ? noun : plural}`;
+}
+
+/** As a POSIX shell takes it for one word, and for nothing else. */
+export function shellWord(text: string): string {
+  return /^[\w./@%+:,=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

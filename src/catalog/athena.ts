@@ -151,7 +151,7 @@ class Athena implements Catalog {
     const lacking = lackingProperties(table, Object.fromEntries(known));
     if (Object.keys(lacking).length === 0) return false;
     await this.query(setProperties(table, lacking), table.database, signal);
-    for (const text of projectionEnded(lacking)) note?.(text);
+    for (const text of projectionEnded(table, lacking)) note?.(text);
     return true;
   }
 

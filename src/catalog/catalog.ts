@@ -24,6 +24,8 @@ export interface TableSpec {
   withoutFolders?: boolean;
   /** Where hours can be projected. */
   projection?: Projection;
+  /** The command that adds all its published hours, for messages. */
+  registerText: string;
 }
 
 /** Partition projection: Athena computes the partitions, and looks at none that is registered. */

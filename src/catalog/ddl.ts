@@ -98,10 +98,10 @@ export function lackingProperties(table: TableSpec, found: Record<string, string
 }
 
 /** What to say where the properties that were set end projection. */
-export function projectionEnded(set: Record<string, string>): string[] {
+export function projectionEnded({ registerText }: TableSpec, set: Record<string, string>): string[] {
   return set[PROJECTION] === "false"
     ? [
-        "partition projection was turned off: `hourpack register` adds the partitions of hours that were packed under it",
+        `partition projection was turned off: ${registerText} adds the partitions of hours that were packed under it`,
       ]
     : [];
 }

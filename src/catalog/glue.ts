@@ -150,7 +150,7 @@ class Glue implements Catalog {
     await this.calls.call(doing, once, (abortSignal) =>
       this.client.send(new this.sdk.UpdateTableCommand(input), { abortSignal }),
     );
-    for (const text of projectionEnded(lacking)) options.note?.(text);
+    for (const text of projectionEnded(table, lacking)) options.note?.(text);
     return true;
   }
 

@@ -79,7 +79,7 @@ export class LocalCatalog implements Catalog {
       throw new HourpackError("unavailable", `read the catalog ${path}: ${reasonOf(error)}`, {
         location: path,
         cause: error,
-        hint: "Move it away if it is no DuckDB file: `hourpack register` makes it anew.",
+        hint: `Move it away if it is no DuckDB file: ${tables[0]?.registerText ?? "register"} makes it anew.`,
       });
     } finally {
       await rm(folder, { recursive: true, force: true });
@@ -106,7 +106,7 @@ export class LocalCatalog implements Catalog {
         for (let tries = 1; ; tries++) {
           const changed = await this.changeUnlessHeld(table, sql);
           if (changed !== undefined) return changed;
-          if (performance.now() > untilMs) throw heldByWriter(path);
+          if (performance.now() > untilMs) throw heldByWriter(path, table);
           if (tries === 1)
             tell(`the catalog ${path} is open for writing in another process: waiting until it is closed`);
           await setTimeout(POLL_MS, undefined, { signal });
@@ -118,7 +118,7 @@ export class LocalCatalog implements Catalog {
         stage: "register",
         location: path,
         cause: error,
-        hint: "Check that its folder can be written and that it is a DuckDB file; `hourpack register` makes it anew.",
+        hint: `Check that its folder can be written and that it is a DuckDB file; ${table.registerText} makes it anew.`,
       });
     }
   }
@@ -202,14 +202,14 @@ export class LocalCatalog implements Catalog {
 const WRITER_MS = 5_000;
 const POLL_MS = 100;
 
-function heldByWriter(path: string): HourpackError {
+function heldByWriter(path: string, { registerText }: TableSpec): HourpackError {
   return new HourpackError(
     "unavailable",
     `write the catalog ${path}: another process has it open for writing`,
     {
       stage: "register",
       location: path,
-      hint: `Close it there (a DuckDB shell only reads with -readonly), and run \`hourpack register\`; the next run does it by itself. If nobody has it open, ${path}.wal has changes that are not in it yet: open it once in a DuckDB shell.`,
+      hint: `Close it there (a DuckDB shell only reads with -readonly), and run ${registerText}; the next run does it by itself. If nobody has it open, ${path}.wal has changes that are not in it yet: open it once in a DuckDB shell.`,
     },
   );
 }

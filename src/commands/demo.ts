@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { loadSettings } from "../config/load.js";
-import type { CatalogSettings, Settings } from "../config/settings.js";
+import type { Settings } from "../config/settings.js";
 import { makeHour, PLATFORMS } from "../demo/events.js";
 import { EXIT, HourpackError, reasonOf } from "../errors.js";
 import { addHours, type Hour, hoursBetween } from "../hour.js";
@@ -153,13 +153,7 @@ async function show(
   showTable(HOUR_COLUMNS, result.hours.map(hourCells), output);
 
   output.line(`\n${bold("A query")}  ${dim(QUERY)}`);
-  showRows(
-    await ask(settings.catalog as Extract<CatalogSettings, { type: "local" }>, QUERY, {
-      rowsMax: 20,
-      signal,
-    }),
-    output,
-  );
+  showRows(await ask(settings, QUERY, { rowsMax: 20, signal }), output);
 
   output.line(`\n${bold("Rescued and quarantined")}  nothing is lost:`);
   await showOdd(dir, settings, output, signal);
@@ -214,10 +208,7 @@ function hourCells(hour: HourResult): string[] {
 async function showOdd(dir: string, settings: Settings, output: Output, signal: AbortSignal): Promise<void> {
   const sql =
     "select customer_user_id, session_count, _rescued_data from mmp_android where _rescued_data is not null limit 3";
-  showRows(
-    await ask(settings.catalog as Extract<CatalogSettings, { type: "local" }>, sql, { rowsMax: 3, signal }),
-    output,
-  );
+  showRows(await ask(settings, sql, { rowsMax: 3, signal }), output);
   const files = (await filesUnder(join(dir, "lake"))).sort();
   const quarantine = files.find((path) => path.includes("/quarantine/"));
   if (quarantine) output.line(output.colors.dim(`quarantined bytes:\nzcat ${quarantine} | head -1`));

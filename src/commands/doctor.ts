@@ -1,4 +1,5 @@
 /** hourpack doctor: a line for each thing that a run rests on, with the remedy. */
+import { commandText } from "../command-text.js";
 import type { Settings } from "../config/settings.js";
 import { EXIT } from "../errors.js";
 import { type Check, verdictOf } from "../operations/doctor/check.js";
@@ -26,13 +27,13 @@ export const command: Command = {
       // What cannot be read is the first finding, and the last: everything else rests on it.
       const check = { name: "configuration", ...verdictOf(error), location: locationOf(error) };
       tell(check);
-      return conclude([check], context);
+      return conclude([check], undefined, context);
     }
     const datasets = datasetNames(args);
     const checks = await diagnose(settings, { datasets, signal, tell });
     const unreadable = checksOfAthena(settings, datasets);
     for (const check of unreadable) tell(check);
-    return conclude([...checks, ...unreadable], context);
+    return conclude([...checks, ...unreadable], settings, context);
   },
 };
 
@@ -63,7 +64,11 @@ function show(check: Check & { location?: string }, output: Output): void {
   output.record({ type: "check", ...check });
 }
 
-function conclude(checks: Check[], { output, signal }: CommandContext): number {
+function conclude(
+  checks: Check[],
+  settings: Settings | undefined,
+  { output, signal }: CommandContext,
+): number {
   const number = (status: Check["status"]) => checks.filter((check) => check.status === status).length;
   const exitCode = signal.aborted ? EXIT.interrupted : exitCodeOfChecks(checks);
   const [failed, warnings, skipped] = [number("failed"), number("warning"), number("skipped")];
@@ -74,7 +79,7 @@ function conclude(checks: Check[], { output, signal }: CommandContext): number {
     ...(skipped > 0 ? [`${skipped} skipped`] : []),
   ];
   const paint = failed > 0 ? output.colors.red : output.colors.green;
-  const next = failed > 0 ? "" : "; `hourpack plan` shows what is due";
+  const next = failed > 0 || !settings ? "" : `; ${commandText("plan", settings)} shows what is due`;
   output.line(paint(`${words.join(", ")}${next}`));
   output.result({ ok: number("ok"), failed, warnings, skipped });
   return exitCode;

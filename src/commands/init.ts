@@ -247,7 +247,7 @@ function nextSteps(layout: RawLayout, { run }: Settings, out: string, nowMs: num
   // Found by itself is only the one of the working directory.
   const file = resolve(out) === resolve(CONFIG_NAME) ? CONFIG_NAME : out;
   const [plan, pack] = ["plan", "run"].map((verb) =>
-    commandText(verb, { file, datasets: [] }, { dataset: [], hours: isDue ? undefined : hour }),
+    commandText(verb, { file, datasets: [] }, { hours: isDue ? undefined : hour }),
   );
   return `next: look at its columns, its tier1 and its catalog, then ${plan} and ${pack}`;
 }

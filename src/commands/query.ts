@@ -1,6 +1,7 @@
 /** hourpack query: SQL over the local catalog. */
 import { existsSync } from "node:fs";
-import type { CatalogSettings } from "../config/settings.js";
+import { commandText } from "../command-text.js";
+import type { CatalogSettings, Settings } from "../config/settings.js";
 import type { Database, Row } from "../engine/duckdb/database.js";
 import { EXIT, HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import { counted, listed } from "../words.js";
@@ -27,21 +28,7 @@ export const command: Command = {
     const datasets = datasetNames(args);
     // The tables of all can be asked of; a name that is none is a mistake all the same.
     if (datasets) (await import("../run.js")).datasetsOf(settings, datasets);
-    const { catalog } = settings;
-    if (catalog.type !== "local") {
-      throw new HourpackError(
-        "invalid",
-        `query the catalog: it is ${catalog.type}, and only the local one can be queried here`,
-        {
-          location: "catalog.type",
-          hint:
-            catalog.type === "none"
-              ? `${settings.file === undefined ? "There is no hourpack.yaml here: name one with --config. Or choose" : "Choose"} the local one with --catalog-path ./catalog.duckdb, or in hourpack.yaml.`
-              : "Ask Athena; or keep a local catalog beside it with --catalog local and `hourpack register`.",
-        },
-      );
-    }
-    const answer = await ask(catalog, String(args["sql"]), {
+    const answer = await ask(settings, String(args["sql"]), {
       rowsMax: output.json ? 1 : Number(args["limit"]),
       each: (rows) => output.records(rows.map((row) => ({ type: "row", row }))),
       signal,
@@ -55,8 +42,10 @@ export const command: Command = {
   },
 };
 
-const WHAT_PACKS =
-  "Where nothing is packed yet, `hourpack run` packs what is due, and with --from and --to any other hours; where parts are there, `hourpack register` registers them.";
+function whatPacks(settings: Settings): string {
+  const [run, register] = ["run", "register"].map((verb) => commandText(verb, settings));
+  return `Where nothing is packed yet, ${run} packs what is due, and with --from and --to any other hours; where parts are there, ${register} registers them.`;
+}
 
 /** Of the schema; a file made by another configuration may have another one. */
 const DATABASE_DEFAULT = "hourpack";
@@ -77,16 +66,17 @@ export interface AskOptions {
   signal?: AbortSignal;
 }
 
-/** Opens the catalog's file for reading only. Throws `invalid` for SQL that DuckDB refuses. */
+/** Opens the catalog's file for reading only. Throws `invalid` where there is none, and for SQL that DuckDB refuses. */
 export async function ask(
-  catalog: Extract<CatalogSettings, { type: "local" }>,
+  settings: Settings,
   sql: string,
   { rowsMax, each, signal }: AskOptions,
 ): Promise<Answer> {
+  const catalog = localCatalog(settings);
   if (!existsSync(catalog.path)) {
     throw new HourpackError("invalid", `query the catalog ${catalog.path}: there is no such file yet`, {
       location: catalog.path,
-      hint: WHAT_PACKS,
+      hint: whatPacks(settings),
     });
   }
   const { openDatabase } = await import("../engine/duckdb/database.js");
@@ -94,7 +84,7 @@ export async function ask(
   let schema: string | undefined;
   try {
     schema = await schemaOf(database, catalog.database);
-    await expectOne(sql, database);
+    await expectOne(sql, database, settings);
     const types = await database.rows(`DESCRIBE ${sql}`, { schema }).catch(() => []);
     const keptMax = Math.min(rowsMax, TABLE_ROWS_MAX);
     const rows: Row[] = [];
@@ -112,20 +102,38 @@ export async function ask(
   } catch (error) {
     if (signal?.aborted) throw new HourpackError("interrupted", "query: interrupted");
     if (isHourpackError(error)) throw error;
-    const noParts = await withoutParts(reasonOf(error), database);
+    const noParts = await withoutParts(reasonOf(error), database, settings);
     if (noParts) throw noParts;
     throw new HourpackError("invalid", `query ${catalog.path}: ${reasonOf(error)}`, {
       location: catalog.path,
       cause: error,
-      hint: await hintFor(reasonOf(error), sql, schema, database),
+      hint: await hintFor(reasonOf(error), { sql, schema, database, settings }),
     });
   } finally {
     await database.close();
   }
 }
 
+function localCatalog({ catalog, file }: Settings): Extract<CatalogSettings, { type: "local" }> {
+  if (catalog.type === "local") return catalog;
+  const choose =
+    file === undefined ? "There is no hourpack.yaml here: name one with --config. Or choose" : "Choose";
+  const message = `query the catalog: it is ${catalog.type}, and only the local one can be queried here`;
+  throw new HourpackError("invalid", message, {
+    location: "catalog.type",
+    hint:
+      catalog.type === "none"
+        ? `${choose} the local one with --catalog-path ./catalog.duckdb, or in hourpack.yaml.`
+        : "Ask Athena; or keep a local catalog beside it: register and query with --catalog local.",
+  });
+}
+
 /** Where the view of a table finds no file; undefined where the statement itself asked for files. */
-async function withoutParts(reason: string, database: Database): Promise<HourpackError | undefined> {
+async function withoutParts(
+  reason: string,
+  database: Database,
+  settings: Settings,
+): Promise<HourpackError | undefined> {
   const [, pattern] = /^IO Error: No files found that match the pattern "(.*)"/.exec(reason) ?? [];
   if (pattern === undefined) return undefined;
   const views = await database.rows(
@@ -134,7 +142,7 @@ async function withoutParts(reason: string, database: Database): Promise<Hourpac
   const view = views.find(({ sql }) => String(sql).includes(pattern));
   if (!view) return undefined;
   const message = `query ${view["name"]}: nothing is packed where its parts are to be`;
-  return new HourpackError("invalid", message, { location: pattern, hint: WHAT_PACKS });
+  return new HourpackError("invalid", message, { location: pattern, hint: whatPacks(settings) });
 }
 
 /** The catalog's database; where nobody named one, the only one that the file has. */
@@ -146,7 +154,7 @@ async function schemaOf(database: Database, wanted: string): Promise<string | un
 }
 
 /** One answer has one table, and `--json` one list of columns; of several, all but one would be lost. */
-async function expectOne(sql: string, database: Database): Promise<void> {
+async function expectOne(sql: string, database: Database, settings: Settings): Promise<void> {
   const statements = await database.statements(sql);
   if (statements === 1) return;
   // Throws what DuckDB minds; of nothing but blanks and comments, nothing.
@@ -154,17 +162,22 @@ async function expectOne(sql: string, database: Database): Promise<void> {
   throw new HourpackError("invalid", `query: ${counted(statements, "statement")}, where one is asked for`, {
     hint:
       statements === 0
-        ? '`hourpack query "show tables"` lists the tables.'
+        ? `${commandText("query", settings, { flags: "'show tables'" })} lists the tables.`
         : "Ask them one by one; nothing was run.",
   });
+}
+
+interface Asked {
+  sql: string;
+  schema: string | undefined;
+  database: Database;
+  settings: Settings;
 }
 
 /** DuckDB names the nearest table or column itself; here is what there is. Where a statement is no SQL, that is beside the point. */
 async function hintFor(
   reason: string,
-  sql: string,
-  schema: string | undefined,
-  database: Database,
+  { sql, schema, database, settings }: Asked,
 ): Promise<string | undefined> {
   const [isTable, table = ""] = /^Catalog Error: Table (?:with name (\S+))?/.exec(reason) ?? [];
   if (isTable !== undefined) {
@@ -172,7 +185,7 @@ async function hintFor(
       "SELECT schema_name AS s, view_name AS t FROM duckdb_views() WHERE NOT internal UNION SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal ORDER BY s, t",
     );
     const names = all.map(({ s, t }) => (s === schema ? String(t) : `${s}.${t}`));
-    if (names.length === 0) return `The catalog has no tables yet. ${WHAT_PACKS}`;
+    if (names.length === 0) return `The catalog has no tables yet. ${whatPacks(settings)}`;
     const isRaw = /_raw$/.test(table) && names.includes(table.replace(/_raw$/, ""));
     return `Tables are: ${listed(names, NAMES_MAX)}.${isRaw ? " Raw objects in S3 have no view here; Glue and Athena show them." : ""}`;
   }
@@ -191,7 +204,7 @@ async function hintFor(
     ).trim();
   }
   if (/read-only mode|^Catalog Error: .* is not an table/.test(reason))
-    return "query only reads; `hourpack run` and `hourpack register` write the catalog.";
+    return "query only reads; the catalog is written by run and register.";
   if (!/^Parser Error/.test(reason)) return undefined;
   const word = await keywordColumn(sql, database);
   const quoted =

@@ -44,7 +44,7 @@ export const command: Command = {
     return withComponents(await settingsOf(args), async (components) => {
       const dryRun = args["dry-run"] === true;
       const totals = { hours: 0, records: 0, quarantined: 0 };
-      const unpublished = new Unpublished("restore", range);
+      const unpublished = new Unpublished("restore", range, components.settings);
       const datasets = datasetsOf(components.settings, datasetNames(args));
       const isApart = out !== undefined || context.output.json || dryRun;
       if (!isApart && datasetNames(args) === undefined) requireOne(datasets);

@@ -32,13 +32,15 @@ export function tellTraces(
 export class Unpublished {
   private readonly doing: string;
   private readonly range: Range;
+  private readonly settings: Settings;
   private readonly datasets: string[] = [];
   private readonly missing: { dataset: string; hours: Hour[] }[] = [];
   private published = 0;
 
-  constructor(doing: string, range: Range) {
+  constructor(doing: string, range: Range, settings: Settings) {
     this.doing = doing;
     this.range = range;
+    this.settings = settings;
   }
 
   add(dataset: Dataset, published: Hour[]): void {
@@ -66,7 +68,7 @@ export class Unpublished {
     const what = isOne ? `${from}: it is not` : `${from} to ${to}: no hour of it is`;
     return new HourpackError("invalid", `${this.doing} ${what} published in ${this.datasets.join(", ")}`, {
       location: isOne ? "--hour" : "--from",
-      hint: "`hourpack status` names the newest published hour; with --from and --to it shows the hours of any days.",
+      hint: `${commandText("status", this.settings, { dataset: this.datasets })} names the newest published hour; with --from and --to it shows the hours of any days.`,
     });
   }
 }

@@ -38,7 +38,7 @@ export const command: Command = {
       const empty: Dataset[] = [];
       let published = 0;
       const datasets = datasetsOf(components.settings, datasetNames(args));
-      const named = range && new Unpublished("verify", range);
+      const named = range && new Unpublished("verify", range, components.settings);
       const failures = new Failures("verify", { output, signal });
       const verifyDataset = async (dataset: Dataset) => {
         const tier1 = await components.tier1(dataset);
@@ -52,7 +52,7 @@ export const command: Command = {
         const expected = [...inRange, ...(range ? [] : await expiredHours(tier1, dataset, signal))];
         const missing = [...new Set(expected)].filter((hour) => !all.has(hour)).sort();
         const lost = await lostHours(components, dataset, missing, output, signal);
-        const unpublished = named ?? (asked && new Unpublished("verify", asked));
+        const unpublished = named ?? (asked && new Unpublished("verify", asked, components.settings));
         unpublished?.add(dataset, [...hours, ...lost.map(({ hour }) => hour)]);
         if (!named) unpublished?.tell(output);
         verified.push(...lost);
@@ -70,7 +70,7 @@ export const command: Command = {
       for (const { name } of empty) output.line(`no published hour in ${name}`);
       if (failures.count === 0) named?.tell(output);
       failures.tell();
-      return conclude(verified, failures, range ? undefined : published, deep, output);
+      return conclude(verified, failures, range ? undefined : published, deep, components.settings, output);
     });
   },
 };
@@ -168,7 +168,7 @@ async function requireTables(
       `verify ${name}: ${store.uri}${tier1.prefix} has nothing of the table ${table}: ${what}`,
       {
         location: store.uri + tier1.prefix,
-        hint: "Check tier1 and table of the dataset (`--tier1`, `--table`); before the first `hourpack run` there is nothing to verify.",
+        hint: "Check tier1 and table of the dataset (`--tier1`, `--table`); before the first run there is nothing to verify.",
       },
     );
   }
@@ -180,6 +180,7 @@ function conclude(
   failures: Failures,
   published: number | undefined,
   deep: boolean,
+  settings: Settings,
   output: Output,
 ): number {
   const inState = (wanted: HourVerification["state"]) =>
@@ -192,7 +193,9 @@ function conclude(
   if (wrong > 0) output.line(red(`${count(wrong)} of ${hours} wrong`));
   else if (verified.length === 0) {
     if (failures.count === 0)
-      output.note("nothing to verify: `hourpack plan --from … --to …` shows what there is to pack");
+      output.note(
+        `nothing to verify: ${commandText("plan", settings)} shows what is due, and with --from and --to any other hours`,
+      );
   } else if (!deep) {
     output.line(green(`${hours}: footer, manifest and counts agree (${counted(rows, "row")})`));
     output.note("no row was read: `--deep` reads raw and rows again and compares every record");

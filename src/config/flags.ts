@@ -6,6 +6,7 @@
  */
 import { getMetadata } from "valibot";
 import { HourpackError } from "../errors.js";
+import { shellWord } from "../words.js";
 import { PROTO_HINT } from "./file.js";
 import {
   catalogSchema,
@@ -112,17 +113,30 @@ export interface Override {
   value: unknown;
   /** `--s3-endpoint` or `HOURPACK_S3_ENDPOINT`, for messages. */
   source: string;
+  /** `--s3-endpoint http://127.0.0.1:9000`; undefined for a variable, which holds for the next command, too. */
+  typed?: string | undefined;
 }
 
 /** What flags and variables say; a flag goes before its variable. Throws `invalid` for a value of another kind. */
 export function readOverrides(flags: Record<string, unknown>, env: NodeJS.ProcessEnv): Override[] {
   return FIELD_FLAGS.flatMap((field) => {
     const given = flags[field.flag];
-    if (given !== undefined)
-      return [{ field, source: `--${field.flag}`, value: readValue(field, given, `--${field.flag}`) }];
+    if (given !== undefined) {
+      const source = `--${field.flag}`;
+      return [{ field, source, value: readValue(field, given, source), typed: typedText(field.flag, given) }];
+    }
     const set = env[field.variable];
     return set ? [{ field, source: field.variable, value: readValue(field, set, field.variable) }] : [];
   });
+}
+
+/** Undefined for a map that a caller in JavaScript gave as that. */
+function typedText(flag: string, given: unknown): string | undefined {
+  if (typeof given === "boolean") return given ? `--${flag}` : `--no-${flag}`;
+  if (typeof given === "object") return undefined;
+  const text = String(given);
+  // What begins with dashes would be the next flag.
+  return `--${flag}${text.startsWith("-") ? "=" : " "}${shellWord(text)}`;
 }
 
 function readValue(field: FieldFlag, given: unknown, source: string): unknown {

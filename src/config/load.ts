@@ -9,7 +9,7 @@ import { FIELD_FLAGS, type Override, readOverrides } from "./flags.js";
 import { type Locate, problemOf, relocated } from "./problems.js";
 import { resolveSettings } from "./resolve.js";
 import { catalogSchema, configSchema } from "./schema.js";
-import { CONFIG_NAME, type Settings } from "./settings.js";
+import { CONFIG_NAME, type GivenFlag, type Settings } from "./settings.js";
 
 export interface SettingsSource {
   /** Path of the configuration; `HOURPACK_CONFIG`, or hourpack.yaml in `cwd` if there is one, where absent. */
@@ -63,10 +63,20 @@ export async function loadSettings(source: SettingsSource = {}): Promise<Setting
   if (!source.withoutDatasets && isEmpty(parsed.output.datasets)) throw noDataset(file, ofDataset);
   return resolveSettings(parsed.output, {
     file: file?.path,
+    flags: [...typedIn(ofDataset, name), ...typedIn(others)],
     locate: places.locate,
     baseOf: (path) => (file && !places.isOverridden(path) ? dirname(resolve(cwd, file.path)) : cwd),
   });
 }
+
+/** What an hour becomes does not hang on when a worker looks at it, nor on who is told. */
+function typedIn(overrides: Override[], dataset?: string): GivenFlag[] {
+  return overrides.flatMap(({ field, typed }) =>
+    typed === undefined || NOT_OF_HOURS.has(field.path[0] ?? "") ? [] : [{ text: typed, dataset }],
+  );
+}
+
+const NOT_OF_HOURS = new Set(["worker", "metrics", "hooks"]);
 
 async function openFile(named: string | undefined, cwd: string): Promise<ConfigFile | undefined> {
   if (named !== undefined) return readConfigFile(resolve(cwd, named), named);

@@ -25,6 +25,7 @@ import { parseDurationMs, parseListen, parseSizeBytes, zoneName } from "./units.
 
 export interface ResolveContext {
   file: string | undefined;
+  flags: Settings["flags"];
   locate: Locate;
   /** The folder that a relative path at this place is relative to. */
   baseOf: (path: ConfigPath) => string;
@@ -42,6 +43,7 @@ export function resolveSettings(config: Config, context: ResolveContext): Settin
   requireApart(placed, context.locate);
   return {
     file: context.file,
+    flags: context.flags,
     s3,
     datasets: placed.map(({ dataset }) => dataset),
     catalog: resolveCatalog(config, s3, context),

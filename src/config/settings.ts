@@ -114,9 +114,19 @@ export interface HookSettings {
   quarantine?: number;
 }
 
+/** What the command line says in place of the file or beside it. */
+export interface GivenFlag {
+  /** As it is typed: `--raw './events/{yyyy}/{MM}/{dd}/{HH}/'`. */
+  text: string;
+  /** The dataset that it is about, as the file names it. */
+  dataset?: string | undefined;
+}
+
 export interface Settings {
   /** The file it came from, for messages; undefined for a one-off run. */
   file?: string;
+  /** For messages, too: a command without them would be about other data, or do it in another way. */
+  flags: GivenFlag[];
   s3: S3Settings;
   datasets: Dataset[];
   catalog: CatalogSettings;

@@ -1,7 +1,7 @@
 /** Who is told, and of what: a webhook that takes `{"text": …}`, as Slack's and Mattermost's do. */
 import { setTimeout } from "node:timers/promises";
 import pRetry from "p-retry";
-import { commandText } from "../command-text.js";
+import { type CommandSettings, commandText } from "../command-text.js";
 import type { Settings } from "../config/settings.js";
 import { besideName, HourpackError, isHourpackError } from "../errors.js";
 import { addHours, type Hour, hoursText } from "../hour.js";
@@ -74,7 +74,7 @@ export class News {
   }
 }
 
-type NewsSettings = Pick<Settings, "hooks" | "datasets">;
+type NewsSettings = Pick<Settings, "hooks"> & CommandSettings;
 
 interface Trouble {
   sinceMs: number;

@@ -1,6 +1,7 @@
 /** Stage 4, before any hour converts: the columns of the first hour, and those that later ones add. */
 import { setImmediate } from "node:timers/promises";
 import type { Batch } from "../batch.js";
+import { commandText, initText } from "../command-text.js";
 import { HourpackError } from "../errors.js";
 import { schemaKey } from "../layout.js";
 import { type FrameLimits, frameObject } from "../record/frame.js";
@@ -79,7 +80,7 @@ function tooMuchToInfer(task: HourTask, spoolBytesMax: number): HourpackError {
     {
       stage: "pin",
       location: "run.spoolMax",
-      hint: "Raise --spool-max, or say the columns with --columns (`hourpack init` finds them from a sample).",
+      hint: `Raise --spool-max, or say the columns (\`columns:\`, --columns): ${initText(task.dataset.rawUri, task.components.settings)} finds them from a sample.`,
     },
   );
 }
@@ -104,11 +105,12 @@ export async function growSchema(task: HourTask, unknown: Shape, attempt: string
 }
 
 /** They stay as they are from now on, types and all. */
-function tellAdded({ dataset, hour, observe }: HourTask, added: Column[]): void {
+function tellAdded({ dataset, hour, components, observe }: HourTask, added: Column[]): void {
   const named = added.slice(0, ADDED_NAMED).map(({ name, type }) => `${name} ${hiveType(type)}`);
   if (added.length > ADDED_NAMED) named.push(`and ${count(added.length - ADDED_NAMED)} more`);
   const text = `${counted(added.length, "new column")} (unknown: add): ${named.join(", ")}`;
-  const alike = "new columns (`hourpack schema` shows all)";
+  const schema = commandText("schema", components.settings, { dataset: dataset.name });
+  const alike = `new columns (${schema} shows all)`;
   observe({ type: "notice", dataset: dataset.name, hour, text, alike });
 }
 

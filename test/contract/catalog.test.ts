@@ -45,6 +45,7 @@ function spec(more: Partial<TableSpec> = {}): TableSpec {
       { name: "id", type: { kind: "bigint" } },
       { name: "st", type: { kind: "struct", fields: [{ name: "a", key: "a", type: { kind: "string" } }] } },
     ],
+    registerText: "`hourpack register`",
     partitionLocation: (of) => location + partitionPrefix(of),
     ...more,
   };

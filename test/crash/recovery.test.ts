@@ -266,7 +266,7 @@ describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
       const expire = () => expireHour(task, { dryRun: false, rawIsImmutable: true });
       expect(await expire()).toMatchObject({
         ...{ objects: 0, kept: 2 },
-        notDue: expect.stringContaining(`\`hourpack run --hour ${HOUR}\``),
+        notDue: expect.stringContaining(`\`hourpack run --hour ${HOUR} --raw `),
       });
       expect(await keysOf(raw, rawKey(raw, ""))).toHaveLength(2);
       expect(await pack(components)).toMatchObject({ action: "packed", part: { rows: 2 } });

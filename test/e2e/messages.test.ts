@@ -552,10 +552,10 @@ describe("hours that are not published", () => {
     const first = await here(...expire, "--yes");
     expect(first.code, first.stderr).toBe(0);
     expect(first.stdout).toMatch(
-      /T00 {2}not due: 1 object overwritten since it was packed, .*; `hourpack run --hour 2022-07-26T00` does, and/,
+      /T00 {2}not due: 1 object overwritten since it was packed, .*; `hourpack run --hour 2022-07-26T00 --raw [^`]*` does, and/,
     );
     expect(first.stdout).toMatch(
-      /T01 {2}deleted 1 object \(9 B\), kept 1 object that events has not packed yet: `hourpack run --hour 2022-07-26T01` does$/m,
+      /T01 {2}deleted 1 object \(9 B\), kept 1 object that events has not packed yet: `hourpack run --hour 2022-07-26T01 --raw [^`]*` does$/m,
     );
     expect(first.stdout).toMatch(/^2 raw objects \(18 B\) deleted, 0 hours kept, 1 not due$/m);
     const second = await here(...expire, "--json");
@@ -668,7 +668,7 @@ it("plan, verify and expire tell many hours that are alike in one line, and anot
   ]);
   expect(await told("expire", "--older-than", "30d")).toEqual([
     `m ${first}  would delete 3 objects (27 B)`,
-    `m ${one}  would delete 1 object (9 B), kept 1 object that m has not packed yet: \`hourpack run --hour ${one}\` does`,
+    `m ${one}  would delete 1 object (9 B), kept 1 object that m has not packed yet: \`hourpack run --hour ${one} --raw './many/{yyyy}/{MM}/{dd}/{HH}/' --tier1 ./many-lake/ --table m\` does`,
     `m ${rest}  would delete 26 objects (234 B)`,
   ]);
 });
@@ -685,15 +685,18 @@ it("status names an hour that is not packed between others that are", async () =
   const { stdout, stderr } = await here("status", ...flags, ...day);
   expect(stdout).toContain("  2022-07-20  █✗█○·○○·················\n");
   expect(stdout).toContain("○ not packed   ✗ passed over: failed, or came late");
-  expect(stderr).toMatch(/^o: 2022-07-20T01 passed over: `hourpack run --hour 2022-07-20T01` packs it/);
+  expect(stderr).toMatch(
+    /^o: 2022-07-20T01 passed over: `hourpack run --hour 2022-07-20T01 --raw [^`]*` packs it/,
+  );
   const { result } = await here("status", "--json", ...flags, ...day);
   expect(result["datasets"]).toMatchObject([{ states: { packed: 2, missing: 3, passedOver: 1 } }]);
   const newest = await here("run", ...flags, "--catalog", "none", "--hour", "2022-07-20T06");
   expect(newest.code, newest.stderr).toBe(0);
   const command = "run --from 2022-07-20T01 --to 2022-07-20T06";
+  const said = "--raw './other/{yyyy}/{MM}/{dd}/{HH}/' --tier1 ./other-lake/ --table o";
   const several = (await here("status", ...flags, ...day)).stderr;
-  expect(several).toMatch(
-    `o: 3 hours between 2022-07-20T01 and 2022-07-20T05 passed over: \`hourpack ${command}\` packs them, or says why not\n`,
+  expect(several).toContain(
+    `o: 3 hours between 2022-07-20T01 and 2022-07-20T05 passed over: \`hourpack ${command} ${said}\` packs them, or says why not\n`,
   );
   const ran = await here(...command.split(" "), ...flags, "--catalog", "none");
   expect(ran.stdout).toMatch(/^3 hours packed, 1 up to date, 1 empty: /);
@@ -717,7 +720,7 @@ it("status says of an hour that needs a decision why, and what can be done, and 
   expect(reason).toMatch(/^ {2}2022-07-20T05: 1 of its 2 objects is gone and others were overwritten, /);
   expect(reason?.match(/T05/g)).toHaveLength(1);
   expect(hint).toMatch(
-    /^ {2}→ Say what is meant: `hourpack run --hour 2022-07-20T05 --keep-old` keeps .*, passes over what is overwritten now, .*; `hourpack run --hour 2022-07-20T05 --from-remainder` packs what is still listed, and gives up all other rows\.$/,
+    /^ {2}→ Say what is meant: `hourpack run --hour 2022-07-20T05 --keep-old --raw [^`]*` keeps .*, passes over what is overwritten now, .*; `hourpack run --hour 2022-07-20T05 --from-remainder --raw [^`]*` packs what is still listed, and gives up all other rows\.$/,
   );
   expect(legend).toBe("· no objects   ! needs a decision");
   const { records } = await here("status", "--json", ...flags, ...day);
@@ -992,7 +995,7 @@ describe("hours before all that is due", () => {
   const flags = ["--raw", "./history/{yyyy}/{MM}/{dd}/{HH}/", "--table", "history", "--catalog", "none"];
   const old = (...args: string[]) => here(...args, ...flags, "--tier1", "./history-lake/");
   const told = (text: string) =>
-    /(\d+) older hours from (\S+) are not packed and will not become due by themselves(?:: |\n {2}→ )`hourpack (run \S+ \S+ \S+ \S+)` packs them/
+    /(\d+) older hours from (\S+) are not packed and will not become due by themselves(?:: |\n {2}→ )`hourpack (run \S+ \S+ \S+ \S+) --raw [^`]*` packs them/
       .exec(text)
       ?.slice(1);
   const putHour = (hour: string) => put(`history/${hour.replace(/[-T]/g, "/")}/a.json`, '{"id":1}\n');
@@ -1035,7 +1038,7 @@ describe("hours before all that is due", () => {
     for (const hour of ["2024-02-29T23", hourAgo(60)]) putHour(hour);
     const { stderr } = await here("plan", ...flags, "--tier1", "./history-lake-2/");
     expect(stderr).toMatch(
-      /^history: older hours from 2024-02-29T23 on are not packed .*: `hourpack run --from 2024-02-29T23 --to \S+` packs them$/m,
+      /^history: older hours from 2024-02-29T23 on are not packed .*: `hourpack run --from 2024-02-29T23 --to \S+ --raw [^`]*` packs them$/m,
     );
   });
 
@@ -1044,7 +1047,7 @@ describe("hours before all that is due", () => {
     putHour("2024-02-29T23");
     const { stderr } = await here("run", ...flags, "--tier1", "./history-lake-3/");
     expect(stderr).toMatch(
-      /^ {2}→ 1 older hour from 2024-02-29T23 is .* by itself: `hourpack run --hour 2024-02-29T23` packs it\./m,
+      /^ {2}→ 1 older hour from 2024-02-29T23 is .* by itself: `hourpack run --hour 2024-02-29T23 --raw [^`]*` packs it\./m,
     );
   });
 });
@@ -1224,7 +1227,9 @@ describe("a first run", () => {
     put("first/2022/07/26/00/a.json", JSON.stringify(members));
     const { stdout } = await first("two");
     expect(stdout).toContain("│ k19    │");
-    expect(stdout).toContain("\nand 5 more: `hourpack schema` shows all\n");
+    expect(stdout).toContain(
+      "\nand 5 more: `hourpack schema --raw './first/{yyyy}/{MM}/{dd}/{HH}/' --tier1 ./two/ --table two --catalog none` shows all\n",
+    );
     const { records } = await first("three", "--json");
     const pinned = records.find(({ type }) => type === "pinned");
     expect(pinned).toMatchObject({
@@ -1298,7 +1303,7 @@ describe("query", () => {
 
   it("says what packs where no part is, and nothing of that where the statement asks for files itself", async () => {
     const remedy =
-      "  → Where nothing is packed yet, `hourpack run` packs what is due, and with --from and --to ";
+      "  → Where nothing is packed yet, `hourpack run --catalog-path ./unpacked.duckdb` packs what is due, and with --from and --to ";
     put("unpacked/2022/07/26/00/a.json", '{"id":1}\n');
     const flags = ["--raw", "./unpacked/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./unpacked-lake/"];
     const catalog = ["--catalog-path", "./unpacked.duckdb"];

@@ -127,7 +127,7 @@ class Lake {
   async expectRefused(why: RegExp): Promise<void> {
     const before = this.published();
     const hint = expect.stringMatching(
-      /^Bring back the schema.json .* `hourpack run --hour 2022-07-26T00 --rebuild`/,
+      /^Bring back the schema.json .* `hourpack run --hour 2022-07-26T00 --rebuild --raw /,
     );
     const refusal = { kind: "data", message: expect.stringMatching(why), location: this.schemaPath, hint };
     // A run looks for the columns before it looks at an hour.
@@ -308,7 +308,7 @@ describe("an older schema.json is put back", () => {
       kind: "data",
       message: expect.stringMatching(/hour=00.* version 2 of its columns is not pinned in .*schema.json/),
       hint: expect.stringMatching(
-        /^Bring back the schema.json .* `hourpack run --hour 2022-07-26T00 --rebuild`/,
+        /^Bring back the schema.json .* `hourpack run --hour 2022-07-26T00 --rebuild --raw /,
       ),
     };
     expect(await due()).toMatchObject({ hours: [], failures: [{ error: refusal }] });
@@ -348,7 +348,7 @@ describe("an older schema.json is put back", () => {
       message: expect.stringMatching(
         /version 2 of its columns is pinned with other columns than the part has/,
       ),
-      hint: expect.stringContaining("`hourpack run --hour 2022-07-26T01 --rebuild`"),
+      hint: expect.stringContaining("`hourpack run --hour 2022-07-26T01 --rebuild --raw "),
     });
     expect((await lake.verify(false, SECOND)).state).toBe("wrong");
     expect(await lake.pack(SECOND, { rebuild: true })).toEqual({ action: "packed", rows: 1 });

@@ -110,7 +110,9 @@ it("is refused where the part is damaged, with the remedy that verify has", asyn
     kind: "data",
     message: `read the part ${path}: its bytes are not those that were published`,
     location: path,
-    hint: expect.stringMatching(/^`hourpack run --hour 2022-07-26T00 --rebuild` makes the part anew/),
+    hint: expect.stringMatching(
+      /^`hourpack run --hour 2022-07-26T00 --rebuild --raw [^`]*` makes the part anew/,
+    ),
   });
 });
 

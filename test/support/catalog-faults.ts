@@ -118,6 +118,7 @@ export function spec(columns = ["id"]): TableSpec {
     format: "parquet",
     location,
     columns: columns.map((column) => ({ name: column, type: { kind: "bigint" } })),
+    registerText: "`hourpack register`",
     partitionLocation: (of) => location + partitionPrefix(of),
   };
 }

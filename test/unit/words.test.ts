@@ -23,7 +23,10 @@ describe("numbers in sentences", () => {
 
 describe("a command to type", () => {
   const hour = parseHour("2022-07-26T00");
-  const [one, two] = [{ datasets: [{}] }, { datasets: [{}, {}] }];
+  const [one, two] = [
+    { datasets: [{ name: "mmp/android" }] },
+    { datasets: [{ name: "a" }, { name: "b/eu west" }] },
+  ];
 
   it.each([
     [one, { dataset: "mmp/android" }, "`hourpack run`"],
@@ -55,11 +58,27 @@ describe("a command to type", () => {
       `\`hourpack run --config conf/lake.yaml --dataset a --hour ${hour}\``,
     ],
     [
-      { file: "my lake's.yaml", datasets: [{}] },
+      { file: "my lake's.yaml", datasets: one.datasets },
       { dataset: "a" },
       "`hourpack run --config 'my lake'\\''s.yaml'`",
     ],
-    [{ file: "/dev/fd/63", datasets: [{}] }, { dataset: "a" }, "`hourpack run`"],
+    [two, { dataset: "b/eu west" }, "`hourpack run --dataset 'b/eu west'`"],
+    [
+      { ...two, flags: [{ text: "--ahead" }, { text: "--zone ''", dataset: "b" }] },
+      { dataset: "b/eu west", hours: hour },
+      `\`hourpack run --dataset 'b/eu west' --hour ${hour} --ahead --zone ''\``,
+    ],
+    [
+      { ...two, flags: [{ text: "--ahead" }, { text: "--zone ''", dataset: "b" }] },
+      {},
+      "`hourpack run --ahead`",
+    ],
+    [
+      { ...one, flags: [{ text: "--max-quarantine 0" }, { text: "--spool-dir=-a" }] },
+      { dataset: "mmp/android", flags: "--rebuild --max-quarantine 1" },
+      "`hourpack run --rebuild --max-quarantine 1 --spool-dir=-a`",
+    ],
+    [{ file: "/dev/fd/63", datasets: one.datasets }, { dataset: "a" }, "`hourpack run`"],
   ])(
     "names the dataset only where others are configured, and the file where it is not found by itself, %#",
     (settings, of, text) => {

@@ -134,7 +134,7 @@ function unopened(error: unknown, path: string): HourpackError {
     location: path,
     cause: error,
     hint: isNone
-      ? "Name another file with --catalog-path, or move this one away: `hourpack register` makes it anew."
+      ? "Name another file with --catalog-path, or move this one away: a run makes it anew."
       : "Another process may hold it open.",
   });
 }

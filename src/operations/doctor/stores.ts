@@ -1,8 +1,9 @@
 /** What hourpack needs of the stores: each permission by a call that harms nothing, and the promise of conditional writes. */
 import { rmdir } from "node:fs/promises";
 import { ulid } from "ulid";
+import { initText } from "../../command-text.js";
 import type { Components } from "../../components.js";
-import { type Dataset, LOOK_BACK_HOURS } from "../../config/settings.js";
+import { type Dataset, LOOK_BACK_HOURS, type Settings } from "../../config/settings.js";
 import { RawFolders } from "../../discovery.js";
 import { EXIT, HourpackError, isHourpackError } from "../../errors.js";
 import type { Hour } from "../../hour.js";
@@ -83,7 +84,7 @@ export async function checkRaw(
   const isListed = await checks.make("list raw", dataset.name, () =>
     granted("s3:ListBucket", store.uri, async () => {
       const prefix = await new RawFolders(store, signal).newestPrefix(dataset.raw);
-      if (prefix === undefined) return noHour(store, dataset, signal);
+      if (prefix === undefined) return noHour(store, dataset, components.settings, signal);
       page = (await firstPage(store, prefix, signal)).filter(({ key }) => !isSkippedKey(key));
       const count = counted(page.length, "object") + (page.length >= PAGE_OBJECTS ? " or more" : "");
       return { status: "ok", message: `the newest hour is ${store.uri}${prefix} with ${count}` };
@@ -128,7 +129,12 @@ export async function checkOlder(
 const PAGE_OBJECTS = 1000;
 const SAMPLE_BYTES = 1024;
 
-async function noHour(store: Store, dataset: Dataset, signal: AbortSignal | undefined): Promise<Verdict> {
+async function noHour(
+  store: Store,
+  dataset: Dataset,
+  settings: Settings,
+  signal: AbortSignal | undefined,
+): Promise<Verdict> {
   const base = rawBasePrefix(dataset.raw);
   const [other] = await firstPage(store, base, signal);
   if (!other) {
@@ -143,7 +149,7 @@ async function noHour(store: Store, dataset: Dataset, signal: AbortSignal | unde
   return {
     status: "warning",
     message: `objects lie under ${store.uri}${base}, but in no hour of ${dataset.rawUri}`,
-    hint: `Compare raw with a key such as ${other.key}; \`hourpack init ${store.uri}${base}\` finds out the layout.`,
+    hint: `Compare raw with a key such as ${other.key}; ${initText(store.uri + base, settings)} finds out the layout.`,
   };
 }
 
