@@ -19,12 +19,11 @@ import type { Published } from "./manifest.js";
 import { keysOf, type Named, noneNamed } from "./named.js";
 import type { DeepResult } from "./proof/result.js";
 import { publishedPart } from "./published.js";
-import { recipeOf } from "./recipe.js";
 import { Spool } from "./spool.js";
 import { listHour, missingRawDirectory } from "./stages/list.js";
 import type { ObjectInfo } from "./store/store.js";
 import type { HourTask } from "./task.js";
-import { asProblem, verifyHour } from "./verification.js";
+import { asProblem, settingsSince, verifyHour } from "./verification.js";
 import { counted } from "./words.js";
 
 export interface ExpireOptions {
@@ -244,7 +243,7 @@ async function prove(task: HourTask, listing: Listing): Promise<Proof | Objectio
   if (looked instanceof HourpackError) return { as: "refused", why: asProblem(looked, task) };
   const { plan, kept } = looked;
   if (!published) return { as: "notDue", why: `it is not packed; ${runText(task)} does it` };
-  if (plan.action === "scratch") return { as: "notDue", why: anewText(task, plan.reason, published) };
+  if (plan.action === "scratch") return { as: "notDue", why: await anewText(task, plan.reason, published) };
   if (kept.count > 0) return { as: "refused", why: keptText(kept) };
   const proved = new Listing();
   const { problems, etag, deep } = await verifyHour(task, { deep: true, proved });
@@ -281,9 +280,10 @@ function changedMeanwhile({ dataset, hour }: HourTask, what: string): HourpackEr
   );
 }
 
-function anewText(task: HourTask, changes: string, { recipe }: Published): string {
-  const why = recipe === recipeOf(task.dataset) ? changes : `${changes}, and other columns or settings`;
-  return `${why} since it was packed, so that a run makes it anew of all its objects; ${runText(task)} does, and the hour expires after that`;
+async function anewText(task: HourTask, changes: string, published: Published): Promise<string> {
+  const others = settingsSince(task, published, await readManifest(task, published));
+  const under = others === undefined ? "" : ` under other settings (${others})`;
+  return `${changes} since it was packed${under}, so that a run makes it anew of all its objects; ${runText(task)} does, and the hour expires after that`;
 }
 
 function lateText({ task, late }: Proof): string {

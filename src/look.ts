@@ -5,7 +5,7 @@ import { EXPIRE_AFTER_MIN_MS, Journals, readJournals } from "./journal.js";
 import type { Listing } from "./listing.js";
 import type { Manifest, Published } from "./manifest.js";
 import { type ColumnsSince, type Plan, planHour } from "./plan.js";
-import { recipeOf } from "./recipe.js";
+import { recipeOf, rowSettingsOf } from "./recipe.js";
 import { readsAlike } from "./record/restore.js";
 import { mergeConfigured } from "./schema/evolution.js";
 import { currentSchema } from "./schema/pinned.js";
@@ -28,6 +28,7 @@ export function planOf(
     manifest: () => readManifest(task, published as Published),
     journals: () => goneJournals(task, listing),
     recipe: recipeOf(task.dataset),
+    rowSettings: rowSettingsOf(task.dataset),
     columnsSince: (manifest) => columnsSince(task, published as Published, manifest),
     request: task.request,
     notBeforeMs,

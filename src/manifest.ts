@@ -7,6 +7,7 @@ import { HourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { linesOf } from "./lines.js";
 import { compareUtf8 } from "./listing.js";
+import type { RowSettings } from "./recipe.js";
 import type { Body, ObjectInfo } from "./store/store.js";
 import { counted } from "./words.js";
 
@@ -54,6 +55,8 @@ export interface ManifestHeader extends PartFacts {
   remainderOf?: string | undefined;
   /** Rows are among these that were made under other settings than `recipe` says, all but the columns, and kept as they were. */
   isMixed?: true | undefined;
+  /** What `recipe` is a digest of besides the columns, for messages; absent in a part of before. */
+  settings?: Partial<RowSettings> | undefined;
   /** Of the columns that its schema version names, `digestOfColumns()`, in hexadecimal digits: a number alone may come to mean others. */
   schemaDigest: string;
 }

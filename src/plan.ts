@@ -4,7 +4,7 @@ import { type Changes, type Compared, compare, findMoved } from "./compare.js";
 import type { Journals } from "./journal.js";
 import { Listing } from "./listing.js";
 import type { Manifest, ManifestHeader, Published } from "./manifest.js";
-import { differInColumnsAlone } from "./recipe.js";
+import { differInColumnsAlone, otherSettings, type RowSettings } from "./recipe.js";
 import {
   columnsLacking,
   expiredRows,
@@ -62,6 +62,8 @@ export interface PlanInput extends PlannedHour {
   /** What `expire` deleted of this hour; asked only where there is no part, or its objects are not those listed. */
   journals: () => Promise<Journals>;
   recipe: string;
+  /** What the recipe is of besides the columns, for messages. */
+  rowSettings: RowSettings;
   /** Asked only where rows that cannot be made anew meet late objects, and the configured columns are others. */
   columnsSince: (manifest: Manifest) => Promise<ColumnsSince>;
   request: PlanRequest;
@@ -193,11 +195,13 @@ async function requireAlike(
   manifest: Manifest,
   compared: Compared,
 ): Promise<void> {
-  const { recipe, columnsSince, request } = input;
+  const { recipe, rowSettings, columnsSince, request } = input;
   const { keepOld } = request;
   if (published.recipe === recipe) return;
-  if (!keepOld && !differInColumnsAlone(published.recipe, recipe))
-    throw otherRecipe(input, published, compared);
+  if (!keepOld && !differInColumnsAlone(published.recipe, recipe)) {
+    const then = { recipe: published.recipe, settings: manifest.header.settings };
+    throw otherRecipe(input, published, compared, otherSettings(then, { recipe, settings: rowSettings }));
+  }
   if (published.rows === 0) return;
   const { areReadAlike, lacking } = await columnsSince(manifest);
   if (!areReadAlike) throw otherColumns(input, published);

@@ -4,21 +4,59 @@ import type { Dataset } from "./config/settings.js";
 /** Goes up when the same raw bytes under the same configuration would become other rows. */
 const CONVERTER_VERSION = 1;
 
+/** What decides which rows there are besides the data and the columns, as somebody wrote it. */
+export interface RowSettings {
+  /** Under another template the same objects have other names, and would be taken for late ones. */
+  raw: string;
+  records: string;
+  unknown: string;
+  zone: string;
+}
+
+export function rowSettingsOf({ raw, records, unknown, zone }: Dataset): RowSettings {
+  return { raw: raw.template, records: records.text, unknown, zone };
+}
+
 /**
  * Digests of what decides which rows there are besides the data: of all but the columns, and of these. Published with each part;
  * a changed recipe alone never makes an hour due, `run --rebuild` does (invariant 8).
  */
 export function recipeOf(dataset: Dataset): string {
-  const { raw, records, unknown, columns, zone } = dataset;
-  // Under another template the same objects have other names, and would be taken for late ones.
-  const others = [CONVERTER_VERSION, raw.template, records.text, unknown, zone];
-  return `${digestOf(others)}-${digestOf(columns ?? null)}`;
+  const { raw, records, unknown, zone } = rowSettingsOf(dataset);
+  return `${digestOf([CONVERTER_VERSION, raw, records, unknown, zone])}-${digestOf(dataset.columns ?? null)}`;
 }
 
 /** Whether two recipes have all but their columns in common. */
 export function differInColumnsAlone(one: string, other: string): boolean {
   const [others, columns] = one.split("-");
   return columns !== undefined && others === other.split("-")[0];
+}
+
+/** By digests it is seen that something is another; what it was, and is, by the settings that a manifest tells. */
+export interface Made {
+  recipe: string;
+  /** Absent in parts of before they were told. */
+  settings?: Partial<RowSettings> | undefined;
+}
+
+/** `records was $ and is Records[*], columns`: of two recipes that are not the same, what is another now. */
+export function otherSettings(then: Made, now: Made & { settings: RowSettings }): string {
+  if (differInColumnsAlone(then.recipe, now.recipe)) return "columns";
+  const [, columns] = then.recipe.split("-");
+  const areColumnsOthers = columns !== now.recipe.split("-")[1];
+  return [
+    ...otherRowSettings(then.settings ?? {}, now.settings),
+    ...(areColumnsOthers ? ["columns"] : []),
+  ].join(", ");
+}
+
+function otherRowSettings(then: Partial<RowSettings>, now: RowSettings): string[] {
+  const names = Object.keys(now) as (keyof RowSettings)[];
+  const areTold = names.every((name) => typeof then[name] === "string");
+  if (!areTold) return ["raw, records, unknown or zone"];
+  const others = names.filter((name) => then[name] !== now[name]);
+  if (others.length === 0) return ["the version of hourpack"];
+  return others.map((name) => `${name} was ${then[name]} and is ${now[name]}`);
 }
 
 function digestOf(value: unknown): string {

@@ -76,10 +76,15 @@ export function otherColumns(of: PlannedHour, { schemaVersion }: Published): Hou
 }
 
 /** They are there, and today's settings would have made others of the same objects. */
-export function otherRecipe(of: PlannedHour, published: Published, compared: Compared): HourpackError {
+export function otherRecipe(
+  of: PlannedHour,
+  published: Published,
+  compared: Compared,
+  others: string,
+): HourpackError {
   return refusal(
     of,
-    `${goneOf(published, compared)}, and raw, records, unknown or zone are others than when it was packed: its rows can be kept as they are, and not be made anew (${namesOf(compared)})`,
+    `${goneOf(published, compared)}, and it was packed under other settings (${others}): its rows can be kept as they are, and not be made anew (${namesOf(compared)})`,
     `Put the settings back, or say what is meant: ${run(of, "--keep-old")} keeps the rows and adds those of late objects under today's settings; ${run(of, "--from-remainder")} packs what is still listed, and gives up all other rows (right where the same records now lie under other names).`,
   );
 }

@@ -15,7 +15,7 @@ import { RAW_LIMITS } from "./proof/raw.js";
 import { type DeepResult, goneOf } from "./proof/result.js";
 import { verifyDeep } from "./proof/verify.js";
 import { publishedPart } from "./published.js";
-import { recipeOf } from "./recipe.js";
+import { otherSettings, recipeOf, rowSettingsOf } from "./recipe.js";
 import { movedObjects, olderPart } from "./refusals.js";
 import type { Schema } from "./schema/types.js";
 import { schemaOf } from "./schema-file.js";
@@ -308,10 +308,21 @@ function settingsProblems(
       `rows that other settings (raw, records, unknown or zone) had made were kept with --keep-old: they differ for that, and nothing of them is lost. Verify with those settings, too: only what differs under both is damaged; ${anew}`,
     ];
   }
-  if (published.recipe === recipeOf(task.dataset)) return [];
+  const others = settingsSince(task, published, manifest);
+  if (others === undefined) return [];
   return [
-    `it was packed under another recipe (raw, records, columns or zone): verify it with that one, or pack it again with ${runText(task, "--rebuild")}`,
+    `it was packed under other settings (${others}): verify it with those, or pack it again with ${runText(task, "--rebuild")}`,
   ];
+}
+
+/** What is another than when the hour was packed; undefined where nothing is. */
+export function settingsSince(
+  { dataset }: HourContext,
+  { recipe }: Published,
+  { header }: Manifest,
+): string | undefined {
+  const now = { recipe: recipeOf(dataset), settings: rowSettingsOf(dataset) };
+  return recipe === now.recipe ? undefined : otherSettings({ recipe, settings: header.settings }, now);
 }
 
 /** `2 of its objects are gone (a, b), so 7 rows cannot be proved again. …` */

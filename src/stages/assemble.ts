@@ -15,6 +15,7 @@ import type { Listing } from "../listing.js";
 import {
   type Manifest,
   type ManifestEntry,
+  type ManifestHeader,
   type PartFacts,
   type Published,
   toMetadata,
@@ -22,7 +23,7 @@ import {
   writeManifest,
 } from "../manifest.js";
 import { placeText } from "../quarantine.js";
-import { differInColumnsAlone, recipeOf } from "../recipe.js";
+import { differInColumnsAlone, recipeOf, rowSettingsOf } from "../recipe.js";
 import { sortable } from "../schema/order.js";
 import { digestOfColumns } from "../schema/pinned.js";
 import type { Column, Schema } from "../schema/types.js";
@@ -89,8 +90,7 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     quarantinedBytes: converted.quarantinedBytes + (base?.published.quarantinedBytes ?? 0),
     rescued: rescuedIn(converted, base),
     schemaVersion: converted.schema.version,
-    // Where no row is made, they are as they were made before.
-    recipe: base && fetched.count === 0 ? base.published.recipe : recipeOf(task.dataset),
+    recipe: madeBy(task, assembly).recipe,
   };
   // Nothing else is at work any more, so none of it waits for another.
   const [part, made, quarantine] = await settled([
@@ -100,6 +100,15 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
   ]);
   const { path, sha256 } = part;
   return { path, sha256, ...(await bodyOf(path)), columns, facts, made, quarantine };
+}
+
+/** Where no row is made, they are as they were made before. */
+function madeBy(
+  { dataset }: HourTask,
+  { base, fetched }: Assembly,
+): Pick<ManifestHeader, "recipe" | "settings"> {
+  if (base && fetched.count === 0) return base.manifest.header;
+  return { recipe: recipeOf(dataset), settings: rowSettingsOf(dataset) };
 }
 
 /** As many as came with late objects would be taken for those of all rows. */
@@ -142,6 +151,7 @@ export async function makeManifest(task: HourTask, assembly: Assembly, part: Ass
     remainderOf: assembly.remainderOf,
     isMixed: isMixed(assembly.base, facts) || undefined,
     quarantineSha256: part.quarantine && (await sha256Of(part.quarantine)),
+    settings: madeBy(task, assembly).settings,
     schemaDigest: digestOfColumns(part.columns),
   } as const;
   const path = assembly.spool.path("manifest.ndjson.gz");

@@ -382,7 +382,9 @@ describe("raw objects that expire deleted", () => {
     lake.put("b.json", '{"id":2}\n');
     expect(await lake.expire()).toMatchObject({
       ...{ objects: 0, kept: 1 + 1 },
-      notDue: expect.stringMatching(/^1 late object, and other columns or settings since it was packed, so/),
+      notDue: expect.stringMatching(
+        /^1 late object since it was packed under other settings \(columns\), so/,
+      ),
     });
     expect(await lake.pack()).toMatchObject({ part: { rows: 2 } });
     expect(await lake.expire()).toMatchObject({ objects: 2 });
@@ -568,7 +570,7 @@ describe("raw objects that expire deleted", () => {
       await expect(lake.pack({ zone })).rejects.toMatchObject({
         kind: "data",
         message: expect.stringMatching(
-          /zone are others .*: its rows can be kept as they are, and not be made/,
+          /other settings \(zone was UTC and is Europe\/Paris\): its rows can be kept as they are, and not be made/,
         ),
         hint: expect.stringMatching(/^Put the settings back, .*--keep-old` keeps the rows/),
       });
@@ -975,6 +977,15 @@ describe("rows that were kept as another zone had made them", () => {
     });
     await lake.pack({ ...here, rebuild: true });
     expect(await lake.verify(true, undefined, here)).toMatchObject({ state: "sound" });
+  });
+
+  it("not kept, a part that is verified under other settings: they are named, and both remedies", async () => {
+    const lake = new Lake().put("a.json", record(1));
+    await lake.pack({ columns });
+    const { problems } = await lake.verify(true, undefined, here);
+    expect(problems.at(-1)).toBe(
+      `it was packed under other settings (zone was UTC and is Europe/Paris): verify it with those, or pack it again with \`hourpack run --hour ${HOUR} --rebuild\``,
+    );
   });
 
   it("so are pieces that were none of the records then, where that part had no row", async () => {

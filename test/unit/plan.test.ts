@@ -53,6 +53,7 @@ function input(
       },
     }),
     recipe: "r1-c1",
+    rowSettings: { raw: "{HH}/", records: "Records[*]", unknown: "rescue", zone: "UTC" },
     request: {},
     journals: async () => new Journals([], []),
     columnsSince: () => expect.fail("the columns were compared"),
@@ -155,7 +156,9 @@ describe("planHour", () => {
     expect(await planHour(both)).toMatchObject({ action: "scratch" });
     const older = input({ a: "1" }, { b: "2" });
     Object.assign(older.published as Published, { recipe: "r1" });
-    await expect(planHour(older)).rejects.toThrow("raw, records, unknown or zone are others");
+    await expect(planHour(older)).rejects.toThrow(
+      "under other settings (raw, records, unknown or zone, columns)",
+    );
   });
 
   it("names the objects that are in the way, the first of many", async () => {
