@@ -4,18 +4,19 @@ import { commandText } from "../command-text.js";
 import type { CatalogSettings, Settings } from "../config/settings.js";
 import type { Database, Row } from "../engine/duckdb/database.js";
 import { EXIT, HourpackError, isHourpackError, reasonOf } from "../errors.js";
+import { partOfKey } from "../layout.js";
 import { counted, listed } from "../words.js";
 import type { Command } from "./command.js";
 import type { Output } from "./output.js";
 import { datasetNames, settingsOf, settingsOptions } from "./settings.js";
-import { showTable } from "./table.js";
+import { showWhole } from "./table.js";
 
 export const command: Command = {
   options: {
     limit: {
       type: "number",
       default: 100,
-      describe: "Rows of the table at most; --json shows all",
+      describe: "Rows shown at most; --json shows all",
     },
     ...settingsOptions,
   },
@@ -104,6 +105,8 @@ export async function ask(
     if (isHourpackError(error)) throw error;
     const noParts = await withoutParts(reasonOf(error), database, settings);
     if (noParts) throw noParts;
+    const damage = damageOf(reasonOf(error), settings, catalog.path);
+    if (damage) throw damage.with({ cause: error });
     throw new HourpackError("invalid", `query ${catalog.path}: ${reasonOf(error)}`, {
       location: catalog.path,
       cause: error,
@@ -143,6 +146,40 @@ async function withoutParts(
   if (!view) return undefined;
   const message = `query ${view["name"]}: nothing is packed where its parts are to be`;
   return new HourpackError("invalid", message, { location: pattern, hint: whatPacks(settings) });
+}
+
+/**
+ * Where what is read is no whole Parquet file: what to do about the part, or its copy, that DuckDB names. Of some damage it says what
+ * the decoder met, and no name. Undefined where it is about something else, or about a file that the statement itself asked for.
+ */
+function damageOf(reason: string, settings: Settings, catalogPath: string): HourpackError | undefined {
+  const { message = "", path } =
+    /^Invalid (?:Input )?Error: (?<message>.*?(?<quote>["'])(?<path>\/.*\.parquet)\k<quote>.*)$/s.exec(reason)
+      ?.groups ?? {};
+  if (path === undefined) {
+    if (!/^Invalid Error: /.test(reason)) return undefined;
+    const verify = commandText("verify", settings, { flags: "--deep" });
+    return new HourpackError("data", `query: a part that it reads may be damaged: ${reason}`, {
+      hint: `${verify} says whether one of the newest day is, and with --from and --to of any other hours.`,
+    });
+  }
+  if (path.startsWith(`${catalogPath}.parts/`)) {
+    return new HourpackError("data", `query: ${message}`, {
+      location: path,
+      hint: `It is a copy of a part in S3: delete it, and ${commandText("register", settings)} copies it anew.`,
+    });
+  }
+  const [of] = settings.datasets.flatMap(({ name, table, tier1: { root, prefix } }) => {
+    const part = path.startsWith(`${root}/`) ? partOfKey(prefix, path.slice(root.length + 1)) : undefined;
+    return part?.table === table ? [{ dataset: name, hours: part.hour }] : [];
+  });
+  if (!of) return undefined;
+  const verify = commandText("verify", settings, { ...of, flags: "--deep" });
+  const again = commandText("run", settings, { ...of, flags: "--rebuild" });
+  return new HourpackError("data", `query: ${message}`, {
+    location: path,
+    hint: `${verify} says what is wrong with the part. ${again} makes it anew while its raw objects are there (one whose end is damaged is moved away first); where they are not, bring back an older version of it.`,
+  });
 }
 
 /** The catalog's database; where nobody named one, the only one that the file has. */
@@ -234,7 +271,7 @@ export function showRows({ columns, rows, rowCount }: Answer, output: Output): v
   if (columns.length > 0) {
     const heads = columns.map(({ name, type = "" }) => ({ name, isNumber: NUMERIC.test(type) }));
     const cells = rows.map((row) => columns.map(({ name }) => row[name]));
-    showTable(heads, cells, output);
+    showWhole(heads, cells, output);
   }
   output.line(output.colors.dim(counted(rowCount, "row") + more));
 }

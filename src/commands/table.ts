@@ -29,7 +29,9 @@ export function showTable(
 ): void {
   const { isTTY, columns: terminalChars } = output.stdout;
   const width = isTTY ? terminalChars : undefined;
-  let left = columns.map((column, i) => laidOut(column, rows, i, width !== undefined));
+  const charsMaxOf = ({ isWrapped }: TableColumn) =>
+    width === undefined || isWrapped ? PIPED_CELL_CHARS_MAX : CELL_CHARS_MAX;
+  let left = columns.map((column, i) => laidOut(column, rows, i, charsMaxOf(column)));
   for (;;) {
     const shown = width === undefined ? left : fitting(left, width);
     output.line(table(width === undefined ? left : narrowed(shown, width), output.colors.bold));
@@ -44,14 +46,41 @@ export function showTable(
   }
 }
 
+/**
+ * Nothing cut, nothing left out: where a table would not fit the terminal, each row is a record, a line a column, as
+ * psql's `\x auto` has it; the terminal breaks the lines, so that what is copied from it is whole. So it is for a program
+ * where a value would make every line of a table as long as itself.
+ */
+export function showWhole(columns: TableColumn[], rows: unknown[][], output: Output): void {
+  const { isTTY, columns: terminalChars } = output.stdout;
+  const { bold, dim } = output.colors;
+  const whole = columns.map((column, i) => laidOut(column, rows, i, Number.POSITIVE_INFINITY));
+  const fits =
+    isTTY && terminalChars !== undefined
+      ? widthOf(whole, Number.POSITIVE_INFINITY) <= terminalChars
+      : whole.every(({ chars }) => chars <= PIPED_CELL_CHARS_MAX);
+  if (fits) {
+    output.line(table(whole, bold));
+    return;
+  }
+  const nameChars = Math.min(NAME_CHARS_MAX, Math.max(...columns.map(({ name }) => name.length)));
+  for (const i of rows.keys()) {
+    output.line(dim(`─[ row ${i + 1} ]`.padEnd(RULE_CHARS, "─")));
+    for (const { name, cells } of whole) output.line(`${bold(name.padEnd(nameChars))} │ ${cells[i]}`);
+  }
+}
+
+/** Names that are longer move their own line alone. */
+const NAME_CHARS_MAX = 30;
+const RULE_CHARS = 40;
+
 interface LaidOut extends TableColumn {
   cells: string[];
   /** Of the longest of its name and its cells. */
   chars: number;
 }
 
-function laidOut(column: TableColumn, rows: unknown[][], i: number, isFitted: boolean): LaidOut {
-  const charsMax = isFitted && !column.isWrapped ? CELL_CHARS_MAX : PIPED_CELL_CHARS_MAX;
+function laidOut(column: TableColumn, rows: unknown[][], i: number, charsMax: number): LaidOut {
   const cells = rows.map((row) => cut(cellText(row[i]), charsMax));
   const chars = cells.reduce((most, { length }) => Math.max(most, length), column.name.length);
   return { ...column, cells, chars };

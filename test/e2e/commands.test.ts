@@ -112,6 +112,38 @@ describe("where flags alone say what it is about", () => {
     expect((await pasted(command)).stdout).toContain('raw: "./it\'s raw/$HOME/{yyyy}/{MM}/{dd}/{HH}/"');
   });
 
+  it("a part that a query cannot read, and a copy of one", async () => {
+    const records = Array.from({ length: 300 }, (_, id) => `{"id":${id * 7919},"st":{"a":"text ${id}"}}\n`);
+    put(`${HOUR}/a`, records.join(""));
+    const local = FLAGS.with(FLAGS.indexOf("none"), "local").concat("--catalog-path", "./catalog.duckdb");
+    const ran = await here("run", "--hour", HOUR, ...local);
+    expect(ran.code, ran.stderr).toBe(0);
+    const bytes = readFileSync(partPath());
+    writeFileSync(partPath(), Buffer.from(bytes).fill(255, 100, 140));
+    const ask = (sql = "select max(id), max(st.a) from events") => here("query", sql, ...local);
+    const { code, stderr } = await ask();
+    expect([code, stderr]).toEqual([12, expect.stringContaining("Snappy decompression failure")]);
+    expect((await pasted(commandIn(stderr, /^hourpack verify/))).code).toBe(12);
+    expect((await pasted(commandIn(stderr, /--rebuild/))).code).toBe(0);
+    expect((await ask()).code).toBe(0);
+    // One that the decoder does not name.
+    writeFileSync(partPath(), Buffer.from(bytes).fill(255, 4, 8));
+    const nameless = await ask();
+    expect([nameless.code, nameless.stderr]).toEqual([12, expect.stringContaining(" may be damaged: ")]);
+    expect((await pasted(commandIn(nameless.stderr, /^hourpack verify --deep/))).code).toBe(12);
+    // As the catalog keeps them of parts in S3; and a file that is no part at all.
+    for (const folder of ["catalog.duckdb.parts", "mine"]) {
+      mkdirSync(join(root, folder));
+      writeFileSync(join(root, folder, "a.parquet"), bytes.subarray(0, -9));
+    }
+    const copy = await ask(`from '${root}/catalog.duckdb.parts/a.parquet'`);
+    expect([copy.code, copy.stderr]).toEqual([
+      12,
+      expect.stringMatching(/a copy .*: delete it, and `hourpack register --raw /),
+    ]);
+    expect((await ask(`from '${root}/mine/a.parquet'`)).code).toBe(2);
+  });
+
   it("a local catalog that is not there yet", async () => {
     await packed("--hour", HOUR);
     const local = FLAGS.with(FLAGS.indexOf("none"), "local").concat("--catalog-path", "./my catalog.duckdb");

@@ -145,7 +145,7 @@ describe("what a command shows", () => {
       for (const command of [
         `plan ${RANGE} --rebuild`,
         "status --from 2022-07-26 --to 2022-07-27",
-        "query 'select *, text as another from events'",
+        "query 'select * exclude (text) from events'",
         "--help",
         "run --help",
       ]) {
@@ -157,6 +157,17 @@ describe("what a command shows", () => {
       }
     },
   );
+
+  it("is of an answer whole: a table where it has room, else a line a value, which the terminal breaks", async () => {
+    const shell = await open(80);
+    const { lines } = await shell.run("hourpack query 'select id, text from events limit 1'");
+    expect(lines.map((line) => line.trimEnd())).toEqual([
+      "─[ row 1 ]──────────────────────────────",
+      expect.stringMatching(/^id {3}│ \d+$/),
+      `text │ ${"long ".repeat(40).trim()}`,
+      "1 row",
+    ]);
+  });
 
   it("is a table of the columns that there is room for, and says so; a reason is never cut", async () => {
     const shell = await open(60);

@@ -8,7 +8,6 @@ const WIDE = {
   columns: [{ name: "id", type: "BIGINT" }, ...NAMES.map((name) => ({ name, type: "VARCHAR" }))],
   rows: [{ id: 1234567890123, ...Object.fromEntries(NAMES.map((name) => [name, "x".repeat(60)])) }],
 };
-const TWO = { columns: WIDE.columns.slice(0, 3), rows: WIDE.rows };
 
 function printed(
   answer: Pick<Answer, "columns" | "rows">,
@@ -40,31 +39,60 @@ describe("a table of rows", () => {
     expect(lines.at(-1)).toBe("1 row");
   });
 
-  it("shows a long text whole to a program, and does not let one of a megabyte make every line as long", () => {
-    const long = (chars: number) => ({ columns: [{ name: "type" }], rows: [{ type: "x".repeat(chars) }] });
-    expect(printed(long(900), undefined)[3]).toBe(`│ ${"x".repeat(900)} │`);
-    expect(printed(long(1_000_000), undefined)[3]?.length).toBe(1_004);
-    expect(printed(long(900), { columns: 200 })[3]?.length).toBe(84);
+  it("shows a long text whole, and does not let one of a megabyte make every line as long", () => {
+    const columns = [{ name: "type" }, { name: "n", type: "BIGINT" }];
+    const long = (chars: number) => ({ columns, rows: [{ type: "x".repeat(chars), n: 1 }, { n: 2 }] });
+    expect(printed(long(900), undefined)[3]).toBe(`│ ${"x".repeat(900)} │ 1 │`);
+    expect(printed(long(900), { columns: 908 })[3]).toBe(`│ ${"x".repeat(900)} │ 1 │`);
+    for (const [chars, terminal] of [
+      [900, { columns: 907 }],
+      [1_000_000, undefined],
+    ] as const)
+      expect(printed(long(chars), terminal)).toEqual([
+        "─[ row 1 ]──────────────────────────────",
+        `type │ ${"x".repeat(chars)}`,
+        "n    │ 1",
+        "─[ row 2 ]──────────────────────────────",
+        "type │ NULL",
+        "n    │ 2",
+        "2 rows",
+      ]);
   });
 
-  it("has its texts cut to a terminal's width, and its numbers whole", () => {
-    const lines = printed(TWO, { columns: 70 });
+  it("has neither rows nor records where there are none, and names that are longer than others move no other line", () => {
+    const columns = [{ name: "a" }, { name: "b".repeat(80) }];
+    expect(printed({ columns, rows: [] }, { columns: 70 })).toEqual(["0 rows"]);
+    const lines = printed({ columns, rows: [{ a: 1 }] }, { columns: 70 });
+    expect(lines.slice(1, 3)).toEqual([`${"a".padEnd(30)} │ 1`, `${"b".repeat(80)} │ NULL`]);
+  });
+
+  const { columns: heads } = WIDE;
+  const cut = (count: number, columns: number) =>
+    linesOf({ columns }, (output) => {
+      const cells = WIDE.rows.map((row) => Object.values(row).slice(0, count));
+      showTable(
+        heads.slice(0, count).map(({ name, type }) => ({ name, isNumber: type === "BIGINT" })),
+        cells,
+        output,
+      );
+    });
+
+  it("that is no answer has its texts cut to a terminal's width, and its numbers whole", () => {
+    const lines = cut(3, 70);
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(70);
     expect(lines[0]?.length).toBeGreaterThanOrEqual(68);
     expect(lines[3]).toContain("1234567890123");
     expect(lines[3]).toMatch(/x+… │ x+…/);
-    expect(lines.at(-1)).toBe("1 row");
   });
 
   it("leaves out the last columns where even that is too wide, and says so", () => {
-    const lines = printed(WIDE, { columns: 70 });
+    const lines = cut(13, 70);
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(70);
-    expect(lines.at(-2)).toBe("5 of 13 columns fit the terminal; --json has all");
-    expect(lines.at(-1)).toBe("1 row");
+    expect(lines.at(-1)).toBe("5 of 13 columns fit the terminal; --json has all");
   });
 
   it("has one column at least, however narrow the terminal", () => {
-    expect(printed(WIDE, { columns: 5 })[3]).toContain("1234567890123");
+    expect(cut(13, 5)[3]).toContain("1234567890123");
   });
 
   const COLUMNS: TableColumn[] = [
