@@ -34,7 +34,7 @@ export function showTable(
   let left = columns.map((column, i) => laidOut(column, rows, i, charsMaxOf(column)));
   for (;;) {
     const shown = width === undefined ? left : fitting(left, width);
-    output.line(table(width === undefined ? left : narrowed(shown, width), output.colors.bold));
+    output.line(table(width === undefined ? left.map(piped) : narrowed(shown, width), output.colors.bold));
     const others = left.filter((column) => !shown.includes(column));
     if (others.length === 0) return;
     if (!goesOn || shown.length === 1) {
@@ -130,6 +130,12 @@ function narrowed(columns: LaidOut[], width: number): LaidOut[] {
   });
 }
 
+/** A sentence goes on in further lines here, too: each line of the table would be as long as it. */
+function piped(column: LaidOut): LaidOut {
+  if (!column.isWrapped) return column;
+  return { ...column, cells: column.cells.map((text) => wrapped(text, PIPED_WRAPPED_CHARS)) };
+}
+
 function widthOf(columns: LaidOut[], most: number): number {
   return columns.reduce((sum, column) => sum + charsAt(column, most) + BETWEEN, 1);
 }
@@ -170,6 +176,7 @@ const FRAME = {
 const CELL_CHARS_MAX = 80;
 /** All lines are as long as the longest, which may be a record of megabytes. */
 const PIPED_CELL_CHARS_MAX = 1_000;
+const PIPED_WRAPPED_CHARS = 60;
 
 /** A cell's control characters are shown, not sent. */
 function cellText(value: unknown): string {

@@ -96,15 +96,16 @@ async function verifyHours(
     if (!result || result.state === "unpublished") continue;
     verified.push(result);
     output.record({ type: "verified", ...result });
-    lines.add(result, isPlain(result) ? "sound" : undefined);
+    lines.add(result, isPlain(result) ? result.state : undefined);
   }
   lines.end();
   return verified;
 }
 
-/** Nothing is to be told of it but its figures. */
-function isPlain({ state, deep }: HourVerification): boolean {
-  return state === "sound" && !deep?.late.count && !deep?.skipped;
+/** Nothing is to be told of it but its figures, and when all its raw objects were deleted, where they were. */
+function isPlain({ state, deep, objects }: HourVerification): boolean {
+  const isWhole = state === "sound" || (state === "expired" && deep?.expired.count === objects);
+  return isWhole && !deep?.late.count && !deep?.skipped;
 }
 
 /** The newest hour that has begun and the 23 before it; not from before the oldest, so that what has no part among them is a hole. */
@@ -244,8 +245,8 @@ function tell(alike: HourVerification[], deep: boolean, settings: Settings, outp
     ),
   );
   const hours = hoursText(alike.map(({ hour }) => hour));
-  output.line(`${result.dataset} ${hours}  ${mark}  ${figures.join(", ")}`);
-  if (result.state === "expired") output.line(`  ${expiryOf(result)}`);
+  const expiry = result.state === "expired" ? expiryOf(alike) : "";
+  output.line(`${result.dataset} ${hours}  ${mark}  ${figures.join(", ")}${expiry}`);
   for (const problem of result.problems) output.line(`  ${problem}`);
   for (const { kind, detail, object, offset, row, record } of result.deep?.differences ?? []) {
     const place = [object, offset !== undefined && `byte ${offset}`, row !== undefined && `row ${row}`];
@@ -271,11 +272,13 @@ function proofOf(verified: HourVerification[], rows: number): string {
   return `${agree}: ${counted(rows, "row")}, of which ${count(expired)} were proved before their raw objects expired`;
 }
 
-/** What could be looked at where raw objects were deleted. */
-function expiryOf({ deep, expiredAt, objects }: HourVerification): string {
+/** What could be looked at where raw objects were deleted: of several hours, all of each. */
+function expiryOf(alike: HourVerification[]): string {
+  const [{ deep, objects }] = alike as [HourVerification];
   const { count: expired, rows } = deep?.expired ?? { count: 0, rows: 0 };
-  const isAll = expired === objects;
-  const what = isAll ? "raw" : `raw of ${counted(expired, "object")}`;
-  const rest = isAll ? "" : "; the other objects' records were compared";
-  return `${what} was proved and deleted on ${expiredAt}; part and manifest agree on its ${counted(rows, "row")}${rest}`;
+  const minutes = alike.map(({ expiredAt = "" }) => `${expiredAt.slice(0, 16)}Z`).sort();
+  const [first, last] = [minutes[0], minutes.at(-1)];
+  const when = first === last ? `on ${first}` : `from ${first} to ${last}`;
+  if (expired === objects) return `; raw was proved and deleted ${when}`;
+  return `; raw of ${counted(expired, "object")} with ${counted(rows, "row")} was proved and deleted ${when}, the others' records were compared`;
 }

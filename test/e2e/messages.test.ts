@@ -506,7 +506,7 @@ describe("hours that are not published", () => {
     const { code, stdout } = await here("verify", ...flags, ...catalog, "--deep");
     expect(code).toBe(0);
     expect(stdout).toMatch(
-      /^events 2022-07-26T00 {2}expired {2}1 object, 2 rows\n {2}raw was proved and deleted on \S+Z; part and manifest agree on its 2 rows$/m,
+      /^events 2022-07-26T00 {2}expired {2}1 object, 2 rows; raw was proved and deleted on \S+T\d\d:\d\dZ$/m,
     );
     expect(stdout).toMatch(
       /^2 hours agree: 3 rows, of which 3 were proved before their raw objects expired$/m,
@@ -517,6 +517,11 @@ describe("hours that are not published", () => {
     const late = await here("verify", ...flags, ...catalog, "--deep", "--hour", HOUR);
     expect(late.stdout).toContain(
       "  1 late object, not in the part: `hourpack run --hour 2022-07-26T00` packs it, or says why not\n",
+    );
+    await here("run", ...flags, ...catalog, "--hour", HOUR);
+    const some = await here("verify", ...flags, ...catalog, "--deep", "--hour", HOUR);
+    expect(some.stdout).toMatch(
+      /expired {2}2 objects, 3 rows; raw of 1 object with 2 rows was proved and deleted on \S+, the others' records were compared$/m,
     );
   });
 
@@ -670,6 +675,16 @@ it("plan, verify and expire tell many hours that are alike in one line, and anot
     `m ${first}  would delete 3 objects (27 B)`,
     `m ${one}  would delete 1 object (9 B), kept 1 object that m has not packed yet: \`hourpack run --hour ${one} --raw './many/{yyyy}/{MM}/{dd}/{HH}/' --tier1 ./many-lake/ --table m\` does`,
     `m ${rest}  would delete 26 objects (234 B)`,
+  ]);
+  expect((await here("expire", "--older-than", "30d", "--yes", ...flags)).code).toBe(0);
+  const expired = (await told("verify", "--deep", ...range)).map((line) =>
+    line.replace(/(deleted) .*Z$/, "$1"),
+  );
+  expect(expired).toEqual([
+    `m ${first}  expired  3 objects, 3 rows; raw was proved and deleted`,
+    `m ${one}  expired  1 object, 1 row; raw was proved and deleted`,
+    "  1 late object: a run looks at it",
+    `m ${rest}  expired  26 objects, 26 rows; raw was proved and deleted`,
   ]);
 });
 

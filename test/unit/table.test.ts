@@ -127,6 +127,14 @@ describe("a table of rows", () => {
     ]);
   });
 
+  it("breaks it where no terminal shows it, too: each line of the table would be as long", () => {
+    const lines = linesOf(undefined, (output) => showTable(COLUMNS, ROWS, output));
+    expect(lines.slice(3, -1).map((line) => line.split("│").map((cell) => cell.trim()))).toEqual([
+      ["", "2022-07-26T00", "2 of its 3 objects are gone and others were overwritten", "1,000", "123 MB", ""],
+      ["", "", "a-name-that-is-longer-than-a-line", "", "", ""],
+    ]);
+  });
+
   it("goes on in further tables where nothing is to be left out", () => {
     const lines = shownAt(52, { goesOn: true });
     const heads = lines.filter((line) => line.includes("hour"));
