@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
 import { commandText } from "../command-text.js";
-import { draftConfig } from "../config/draft.js";
+import { draftConfig, draftDataset } from "../config/draft.js";
+import { readConfigFile } from "../config/file.js";
 import { loadSettings } from "../config/load.js";
 import { CONFIG_NAME, type Dataset, type Settings } from "../config/settings.js";
 import { generalise, RawFolders, type RawLayout } from "../discovery.js";
@@ -19,7 +20,7 @@ import {
   rawBasePrefix,
 } from "../layout.js";
 import { type Sample, sampleHours } from "../sample.js";
-import { toColumnName } from "../schema/names.js";
+import { uniqueNames } from "../schema/names.js";
 import { parseRecordPath } from "../schema/path.js";
 import type { Store } from "../store/store.js";
 import { count, counted } from "../words.js";
@@ -53,12 +54,7 @@ export const command: Command = {
   async handler(args, { output, signal }) {
     const out = String(args["out"]);
     const isDry = args["dry-run"] === true || output.json;
-    if (!isDry && existsSync(out) && !args["force"]) {
-      throw new HourpackError("invalid", `${out} is there already`, {
-        location: out,
-        hint: "Write another one with --out, over it with --force, or look first with --dry-run.",
-      });
-    }
+    const others = !isDry && existsSync(out) && !args["force"] ? await namesIn(out) : undefined;
     if (!isDry && !existsSync(dirname(out))) {
       throw new HourpackError("invalid", `write ${out}: there is no folder ${dirname(out)}`, {
         location: out,
@@ -79,8 +75,8 @@ export const command: Command = {
       const hours = [...new Set([layout.newestPrefix, ...spread])].slice(0, HOURS_LOOKED_AT);
       const sample = await sampleHours(store, hours, records, signal);
       const seen = seenOf(sample, layout);
-      const text = draftConfig({
-        ...namesOf(layout, location, args, out),
+      const draft = {
+        ...namesOf(layout, location, args, { out, taken: others ?? [] }),
         variable: layout.variable,
         records: sample.records.text,
         columns: sample.columns,
@@ -89,14 +85,18 @@ export const command: Command = {
         seen,
         s3: s3Of(location, settings),
         catalogPath: location.scheme === "file" ? "./catalog.duckdb" : undefined,
-      });
+      };
+      const text = draftConfig(draft);
       await requireUsable(text, out);
-      if (isDry) output.line(text.trimEnd());
+      if (others) output.line(draftDataset(draft));
+      else if (isDry) output.line(text.trimEnd());
       else await write(out, text);
       const found = `${counted(sample.columns.length, "column")} from ${seen}`;
       const odd = sample.damaged > 0 ? `; ${damageOf(sample.damaged)}, and would be quarantined` : "";
-      output.note(`${isDry ? "would write" : "wrote"} ${out}: ${found}${odd}`);
+      const did = isDry ? `would write ${out}` : others ? `the dataset ${draft.dataset}` : `wrote ${out}`;
+      output.note(`${did}: ${found}${odd}`);
       for (const text of leftOut(layout, store)) output.notice(text);
+      if (others) throw isThere(out);
       if (!isDry) output.note(nextSteps(layout, settings, out, components.nowMs()));
       const { columns, objects, recordCount, damaged } = sample;
       output.result({
@@ -113,6 +113,20 @@ export const command: Command = {
     });
   },
 };
+
+/** Those of the datasets that a file has, so that what is to be pasted into it takes the name of none. */
+async function namesIn(out: string): Promise<string[]> {
+  const { value } = await readConfigFile(resolve(out), out);
+  return Object.keys((value["datasets"] as object | null | undefined) ?? {});
+}
+
+/** What is in it was written by somebody, and stays as it is. */
+function isThere(out: string): HourpackError {
+  return new HourpackError("invalid", `${out} is there already, and nothing was written`, {
+    location: out,
+    hint: "Paste the dataset that is printed below its `datasets:`. Or write another file with --out, or over this one with --force.",
+  });
+}
 
 function damageOf(pieces: number): string {
   return pieces === 1 ? "1 piece is no record" : `${count(pieces)} pieces are no records`;
@@ -131,8 +145,7 @@ function leftOut({ template, others = [], hourless = [] }: RawLayout, { uri }: S
       ([reason, prefixes]) =>
         `not in it, since ${reason}: ${prefixes.map((prefix) => uri + prefix).join(", ")}`,
     );
-  const next =
-    "`hourpack init <prefix> --out <file>` looks at each; several datasets go below one `datasets:` of one file";
+  const next = "`hourpack init <prefix>` looks at each, and prints what to paste below `datasets:`";
   return [`in it: ${uri}${template}`, ...texts.slice(0, -1), `${texts.at(-1)}; ${next}`];
 }
 
@@ -197,12 +210,17 @@ async function foldersIn(store: Store, prefix: string, signal: AbortSignal): Pro
 }
 
 /** URIs, or paths relative to the file that is written; and names after the folder above the hours. */
-function namesOf(layout: RawLayout, location: Location, args: Args, out: string) {
+function namesOf(
+  layout: RawLayout,
+  location: Location,
+  args: Args,
+  { out, taken }: { out: string; taken: string[] },
+) {
   const base = rawBasePrefix(layout);
   const folders = (location.scheme === "s3" ? base : `${location.root}/${base}`)
     .split("/")
     .filter((name) => name !== "");
-  const dataset = toColumnName(folders.at(-1) ?? "events");
+  const [dataset = ""] = uniqueNames([folders.at(-1) ?? "events"], taken);
   const placeholder = layout.variable ? `{${layout.variable.name}}` : undefined;
   const tier1 =
     location.scheme === "s3"

@@ -28,7 +28,13 @@ export interface Draft {
 }
 
 export function draftConfig(draft: Draft): string {
-  return [...s3Lines(draft), ...datasetLines(draft), ...catalogLines(draft), ...RUN_LINES, ""].join("\n");
+  const dataset = ["datasets:", ...datasetLines(draft), ""];
+  return [...s3Lines(draft), ...dataset, ...catalogLines(draft), ...RUN_LINES, ""].join("\n");
+}
+
+/** The dataset alone, as it stands below the `datasets:` of a file that has others. */
+export function draftDataset(draft: Draft): string {
+  return datasetLines(draft).join("\n");
 }
 
 function s3Lines({ s3 }: Draft): string[] {
@@ -50,7 +56,6 @@ function s3Lines({ s3 }: Draft): string[] {
 function datasetLines(draft: Draft): string[] {
   const { dataset, raw, tier1, table, variable, records, columns, outliers, seen } = draft;
   return [
-    "datasets:",
     `  ${keyText(dataset)}:`,
     ...(variable
       ? [
@@ -79,7 +84,6 @@ function datasetLines(draft: Draft): string[] {
           "    columns:",
           ...columns.flatMap((column) => columnLines(column, draft)).map((line) => `      ${line}`),
         ]),
-    "",
   ];
 }
 

@@ -68,12 +68,16 @@ describe("hourpack init", () => {
     expect(stderr).toMatch(
       /^not in it, since there are no folders of hours: \S+\/raw\/web\/; `hourpack init <prefix>/m,
     );
-    // As it says: each prefix in a file of its own, and all datasets in one.
-    expect(stderr).toMatch(/looks at each; several datasets go below one `datasets:` of one file$/m);
-    expect((await init("raw/trail", "--out", "trail.yaml")).code).toBe(0);
-    const [trail = ""] =
-      /(?<=^datasets:\n)(^ .*\n)+/m.exec(readFileSync(join(root, "trail.yaml"), "utf8")) ?? [];
-    writeFileSync(join(root, "both.yaml"), written().replace("datasets:\n", `datasets:\n${trail}`));
+    // As it says: the dataset is pasted into the file, which was left as it is.
+    expect(stderr).toMatch(/looks at each, and prints what to paste below `datasets:`$/m);
+    const before = written();
+    const trail = await init("raw/trail");
+    expect([trail.code, written()]).toEqual([2, before]);
+    expect(trail.stderr).toMatch(
+      /^the dataset trail: .*\nerror: hourpack\.yaml is there already, and nothing was written\n {2}→ Paste the dataset that is printed /,
+    );
+    expect(trail.stdout).toMatch(/^ {2}trail:\n( {4}.*\n)+$/);
+    writeFileSync(join(root, "both.yaml"), written().replace("datasets:\n", `datasets:\n${trail.stdout}`));
     const both = await hourpack(["run", "--config", "both.yaml", "--json"], { cwd: root });
     expect(both.code, both.stderr).toBe(0);
     expect(both.result).toMatchObject({ packed: 2 });
@@ -89,6 +93,18 @@ describe("hourpack init", () => {
     rmSync(join(root, "raw/trail"), { recursive: true });
     const one = await init("raw", "--force");
     expect(one.stderr).toMatch(/^in it: \S+\/raw\/android\/year=.*\nnot in it, .* hours: \S+\/raw\/web\/;/m);
+  });
+
+  it("gives what is to be pasted into a file a name that none of its datasets has", async () => {
+    for (const folder of ["raw/events", "more/events"]) putHour(folder, RECENT);
+    expect((await init("raw/events")).code).toBe(0);
+    const { code, stdout } = await init("more/events");
+    expect([code, stdout]).toEqual([
+      2,
+      expect.stringMatching(/^ {2}events_2:\n(.*\n)*^ {4}table: "events_2"$/m),
+    ]);
+    writeFileSync(join(root, "hourpack.yaml"), "datasets: [\n");
+    expect((await init("more/events")).stderr).toMatch(/^error: read the configuration: /);
   });
 
   it("refuses a file in a folder that is not there", async () => {
