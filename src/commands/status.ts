@@ -34,8 +34,11 @@ interface HourStatus {
   reason: string;
   /** What can be done, where somebody has to decide. */
   hint?: string;
+  /** Listed now. */
   objects: number;
   rawBytes: number;
+  /** That the part was made of; more than are listed where raw is gone. */
+  partObjects: number;
   rows: number;
   /** Of the rows, those with rescued data; absent where the part does not say. */
   rescued?: number;
@@ -193,6 +196,7 @@ async function statusOfHour(
         }),
     objects: listing?.count ?? 0,
     rawBytes: listing?.sizeBytes ?? 0,
+    partObjects: part?.objects ?? 0,
     rows: part?.rows ?? 0,
     rescued: part ? part.rescued : 0,
     quarantined: part?.quarantined ?? 0,
@@ -220,6 +224,7 @@ function totalsOf(hours: HourStatus[]) {
     states,
     objects: sum((hour) => hour.objects),
     rawBytes: sum((hour) => hour.rawBytes),
+    partObjects: sum((hour) => hour.partObjects),
     rows: sum((hour) => hour.rows),
     rescued: sum((hour) => hour.rescued ?? 0),
     quarantined: sum((hour) => hour.quarantined),
@@ -239,6 +244,22 @@ function olderHint(dataset: string, newest: Hour, hours: HourStatus[]): string {
 /** Below 0 for an hour that was packed by its name before it was over. */
 function ended(ageSeconds: number): string {
   return ageSeconds < 0 ? `ends in ${duration(-ageSeconds)}` : `ended ${duration(ageSeconds)} ago`;
+}
+
+/** Where raw objects of parts are gone, what is listed is not what the rows are of. */
+function figuresOf(summary: Summary, hours: HourStatus[]): string {
+  const listed = `${counted(summary.objects, "object")}, ${size(summary.rawBytes)}`;
+  const isGone = hours.some(({ objects, partObjects }) => objects < partObjects);
+  const made = [
+    `${isGone ? counted(summary.partObjects, "object") : listed} → ${size(summary.partBytes)}`,
+    counted(summary.rows, "row"),
+    ...rescuedWords(
+      summary.rescued,
+      hours.some(({ rescued }) => rescued === undefined),
+    ),
+    ...quarantinedWords(summary.quarantined, summary.quarantinedBytes),
+  ].join(", ");
+  return isGone ? `${made}; in raw now: ${listed}` : made;
 }
 
 type Summary = { dataset: string; newest?: Hour; ageSeconds?: number } & ReturnType<typeof totalsOf>;
@@ -266,17 +287,7 @@ function tell(summary: Summary, hours: HourStatus[], settings: Settings, output:
     });
     output.line(`  ${day}  ${strip.join("")}`);
   }
-  const figures = [
-    counted(summary.objects, "object"),
-    `${size(summary.rawBytes)} → ${size(summary.partBytes)}`,
-    counted(summary.rows, "row"),
-    ...rescuedWords(
-      summary.rescued,
-      hours.some(({ rescued }) => rescued === undefined),
-    ),
-    ...quarantinedWords(summary.quarantined, summary.quarantinedBytes),
-  ];
-  output.line(`  ${figures.join(", ")}`);
+  output.line(`  ${figuresOf(summary, hours)}`);
   const refused = hours.filter(({ state }) => state === "refused");
   const isShown = refused.length > 0 || hours.some(({ rows, partBytes }) => rows + partBytes > 0);
   if (summary.newest && !isShown) output.note(olderHint(summary.dataset, summary.newest, hours));

@@ -520,6 +520,8 @@ describe("hours that are not published", () => {
     );
     await here("run", ...flags, ...catalog, "--hour", HOUR);
     const some = await here("verify", ...flags, ...catalog, "--deep", "--hour", HOUR);
+    const status = await here("status", ...flags, "--from", HOUR, "--to", "2022-07-26T02");
+    expect(status.stdout).toMatch(/^ {2}3 objects → \S+ \S+, 4 rows; in raw now: 1 object, 9 B$/m);
     expect(some.stdout).toMatch(
       /expired {2}2 objects, 3 rows; raw of 1 object with 2 rows was proved and deleted on \S+, the others' records were compared$/m,
     );
@@ -730,8 +732,8 @@ it("status says of an hour that needs a decision why, and what can be done, and 
   const { code, stdout, stderr } = await here("status", ...flags, ...day);
   expect([code, stderr]).toEqual([0, ""]);
   const [, , totals, reason, hint, legend] = stdout.split("\n");
-  // What is listed of it, and its part: neither is gone.
-  expect(totals).toMatch(/^ {2}1 object, 9 B → \d+ B, 2 rows$/);
+  // Its part, and what is listed of it, which is not what the rows are of.
+  expect(totals).toMatch(/^ {2}2 objects → \d+ B, 2 rows; in raw now: 1 object, 9 B$/);
   expect(reason).toMatch(/^ {2}2022-07-20T05: 1 of its 2 objects is gone and others were overwritten, /);
   expect(reason?.match(/T05/g)).toHaveLength(1);
   expect(hint).toMatch(
@@ -740,7 +742,7 @@ it("status says of an hour that needs a decision why, and what can be done, and 
   expect(legend).toBe("· no objects   ! needs a decision");
   const { records } = await here("status", "--json", ...flags, ...day);
   const refused = records.find(({ state }) => state === "refused");
-  const figures = { objects: 1, rawBytes: 9, rows: 2 };
+  const figures = { objects: 1, rawBytes: 9, partObjects: 2, rows: 2 };
   const keepOld = expect.stringContaining("--keep-old");
   expect(refused).toMatchObject({ hour: "2022-07-20T05", hint: keepOld, ...figures });
   const planned = await here("plan", "--json", ...flags, "--catalog", "none", "--hour", "2022-07-20T05");
