@@ -1175,7 +1175,7 @@ describe("objects that were overwritten and whose rows are to be kept", () => {
     await lake.pack({ keepOld: true });
     lake.put("c.json", '{"id":3}\n');
     await expect(lake.pack({ zone: "Europe/Paris" })).rejects.toThrow(
-      `plan t ${HOUR}: 1 of its 1 object was passed over, and raw, records, unknown or zone are others`,
+      `plan t ${HOUR}: 1 of its 1 object was passed over, and it was packed under other settings (`,
     );
     const columns = { ...COLUMNS, late: "bigint" };
     await expect(lake.pack({ columns })).rejects.toThrow(

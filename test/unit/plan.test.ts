@@ -204,7 +204,7 @@ describe("planHour", () => {
       "objects were overwritten since",
     );
     await expect(planHour(input(passed, { a: "1", b: "2", c: "1" }, { recipe: "r2-c1" }))).rejects.toThrow(
-      "1 of its 2 objects was passed over, and raw, records, unknown or zone are others",
+      "1 of its 2 objects was passed over, and it was packed under other settings (raw, records, unknown or zone)",
     );
     for (const more of [{ request: { rebuild: true } }, { request: { fromRemainder: true } }])
       expect(await planHour(input(passed, { a: "1", b: "2", c: "1" }, more))).toMatchObject({
