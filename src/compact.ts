@@ -1,26 +1,22 @@
 /** The way of one hour. */
 import { ulid } from "ulid";
-import type { Batch } from "./batch.js";
 import { withClaim } from "./claim.js";
 import type { Components } from "./components.js";
-import { readManifest } from "./download.js";
 import type { Engine } from "./engine/engine.js";
 import { besideName, HourpackError, isHourpackError } from "./errors.js";
 import { manifestKey, partKey, quarantineKey, rawPrefix } from "./layout.js";
 import { cutLimitsOf } from "./limits.js";
 import { type Listing, PAGE_OBJECTS } from "./listing.js";
 import { planOf } from "./look.js";
-import type { PartFacts, Published } from "./manifest.js";
 import type { Plan } from "./plan.js";
-import { publishedPart } from "./published.js";
 import { Shape } from "./record/inference.js";
 import { readsAlike } from "./record/restore.js";
 import { Sifter } from "./record/sift.js";
 import { derivedSince } from "./schema/evolution.js";
 import { digestOfColumns } from "./schema/pinned.js";
 import type { Schema } from "./schema/types.js";
-import { schemaOf } from "./schema-file.js";
-import { Spool } from "./spool.js";
+import type { Batch } from "./spool/batch.js";
+import { Spool } from "./spool/spool.js";
 import {
   type Assembled,
   type Assembly,
@@ -39,6 +35,10 @@ import { type SpoolOptions, spoolObjects } from "./stages/spool.js";
 import { verifyPart } from "./stages/verify.js";
 import { Stopwatch } from "./stopwatch.js";
 import type { HourResult, HourTask } from "./task.js";
+import { readManifest } from "./tier1/download.js";
+import type { PartFacts, Published } from "./tier1/manifest.js";
+import { publishedPart } from "./tier1/published.js";
+import { schemaOf } from "./tier1/schema-file.js";
 import { count, counted } from "./words.js";
 
 /** Two plans are needed where another worker wins the race; more where objects change while they are read. */

@@ -1,10 +1,10 @@
 /** The listing compared with the manifest, as two sorted streams. Pure. */
 import { hash } from "node:crypto";
-import type { Journals } from "./journal.js";
 import { compareUtf8, type Listing } from "./listing.js";
-import type { ManifestEntry, Version } from "./manifest.js";
 import { type Named, noneNamed, note } from "./named.js";
 import type { ObjectInfo } from "./store/store.js";
+import type { Journals } from "./tier1/journal.js";
+import type { ManifestEntry, Version } from "./tier1/manifest.js";
 
 export interface Changes {
   added: number;

@@ -1,6 +1,5 @@
 /** Settings to live parts: the only file that picks implementations. Closes them in reverse. */
 
-import { BatchMemory } from "./batch.js";
 import { BATCHES_SHARED } from "./capacity.js";
 import type { Catalog } from "./catalog/catalog.js";
 import type { Dataset, Settings } from "./config/settings.js";
@@ -8,6 +7,7 @@ import type { Engine } from "./engine/engine.js";
 import { HourpackError } from "./errors.js";
 import { type Location, parseLocation, uriOf } from "./layout.js";
 import { Limiter } from "./limiter.js";
+import { BatchMemory } from "./spool/batch.js";
 import type { Store } from "./store/store.js";
 
 export interface Components {

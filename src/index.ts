@@ -13,7 +13,6 @@ export { loadSettings, type SettingsSource } from "./config/load.js";
 export type { CatalogSettings, Dataset, RunSettings, S3Settings, Settings } from "./config/settings.js";
 export { type ErrorKind, EXIT, exitCodeOf, HourpackError, isHourpackError } from "./errors.js";
 export { addHours, type Hour, hoursBetween, parseHour } from "./hour.js";
-export type { Manifest, ManifestEntry, ManifestHeader, PartFacts, Published } from "./manifest.js";
 export { Metrics, type MetricsOptions } from "./operations/metrics.js";
 export {
   type Clock,
@@ -24,7 +23,6 @@ export {
   work,
 } from "./operations/worker.js";
 export type { Plan, PlanRequest } from "./plan.js";
-export type { QuarantineEntry } from "./quarantine.js";
 export {
   exitCodeOfRun,
   type PlannedHour,
@@ -37,3 +35,5 @@ export {
 export type { Column, Field, Schema, Type } from "./schema/types.js";
 export type { ObjectHead, ObjectInfo, PutCondition, PutOutcome, Store } from "./store/store.js";
 export type { HourFailure, HourResult, HourTask, Observer, RunEvent } from "./task.js";
+export type { Manifest, ManifestEntry, ManifestHeader, PartFacts, Published } from "./tier1/manifest.js";
+export type { QuarantineEntry } from "./tier1/quarantine.js";

@@ -1,16 +1,17 @@
 /** What a run would do about an hour: its listing against what is published of it, and under which settings. */
-import { readManifest } from "./download.js";
+
 import { endMs } from "./hour.js";
-import { EXPIRE_AFTER_MIN_MS, Journals, readJournals } from "./journal.js";
 import type { Listing } from "./listing.js";
-import type { Manifest, Published } from "./manifest.js";
 import { type ColumnsSince, type Plan, planHour } from "./plan.js";
 import { recipeOf, rowSettingsOf } from "./recipe.js";
 import { readsAlike } from "./record/restore.js";
 import { mergeConfigured } from "./schema/evolution.js";
 import { currentSchema } from "./schema/pinned.js";
-import { readPinned, schemaOf } from "./schema-file.js";
 import type { HourTask } from "./task.js";
+import { readManifest } from "./tier1/download.js";
+import { EXPIRE_AFTER_MIN_MS, Journals, readJournals } from "./tier1/journal.js";
+import type { Manifest, Published } from "./tier1/manifest.js";
+import { readPinned, schemaOf } from "./tier1/schema-file.js";
 
 /** A late recompaction waits until `notBeforeMs`, where that is given. Throws `data` where somebody has to decide. */
 export function planOf(

@@ -1,9 +1,7 @@
 /** What should be done about an hour, whose listing is compared with its manifest. Pure. */
 import { commandText } from "./command-text.js";
 import { type Changes, type Compared, compare, findMoved } from "./compare.js";
-import type { Journals } from "./journal.js";
 import { Listing } from "./listing.js";
-import type { Manifest, ManifestHeader, Published } from "./manifest.js";
 import { differInColumnsAlone, otherSettings, type RowSettings } from "./recipe.js";
 import {
   columnsLacking,
@@ -16,6 +14,8 @@ import {
   partLost,
   rowsLost,
 } from "./refusals.js";
+import type { Journals } from "./tier1/journal.js";
+import type { Manifest, ManifestHeader, Published } from "./tier1/manifest.js";
 import { counted } from "./words.js";
 
 export interface PlanRequest {

@@ -3,8 +3,8 @@ import { type CommandSettings, commandText } from "./command-text.js";
 import type { Compared } from "./compare.js";
 import { HourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
-import type { Published } from "./manifest.js";
 import { keysOf, type Named } from "./named.js";
+import type { Published } from "./tier1/manifest.js";
 import { count, counted } from "./words.js";
 
 /** Whose hour, and among which datasets it has to be named. */

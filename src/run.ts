@@ -5,21 +5,21 @@ import { ulid } from "ulid";
 import { compactHour, lookOver } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset, Settings } from "./config/settings.js";
-import { type Due, dueHours } from "./due.js";
 import { asHourpackError, besideName, exitCodeOf, exitCodeOfAll, HourpackError, reasonOf } from "./errors.js";
 import { type Hour, hoursBetween } from "./hour.js";
+import { type Due, dueHours } from "./hours/due.js";
+import { olderNotice } from "./hours/older.js";
+import { Owing } from "./hours/owed.js";
+import { Unregistered } from "./hours/unregistered.js";
 import { Limiter } from "./limiter.js";
-import { olderNotice } from "./older.js";
-import { Owing } from "./owed.js";
 import type { Plan, PlanRequest } from "./plan.js";
 import { currentSchema } from "./schema/pinned.js";
-import { readPinned, requirePinnable } from "./schema-file.js";
 import { type Registered, registerHours } from "./stages/register.js";
 import { Stopwatch } from "./stopwatch.js";
-import { sweep } from "./sweep.js";
 import { tablesIn, tablesOf } from "./tables.js";
 import type { HourFailure, HourResult, HourTask, Observer } from "./task.js";
-import { Unregistered } from "./unregistered.js";
+import { readPinned, requirePinnable } from "./tier1/schema-file.js";
+import { sweep } from "./upkeep/sweep.js";
 
 export interface RunRequest extends PlanRequest {
   /** Names of datasets (`mmp`, or `mmp/android`); all where absent. */

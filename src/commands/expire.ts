@@ -2,13 +2,13 @@
 import { commandText } from "../command-text.js";
 import type { Dataset, Settings } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
-import { type ExpiredHour, expireHour } from "../expire.js";
 import { endMs, type Hour, hoursText } from "../hour.js";
-import { EXPIRE_AFTER_MIN_MS } from "../journal.js";
-import { folderLinks } from "../links.js";
 import { keysOf } from "../named.js";
-import { allPublishedHours } from "../published.js";
 import { datasetsOf } from "../run.js";
+import { EXPIRE_AFTER_MIN_MS } from "../tier1/journal.js";
+import { allPublishedHours } from "../tier1/published.js";
+import { type ExpiredHour, expireHour } from "../upkeep/expire.js";
+import { folderLinks } from "../upkeep/links.js";
 import { count, counted } from "../words.js";
 import type { Command } from "./command.js";
 import { Failures } from "./failures.js";

@@ -7,9 +7,9 @@ import { draftConfig, draftDataset } from "../config/draft.js";
 import { readConfigFile } from "../config/file.js";
 import { loadSettings } from "../config/load.js";
 import { CONFIG_NAME, type Dataset, type Settings } from "../config/settings.js";
-import { generalise, RawFolders, type RawLayout } from "../discovery.js";
 import { EXIT, HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import { addHours, firstOpenHour } from "../hour.js";
+import { generalise, RawFolders, type RawLayout } from "../hours/discovery.js";
 import {
   HOUR_PARTS,
   type HourPart,
@@ -19,12 +19,12 @@ import {
   parseRawTemplate,
   rawBasePrefix,
 } from "../layout.js";
-import { type Sample, sampleHours } from "../sample.js";
 import { uniqueNames } from "../schema/names.js";
 import { parseRecordPath } from "../schema/path.js";
 import type { Store } from "../store/store.js";
 import { count, counted } from "../words.js";
 import type { Args, Command } from "./command.js";
+import { type Sample, sampleHours } from "./sample.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
 
 const S3_OPTIONS = Object.fromEntries(

@@ -3,7 +3,7 @@ import type { Components } from "../components.js";
 import type { Settings } from "../config/settings.js";
 import { EXIT, firstOfEach } from "../errors.js";
 import { hoursText } from "../hour.js";
-import { olderNotice } from "../older.js";
+import { olderNotice } from "../hours/older.js";
 import { datasetsOf, type PlannedHour, planRun, type RunRequest } from "../run.js";
 import { count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";

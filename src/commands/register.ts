@@ -1,13 +1,13 @@
 /** hourpack register: brings the catalog in step with what is published. */
 
 import { EXIT, HourpackError } from "../errors.js";
-import { allPublishedHours, publishedHours } from "../published.js";
+import { Unregistered } from "../hours/unregistered.js";
 import { datasetsOf, type RegisteredTable } from "../run.js";
 import { currentSchema } from "../schema/pinned.js";
-import { readPinned } from "../schema-file.js";
 import { registerHours } from "../stages/register.js";
 import { tablesIn, tablesOf, unreadableByAthena } from "../tables.js";
-import { Unregistered } from "../unregistered.js";
+import { allPublishedHours, publishedHours } from "../tier1/published.js";
+import { readPinned } from "../tier1/schema-file.js";
 import { count, counted } from "../words.js";
 import type { Command } from "./command.js";
 import { hourOptions, hoursOf } from "./request.js";

@@ -2,7 +2,7 @@
 
 import { EXIT } from "../errors.js";
 import { datasetsOf } from "../run.js";
-import { readPinned } from "../schema-file.js";
+import { readPinned } from "../tier1/schema-file.js";
 import { counted } from "../words.js";
 import { described, showColumns } from "./columns.js";
 import type { Command } from "./command.js";

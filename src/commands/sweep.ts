@@ -1,6 +1,6 @@
 /** hourpack sweep: clears what crashes left in tier 1. A run does the same once a day. */
 import { datasetsOf } from "../run.js";
-import { sweep } from "../sweep.js";
+import { sweep } from "../upkeep/sweep.js";
 import { counted } from "../words.js";
 import type { Command } from "./command.js";
 import { Failures } from "./failures.js";

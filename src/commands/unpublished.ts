@@ -3,7 +3,7 @@ import { commandText } from "../command-text.js";
 import type { Dataset, Settings } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
 import { addHours, type Hour, hoursBetween } from "../hour.js";
-import type { Trace } from "../published.js";
+import type { Trace } from "../tier1/published.js";
 import { counted, listed } from "../words.js";
 import type { Output } from "./output.js";
 

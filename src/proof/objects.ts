@@ -1,8 +1,8 @@
 /** The raw objects that a manifest names, against what is there now, and their bytes in order. */
 import { isHourpackError } from "../errors.js";
 import { isSkippedKey } from "../layout.js";
-import type { ManifestEntry } from "../manifest.js";
 import type { ObjectInfo, Store } from "../store/store.js";
+import type { ManifestEntry } from "../tier1/manifest.js";
 import { inMemory, type Stored } from "./source.js";
 
 export type Sighting =

@@ -6,13 +6,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { download } from "../download.js";
 import { HourpackError } from "../errors.js";
 import type { Listing } from "../listing.js";
-import type { ManifestEntry } from "../manifest.js";
 import { note } from "../named.js";
 import type { Schema } from "../schema/types.js";
 import type { Store } from "../store/store.js";
+import { download } from "../tier1/download.js";
+import type { ManifestEntry } from "../tier1/manifest.js";
 import { type Difference, DifferenceFinder } from "./differences.js";
 import { collectGarbage } from "./garbage.js";
 import type { Obj } from "./json.js";

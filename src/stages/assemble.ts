@@ -7,11 +7,18 @@ import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { commandText, runText } from "../command-text.js";
 import { sight } from "../compare.js";
-import { download, otherBytes, readQuarantine } from "../download.js";
 import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine, Merge } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
 import type { Listing } from "../listing.js";
+import { differInColumnsAlone, recipeOf, rowSettingsOf } from "../recipe.js";
+import { sortable } from "../schema/order.js";
+import { digestOfColumns } from "../schema/pinned.js";
+import type { Column, Schema } from "../schema/types.js";
+import type { Spool } from "../spool/spool.js";
+import type { Body, ObjectInfo, Store } from "../store/store.js";
+import type { HourTask } from "../task.js";
+import { download, otherBytes, readQuarantine } from "../tier1/download.js";
 import {
   type Manifest,
   type ManifestEntry,
@@ -21,15 +28,8 @@ import {
   toMetadata,
   type Version,
   writeManifest,
-} from "../manifest.js";
-import { placeText } from "../quarantine.js";
-import { differInColumnsAlone, recipeOf, rowSettingsOf } from "../recipe.js";
-import { sortable } from "../schema/order.js";
-import { digestOfColumns } from "../schema/pinned.js";
-import type { Column, Schema } from "../schema/types.js";
-import type { Spool } from "../spool.js";
-import type { Body, ObjectInfo, Store } from "../store/store.js";
-import type { HourTask } from "../task.js";
+} from "../tier1/manifest.js";
+import { placeText } from "../tier1/quarantine.js";
 import { count, counted } from "../words.js";
 import type { Converted, ConvertedHour } from "./convert.js";
 

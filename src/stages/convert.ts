@@ -1,20 +1,20 @@
 /** Stage 4: batches to Parquet files, one each, while later objects still download. */
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
-import type { Batch } from "../batch.js";
 import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine, Merge } from "../engine/engine.js";
 import { HourpackError, isHourpackError } from "../errors.js";
 import { Limiter } from "../limiter.js";
 import { compareUtf8, type Listing } from "../listing.js";
-import { PLACES_MAX, type QuarantinePlace, quarantineEntry } from "../quarantine.js";
 import type { Within } from "../record/frame.js";
 import { MemberCounts } from "../record/members.js";
 import type { Sifted, Sifter } from "../record/sift.js";
 import { Stretches } from "../record/stretches.js";
 import type { Schema } from "../schema/types.js";
-import type { Segment } from "../segments.js";
-import { spoolError } from "../spool.js";
+import type { Batch } from "../spool/batch.js";
+import type { Segment } from "../spool/segments.js";
+import { spoolError } from "../spool/spool.js";
+import { PLACES_MAX, type QuarantinePlace, quarantineEntry } from "../tier1/quarantine.js";
 import { counted } from "../words.js";
 
 /** The schema version pinned at the start of the hour, and what sifts against it (and learns while it does). */

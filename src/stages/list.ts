@@ -5,8 +5,8 @@ import { HourpackError } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { isSkippedKey, rawBasePrefix } from "../layout.js";
 import { Listing } from "../listing.js";
-import type { Published } from "../manifest.js";
 import type { Store } from "../store/store.js";
+import type { Published } from "../tier1/manifest.js";
 
 /**
  * An hour without objects is nothing to do, but a directory that is not there is a mistake, as a bucket that is not

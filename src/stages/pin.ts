@@ -1,6 +1,5 @@
 /** Stage 4, before any hour converts: the columns of the first hour, and those that later ones add. */
 import { setImmediate } from "node:timers/promises";
-import type { Batch } from "../batch.js";
 import { commandText, initText } from "../command-text.js";
 import { HourpackError } from "../errors.js";
 import { schemaKey } from "../layout.js";
@@ -11,8 +10,9 @@ import { hiveType } from "../schema/hive.js";
 import type { RecordPath } from "../schema/path.js";
 import { currentSchema, type Pinned } from "../schema/pinned.js";
 import type { Column, Schema } from "../schema/types.js";
-import { pinColumns, readPinned, rebuildOf, requireTable, withConfigured } from "../schema-file.js";
+import type { Batch } from "../spool/batch.js";
 import type { HourTask } from "../task.js";
+import { pinColumns, readPinned, rebuildOf, requireTable, withConfigured } from "../tier1/schema-file.js";
 import { count, counted } from "../words.js";
 
 /**

@@ -2,10 +2,10 @@
 import { decodeTime } from "ulid";
 import { isHourpackError } from "../errors.js";
 import { DAY_MS } from "../hour.js";
-import { type Published, toMetadata } from "../manifest.js";
-import { headPart } from "../published.js";
 import type { Body, PutCondition, Store } from "../store/store.js";
 import type { HourResult } from "../task.js";
+import { type Published, toMetadata } from "../tier1/manifest.js";
+import { headPart } from "../tier1/published.js";
 import type { Assembled } from "./assemble.js";
 
 export interface Publication extends Pick<Assembled, "body" | "sizeBytes" | "facts" | "quarantine"> {
@@ -75,7 +75,7 @@ export async function publish(
   return { outcome: "lost", reason };
 }
 
-/** An attempt that has not published by then gives up: the sweeper takes what no part names after seven days (sweep.ts). */
+/** An attempt that has not published by then gives up: the sweeper takes what no part names after seven days (upkeep/sweep.ts). */
 const PUBLISHES_WITHIN_MS = DAY_MS;
 
 function withDeadline(signal: AbortSignal | undefined, timeoutMs: number): AbortSignal {

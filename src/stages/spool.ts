@@ -1,13 +1,14 @@
 /** Stage 3: fetch the planned objects with bounded concurrency and gather their bytes in batches. */
-import { type Batch, BatchFiles, type BatchMemory, BatchWriter } from "../batch.js";
+
 import type { Limiter } from "../limiter.js";
 import { GZIP_LIMITS } from "../limits.js";
 import { type CutLimits, cutObject, damagedPieces, type Piece } from "../record/cut.js";
 import { gunzipAtOnce, gunzipStream, isGzip } from "../record/gunzip.js";
 import { isOtherFormat, MAGIC_BYTES_MAX, otherFormat } from "../record/other-formats.js";
 import { inMemory, type Source, stretchesOf } from "../record/window.js";
-import type { SegmentDetails } from "../segments.js";
-import type { Spool } from "../spool.js";
+import { type Batch, BatchFiles, type BatchMemory, BatchWriter } from "../spool/batch.js";
+import type { SegmentDetails } from "../spool/segments.js";
+import type { Spool } from "../spool/spool.js";
 import type { ObjectInfo, Store } from "../store/store.js";
 
 export interface SpoolOptions {

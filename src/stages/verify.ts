@@ -3,9 +3,9 @@ import type { AsyncBuffer, FileMetaData } from "hyparquet";
 import { areSameRows } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";
 import { HourpackError } from "../errors.js";
-import { factsIn } from "../footer.js";
 import { footerTypes, parquetType } from "../schema/parquet.js";
 import { RESCUED_COLUMN } from "../schema/types.js";
+import { factsIn } from "../tier1/footer.js";
 import { counted } from "../words.js";
 import type { Assembled } from "./assemble.js";
 

@@ -8,8 +8,8 @@ import { openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import { addHours, HOUR_MS, parseHour } from "../../src/hour.js";
 import { run } from "../../src/run.js";
-import { sweep } from "../../src/sweep.js";
-import { verifyHour } from "../../src/verification.js";
+import { sweep } from "../../src/upkeep/sweep.js";
+import { verifyHour } from "../../src/upkeep/verification.js";
 
 const ROOT = join(import.meta.dirname, "../../fixtures/broken");
 const HOUR = parseHour("2022-07-26T00");

@@ -10,7 +10,7 @@ import { stringify } from "yaml";
 import { openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import { partKey, schemaKey } from "../../src/layout.js";
-import { sweep } from "../../src/sweep.js";
+import { sweep } from "../../src/upkeep/sweep.js";
 import {
   expectedHours,
   FIRST_HOUR,

@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import { addHours } from "../../src/hour.js";
-import { sweep } from "../../src/sweep.js";
+import { sweep } from "../../src/upkeep/sweep.js";
 import { seededRandom } from "../support/faults.js";
 import {
   DirectoryFiles,

@@ -287,7 +287,7 @@ describe("attempts that share one spool folder", { timeout: TIMEOUT_MS }, () => 
     const script = `
       import { readFile, writeFile } from "node:fs/promises";
       import { ulid } from "ulid";
-      import { Spool } from ${JSON.stringify(resolve(HOURPACK, "../../dist/spool.js"))};
+      import { Spool } from ${JSON.stringify(resolve(HOURPACK, "../../dist/spool/spool.js"))};
       for (let i = 0; i < 700; i++) {
         const attempt = ulid();
         const spool = await Spool.open(${JSON.stringify(root)}, attempt);

@@ -9,7 +9,7 @@ import { loadSettings } from "../../src/config/load.js";
 import { addHours, parseHour } from "../../src/hour.js";
 import { run } from "../../src/run.js";
 
-import { verifyHour } from "../../src/verification.js";
+import { verifyHour } from "../../src/upkeep/verification.js";
 
 const RANGE_BYTES = 64 << 20;
 const HOUR = parseHour("2022-07-26T00");

@@ -15,12 +15,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Components, openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import type { Dataset } from "../../src/config/settings.js";
-import { expireHour } from "../../src/expire.js";
 import { addHours, HOUR_MS, type Hour, parseHour } from "../../src/hour.js";
-import { openRestoration } from "../../src/restore.js";
 import { planRun, type RunRequest, run } from "../../src/run.js";
 import type { Store } from "../../src/store/store.js";
-import { verifyHour } from "../../src/verification.js";
+import { expireHour } from "../../src/upkeep/expire.js";
+import { openRestoration } from "../../src/upkeep/restore.js";
+import { verifyHour } from "../../src/upkeep/verification.js";
 
 const FIRST = parseHour("2022-07-26T00");
 const SECOND = addHours(FIRST, 1);

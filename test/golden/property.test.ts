@@ -24,12 +24,12 @@ import { compileSchema } from "../../src/record/convert.js";
 import { frameObject } from "../../src/record/frame.js";
 import { Shape } from "../../src/record/inference.js";
 import { restoreRecord } from "../../src/record/restore.js";
-import { openRestoration } from "../../src/restore.js";
 import { run } from "../../src/run.js";
 import { parseRecordPath } from "../../src/schema/path.js";
 import type { Schema } from "../../src/schema/types.js";
-import { schemaOf } from "../../src/schema-file.js";
-import { verifyHour } from "../../src/verification.js";
+import { schemaOf } from "../../src/tier1/schema-file.js";
+import { openRestoration } from "../../src/upkeep/restore.js";
+import { verifyHour } from "../../src/upkeep/verification.js";
 import { FIRST_HOUR } from "../support/golden.js";
 import {
   anyValue,

@@ -7,8 +7,8 @@ import { asyncBufferFromFile, parquetMetadataAsync } from "hyparquet";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { RowsDigest } from "../../src/engine/digest.js";
 import type { Engine } from "../../src/engine/engine.js";
-import { type PartFacts, toMetadata } from "../../src/manifest.js";
 import { type PartFile, verifyPart } from "../../src/stages/verify.js";
+import { type PartFacts, toMetadata } from "../../src/tier1/manifest.js";
 
 let dir: string;
 beforeAll(() => {

@@ -14,8 +14,8 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { type Components, openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import { addHours, parseHour } from "../../src/hour.js";
-import { openRestoration } from "../../src/restore.js";
 import { run } from "../../src/run.js";
+import { openRestoration } from "../../src/upkeep/restore.js";
 
 const HOUR = parseHour("2022-07-26T00");
 /** What JSON leaves in a string as it is, and some readers of lines take for their end. */

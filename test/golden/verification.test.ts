@@ -18,12 +18,12 @@ import { stringify } from "yaml";
 import { openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import { HourpackError } from "../../src/errors.js";
-import { expireHour } from "../../src/expire.js";
 import { addHours, HOUR_MS, type Hour, parseHour } from "../../src/hour.js";
 import { run } from "../../src/run.js";
 import type { Store } from "../../src/store/store.js";
 import type { HourTask } from "../../src/task.js";
-import { verifyHour } from "../../src/verification.js";
+import { expireHour } from "../../src/upkeep/expire.js";
+import { verifyHour } from "../../src/upkeep/verification.js";
 
 const HOUR = parseHour("2022-07-26T00");
 let dir: string;

@@ -6,11 +6,11 @@ import { type Components, openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import type { Dataset } from "../../src/config/settings.js";
 import { manifestKey, partKey, rawPrefix } from "../../src/layout.js";
-import { openManifest } from "../../src/manifest.js";
 import type { DeepResult } from "../../src/proof/result.js";
 import { type DeepVerification, verifyDeep } from "../../src/proof/verify.js";
-import { headPart } from "../../src/published.js";
-import { schemaOf } from "../../src/schema-file.js";
+import { openManifest } from "../../src/tier1/manifest.js";
+import { headPart } from "../../src/tier1/published.js";
+import { schemaOf } from "../../src/tier1/schema-file.js";
 import { FIRST_HOUR, type GoldenCase } from "./golden.js";
 import { packCase } from "./pack.js";
 

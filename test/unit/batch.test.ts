@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { BatchFiles, BatchMemory, BatchWriter } from "../../src/batch.js";
 import { Stretches } from "../../src/record/stretches.js";
+import { BatchFiles, BatchMemory, BatchWriter } from "../../src/spool/batch.js";
 
 const CAPACITY = 1 << 10;
 

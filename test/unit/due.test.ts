@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { RawFolders } from "../../src/discovery.js";
-import { hoursWithFolders } from "../../src/folders.js";
 import { hoursBetween, parseHour, parseHourOrDay } from "../../src/hour.js";
+import { RawFolders } from "../../src/hours/discovery.js";
+import { hoursWithFolders } from "../../src/hours/folders.js";
 import { parseLocation, rawPrefix } from "../../src/layout.js";
 import { LocalStore } from "../../src/store/local.js";
 

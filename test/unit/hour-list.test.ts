@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { parseHour } from "../../src/hour.js";
-import { HourList } from "../../src/hour-list.js";
+import { HourList } from "../../src/hours/hour-list.js";
 import { LocalStore } from "../../src/store/local.js";
 import type { GetOptions } from "../../src/store/store.js";
 

@@ -1,10 +1,10 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { parseHour } from "../../src/hour.js";
-import { type JournalEntry, type JournalHeader, Journals, readJournals } from "../../src/journal.js";
 import { Listing } from "../../src/listing.js";
-import type { ManifestHeader } from "../../src/manifest.js";
 import type { GetOptions, Store } from "../../src/store/store.js";
+import { type JournalEntry, type JournalHeader, Journals, readJournals } from "../../src/tier1/journal.js";
+import type { ManifestHeader } from "../../src/tier1/manifest.js";
 
 const headerOf = (attempt: string) => ({ part: { attempt } }) as JournalHeader;
 const entriesOf = (objects: Record<string, string>) =>

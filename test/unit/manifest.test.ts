@@ -10,7 +10,7 @@ import {
   openManifest,
   toMetadata,
   writeManifest,
-} from "../../src/manifest.js";
+} from "../../src/tier1/manifest.js";
 
 const facts = {
   attempt: "01J",

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { Dataset } from "../../src/config/settings.js";
 import { parseHour } from "../../src/hour.js";
-import { type JournalEntry, type JournalHeader, Journals } from "../../src/journal.js";
 import { Listing } from "../../src/listing.js";
-import type { ManifestEntry, ManifestHeader, Published } from "../../src/manifest.js";
 import { type ColumnsSince, type PlanInput, planHour } from "../../src/plan.js";
+import { type JournalEntry, type JournalHeader, Journals } from "../../src/tier1/journal.js";
+import type { ManifestEntry, ManifestHeader, Published } from "../../src/tier1/manifest.js";
 
 const hour = parseHour("2022-07-26T00");
 

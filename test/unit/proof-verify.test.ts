@@ -5,11 +5,11 @@ import { gzipSync } from "node:zlib";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { HourpackError } from "../../src/errors.js";
-import type { ManifestEntry } from "../../src/manifest.js";
 import type { DeepResult } from "../../src/proof/result.js";
 import { type DeepVerification, verifyDeep } from "../../src/proof/verify.js";
 import type { Column, Schema, Type } from "../../src/schema/types.js";
 import type { Store } from "../../src/store/store.js";
+import type { ManifestEntry } from "../../src/tier1/manifest.js";
 
 let directory: string;
 let instance: DuckDBInstance;

@@ -16,9 +16,9 @@ import {
   serialisePinned,
 } from "../../src/schema/pinned.js";
 import type { Column } from "../../src/schema/types.js";
-import { pinColumns, readPinned } from "../../src/schema-file.js";
 import { LocalStore } from "../../src/store/local.js";
 import type { Store } from "../../src/store/store.js";
+import { pinColumns, readPinned } from "../../src/tier1/schema-file.js";
 
 let root: string;
 beforeEach(() => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Segments } from "../../src/segments.js";
+import { Segments } from "../../src/spool/segments.js";
 
 describe("Segments", () => {
   it("gives back what was added, however many they are", () => {

@@ -2,8 +2,8 @@
 import type { TableSpec } from "../../catalog/catalog.js";
 import { commandText } from "../../command-text.js";
 import type { Dataset, Settings } from "../../config/settings.js";
-import { newestPublishedHour, oldestPublishedHour } from "../../published.js";
 import { tablesIn, tablesOf } from "../../tables.js";
+import { newestPublishedHour, oldestPublishedHour } from "../../tier1/published.js";
 import type { Verdict } from "./check.js";
 import type { StoreContext } from "./stores.js";
 

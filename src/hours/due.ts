@@ -1,11 +1,11 @@
 /** Which hours a run is about: those named, or those that are due (invariant 10). */
-import type { Components } from "./components.js";
-import type { Dataset } from "./config/settings.js";
+import type { Components } from "../components.js";
+import type { Dataset } from "../config/settings.js";
+import { addHours, firstOpenHour, type Hour, hoursBetween } from "../hour.js";
+import type { Observer } from "../task.js";
+import { newestPublishedHour } from "../tier1/published.js";
 import { hoursWithFolders } from "./folders.js";
-import { addHours, firstOpenHour, type Hour, hoursBetween } from "./hour.js";
 import { owedHours } from "./owed.js";
-import { newestPublishedHour } from "./published.js";
-import type { Observer } from "./task.js";
 
 export interface Due {
   /** Oldest first. */

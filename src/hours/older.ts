@@ -1,13 +1,13 @@
 /** The history of a bucket: hours with folders in raw before all that is published or due. Packed only where they are named. */
-import { commandText } from "./command-text.js";
-import type { Components } from "./components.js";
-import type { Dataset } from "./config/settings.js";
+import { commandText } from "../command-text.js";
+import type { Components } from "../components.js";
+import type { Dataset } from "../config/settings.js";
+import { addHours, DAY_MS, firstOpenHour, type Hour, hoursBetween, startMs } from "../hour.js";
+import { oldestPublishedHour } from "../tier1/published.js";
+import { counted } from "../words.js";
 import { RawFolders } from "./discovery.js";
 import { hoursWithFolders } from "./folders.js";
-import { addHours, DAY_MS, firstOpenHour, type Hour, hoursBetween, startMs } from "./hour.js";
 import { owedHours } from "./owed.js";
-import { oldestPublishedHour } from "./published.js";
-import { counted } from "./words.js";
 
 export interface OlderHours {
   from: Hour;

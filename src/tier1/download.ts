@@ -3,14 +3,14 @@ import { createHash, type Hash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { runText } from "./command-text.js";
-import { HourpackError, isHourpackError, reasonOf } from "./errors.js";
-import { manifestKey, quarantineKey } from "./layout.js";
+import { runText } from "../command-text.js";
+import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
+import { manifestKey, quarantineKey } from "../layout.js";
+import { inRanges } from "../store/ranges.js";
+import type { ObjectInfo, Store } from "../store/store.js";
+import type { HourContext } from "../task.js";
 import { type Manifest, type ManifestHeader, openManifest, type Published } from "./manifest.js";
 import { headPart } from "./published.js";
-import { inRanges } from "./store/ranges.js";
-import type { ObjectInfo, Store } from "./store/store.js";
-import type { HourContext } from "./task.js";
 
 /** A part to a local file. Returns the sha256 of its bytes, which its manifest has, too. */
 export async function download(

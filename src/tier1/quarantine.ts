@@ -1,6 +1,6 @@
 /** Quarantine: bytes that are no record, kept verbatim. */
 import { isUtf8 } from "node:buffer";
-import { counted } from "./words.js";
+import { counted } from "../words.js";
 
 export interface QuarantineEntry {
   key: string;

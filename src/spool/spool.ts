@@ -1,9 +1,9 @@
 /** The spool: local copies of an hour's objects, in batches, in a folder of one attempt. */
 import { type FileHandle, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { HourpackError, kindOfSystemError } from "./errors.js";
-import { type FileLock, takeFileLock, tryFileLock } from "./lock.js";
-import { makeFolders } from "./make-folders.js";
+import { HourpackError, kindOfSystemError } from "../errors.js";
+import { type FileLock, takeFileLock, tryFileLock } from "../lock.js";
+import { makeFolders } from "../make-folders.js";
 
 /** A folder of its own for one attempt; removed at its end, and by a later run where its process died. */
 export class Spool {

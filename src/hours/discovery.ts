@@ -1,5 +1,5 @@
 /** How the hours under a raw prefix are laid out, told by the names of its folders. Reads only. */
-import { addHours, FIRST_YEAR, type Hour, LAST_YEAR } from "./hour.js";
+import { addHours, FIRST_YEAR, type Hour, LAST_YEAR } from "../hour.js";
 import {
   HOUR_PARTS,
   type HourPart,
@@ -8,10 +8,10 @@ import {
   levelsOf,
   ownPrefix,
   type RawTemplate,
-} from "./layout.js";
-import { PARQUET_MAGIC } from "./record/other-formats.js";
-import { isValidName } from "./schema/names.js";
-import type { Store } from "./store/store.js";
+} from "../layout.js";
+import { PARQUET_MAGIC } from "../record/other-formats.js";
+import { isValidName } from "../schema/names.js";
+import type { Store } from "../store/store.js";
 
 export interface RawLayout {
   /** With {yyyy} {MM} {dd} {HH}, and the variable's name where there is one; relative to the store. */

@@ -1,9 +1,8 @@
 /** What is published: of an hour, by a HEAD of its part, and which hours are, by the part keys of tier 1. */
 import { decodeTime } from "ulid";
-import type { Dataset } from "./config/settings.js";
-import { HourpackError } from "./errors.js";
-import { factsIn, readFooter } from "./footer.js";
-import { addHours, DAY_MS, type Hour, startMs } from "./hour.js";
+import type { Dataset } from "../config/settings.js";
+import { HourpackError } from "../errors.js";
+import { addHours, DAY_MS, type Hour, startMs } from "../hour.js";
 import {
   attemptOfKey,
   attemptsDayPrefix,
@@ -12,10 +11,11 @@ import {
   partitionDayPrefix,
   partKey,
   partOfKey,
-} from "./layout.js";
+} from "../layout.js";
+import type { ObjectHead, Store } from "../store/store.js";
+import type { HourContext } from "../task.js";
+import { factsIn, readFooter } from "./footer.js";
 import { fromMetadata, type PartFacts, type Published } from "./manifest.js";
-import type { ObjectHead, Store } from "./store/store.js";
-import type { HourContext } from "./task.js";
 
 /** The part of an hour, or undefined. Throws `data` as `headPart` does. */
 export async function publishedPart({

@@ -1,7 +1,7 @@
 /** A list of hours in a small file of tier 1, which several workers read and change. */
-import { HourpackError, isHourpackError } from "./errors.js";
-import { type Hour, isHour } from "./hour.js";
-import type { Store } from "./store/store.js";
+import { HourpackError, isHourpackError } from "../errors.js";
+import { type Hour, isHour } from "../hour.js";
+import type { Store } from "../store/store.js";
 
 export class HourList {
   private readonly store: Store;

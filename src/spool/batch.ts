@@ -2,7 +2,7 @@
 import { constants } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Stretches } from "./record/stretches.js";
+import { Stretches } from "../record/stretches.js";
 import { type SegmentDetails, Segments } from "./segments.js";
 import { readFully, spoolError } from "./spool.js";
 

@@ -1,7 +1,7 @@
 /** What a part says of itself in its Parquet footer. */
 import type { FileMetaData } from "hyparquet";
+import type { ObjectHead, Store } from "../store/store.js";
 import { fromMetadata, type PartFacts } from "./manifest.js";
-import type { ObjectHead, Store } from "./store/store.js";
 
 /** Of an object of a store, by a few ranges. Throws what hyparquet does where it is no whole Parquet file. */
 export async function readFooter(

@@ -1,9 +1,9 @@
 /** Folders of hours in a directory that are, by links, those of other hours too: what is deleted of one is gone from the other. */
 import { type Dirent, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { areNested, realFolder } from "./config/overlap.js";
-import type { Hour } from "./hour.js";
-import { levelPattern, levelsOf, type RawTemplate, rawPrefix } from "./layout.js";
+import { areNested, realFolder } from "../config/overlap.js";
+import type { Hour } from "../hour.js";
+import { levelPattern, levelsOf, type RawTemplate, rawPrefix } from "../layout.js";
 
 /** What could be folders on the way to an hour of these templates, and are links. */
 export interface FolderLinks {

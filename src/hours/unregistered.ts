@@ -3,14 +3,14 @@
  * a catalog that is away, does not. Hours that later runs would not look at any more are written down before they are
  * published, and the next run that gets as far as the catalog registers them.
  */
-import { commandText } from "./command-text.js";
-import type { Components } from "./components.js";
-import type { Dataset } from "./config/settings.js";
+import { commandText } from "../command-text.js";
+import type { Components } from "../components.js";
+import type { Dataset } from "../config/settings.js";
+import { addHours, endMs, HOUR_MS, type Hour } from "../hour.js";
+import { unregisteredKey } from "../layout.js";
+import { publishedHours } from "../tier1/published.js";
 import { hoursWithFolders } from "./folders.js";
-import { addHours, endMs, HOUR_MS, type Hour } from "./hour.js";
 import { HourList } from "./hour-list.js";
-import { unregisteredKey } from "./layout.js";
-import { publishedHours } from "./published.js";
 
 /** Of one run and one dataset. */
 export class Unregistered {

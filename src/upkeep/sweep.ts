@@ -1,16 +1,16 @@
 /** Clears what crashes left in tier 1, by the rules of invariant 1: nothing that a published part names, ever. */
 import { decodeTime } from "ulid";
-import type { Components } from "./components.js";
-import type { Dataset } from "./config/settings.js";
-import { readManifest } from "./download.js";
-import { HourpackError, unlessDamaged } from "./errors.js";
-import { DAY_MS, type Hour } from "./hour.js";
-import { readJournals } from "./journal.js";
-import { claimsPrefix, manifestsPrefix, partKey, probePrefix, quarantinesPrefix } from "./layout.js";
-import { allParts, attemptsUnder, expiredHours, headPart, publishedPart } from "./published.js";
-import { readPinned } from "./schema-file.js";
-import type { ObjectHead, Store } from "./store/store.js";
-import type { HourContext } from "./task.js";
+import type { Components } from "../components.js";
+import type { Dataset } from "../config/settings.js";
+import { HourpackError, unlessDamaged } from "../errors.js";
+import { DAY_MS, type Hour } from "../hour.js";
+import { claimsPrefix, manifestsPrefix, partKey, probePrefix, quarantinesPrefix } from "../layout.js";
+import type { ObjectHead, Store } from "../store/store.js";
+import type { HourContext } from "../task.js";
+import { readManifest } from "../tier1/download.js";
+import { readJournals } from "../tier1/journal.js";
+import { allParts, attemptsUnder, expiredHours, headPart, publishedPart } from "../tier1/published.js";
+import { readPinned } from "../tier1/schema-file.js";
 
 export interface Swept {
   /** Manifests and quarantine files that no part names, deleted. */

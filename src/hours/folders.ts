@@ -1,7 +1,7 @@
 /** Which hours have a folder in raw. */
-import type { Hour } from "./hour.js";
-import { type RawTemplate, rawPrefix } from "./layout.js";
-import type { Store } from "./store/store.js";
+import type { Hour } from "../hour.js";
+import { type RawTemplate, rawPrefix } from "../layout.js";
+import type { Store } from "../store/store.js";
 
 /** The hours that may have objects: all but those whose year, month, day or hour has no folder. A listing a folder. */
 export async function hoursWithFolders(

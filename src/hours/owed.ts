@@ -2,15 +2,15 @@
  * Hours that a run may leave behind the newest published one: where several are in flight a later one may be published
  * first, and an hour that fails is passed by. They are written down before that, and stay due until they are seen done.
  */
-import { commandText } from "./command-text.js";
-import type { Components } from "./components.js";
-import type { Dataset } from "./config/settings.js";
+import { commandText } from "../command-text.js";
+import type { Components } from "../components.js";
+import type { Dataset } from "../config/settings.js";
+import { addHours, type Hour, hourOfMs, hoursBetween } from "../hour.js";
+import { owedKey } from "../layout.js";
+import type { Store } from "../store/store.js";
+import { newestPublishedHour } from "../tier1/published.js";
 import { hoursWithFolders } from "./folders.js";
-import { addHours, type Hour, hourOfMs, hoursBetween } from "./hour.js";
 import { HourList } from "./hour-list.js";
-import { owedKey } from "./layout.js";
-import { newestPublishedHour } from "./published.js";
-import type { Store } from "./store/store.js";
 
 /** One run's hours of one dataset, as far as they are not done. */
 export class Owing {

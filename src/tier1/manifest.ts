@@ -3,13 +3,13 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createGzip, gzipSync } from "node:zlib";
-import { HourpackError } from "./errors.js";
-import type { Hour } from "./hour.js";
-import { linesOf } from "./lines.js";
-import { compareUtf8 } from "./listing.js";
-import type { RowSettings } from "./recipe.js";
-import type { Body, ObjectInfo } from "./store/store.js";
-import { counted } from "./words.js";
+import { HourpackError } from "../errors.js";
+import type { Hour } from "../hour.js";
+import { linesOf } from "../lines.js";
+import { compareUtf8 } from "../listing.js";
+import type { RowSettings } from "../recipe.js";
+import type { Body, ObjectInfo } from "../store/store.js";
+import { counted } from "../words.js";
 
 /** What a part tells of itself, in its footer and in its object metadata alike. */
 export interface PartFacts {

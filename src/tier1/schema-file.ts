@@ -1,13 +1,11 @@
 /** A dataset's schema.json in tier 1, which names the columns of all its parts: read, begun, grown. Every write is conditional. */
-import { commandText } from "./command-text.js";
-import type { Components } from "./components.js";
-import type { Dataset, Settings } from "./config/settings.js";
-import { HourpackError, isHourpackError, unlessDamaged } from "./errors.js";
-import type { Hour } from "./hour.js";
-import { partKey, schemaKey } from "./layout.js";
-import type { Published } from "./manifest.js";
-import { everyPart, headPart } from "./published.js";
-import { mergeConfigured } from "./schema/evolution.js";
+import { commandText } from "../command-text.js";
+import type { Components } from "../components.js";
+import type { Dataset, Settings } from "../config/settings.js";
+import { HourpackError, isHourpackError, unlessDamaged } from "../errors.js";
+import type { Hour } from "../hour.js";
+import { partKey, schemaKey } from "../layout.js";
+import { mergeConfigured } from "../schema/evolution.js";
 import {
   currentSchema,
   digestOfColumns,
@@ -16,10 +14,12 @@ import {
   parsePinned,
   reconcile,
   serialisePinned,
-} from "./schema/pinned.js";
-import type { Column, Schema } from "./schema/types.js";
-import type { Store } from "./store/store.js";
-import type { HourContext } from "./task.js";
+} from "../schema/pinned.js";
+import type { Column, Schema } from "../schema/types.js";
+import type { Store } from "../store/store.js";
+import type { HourContext } from "../task.js";
+import type { Published } from "./manifest.js";
+import { everyPart, headPart } from "./published.js";
 
 /** It hardly ever changes, and each hour of a month asks: one HEAD tells that it is still this one. */
 const lastRead = new WeakMap<Store, WithEtag & { key: string }>();

@@ -1,14 +1,14 @@
 /** What `expire` deleted: a line of what it had proved, and a line an object, written before the first of them goes. */
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { HourpackError, isHourpackError, reasonOf } from "./errors.js";
-import { DAY_MS, type Hour } from "./hour.js";
-import { journalPrefix } from "./layout.js";
-import { linesOf } from "./lines.js";
-import { compareUtf8, type Listing } from "./listing.js";
+import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
+import { DAY_MS, type Hour } from "../hour.js";
+import { journalPrefix } from "../layout.js";
+import { linesOf } from "../lines.js";
+import { compareUtf8, type Listing } from "../listing.js";
+import { inRanges } from "../store/ranges.js";
+import type { ObjectInfo, Store } from "../store/store.js";
 import type { Manifest, ManifestEntry, ManifestHeader } from "./manifest.js";
-import { inRanges } from "./store/ranges.js";
-import type { ObjectInfo, Store } from "./store/store.js";
 
 /** So long after its end nothing of an hour is ever expired: one that is younger has no journal. */
 export const EXPIRE_AFTER_MIN_MS = DAY_MS;

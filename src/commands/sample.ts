@@ -1,19 +1,20 @@
 /** What the records of some hours look like: the columns that would be inferred from them. Reads only. */
-import { evenly } from "./discovery.js";
-import { HourpackError } from "./errors.js";
-import { isSkippedKey } from "./layout.js";
-import { GZIP_LIMITS, RECORD_BYTES } from "./limits.js";
-import { type Doubt, Doubts } from "./record/doubts.js";
-import { type Framed, frameObject } from "./record/frame.js";
-import { gunzipWithin, isGzip } from "./record/gunzip.js";
-import { Shape } from "./record/inference.js";
-import { asArray, asObject, type JsonObject } from "./record/json.js";
-import { otherFormat } from "./record/other-formats.js";
-import { type Outlier, Outliers } from "./record/outliers.js";
-import { parseRecordPath, type RecordPath, ROOT_PATH } from "./schema/path.js";
-import type { Column } from "./schema/types.js";
-import type { ObjectInfo, Store } from "./store/store.js";
-import { counted } from "./words.js";
+
+import { HourpackError } from "../errors.js";
+import { evenly } from "../hours/discovery.js";
+import { isSkippedKey } from "../layout.js";
+import { GZIP_LIMITS, RECORD_BYTES } from "../limits.js";
+import { type Doubt, Doubts } from "../record/doubts.js";
+import { type Framed, frameObject } from "../record/frame.js";
+import { gunzipWithin, isGzip } from "../record/gunzip.js";
+import { Shape } from "../record/inference.js";
+import { asArray, asObject, type JsonObject } from "../record/json.js";
+import { otherFormat } from "../record/other-formats.js";
+import { type Outlier, Outliers } from "../record/outliers.js";
+import { parseRecordPath, type RecordPath, ROOT_PATH } from "../schema/path.js";
+import type { Column } from "../schema/types.js";
+import type { ObjectInfo, Store } from "../store/store.js";
+import { counted } from "../words.js";
 
 export interface Sample {
   records: RecordPath;

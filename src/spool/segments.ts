@@ -1,5 +1,5 @@
 /** What lies where in a batch. In columns of numbers: an hour of tiny objects has a million segments. */
-import type { Within } from "./record/frame.js";
+import type { Within } from "../record/frame.js";
 
 /** One object's decompressed bytes (or a piece of them) in a batch. */
 export interface Segment extends Within {
