@@ -1,7 +1,6 @@
 /** The commands that messages tell somebody to type. Pure. */
 import { CONFIG_NAME, type GivenFlag } from "./config/settings.js";
 import { addHours, type Hour } from "./hour.js";
-import type { HourContext } from "./task.js";
 import { shellWord } from "./words.js";
 
 export interface CommandOf {
@@ -56,8 +55,15 @@ function isIn({ text }: GivenFlag, flags = ""): boolean {
   return flags.split(" ").includes(name);
 }
 
+/** As `HourContext` has it. */
+interface OneHour {
+  dataset: { name: string };
+  hour: Hour;
+  components: { settings: CommandSettings };
+}
+
 /** The run of one hour, which is what messages mostly tell to do. */
-export function runText({ dataset, hour, components }: HourContext, flags?: string): string {
+export function runText({ dataset, hour, components }: OneHour, flags?: string): string {
   return commandText("run", components.settings, { dataset: dataset.name, hours: hour, flags });
 }
 
