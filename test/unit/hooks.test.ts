@@ -189,9 +189,9 @@ describe("a webhook", () => {
 
   let undelivered: HourpackError | undefined;
 
-  async function sent(texts: string[], to = url): Promise<string[]> {
+  async function sent(texts: string[], to = url, timeoutMs = 10_000): Promise<string[]> {
     const log = await openLog({ level: "trace", write: (line) => lines.push(line) });
-    const hook = new Hook(to, log, { pauseMs: 1, timeoutMs: 500 });
+    const hook = new Hook(to, log, { pauseMs: 1, timeoutMs });
     for (const one of texts) hook.send(one);
     undelivered = await hook.flush(15_000);
     // Whatever happened, the address is in no line of the log, nor in what a run tells of it.
@@ -231,7 +231,7 @@ describe("a webhook", () => {
 
   it("that never answers is given up", async () => {
     answer = () => {};
-    expect(await sent(["one"])).toHaveLength(3);
+    expect(await sent(["one"], url, 500)).toHaveLength(3);
     expect(logged()).toContain("TimeoutError");
   });
 
