@@ -214,8 +214,8 @@ async function pack(
     const remainderOf = task.request.fromRemainder ? attempt : (base?.manifest.header ?? plan).remainderOf;
     const assembly = { attempt, listing, fetched, converted, base, remainderOf, spool, engine, tier1 };
     const part = await watch.time("merge", () => assemble(task, assembly));
-    // Of what is published already nothing was quarantined today.
-    if (!base || fetched.count > 0) checkQuarantine(task, part.facts, converted);
+    // What a published part has of it was allowed then.
+    if (converted.quarantined > 0) checkQuarantine(task, part.facts, converted);
     if (!base) tellMisfit(task, converted);
     const published = await verifyAndPublish(task, assembly, part, plan.published, watch);
     if (published.outcome === "lost") return { lost: published.reason };

@@ -2,6 +2,7 @@
 import { commandText } from "./command-text.js";
 import { type Changes, type Compared, compare, findMoved } from "./compare.js";
 import { Listing } from "./listing.js";
+import { keysOf, type Named } from "./named.js";
 import { differInColumnsAlone, otherSettings, type RowSettings } from "./recipe.js";
 import {
   columnsLacking,
@@ -128,10 +129,10 @@ async function decide(
   const reason = describe(changes);
   // What is listed does not have these rows. A rebuild that is asked for takes what was passed over in their place.
   const areKept = changes.gone > 0 || (kept.count > 0 && !request.rebuild);
-  const scratch = async () => {
+  const scratch = (why = reason) => {
     if (changes.gone + changes.overwritten + kept.count > 0 && hasExpired) throw expiredRows(input, compared);
     const { remainderOf } = manifest.header;
-    return { action: "scratch", reason, published, changes, fetch: listing, remainderOf } as const;
+    return { action: "scratch", reason: why, published, changes, fetch: listing, remainderOf } as const;
   };
   const merge = () => {
     if (request.noMerge) throw otherColumns(input, published);
@@ -164,7 +165,7 @@ async function decide(
     if (moved.count > 0) throw movedObjects(input, moved, compared.gone);
     await requireAlike(input, published, manifest, compared);
   }
-  if (request.rebuild) return { ...(await scratch()), reason: "rebuild asked for" };
+  if (request.rebuild) return scratch(`rebuild asked for${givenUpText(kept)}`);
   if (!changed(changes)) return { action: "upToDate", reason: "inputs unchanged", published, changes };
   if (input.notBeforeMs !== undefined && input.nowMs < input.notBeforeMs)
     return {
@@ -174,8 +175,23 @@ async function decide(
       changes,
     };
   if (areKept) return merge();
-  const isUnchanged = changes.overwritten === 0 && published.recipe === input.recipe;
-  return isUnchanged && !request.noMerge ? merge() : scratch();
+  const others = othersSince(input, published, manifest);
+  if (others !== undefined)
+    return scratch(`${reason}: made anew, as it was packed under other settings (${others})`);
+  return changes.overwritten === 0 && !request.noMerge ? merge() : scratch();
+}
+
+/** Rows that somebody had decided to keep, and that what is listed does not have. */
+function givenUpText(kept: Named): string {
+  if (kept.count === 0) return "";
+  const objects = kept.count === 1 ? "an object" : counted(kept.count, "object");
+  return `: what is listed of ${objects} (${keysOf(kept)}) takes the place of rows that were kept`;
+}
+
+/** Which settings are others than when the part was packed. */
+function othersSince(input: PlanInput, published: Published, { header }: Manifest): string | undefined {
+  const then = { recipe: published.recipe, settings: header.settings };
+  return otherSettings(then, { recipe: input.recipe, settings: input.rowSettings });
 }
 
 function waitText({ settings, dataset, hour }: PlannedHour, notBeforeMs: number): string {
@@ -195,13 +211,12 @@ async function requireAlike(
   manifest: Manifest,
   compared: Compared,
 ): Promise<void> {
-  const { recipe, rowSettings, columnsSince, request } = input;
+  const { recipe, columnsSince, request } = input;
   const { keepOld } = request;
-  if (published.recipe === recipe) return;
-  if (!keepOld && !differInColumnsAlone(published.recipe, recipe)) {
-    const then = { recipe: published.recipe, settings: manifest.header.settings };
-    throw otherRecipe(input, published, compared, otherSettings(then, { recipe, settings: rowSettings }));
-  }
+  const others = othersSince(input, published, manifest);
+  if (others === undefined) return;
+  if (!keepOld && !differInColumnsAlone(published.recipe, recipe))
+    throw otherRecipe(input, published, compared, others);
   if (published.rows === 0) return;
   const { areReadAlike, lacking } = await columnsSince(manifest);
   if (!areReadAlike) throw otherColumns(input, published);

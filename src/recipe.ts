@@ -39,8 +39,9 @@ export interface Made {
   settings?: Partial<RowSettings> | undefined;
 }
 
-/** `records was $ and is Records[*], columns`: of two recipes that are not the same, what is another now. */
-export function otherSettings(then: Made, now: Made & { settings: RowSettings }): string {
+/** `records was $ and is Records[*], columns`: what is another now; undefined where nothing is. */
+export function otherSettings(then: Made, now: Made & { settings: RowSettings }): string | undefined {
+  if (then.recipe === now.recipe) return undefined;
   if (differInColumnsAlone(then.recipe, now.recipe)) return "columns";
   const [, columns] = then.recipe.split("-");
   const areColumnsOthers = columns !== now.recipe.split("-")[1];

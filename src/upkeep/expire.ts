@@ -24,7 +24,7 @@ import type { Published } from "../tier1/manifest.js";
 import { publishedPart } from "../tier1/published.js";
 import { counted } from "../words.js";
 import { type FolderLinks, folderLinks, otherPathOf } from "./links.js";
-import { asProblem, settingsSince, verifyHour } from "./verification.js";
+import { asProblem, verifyHour } from "./verification.js";
 
 export interface ExpireOptions {
   dryRun: boolean;
@@ -243,7 +243,7 @@ async function prove(task: HourTask, listing: Listing): Promise<Proof | Objectio
   if (looked instanceof HourpackError) return { as: "refused", why: asProblem(looked, task) };
   const { plan, kept } = looked;
   if (!published) return { as: "notDue", why: `it is not packed; ${runText(task)} does it` };
-  if (plan.action === "scratch") return { as: "notDue", why: await anewText(task, plan.reason, published) };
+  if (plan.action === "scratch") return { as: "notDue", why: anewText(task, plan.reason) };
   if (kept.count > 0) return { as: "refused", why: keptText(kept) };
   const proved = new Listing();
   const { problems, etag, deep } = await verifyHour(task, { deep: true, proved });
@@ -280,10 +280,8 @@ function changedMeanwhile({ dataset, hour }: HourTask, what: string): HourpackEr
   );
 }
 
-async function anewText(task: HourTask, changes: string, published: Published): Promise<string> {
-  const others = settingsSince(task, published, await readManifest(task, published));
-  const under = others === undefined ? "" : ` under other settings (${others})`;
-  return `${changes} since it was packed${under}, so that a run makes it anew of all its objects; ${runText(task)} does, and the hour expires after that`;
+function anewText(task: HourTask, reason: string): string {
+  return `a run needs all its objects (${reason}); ${runText(task)} comes first, and the hour expires after that`;
 }
 
 function lateText({ task, late }: Proof): string {

@@ -295,7 +295,7 @@ function deepProblems(deep: DeepResult, task: HourContext): string[] {
 
 /** Why records and rows may differ though nothing is damaged, and what to do. */
 function settingsProblems(
-  { published, manifest }: LookedAt,
+  { manifest }: LookedAt,
   { gone, expired }: DeepResult,
   task: HourContext,
 ): string[] {
@@ -308,21 +308,12 @@ function settingsProblems(
       `rows that other settings (raw, records, unknown or zone) had made were kept with --keep-old: they differ for that, and nothing of them is lost. Verify with those settings, too: only what differs under both is damaged; ${anew}`,
     ];
   }
-  const others = settingsSince(task, published, manifest);
+  const now = { recipe: recipeOf(task.dataset), settings: rowSettingsOf(task.dataset) };
+  const others = otherSettings(manifest.header, now);
   if (others === undefined) return [];
   return [
     `it was packed under other settings (${others}): verify it with those, or pack it again with ${runText(task, "--rebuild")}`,
   ];
-}
-
-/** What is another than when the hour was packed; undefined where nothing is. */
-export function settingsSince(
-  { dataset }: HourContext,
-  { recipe }: Published,
-  { header }: Manifest,
-): string | undefined {
-  const now = { recipe: recipeOf(dataset), settings: rowSettingsOf(dataset) };
-  return recipe === now.recipe ? undefined : otherSettings({ recipe, settings: header.settings }, now);
 }
 
 /** `2 of its objects are gone (a, b), so 7 rows cannot be proved again. …` */

@@ -203,7 +203,7 @@ describe("data of another kind than the configuration", () => {
     put("odd/2022/07/26/00/c.json", '{"id":1}\n');
     const proved = await here("verify", "--hour", HOUR, "--deep", ...flags("odd"));
     expect(proved.stdout).toContain(
-      "  1 late object, not in the part: `hourpack run --hour 2022-07-26T00` packs it, or says why not\n",
+      "  1 late object, not in the part: `hourpack run --hour 2022-07-26T00 --raw './odd/{yyyy}/{MM}/{dd}/{HH}/' --tier1 ./odd-lake/ --table odd --catalog none` packs it, or says why not\n",
     );
   });
 
@@ -459,7 +459,7 @@ describe("hours that are not published", () => {
     const note = "events 2022-07-26T01: its part is missing, and a manifest is there: ";
     // An attempt of today may be at work: so it is said of it, and nothing of hours that have their part.
     const recent =
-      "events 2022-07-26T01: its part is missing, and a manifest of the last day is there: the part was deleted, or its attempt ended before it published, or is at it still; `hourpack run --hour 2022-07-26T01` packs it";
+      "events 2022-07-26T01: its part is missing, and a manifest of the last day is there: the part was deleted, or its attempt ended before it published, or is at it still; `hourpack run --hour 2022-07-26T01 --raw './gone/{yyyy}/{MM}/{dd}/{HH}/' --tier1 ./gone-lake/ --catalog none` packs it";
     for (const command of ["verify", "status"]) {
       const { code, stderr } = await here(command, ...flags, ...day);
       expect([code, stderr.match(/^.* its part is missing, and /gm)?.length]).toEqual([0, 1]);
@@ -516,7 +516,7 @@ describe("hours that are not published", () => {
     put("old/2022/07/26/00/b.json", '{"id":4}\n');
     const late = await here("verify", ...flags, ...catalog, "--deep", "--hour", HOUR);
     expect(late.stdout).toContain(
-      "  1 late object, not in the part: `hourpack run --hour 2022-07-26T00` packs it, or says why not\n",
+      "  1 late object, not in the part: `hourpack run --hour 2022-07-26T00 --raw './old/{yyyy}/{MM}/{dd}/{HH}/' --tier1 ./old-lake/ --catalog none` packs it, or says why not\n",
     );
     await here("run", ...flags, ...catalog, "--hour", HOUR);
     const some = await here("verify", ...flags, ...catalog, "--deep", "--hour", HOUR);
@@ -559,7 +559,7 @@ describe("hours that are not published", () => {
     const first = await here(...expire, "--yes");
     expect(first.code, first.stderr).toBe(0);
     expect(first.stdout).toMatch(
-      /T00 {2}not due: 1 object overwritten since it was packed, .*; `hourpack run --hour 2022-07-26T00 --raw [^`]*` does, and/,
+      /T00 {2}not due: a run needs all its objects \(1 object overwritten\); `hourpack run --hour 2022-07-26T00 --raw [^`]*` comes first, and/,
     );
     expect(first.stdout).toMatch(
       /T01 {2}deleted 1 object \(9 B\), kept 1 object that events has not packed yet: `hourpack run --hour 2022-07-26T01 --raw [^`]*` does$/m,
@@ -663,11 +663,12 @@ it("plan, verify and expire tell many hours that are alike in one line, and anot
   };
   const first = "3 hours from 2022-07-20T00 to 2022-07-20T02";
   const one = "2022-07-20T03";
+  const late = `  1 late object, not in the part: \`hourpack run --hour ${one} --raw './many/{yyyy}/{MM}/{dd}/{HH}/' --tier1 ./many-lake/ --table m\` packs it, or says why not`;
   const rest = "26 hours from 2022-07-20T04 to 2022-07-21T05";
   expect(await told("verify", "--deep", ...range)).toEqual([
     `m ${first}  sound  3 objects, 3 rows`,
     `m ${one}  sound  1 object, 1 row`,
-    `  1 late object, not in the part: \`hourpack run --hour ${one}\` packs it, or says why not`,
+    late,
     `m ${rest}  sound  26 objects, 26 rows`,
   ]);
   expect(await told("verify", ...range)).toEqual([
@@ -685,7 +686,7 @@ it("plan, verify and expire tell many hours that are alike in one line, and anot
   expect(expired).toEqual([
     `m ${first}  expired  3 objects, 3 rows; raw was proved and deleted`,
     `m ${one}  expired  1 object, 1 row; raw was proved and deleted`,
-    "  1 late object: a run looks at it",
+    late,
     `m ${rest}  expired  26 objects, 26 rows; raw was proved and deleted`,
   ]);
 });

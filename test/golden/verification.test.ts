@@ -342,7 +342,7 @@ describe("raw objects that expire deleted", () => {
     lake.put("b.json", '{"id":22}\n');
     expect(await lake.expire()).toEqual({
       ...{ dataset: "t", hour: HOUR, objects: 0, rawBytes: 0, kept: 2 },
-      notDue: `1 object overwritten since it was packed, so that a run makes it anew of all its objects; \`hourpack run --hour ${HOUR}\` does, and the hour expires after that`,
+      notDue: `a run needs all its objects (1 object overwritten); \`hourpack run --hour ${HOUR}\` comes first, and the hour expires after that`,
     });
     expect(lake.names()).toEqual(["a.json", "b.json"]);
     expect(await lake.pack()).toMatchObject({ action: "packed", part: { rows: 2 } });
@@ -383,7 +383,7 @@ describe("raw objects that expire deleted", () => {
     expect(await lake.expire()).toMatchObject({
       ...{ objects: 0, kept: 1 + 1 },
       notDue: expect.stringMatching(
-        /^1 late object since it was packed under other settings \(columns\), so/,
+        /^a run needs all its objects \(1 late object: made anew, as it was packed under other settings \(columns\)\);/,
       ),
     });
     expect(await lake.pack()).toMatchObject({ part: { rows: 2 } });
@@ -1166,6 +1166,15 @@ describe("objects that were overwritten and whose rows are to be kept", () => {
     lake.put("b.json", '{"id":3,"at":"later still"}\n');
     expect(await lake.pack()).toMatchObject({ part: { rows: 2 } });
     expect(await lake.pack()).toMatchObject(UNCHANGED);
+  });
+
+  it("with quarantine that was allowed when they were packed do not stop a late object that adds none", async () => {
+    const lake = new Lake().put("b.json", '{"id":2}\noops\n');
+    await lake.pack();
+    lake.put("c.json", '{"id":3}\n');
+    expect(await lake.pack({ maxQuarantine: 0 })).toMatchObject({ part: { rows: 2, quarantined: 1 } });
+    lake.put("d.json", "oops\n");
+    await expect(lake.pack({ maxQuarantine: 0 })).rejects.toThrow("2 of 4 records would be quarantined");
   });
 
   it("are not made anew without a word where a late object comes under other settings", async () => {

@@ -108,7 +108,11 @@ describe("planHour", () => {
 
   it("starts from scratch where late objects meet a changed recipe", async () => {
     const plan = await planHour(input({ a: "1" }, { a: "1", b: "1" }, { recipe: "r2-c1" }));
-    expect(plan.action).toBe("scratch");
+    expect(plan).toMatchObject({
+      action: "scratch",
+      reason:
+        "1 late object: made anew, as it was packed under other settings (raw, records, unknown or zone)",
+    });
     expect(keysOf(plan)).toEqual(["a", "b"]);
   });
 
@@ -206,6 +210,9 @@ describe("planHour", () => {
     await expect(planHour(input(passed, { a: "1", b: "2", c: "1" }, { recipe: "r2-c1" }))).rejects.toThrow(
       "1 of its 2 objects was passed over, and it was packed under other settings (raw, records, unknown or zone)",
     );
+    expect(await planHour(input(passed, { a: "1", b: "2" }, { request: { rebuild: true } }))).toMatchObject({
+      reason: "rebuild asked for: what is listed of an object (b) takes the place of rows that were kept",
+    });
     for (const more of [{ request: { rebuild: true } }, { request: { fromRemainder: true } }])
       expect(await planHour(input(passed, { a: "1", b: "2", c: "1" }, more))).toMatchObject({
         action: "scratch",
