@@ -111,16 +111,16 @@ async function runDataset(
     observe,
     signal,
     beforePublish: async () => {
-      await owing.passing(hour);
-      await unregistered.passing(hour);
+      await Promise.all([owing.passing(hour), unregistered.note()]);
     },
   });
   const done = await packHours(hours.map(task), { owing, unregistered }, result);
   const quietly = (task: Promise<void>, why: string) => quieted(task, why, dataset, observe);
   // What is done is looked at once more in the next run, otherwise.
   await quietly(owing.settle(), "hours that are done stay noted as owed");
-  const register = (hours: Hour[]) => registerDataset(components, dataset, hours, result, observe, signal);
-  await registerAll(done, unregistered, register, quietly);
+  const published = [...done, ...(await unregistered.left(done))];
+  await registerDataset(components, dataset, published, result, observe, signal);
+  await quietly(unregistered.registered(published), "hours that are registered stay noted as not");
   // Once: the next run has a published hour, and does not look for them.
   const older = isFirst && done.length > 0 ? await olderNotice(components, dataset, signal) : undefined;
   if (older) observe({ type: "notice", dataset: dataset.name, text: older });
@@ -130,23 +130,6 @@ async function runDataset(
   // Once a day is enough, and this tells when without any state.
   if (packedMidnight && !signal?.aborted)
     await quietly(sweepTelling(components, dataset, observe, signal), "nothing was swept");
-}
-
-/** What this run has published, and what earlier ones left. */
-async function registerAll(
-  published: Hour[],
-  unregistered: Unregistered,
-  register: (hours: Hour[]) => Promise<void>,
-  quietly: (task: Promise<void>, why: string) => Promise<void>,
-): Promise<void> {
-  try {
-    const hours = [...published, ...(await unregistered.left(published))];
-    await register(hours);
-    await quietly(unregistered.registered(hours), "hours that are registered stay noted as not");
-  } catch (error) {
-    await quietly(unregistered.unregistered(published), "hours that are not registered could not be noted");
-    throw error;
-  }
 }
 
 async function sweepTelling(
@@ -271,8 +254,8 @@ async function packHours(
       }
       result.hours.push(done);
       owing.finish(hour);
+      unregistered.finish(hour, done.part !== undefined);
       if (done.part) published.push(hour);
-      else unregistered.finishWithout(hour);
       observe({ type: "hour-finished", result: done });
     } catch (error) {
       const doing = `pack ${dataset.name} ${hour}`;

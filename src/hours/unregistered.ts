@@ -1,12 +1,12 @@
 /**
  * Hours that the catalog may not know of. A run registers its hours at its end: one that is interrupted or killed, or meets
- * a catalog that is away, does not. Hours that later runs would not look at any more are written down before they are
- * published, and the next run that gets as far as the catalog registers them.
+ * a catalog that is away, does not. So they are written down before they are published, and the next run that gets as far as
+ * the catalog registers them, whenever it comes.
  */
 import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
-import { addHours, endMs, HOUR_MS, type Hour } from "../hour.js";
+import { addHours, type Hour } from "../hour.js";
 import { unregisteredKey } from "../layout.js";
 import { publishedHours } from "../tier1/published.js";
 import { hoursWithFolders } from "./folders.js";
@@ -16,7 +16,8 @@ import { HourList } from "./hour-list.js";
 export class Unregistered {
   private readonly components: Components;
   private readonly dataset: Dataset;
-  private readonly hours: Hour[];
+  /** Not looked at to their end. */
+  private readonly unfinished: Set<Hour>;
   private readonly signal: AbortSignal | undefined;
   private noted: Promise<void> | undefined;
   /** Until it is read, nobody knows. */
@@ -29,22 +30,25 @@ export class Unregistered {
   constructor(components: Components, dataset: Dataset, hours: Hour[], signal: AbortSignal | undefined) {
     this.components = components;
     this.dataset = dataset;
-    this.hours = hours;
+    this.unfinished = new Set(hours);
     this.signal = signal;
   }
 
   /** To be waited for before an hour is published. */
-  async passing(hour: Hour): Promise<void> {
-    if (!this.hasCatalog || !this.isSoonPassed(hour)) return;
-    const ours = this.hours.filter((other) => this.isSoonPassed(other));
-    // All at once, and not each by a write of its own.
-    this.noted ??= this.change((hours) => [...hours, ...ours], this.signal);
+  async note(): Promise<void> {
+    if (!this.hasCatalog) return;
+    // All that this run may still publish at once, and not each by a write of its own.
+    this.noted ??= this.change((hours) => [...hours, ...this.unfinished], this.signal).catch((error) => {
+      this.noted = undefined;
+      throw error;
+    });
     await this.noted;
   }
 
-  /** An hour was looked at to its end, and has no part. */
-  finishWithout(hour: Hour): void {
-    this.partless.add(hour);
+  /** An hour was looked at to its end. */
+  finish(hour: Hour, hasPart: boolean): void {
+    this.unfinished.delete(hour);
+    if (!hasPart) this.partless.add(hour);
   }
 
   /**
@@ -77,13 +81,6 @@ export class Unregistered {
     await this.change((noted) => noted.filter((hour) => !known.has(hour)));
   }
 
-  /** At an end without: what is published is noted, and stays so. */
-  async unregistered(published: Hour[]): Promise<void> {
-    const left = this.hasCatalog ? published.filter((hour) => this.isSoonPassed(hour)) : [];
-    if (!this.noted && left.length === 0) return;
-    await this.change((noted) => [...noted.filter((hour) => !this.partless.has(hour)), ...left]);
-  }
-
   private async empty(): Promise<Hour[]> {
     if (this.unpublished.length === 0) return [];
     const raw = await this.components.raw(this.dataset);
@@ -93,12 +90,6 @@ export class Unregistered {
 
   private get hasCatalog(): boolean {
     return this.components.settings.catalog.type !== "none";
-  }
-
-  /** Younger ones are looked at, and registered, by every run of the hours to come. */
-  private isSoonPassed(hour: Hour): boolean {
-    const { settings, nowMs } = this.components;
-    return endMs(hour) + (settings.run.lookBackHours * HOUR_MS) / 2 < nowMs();
   }
 
   private async change(change: (hours: Hour[]) => Hour[], signal?: AbortSignal): Promise<void> {

@@ -52,11 +52,13 @@ function seed(hours: Hour[], line = '{"n":1}\n'): void {
   }
 }
 
-async function at<T>(task: (components: Components) => Promise<T>, more = {}): Promise<T> {
+const NOW_MS = endMs(LATER) + 600_000;
+
+async function at<T>(task: (components: Components) => Promise<T>, more = {}, nowMs = NOW_MS): Promise<T> {
   const env = credentialsEnv(server);
   Object.assign(process.env, env);
   const settings = await loadSettings({ flags: { ...flags, ...more }, cwd: root, env });
-  const components = openComponents(settings, { nowMs: () => endMs(LATER) + 600_000 });
+  const components = openComponents(settings, { nowMs: () => nowMs });
   try {
     return await task(components);
   } finally {
@@ -134,6 +136,39 @@ it("where a run of named hours was interrupted: those that it had published", {
   expect(await rowsQueried()).toBe(5);
   expect(await noted()).toEqual([]);
 });
+
+it.each([
+  { hour: "the newest", look: "48h", hours: [1], next: 61 },
+  { hour: "each of a day's", look: "24h", hours: [3, 9, 15, 21], next: 72 },
+])(
+  "where $hour was just published by a run that was interrupted, and the next one comes later",
+  {
+    timeout: 60_000,
+  },
+  async ({ look, hours, next }) => {
+    const due = (afterHours: number, signal?: AbortSignal) =>
+      at(
+        (components) =>
+          run(components, { signal }, (event) => {
+            if (event.type === "hour-finished" && event.result.action === "packed") packed++;
+            if (packed === hours.length + 1) interrupted.abort();
+          }),
+        { "look-back": look },
+        endMs(addHours(FIRST, afterHours)) + 600_000,
+      );
+    const interrupted = new AbortController();
+    let packed = 0;
+    seed([FIRST]);
+    await due(0);
+    seed(hours.map((n) => addHours(FIRST, n)));
+    const { failures } = await due(hours.at(-1) as number, interrupted.signal);
+    expect(failures.map(({ error }) => error.kind)).toContain("interrupted");
+    seed([addHours(FIRST, next)]);
+    expect((await due(next)).failures).toEqual([]);
+    expect(await rowsQueried()).toBe(hours.length + 2);
+    expect(await noted()).toEqual([]);
+  },
+);
 
 it.each(["refuses it", "is interrupted at it"])(
   "where a later run of the hour %s",
