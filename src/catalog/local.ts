@@ -4,7 +4,7 @@
  * writing is waited for, since what is written to a file that was renamed over is lost.
  */
 import { existsSync } from "node:fs";
-import { copyFile, mkdtemp, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -13,18 +13,18 @@ import { openDatabase, sqlName, sqlString } from "../engine/duckdb/database.js";
 import { duckdbType, noRowsSql, typedSql } from "../engine/duckdb/types.js";
 import { HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
-import { isSkippedKey, partitionPrefix } from "../layout.js";
+import { partitionPrefix } from "../layout.js";
 import { type FileLock, trySharedLock, withFileLock } from "../lock.js";
 import { makeFolders } from "../make-folders.js";
 import { PARTITION_KEYS } from "../schema/types.js";
-import type { Store } from "../store/store.js";
 import { tell } from "../waiting.js";
 import type { Catalog, PartitionSync, TableSpec } from "./catalog.js";
+import { copyObjects, hasCopies, type Source } from "./copies.js";
 
 type LocalSettings = Extract<CatalogSettings, { type: "local" }>;
 
 /** The store that an `s3://` location lies in, and its prefix there. */
-export type StoreAt = (uri: string) => Promise<{ store: Store; prefix: string }>;
+export type StoreAt = (uri: string) => Promise<Source>;
 
 export class LocalCatalog implements Catalog {
   private readonly settings: LocalSettings;
@@ -58,7 +58,8 @@ export class LocalCatalog implements Catalog {
 
   async lacking(table: TableSpec, hours: Hour[]): Promise<Hour[]> {
     if (table.format !== "parquet" || !isS3(table.location)) return [];
-    return hours.filter((hour) => !existsSync(join(this.copiesOf(table), partitionPrefix(hour))));
+    const copied = await Promise.all(hours.map((hour) => hasCopies(this.copyOf(table, hour))));
+    return hours.filter((_, i) => !copied[i]);
   }
 
   /** A copy is opened: a DuckDB file that another process has open cannot be. */
@@ -169,28 +170,25 @@ export class LocalCatalog implements Catalog {
     }
   }
 
-  /** True where there was no copy yet: one of another version is copied anew. A copy is named by its ETag. */
+  /** True where there was no copy yet. */
   private async copyPartition(table: TableSpec, hour: Hour, signal?: AbortSignal): Promise<boolean> {
-    const { store, prefix } = await this.storeAt(table.partitionLocation(hour));
-    const folder = join(this.copiesOf(table), partitionPrefix(hour));
-    const wanted = new Map<string, { key: string; etag: string }>();
-    for await (const page of store.list(prefix, { signal })) {
-      for (const { key, etag } of page) {
-        if (!isSkippedKey(key)) wanted.set(`${etag.replace(/[^0-9a-zA-Z-]/g, "_")}.parquet`, { key, etag });
-      }
+    const location = table.partitionLocation(hour);
+    const folder = this.copyOf(table, hour);
+    try {
+      return await copyObjects(await this.storeAt(location), folder, signal);
+    } catch (error) {
+      if (isHourpackError(error) || signal?.aborted) throw error;
+      throw new HourpackError(kindOfSystemError(error), `copy ${location} to ${folder}: ${reasonOf(error)}`, {
+        stage: "register",
+        location: folder,
+        cause: error,
+        hint: `Check that the folder can be written and that there is room; ${table.registerText} copies what is missing.`,
+      });
     }
-    const present = existsSync(folder) ? await readdir(folder) : [];
-    let hasCopied = false;
-    for (const [name, { key, etag }] of wanted) {
-      if (present.includes(name)) continue;
-      await makeFolders(folder);
-      const temporary = join(folder, `.${name}.${process.pid}`);
-      await writeFile(temporary, await store.get(key, { etag, signal }));
-      await rename(temporary, join(folder, name));
-      hasCopied = true;
-    }
-    for (const name of present) if (!wanted.has(name)) await rm(join(folder, name), { force: true });
-    return hasCopied && !present.some((name) => !isSkippedKey(name));
+  }
+
+  private copyOf(table: TableSpec, hour: Hour): string {
+    return join(this.copiesOf(table), partitionPrefix(hour));
   }
 
   private copiesOf(table: TableSpec): string {

@@ -1,8 +1,8 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import {
   BatchCreatePartitionCommand,
@@ -510,6 +510,40 @@ describe("a DuckDB file", () => {
       expect(await overS3.syncPartitions(table, [hour])).toMatchObject({ added, unchanged, corrected: 0 });
       expect(await query(`SELECT max(id) AS id FROM mmp_db.${table.name}`)).toEqual([{ id }]);
     }
+  });
+
+  it("copies the part of S3 that is there, where it was replaced since it was listed", async () => {
+    const bucket = mkdtempSync(join(root, "bucket-"));
+    const table = spec({ location: "s3://lake/raced/", columns: [{ name: "id", type: { kind: "bigint" } }] });
+    const store = new LocalStore(bucket);
+    const listed = store.list.bind(store);
+    let replaced = 0;
+    store.list = async function* (prefix, options) {
+      yield* listed(prefix, options);
+      if (replaced++ < 2) await writePart(bucket, hour, `SELECT unnest(range(${replaced}))::BIGINT AS id`);
+    };
+    await writePart(bucket, hour, "SELECT 99::BIGINT AS id");
+    const overS3 = new LocalCatalog({ type: "local", database: "mmp_db", path }, async () => ({
+      store,
+      prefix: partitionPrefix(hour),
+    }));
+    expect(await overS3.syncPartitions(table, [hour])).toMatchObject({ added: 1 });
+    expect(await query(`SELECT id FROM mmp_db.${table.name}`)).toEqual([{ id: 0 }, { id: 1 }]);
+  });
+
+  it("says where a part of S3 cannot be copied to, and that its hour lacks it", async () => {
+    const table = spec({ location: "s3://lake/refused/" });
+    const folder = join(`${path}.parts`, table.name, partitionPrefix(hour));
+    mkdirSync(dirname(folder), { recursive: true });
+    writeFileSync(folder.replace(/\/$/, ""), "");
+    const overS3 = new LocalCatalog({ type: "local", database: "mmp_db", path }, async () => {
+      return { store: new LocalStore(root), prefix: partitionPrefix(hour) };
+    });
+    await expect(overS3.syncPartitions(table, [hour])).rejects.toMatchObject({
+      kind: "invalid",
+      message: expect.stringMatching(/^copy s3:\/\/lake\/refused\/year=2022\/.*: ENOTDIR/),
+    });
+    expect(await overS3.lacking(table, [hour])).toEqual([hour]);
   });
 
   it("is changed by two at a time without losing a view", async () => {

@@ -1,0 +1,111 @@
+/**
+ * Copies of an hour's objects in S3, in a folder that a view of the local catalog reads. Each has one name, and another version
+ * of it is renamed over it: a reader sees one version, whoever copies at once or is killed.
+ */
+import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { isHourpackError } from "../errors.js";
+import { isSkippedKey } from "../layout.js";
+import { type FileLock, tryFileLock } from "../lock.js";
+import { makeFolders } from "../make-folders.js";
+import type { Store } from "../store/store.js";
+
+/** Where the objects lie. */
+export interface Source {
+  store: Store;
+  prefix: string;
+}
+
+/** True where there was no copy yet. Throws what the store and the file system throw. */
+export async function copyObjects(source: Source, folder: string, signal?: AbortSignal): Promise<boolean> {
+  await makeFolders(folder);
+  // Listed under the lock: who copies last has seen the newest version, and no older one comes after it.
+  const lock = await takeLock(join(folder, VERSIONS), signal);
+  try {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await copyListed(source, folder, signal);
+      } catch (error) {
+        // Replaced since it was listed.
+        if (!isHourpackError(error, "conflict") || tries === TRIES_MAX) throw error;
+      }
+    }
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Whether anything is copied there. */
+export async function hasCopies(folder: string): Promise<boolean> {
+  const names = await readdir(folder).catch(() => []);
+  return names.some(isCopy);
+}
+
+async function copyListed(source: Source, folder: string, signal: AbortSignal | undefined): Promise<boolean> {
+  const wanted = await listed(source, signal);
+  const versions = await versionsIn(folder);
+  const names = await readdir(folder);
+  const stale = [...wanted].filter(([name, { etag }]) => versions[name] !== etag || !names.includes(name));
+  const unwanted = names.filter((name) => name !== VERSIONS && !wanted.has(name.replace(/\.new$/, "")));
+  if (stale.length + unwanted.length === 0) return false;
+  const at = (name: string) => join(folder, name);
+  for (const [name, { key, etag }] of stale)
+    await writeFile(at(`${name}.new`), await source.store.get(key, { etag, signal }));
+  // Killed from here on, nobody knows which version is there: then it is copied anew.
+  await writeFile(at(VERSIONS), "{}");
+  // Copies were once named by their ETags: one of them takes the name over, so that the hour is there at every instant.
+  const [first] = wanted.keys();
+  const former = first && !names.includes(first) ? unwanted.find(isCopy) : undefined;
+  for (const name of unwanted) if (name !== former) await rm(at(name), { force: true });
+  if (first && former) await rename(at(former), at(first));
+  for (const [name] of stale) await rename(at(`${name}.new`), at(name));
+  await writeFile(
+    at(VERSIONS),
+    JSON.stringify(Object.fromEntries([...wanted].map(([name, { etag }]) => [name, etag]))),
+  );
+  return wanted.size > 0 && !names.some(isCopy);
+}
+
+/** By the names of their copies, which a view's pattern finds. */
+async function listed(
+  { store, prefix }: Source,
+  signal: AbortSignal | undefined,
+): Promise<Map<string, { key: string; etag: string }>> {
+  const found = new Map<string, { key: string; etag: string }>();
+  for await (const page of store.list(prefix, { signal })) {
+    for (const { key, etag } of page) {
+      if (isSkippedKey(key)) continue;
+      const name = encodeURIComponent(key.slice(prefix.length));
+      found.set(isCopy(name) ? name : `${name}.parquet`, { key, etag });
+    }
+  }
+  return found;
+}
+
+/** The ETags that were copied, by the names of the copies; none where one who copied was killed, or copies have no such file yet. */
+async function versionsIn(folder: string): Promise<Record<string, string>> {
+  try {
+    return JSON.parse(await readFile(join(folder, VERSIONS), "utf8"));
+  } catch {
+    return {};
+  }
+}
+
+/** Not waited for in the kernel: a signal ends the wait. */
+async function takeLock(path: string, signal: AbortSignal | undefined): Promise<FileLock> {
+  for (;;) {
+    const lock = await tryFileLock(path);
+    if (lock) return lock;
+    await setTimeout(POLL_MS, undefined, { signal });
+  }
+}
+
+function isCopy(name: string): boolean {
+  return name.endsWith(".parquet");
+}
+
+/** Which versions are in the folder; the lock of those who copy is on it. */
+const VERSIONS = ".versions";
+const TRIES_MAX = 5;
+const POLL_MS = 50;
