@@ -21,7 +21,10 @@ export interface ErrorDetails {
   cause?: unknown;
 }
 
-/** The one error class. `message` says what was being done to which thing and why it failed. */
+/**
+ * The one error class. `message` says what was being done to which thing and why it failed. What is `invalid` was written by somebody,
+ * perhaps in a wrong place, where nobody knows of it that it is a webhook's address or a signed one: of those it says the host.
+ */
 export class HourpackError extends Error {
   readonly kind: ErrorKind;
   readonly stage: string | undefined;
@@ -30,12 +33,13 @@ export class HourpackError extends Error {
   readonly evidence: readonly object[] | undefined;
 
   constructor(kind: ErrorKind, message: string, details: ErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    const told = (text: string) => (kind === "invalid" ? withoutAddresses(text) : text);
+    super(told(message), details.cause === undefined ? undefined : { cause: details.cause });
     this.name = "HourpackError";
     this.kind = kind;
     this.stage = details.stage;
-    this.location = details.location;
-    this.hint = details.hint;
+    this.location = details.location && told(details.location);
+    this.hint = details.hint && told(details.hint);
     this.evidence = details.evidence;
   }
 
@@ -44,6 +48,14 @@ export class HourpackError extends Error {
     const { kind, stage, location, hint, evidence, cause } = this;
     return new HourpackError(kind, message, { stage, location, hint, evidence, cause, ...details });
   }
+}
+
+/** Of each web address with a query, or with what may be a token in its path, the scheme and the host. */
+function withoutAddresses(text: string): string {
+  return text.replace(
+    /\b(https?:\/{1,3})(?:[^\s"')]*@)?([^\s/?#"'():@]+(?::\d+)?)(?=\/[^\s"')]*[\w-]{16}|(?:\/[^\s"')]*)?\?[^\s"')])[^\s"')]*[^\s"'):,.;]/gi,
+    "$1$2/…",
+  );
 }
 
 /** The one guard: is this one of ours (and of this kind)? */

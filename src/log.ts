@@ -92,8 +92,11 @@ const CREDENTIALS: [RegExp, string][] = [
   // Key ids begin with AKIA (long-term) or ASIA (temporary). Source: AWS IAM user guide, "IAM identifiers".
   [/\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g, REDACTED],
   [/\b(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s"'\\]+/gi, `$1${REDACTED}`],
+  // Of AWS before version 4, and of Google; of Azure.
+  [/([?&](?:Signature|sig)=)[^&\s"'\\]+/gi, `$1${REDACTED}`],
   // With a slash too few, or without a scheme, too.
-  [/((?:\b[a-z][a-z0-9+.-]*:\/{1,3}|(?<![\w:/])\/\/)[^\s/:@"']*):[^\s/"']+@/gi, `$1:${REDACTED}@`],
+  // Secret keys have slashes; after digits one ends a port.
+  [/((?:\b[a-z][a-z0-9+.-]*:\/{1,3}|(?<![\w:/])\/\/)[^\s/:@"']*):(?!\d+\/)[^\s"']+@/gi, `$1:${REDACTED}@`],
   [/\b(https?:\/\/)[^\s/:@"']+@/gi, `$1${REDACTED}@`],
   [/\b(Bearer|AWS4-HMAC-SHA256) +[^"'\\\r\n]+/g, `$1 ${REDACTED}`],
   [new RegExp(String.raw`("${SECRET_NAME}"\s*:\s*)"(?:[^"\\]|\\.)*"`, "gi"), `$1"${REDACTED}"`],

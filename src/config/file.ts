@@ -99,11 +99,15 @@ function plainValue(document: Document, path: string): unknown {
   try {
     return document.toJS();
   } catch (error) {
-    // The library counts what aliases stand for, so that a few lines cannot come to gigabytes.
-    throw new HourpackError("invalid", `read the configuration: ${reasonOf(error)}`, {
+    // The library counts what aliases stand for, so that a few lines cannot come to gigabytes. A name that stands for nothing
+    // may be a secret that is not quoted.
+    const reason = reasonOf(error).replace(
+      /^(Unresolved alias).*/s,
+      "$1 (*name without its &name before it)",
+    );
+    throw new HourpackError("invalid", `read the configuration: ${reason}`, {
       location: `${path}:1`,
-      cause: error,
-      hint: "Use fewer aliases (*name), or write what they stand for.",
+      hint: "Use fewer aliases (*name), or write what they stand for; a value that begins with * stands in quotes.",
     });
   }
 }

@@ -89,6 +89,18 @@ describe("a command line or configuration that cannot be meant", () => {
     ],
     ["YAML that is none", "datasets: [", /read the configuration/, /./],
     ["no dataset", "catalog: { type: none }\n", /no dataset/, /datasets:/],
+    [
+      "an alias that may be a secret which is not quoted",
+      "hooks:\n  url: *s3cr3t\n",
+      /Unresolved alias(?!.*s3cr3t)/,
+      /quotes/,
+    ],
+    [
+      "a webhook's address as a key",
+      "'https://hooks.example/s3cr3ts3cr3ts3cr3t': 1\n",
+      /unknown key "https:\/\/hooks\.example\/…"/,
+      /hooks/,
+    ],
   ])("%s", async (_, yaml, message, remedy) => {
     const root = mkdtempSync(join(dir, "yaml-"));
     writeFileSync(join(root, "hourpack.yaml"), yaml);

@@ -75,3 +75,24 @@ it("hours that failed alike are one cause, whatever the command that each of the
   );
   expect(firstOfEach(errors)).toEqual([errors[0]]);
 });
+
+const WEBHOOK = "https://hooks.example/services/T000/B000/s3cr3ts3cr3ts3cr3t";
+
+it.each([
+  [`unknown argument "${WEBHOOK}"`, 'unknown argument "https://hooks.example/…"'],
+  [`read ${WEBHOOK.replace("//", "/")}: no file`, "read https:/hooks.example/…: no file"],
+  ["no template https://b.example:9000/k?any=s3cr3t", "no template https://b.example:9000/…"],
+  ["https://user:s3/cr3t@b.example/k?any=s3cr3t", "https://b.example/…"],
+  ["http://127.0.0.1:9000/a@b", "http://127.0.0.1:9000/a@b"],
+  ["(HTTPS://b.example?any=s3cr3t)", "(HTTPS://b.example/…)"],
+  ["nobody at http://127.0.0.1:9000.", "nobody at http://127.0.0.1:9000."],
+  ["https://b.example/events/{yyyy}/", "https://b.example/events/{yyyy}/"],
+  ["s3://bucket/0123456789abcdef0123/", "s3://bucket/0123456789abcdef0123/"],
+])("of what somebody wrote: %s", (text, told) => {
+  const { message, location, hint } = new HourpackError("invalid", text, { location: text, hint: text });
+  expect([message, location, hint]).toEqual([told, told, told]);
+});
+
+it("the address of an object that failed is told whole", () => {
+  expect(new HourpackError("unavailable", WEBHOOK).message).toBe(WEBHOOK);
+});
