@@ -67,6 +67,20 @@ export function runText({ dataset, hour, components }: OneHour, flags?: string):
   return commandText("run", components.settings, { dataset: dataset.name, hours: hour, flags });
 }
 
+/** Of a damaged part. `inPlace` is where it lies, where it does not say that it is one: no run takes the place of such a file. */
+export function remedyText(
+  { dataset, hour, settings }: { dataset: string; hour: Hour; settings: CommandSettings },
+  inPlace?: string,
+): string {
+  const run = (flags?: string) => commandText("run", settings, { dataset, hours: hour, flags });
+  const move = inPlace?.startsWith("s3://") ? "aws s3 mv" : "mv";
+  const anew =
+    inPlace === undefined
+      ? `${run("--rebuild")} makes the part anew`
+      : `\`${move} ${shellWord(inPlace)} .\` moves it away, and ${run()} then makes the part anew,`;
+  return `${anew} while its raw objects are there; where they are not, bring back an older version of it.`;
+}
+
 /** What looks at the layout and the columns of a raw prefix, and writes nothing. It reads what is said of S3, and no dataset. */
 export function initText(raw: string, { flags = [] }: CommandSettings): string {
   const s3 = flags.filter(({ text }) => text.startsWith("--s3-"));

@@ -1,6 +1,6 @@
 /** hourpack query: SQL over the local catalog. */
 import { existsSync } from "node:fs";
-import { commandText } from "../command-text.js";
+import { commandText, remedyText } from "../command-text.js";
 import type { CatalogSettings, Settings } from "../config/settings.js";
 import type { Database, Row } from "../engine/duckdb/database.js";
 import { EXIT, HourpackError, isHourpackError, reasonOf } from "../errors.js";
@@ -171,14 +171,14 @@ function damageOf(reason: string, settings: Settings, catalogPath: string): Hour
   }
   const [of] = settings.datasets.flatMap(({ name, table, tier1: { root, prefix } }) => {
     const part = path.startsWith(`${root}/`) ? partOfKey(prefix, path.slice(root.length + 1)) : undefined;
-    return part?.table === table ? [{ dataset: name, hours: part.hour }] : [];
+    return part?.table === table ? [{ dataset: name, hour: part.hour, settings }] : [];
   });
   if (!of) return undefined;
-  const verify = commandText("verify", settings, { ...of, flags: "--deep" });
-  const again = commandText("run", settings, { ...of, flags: "--rebuild" });
+  const verify = commandText("verify", settings, { dataset: of.dataset, hours: of.hour, flags: "--deep" });
+  const isEnd = /^No magic bytes| too small to be |^Footer length error/.test(message);
   return new HourpackError("data", `query: ${message}`, {
     location: path,
-    hint: `${verify} says what is wrong with the part. ${again} makes it anew while its raw objects are there (one whose end is damaged is moved away first); where they are not, bring back an older version of it.`,
+    hint: `${verify} says what is wrong with the part. ${remedyText(of, isEnd ? path : undefined)}`,
   });
 }
 

@@ -3,7 +3,7 @@ import { createHash, type Hash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { runText } from "../command-text.js";
+import { remedyText, runText } from "../command-text.js";
 import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import { manifestKey, quarantineKey } from "../layout.js";
 import { inRanges } from "../store/ranges.js";
@@ -73,8 +73,8 @@ export function otherBytes(task: HourContext, store: Store, { key }: Published):
 }
 
 /** Of a damaged part. */
-export function remedyOf(task: HourContext): string {
-  return `${runText(task, "--rebuild")} makes the part anew while its raw objects are there; where they are not, bring back an older version of it.`;
+export function remedyOf({ dataset, hour, components }: HourContext): string {
+  return remedyText({ dataset: dataset.name, hour, settings: components.settings });
 }
 
 /**

@@ -1,7 +1,8 @@
 /** What is published: of an hour, by a HEAD of its part, and which hours are, by the part keys of tier 1. */
 import { decodeTime } from "ulid";
+import { remedyText } from "../command-text.js";
 import type { Dataset } from "../config/settings.js";
-import { HourpackError } from "../errors.js";
+import { HourpackError, isHourpackError } from "../errors.js";
 import { addHours, DAY_MS, type Hour, startMs } from "../hour.js";
 import {
   attemptOfKey,
@@ -17,7 +18,7 @@ import type { HourContext } from "../task.js";
 import { factsIn, readFooter } from "./footer.js";
 import { fromMetadata, type PartFacts, type Published } from "./manifest.js";
 
-/** The part of an hour, or undefined. Throws `data` as `headPart` does. */
+/** The part of an hour, or undefined. Throws `data` as `headPart` does, with the commands that help. */
 export async function publishedPart({
   dataset,
   hour,
@@ -25,8 +26,16 @@ export async function publishedPart({
   signal,
 }: HourContext): Promise<Published | undefined> {
   const key = partKey(dataset.tier1.prefix, dataset.table, hour);
-  return headPart(await components.tier1(dataset), key, signal);
+  const store = await components.tier1(dataset);
+  return headPart(store, key, signal).catch((error) => {
+    if (!isHourpackError(error, "data")) throw error;
+    const of = { dataset: dataset.name, hour, settings: components.settings };
+    throw error.with({ hint: `${remedyText(of, store.uri + key)} ${NOT_OURS}` });
+  });
 }
+
+/** Of a file that has the name of a part. */
+const NOT_OURS = "Where others write there, give the dataset another tier-1 prefix or table name.";
 
 /**
  * What is published under a part's key, or undefined. A directory has no object metadata, so there the footer is
@@ -47,7 +56,7 @@ export async function headPart(
       {
         stage: "list",
         location: store.uri + key,
-        hint: "Bring back an older version of it, or move it away: the hour is then packed from its raw objects. Where others write there, give the dataset another tier-1 prefix or table name.",
+        hint: `Bring back an older version of it, or move it away: the hour is then packed from its raw objects. ${NOT_OURS}`,
       },
     );
   }

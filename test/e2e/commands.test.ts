@@ -1,6 +1,14 @@
 /** The commands in messages, pasted into a shell: each does what is said of it, where flags alone say what it is about. */
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -44,7 +52,7 @@ const packed = async (...args: string[]) => {
 
 /** Between the backticks of a message, some of which may stand in quotes. */
 function commandsIn(text: string): string[] {
-  return [...text.matchAll(/`(hourpack (?:'[^']*'|\\'|[^`'])*)`/g)].map(([, command = ""]) => command);
+  return [...text.matchAll(/`((?:hourpack|mv) (?:'[^']*'|\\'|[^`'])*)`/g)].map(([, command = ""]) => command);
 }
 
 /** Throws where there is no such command. */
@@ -110,6 +118,27 @@ describe("where flags alone say what it is about", () => {
     const command = commandIn(examined.stdout, /^hourpack init/);
     expect(command).toMatch(/ --dry-run --s3-endpoint http:\/\/127\.0\.0\.1:9$/);
     expect((await pasted(command)).stdout).toContain('raw: "./it\'s raw/$HOME/{yyyy}/{MM}/{dd}/{HH}/"');
+  });
+
+  it("a part that was cut, which verify, a run and a query tell alike", async () => {
+    const local = FLAGS.with(FLAGS.indexOf("none"), "local").concat("--catalog-path", "./catalog.duckdb");
+    const ran = await here("run", "--hour", HOUR, ...local);
+    expect(ran.code, ran.stderr).toBe(0);
+    truncateSync(partPath(), readFileSync(partPath()).length - 9);
+    const told = [
+      await here("verify", "--hour", HOUR, ...local),
+      await here("run", "--hour", HOUR, "--rebuild", ...local),
+      await here("query", "select * from events", ...local),
+    ];
+    expect(told.map(({ code }) => code)).toEqual([12, 12, 12]);
+    const remedies = told.map(
+      ({ stdout, stderr }) => /`mv .* older version of it\./.exec(stdout + stderr)?.[0] ?? "",
+    );
+    expect(new Set(remedies).size, remedies.join("\n")).toBe(1);
+    for (const command of [/^mv /, /^hourpack run/])
+      expect((await pasted(commandIn(remedies[0] ?? "", command))).code).toBe(0);
+    expect((await here("verify", "--deep", "--hour", HOUR, ...local)).code).toBe(0);
+    expect((await here("query", "select * from events", ...local)).stdout).toContain("2 rows");
   });
 
   it("a part that a query cannot read, and a copy of one", async () => {
