@@ -2,7 +2,7 @@
 import { commandText } from "../command-text.js";
 import type { Dataset, Settings } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
-import { addHours, type Hour, hoursBetween } from "../hour.js";
+import { addHours, type Hour, hoursBetween, hoursText } from "../hour.js";
 import type { Trace } from "../tier1/published.js";
 import { counted, listed } from "../words.js";
 import type { Output } from "./output.js";
@@ -11,21 +11,43 @@ type Range = { from: Hour; to: Hour };
 
 const NAMED_MAX = 3;
 
-/** Of hours without a part, those that have a manifest: it is told that they may have had one, which nobody can know. */
+/**
+ * Of hours without a part, those that have a manifest: it is told that they may have had one, which nobody can know. After a large
+ * deletion they are many: a person is told of all that are alike at once.
+ */
 export function tellTraces(
-  { name }: Dataset,
+  dataset: Dataset,
   traces: Map<Hour, Trace>,
   settings: Settings,
   output: Output,
 ): void {
-  for (const [hour, trace] of traces) {
-    if (trace === "expired") continue;
-    const [manifest, atWork] =
-      trace === "recent" ? ["a manifest of the last day", ", or is at it still"] : ["a manifest", ""];
-    const command = commandText("run", settings, { dataset: name, hours: hour });
-    const text = `${name} ${hour}: its part is missing, and ${manifest} is there: the part was deleted, or its attempt ended before it published${atWork}; ${command} packs it while its raw objects are there`;
-    output.notice(text, { dataset: name, hour });
+  for (const trace of ["manifest", "recent"] as const) {
+    const hours = [...traces.keys()].filter((hour) => traces.get(hour) === trace).sort();
+    if (hours.length > 0) output.note(traceText(dataset, hours, trace, settings));
+    for (const hour of hours) {
+      const text = traceText(dataset, [hour], trace, settings);
+      output.record({ type: "notice", dataset: dataset.name, hour, text });
+    }
   }
+}
+
+function traceText({ name }: Dataset, hours: Hour[], trace: Trace, settings: Settings): string {
+  const [first, last = first] = [hours[0], hours.at(-1)] as [Hour, Hour];
+  const command = commandText("run", settings, {
+    dataset: name,
+    hours: { from: first, to: addHours(last, 1) },
+  });
+  const isOne = hours.length === 1;
+  const found = `${isOne ? "a manifest" : "manifests"}${trace === "recent" ? " of the last day" : ""}`;
+  const [missing, attempt] = isOne
+    ? [`its part is missing, and ${found} is there: the part was deleted`, "its attempt ended before it"]
+    : [
+        `their parts are missing, and ${found} are there: the parts were deleted`,
+        "attempts ended before they",
+      ];
+  const atWork = trace === "recent" ? `, or ${isOne ? "is" : "are"} at it still` : "";
+  const packs = isOne ? "packs it while its" : "packs them while their";
+  return `${name} ${hoursText(hours)}: ${missing}, or ${attempt} published${atWork}; ${command} ${packs} raw objects are there`;
 }
 
 /** Gathers what is asked for and not there, and says it: as an error where nothing was there. */

@@ -901,6 +901,31 @@ describe("where several datasets are configured", () => {
     expect(commandsIn(stderr), stderr).toEqual([again]);
   });
 
+  it("verify and status tell many hours whose parts are away in one line, and --json each", async () => {
+    const hours = ["00", "01", "03", "04"].map((hour) => `2022-07-26T${hour}`);
+    for (const hour of hours) {
+      await packed(hour, { a: '{"id":1}\n' });
+      if (hour.endsWith("04")) continue;
+      rmSync(lake(`year=2022/month=07/day=26/hour=${hour.slice(11)}`), { recursive: true });
+      if (hour.endsWith("03")) continue;
+      const manifest = inLake(new RegExp(`manifests.2022.07.26.${hour.slice(11)}.*\\.gz$`));
+      renameSync(manifest, join(dirname(manifest), `${ulid(Date.now() - 26 * 3_600_000)}.ndjson.gz`));
+    }
+    const day = ["--dataset", "two", "--from", HOUR, "--to", "2022-07-26T05"];
+    for (const command of ["verify", "status"]) {
+      const { stderr } = await several(command, ...day);
+      const lines = stderr.split("\n").filter((line) => line.includes("missing"));
+      expect(lines, stderr).toEqual([
+        `two 2 hours from 2022-07-26T00 to 2022-07-26T01: their parts are missing, and manifests are there: the parts were deleted, or attempts ended before they published; \`hourpack run --config several.yaml --dataset two --from 2022-07-26 --to 2022-07-26T02\` packs them while their raw objects are there`,
+        "two 2022-07-26T03: its part is missing, and a manifest of the last day is there: the part was deleted, or its attempt ended before it published, or is at it still; `hourpack run --config several.yaml --dataset two --hour 2022-07-26T03` packs it while its raw objects are there",
+      ]);
+      const { records } = await several(command, ...day, "--json");
+      const notices = records.filter(({ type }) => type === "notice");
+      expect(notices.map(({ hour }) => hour)).toEqual(hours.slice(0, 3));
+      expect(notices[0]?.["text"]).toMatch(/^two 2022-07-26T00: its part is missing/);
+    }
+  });
+
   it("run names the command that makes the parts of the one dataset anew whose schema.json is gone", async () => {
     await packed(HOUR, { a: '{"id":1}\n' });
     rmSync(inLake(/schema\.json$/));
