@@ -1,12 +1,12 @@
 /** Whether a published hour is what its part says: the cheap look, and the deep one that reads everything again. */
 import type { FileMetaData } from "hyparquet";
 import { commandText, runText } from "../command-text.js";
-import { compare, findMoved } from "../compare.js";
+import { type Compared, compare, findMoved } from "../compare.js";
 import { besideName, type HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { quarantineKey, rawPrefix } from "../layout.js";
 import { Listing } from "../listing.js";
-import { keysOf, type Named } from "../named.js";
+import { keysOf, type Named, noneNamed } from "../named.js";
 import { RAW_LIMITS } from "../proof/raw.js";
 import { type DeepResult, goneOf } from "../proof/result.js";
 import { verifyDeep } from "../proof/verify.js";
@@ -130,11 +130,11 @@ async function lookDeep(
   if (proved || goneOf(deep).count === 0) return;
   // What tier 1 itself shows is told, whatever became of raw.
   if (found.problems.length === 0) missingRawDirectory(dataset, undefined);
-  const moved = deep.late.count > 0 ? await movedSince(task, manifest, gone) : undefined;
+  const { compared, moved } = await changesSince(task, manifest, gone);
   found.problems.push(
-    moved?.count
+    moved.count > 0
       ? `${unprovable(deep)}. ${asProblem(movedObjects(planned, moved, deep.gone), task)}`
-      : goneProblem(deep, task),
+      : goneProblem(deep, compared, gone, task),
   );
 }
 
@@ -150,11 +150,16 @@ async function goneSince(task: HourContext, journals: Journals) {
   return journals.isEmpty ? journals : journals.goneFrom(await listingOf(task));
 }
 
-/** As a run would take them, which refuses these. */
-async function movedSince(task: HourContext, { entries }: Manifest, gone: Journals): Promise<Named> {
+/** As a run would take it, which refuses what was moved. */
+async function changesSince(
+  task: HourContext,
+  { entries }: Manifest,
+  gone: Journals,
+): Promise<{ compared: Compared; moved: Named }> {
   const [listing, added] = [await listingOf(task), new Listing()];
-  await compare(entries(), listing, added);
-  return findMoved(entries(), listing, added, gone);
+  const compared = await compare(entries(), listing, added);
+  const moved = added.count > 0 ? await findMoved(entries(), listing, added, gone) : noneNamed();
+  return { compared, moved };
 }
 
 async function listingOf({ dataset, hour, components, signal }: HourContext): Promise<Listing> {
@@ -317,12 +322,23 @@ function settingsProblems(
 }
 
 /** `2 of its objects are gone (a, b), so 7 rows cannot be proved again. …` */
-function goneProblem(deep: DeepResult, { dataset, hour, components }: HourContext): string {
+function goneProblem(
+  deep: DeepResult,
+  { changes, kept }: Compared,
+  expired: Journals,
+  task: HourContext,
+): string {
   const { gone, overwritten, late } = deep;
   if (overwritten.count + late.count === 0)
     return `${unprovable(deep)}. The part has the only rows of what is gone: keep it, as a run does`;
+  if (kept.count > 0 && changes.overwritten + changes.added === 0) {
+    const mayRebuild = changes.gone === 0 && expired.isEmpty;
+    const instead = `; ${runText(task, "--rebuild")} takes it instead, and gives up the rows of before`;
+    return `${unprovable(deep)}. What lies in place of those overwritten was passed over with --keep-old: nothing is to be done, and a run keeps the part${mayRebuild ? instead : ""}`;
+  }
   const copied = late.count > 0 ? ", unless late objects have the same records under other names" : "";
   const keep = gone.count > 0 ? `The part has the only rows of what is gone: keep it${copied}. ` : "";
+  const { dataset, hour, components } = task;
   const command = commandText("plan", components.settings, { dataset: dataset.name, hours: hour });
   return `${unprovable(deep)}. ${keep}${command} says what a run would do about it`;
 }
