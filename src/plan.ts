@@ -152,7 +152,7 @@ async function decide(
       const why = kept.count > 0 ? "objects were overwritten since" : "others were overwritten";
       throw rowsLost(input, published, compared, why);
     }
-    if (request.rebuild) throw rowsLost(input, published, compared, "a rebuild was asked for");
+    if (request.rebuild) throw rowsLost(input, published, compared);
     if (changes.added === 0) {
       return {
         action: "upToDate",

@@ -103,21 +103,34 @@ export function columnsLacking(
   );
 }
 
-/** `why` the part could not stay as it is, besides objects that are gone or were passed over. */
+/**
+ * `why` the part could not stay as it is, besides objects that are gone or were passed over; where it could, a rebuild was asked
+ * for. The remainder alone is then no reason to a run: the part may be in step with the listing.
+ */
 export function rowsLost(
   of: PlannedHour,
   published: Published,
   compared: Compared,
-  why: string,
+  why?: string,
 ): HourpackError {
   const { changes, gone } = compared;
   const isAll = gone.count === published.objects && changes.added === 0;
+  const [keep, giveUp] =
+    why === undefined
+      ? [
+          "Leave the part as it is: without --rebuild its rows stay, and those of late objects are added. Or ",
+          run(of, "--rebuild --from-remainder"),
+        ]
+      : [
+          `Say what is meant: ${run(of, "--keep-old")} keeps the published rows, passes over what is overwritten now, for good, and adds only new objects; `,
+          run(of, "--from-remainder"),
+        ];
   return refusal(
     of,
-    `${goneOf(published, compared)} and ${why}, so its rows can neither be kept nor made anew without loss (${namesOf(compared)})`,
+    `${goneOf(published, compared)} and ${why ?? "a rebuild was asked for"}, so its rows can neither be kept nor made anew without loss (${namesOf(compared)})`,
     isAll
       ? "Keep the part as it is: it has the only rows there are, and --from-remainder would give all of them up."
-      : `Say what is meant: ${run(of, "--keep-old")} keeps the published rows, passes over what is overwritten now, for good, and adds only new objects; ${run(of, "--from-remainder")} packs what is still listed, and gives up all other rows.`,
+      : `${keep}${giveUp} packs what is still listed, and gives up all other rows.`,
   );
 }
 

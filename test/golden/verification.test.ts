@@ -1080,6 +1080,18 @@ describe("objects that were overwritten and whose rows are to be kept", () => {
     expect((await expired.verify()).problems).toEqual([expect.stringMatching(/ a run keeps the part$/)]);
   });
 
+  it("are not made anew where others are gone: the refusal names the command that gives these up", async () => {
+    const lake = await kept();
+    await expect(lake.pack({ rebuild: true })).rejects.toMatchObject({
+      kind: "data",
+      hint: `Leave the part as it is: without --rebuild its rows stay, and those of late objects are added. Or \`hourpack run --hour ${HOUR} --rebuild --from-remainder\` packs what is still listed, and gives up all other rows.`,
+    });
+    expect(await lake.pack({ fromRemainder: true })).toMatchObject(UNCHANGED);
+    expect(await lake.pack({ rebuild: true, fromRemainder: true })).toMatchObject({
+      ...{ action: "packed", part: { rows: 1 } },
+    });
+  });
+
   it("are found by a digest of the listing: the manifest is not read again", async () => {
     const lake = await kept();
     rmSync(lake.manifestPath);
