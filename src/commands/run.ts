@@ -110,7 +110,7 @@ function fieldsOf(result: RunResult): Record<string, unknown> {
 
 /** Somebody who tries it on old data, or mistypes raw, would otherwise learn only that there is nothing to do. */
 async function pointAtOthers(
-  { hours }: RunResult,
+  { hours, failures }: RunResult,
   areNamed: boolean,
   components: Components,
   { output, signal }: CommandContext,
@@ -118,6 +118,8 @@ async function pointAtOthers(
   for (const dataset of components.settings.datasets) {
     const looked = hours.filter((hour) => hour.dataset === dataset.name);
     if (looked.length === 0 || looked.some(({ action }) => action !== "empty")) continue;
+    // One that failed has some, for all that is known.
+    if (failures.some((failed) => failed.dataset === dataset.name && failed.hour !== undefined)) continue;
     const raw = await components.raw(dataset);
     const newest = await new RawFolders(raw, signal).newestPrefix(dataset.raw).catch(() => null);
     if (newest === null) continue;

@@ -1033,8 +1033,31 @@ it("a run that finds no objects says where some are; its result is the last line
   expect(mistyped.stderr).toContain("Is raw right?");
 });
 
+const hourAgo = (hours: number) => new Date(Date.now() - hours * 3_600_000).toISOString().slice(0, 13);
+const folderOf = (hour: string) => hour.replace(/[-T]/g, "/");
+
+it("a run that has an hour fail does not say that there are no objects", async () => {
+  const flags = [
+    "--raw",
+    "./failed/{yyyy}/{MM}/{dd}/{HH}/",
+    "--tier1",
+    "./failed-lake/",
+    "--catalog",
+    "none",
+  ];
+  const hour = hourAgo(3);
+  for (const name of ["a", "b"]) put(`failed/${folderOf(hour)}/${name}.json`, '{"id":1}\n');
+  expect((await here("run", ...flags)).code).toBe(0);
+  rmSync(join(root, "failed", folderOf(hour), "a.json"));
+  put(`failed/${folderOf(hour)}/b.json`, '{"id":22}\n');
+  for (const range of [[], ["--from", hour, "--to", hourAgo(1)]]) {
+    const { code, stdout, stderr } = await here("run", ...flags, ...range);
+    expect([code, stdout], stderr).toEqual([12, expect.stringMatching(/^\d+ hours? empty, 1 failed/m)]);
+    expect(stderr).not.toContain("no objects in");
+  }
+});
+
 describe("hours before all that is due", () => {
-  const hourAgo = (hours: number) => new Date(Date.now() - hours * 3_600_000).toISOString().slice(0, 13);
   const flags = ["--raw", "./history/{yyyy}/{MM}/{dd}/{HH}/", "--table", "history", "--catalog", "none"];
   const old = (...args: string[]) => here(...args, ...flags, "--tier1", "./history-lake/");
   const told = (text: string) =>
