@@ -11,7 +11,8 @@ import { hourOfRawPrefix } from "../layout.js";
 import { errorFields } from "../log.js";
 import { openTelling } from "../operations/once.js";
 import { exitCodeOfRun, type RunRequest, type RunResult, run } from "../run.js";
-import type { Observer, RunEvent } from "../task.js";
+import type { HourResult, Observer, RunEvent } from "../task.js";
+import { EXPIRE_AFTER_MIN_MS } from "../tier1/journal.js";
 import { count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
 import { duration, passedOver, quarantinedWords, rescuedWords, size } from "./figures.js";
@@ -117,23 +118,51 @@ async function pointAtOthers(
 ): Promise<void> {
   for (const dataset of components.settings.datasets) {
     const looked = hours.filter((hour) => hour.dataset === dataset.name);
-    if (looked.length === 0 || looked.some(({ action }) => action !== "empty")) continue;
+    if (looked.length === 0 || looked.some(({ objects }) => objects > 0)) continue;
     // One that failed has some, for all that is known.
     if (failures.some((failed) => failed.dataset === dataset.name && failed.hour !== undefined)) continue;
+    const published = looked.filter(({ part }) => part !== undefined);
+    if (published.length > 0 && !published.some((hour) => isMissed(hour, components.nowMs()))) continue;
     const raw = await components.raw(dataset);
     const newest = await new RawFolders(raw, signal).newestPrefix(dataset.raw).catch(() => null);
     if (newest === null) continue;
     const where = newest === undefined ? "nowhere else, either" : `the newest are in ${raw.uri}${newest}`;
     const last = areNamed ? "" : "the last ";
-    const text = `${dataset.name}: no objects in ${last}${counted(looked.length, "hour")}; ${where}`;
-    const older = areNamed ? undefined : await olderNotice(components, dataset, signal);
-    const others = `Name ${areNamed ? "those" : "older"} hours with --from and --to`;
+    const though =
+      published.length > 0
+        ? `, though ${count(published.length)} of them ${published.length === 1 ? "is" : "are"} published`
+        : "";
+    const text = `${dataset.name}: no objects in ${last}${counted(looked.length, "hour")}${though}; ${where}`;
     const hint =
       newest === undefined
         ? "Is raw right? Nothing lies under it."
-        : `${older ?? others}.${isToCome(dataset, newest, components) ? " The newest is still to come: are folders in local time? They are read as UTC." : ""}`;
+        : published.length > 0
+          ? "Is raw right? What was packed is no more where it lay; its parts stay as they are."
+          : await othersHint(dataset, newest, areNamed, components, signal);
     output.warning({ message: text, hint }, { dataset: dataset.name });
   }
+}
+
+/**
+ * Its objects are gone, and no expiry deleted them: that takes none of an hour within a day of its end. Of older hours nobody can
+ * tell by a listing whether raw is mistyped or was emptied, as it may be.
+ */
+function isMissed({ hour, changes }: HourResult, nowMs: number): boolean {
+  return (changes?.gone ?? 0) > 0 && nowMs < endMs(hour) + EXPIRE_AFTER_MIN_MS;
+}
+
+/** Where objects are, in hours that this run was not about. */
+async function othersHint(
+  dataset: Dataset,
+  newest: string,
+  areNamed: boolean,
+  components: Components,
+  signal: AbortSignal,
+): Promise<string> {
+  const older = areNamed ? undefined : await olderNotice(components, dataset, signal);
+  const others = older ?? `Name ${areNamed ? "those" : "older"} hours with --from and --to`;
+  const isLater = isToCome(dataset, newest, components);
+  return `${others}.${isLater ? " The newest is still to come: are folders in local time? They are read as UTC." : ""}`;
 }
 
 function isToCome({ raw }: Dataset, prefix: string, { nowMs }: Components): boolean {

@@ -1057,6 +1057,39 @@ it("a run that has an hour fail does not say that there are no objects", async (
   }
 });
 
+describe("a run of what is due, where raw has nothing of what is published", () => {
+  const flags = (raw: string, lake: string) =>
+    ["--raw", `./${raw}/{yyyy}/{MM}/{dd}/{HH}/`, "--tier1", `./${lake}/`, "--catalog", "none"] as const;
+
+  it("says so of an hour within a day, and ends as it does", async () => {
+    put(`lately/${folderOf(hourAgo(3))}/a.json`, '{"id":1}\n');
+    expect((await here("run", ...flags("lately", "lately-lake"))).code).toBe(0);
+    mkdirSync(join(root, "latly"));
+    const mistyped = await here("run", ...flags("latly", "lately-lake"));
+    expect([mistyped.code, mistyped.stderr.split("\n")]).toEqual([
+      0,
+      expect.arrayContaining([
+        "events: no objects in the last 48 hours, though 1 of them is published; nowhere else, either",
+        "  → Is raw right? Nothing lies under it.",
+      ]),
+    ]);
+    expect(mistyped.stdout).toContain("1 hour up to date, 47 empty");
+    // Some of it is there: what else is gone somebody may well have deleted.
+    put(`latly/${folderOf(hourAgo(2))}/b.json`, '{"id":2}\n');
+    for (const round of ["packed", "found"])
+      expect((await here("run", ...flags("latly", "lately-lake"))).stderr, round).not.toContain("no objects");
+  });
+
+  it("says nothing of older hours, whose raw objects may have expired", async () => {
+    put(`earlier/${folderOf(hourAgo(30))}/a.json`, '{"id":1}\n');
+    expect((await here("run", ...flags("earlier", "earlier-lake"))).code).toBe(0);
+    rmSync(join(root, "earlier", folderOf(hourAgo(30)), "a.json"));
+    const { code, stdout, stderr } = await here("run", ...flags("earlier", "earlier-lake"));
+    expect([code, stdout], stderr).toEqual([0, expect.stringContaining("1 hour up to date, 47 empty")]);
+    expect(stderr).not.toContain("no objects");
+  });
+});
+
 describe("hours before all that is due", () => {
   const flags = ["--raw", "./history/{yyyy}/{MM}/{dd}/{HH}/", "--table", "history", "--catalog", "none"];
   const old = (...args: string[]) => here(...args, ...flags, "--tier1", "./history-lake/");
