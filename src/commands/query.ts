@@ -45,7 +45,14 @@ export const command: Command = {
 
 function whatPacks(settings: Settings): string {
   const [run, register] = ["run", "register"].map((verb) => commandText(verb, settings));
-  return `Where nothing is packed yet, ${run} packs what is due, and with --from and --to any other hours; where parts are there, ${register} registers them.`;
+  const hint = `Where nothing is packed yet, ${run} packs what is due, and with --from and --to any other hours; where parts are there, ${register} registers them.`;
+  return withDataset(hint, settings);
+}
+
+/** A query needs none, and the commands that it points at do. */
+function withDataset(hint: string, { datasets }: Settings): string {
+  if (datasets.length > 0) return hint;
+  return `${hint} No dataset is configured here, and that needs one: add --config with its file, or --raw, --tier1 and --table.`;
 }
 
 /** Of the schema; a file made by another configuration may have another one. */
@@ -160,13 +167,19 @@ function damageOf(reason: string, settings: Settings, catalogPath: string): Hour
     if (!/^Invalid Error: /.test(reason)) return undefined;
     const verify = commandText("verify", settings, { flags: "--deep" });
     return new HourpackError("data", `query: a part that it reads may be damaged: ${reason}`, {
-      hint: `${verify} says whether one of the newest day is, and with --from and --to of any other hours.`,
+      hint: withDataset(
+        `${verify} says whether one of the newest day is, and with --from and --to of any other hours.`,
+        settings,
+      ),
     });
   }
   if (path.startsWith(`${catalogPath}.parts/`)) {
     return new HourpackError("data", `query: ${message}`, {
       location: path,
-      hint: `It is a copy of a part in S3: delete it, and ${commandText("register", settings)} copies it anew.`,
+      hint: withDataset(
+        `It is a copy of a part in S3: delete it, and ${commandText("register", settings)} copies it anew.`,
+        settings,
+      ),
     });
   }
   const [of] = settings.datasets.flatMap(({ name, table, tier1: { root, prefix } }) => {

@@ -184,6 +184,33 @@ describe("where flags alone say what it is about", () => {
   });
 });
 
+it("a query without a dataset says which flags the command needs that fills its catalog", async () => {
+  await packed("--hour", HOUR);
+  const catalog = ["--catalog-path", "./my catalog.duckdb"];
+  const { code, stderr } = await here("query", "select 1", ...catalog);
+  expect([code, stderr]).toEqual([
+    2,
+    expect.stringMatching(
+      / No dataset is configured here, and that needs one: add --config .* --raw, --tier1 and --table\.\n$/,
+    ),
+  ]);
+  const command = commandIn(stderr, /^hourpack register/);
+  expect((await pasted(command)).code).toBe(2);
+  expect(
+    (await pasted(`${command} --raw './x/{yyyy}/{MM}/{dd}/{HH}/' --tier1 './lake of \`x\`/' --table events`))
+      .code,
+  ).toBe(0);
+  expect((await here("query", "from events", ...catalog)).code).toBe(0);
+  const knowing = await here(
+    "query",
+    "select 1",
+    ...FLAGS.with(FLAGS.indexOf("none"), "local"),
+    "--catalog-path",
+    "./no.duckdb",
+  );
+  expect(knowing.stderr).not.toContain("No dataset");
+});
+
 it("a dataset's flag is said again of it alone, and no flag where the file says all", async () => {
   put("2022-07-26T02/a", '{"id":3}\n');
   const dataset = (name: string) =>
