@@ -78,7 +78,7 @@ async function clear(dir: string): Promise<void> {
   const others: string[] = [];
   for (const path of files) {
     const line = made.get(relative(dir, path));
-    if (line === undefined || line !== (await lineOf(dir, path))) others.push(path);
+    if (line === undefined ? !(await isLock(path)) : line !== (await lineOf(dir, path))) others.push(path);
   }
   if (others.length > 0) {
     const more = others.length > 1 ? `, and ${count(others.length - 1)} more` : "";
@@ -89,6 +89,11 @@ async function clear(dir: string): Promise<void> {
     );
   }
   for (const path of files) await rm(path);
+}
+
+/** Each command that writes in a lake leaves some there, such as the doctor's; nothing is in them. */
+async function isLock(path: string): Promise<boolean> {
+  return /\/_hourpack\/locks\/[^/]+\.lock$/.test(path) && (await stat(path)).size === 0;
 }
 
 const ELSEWHERE = "Name another directory with --dir. Nothing was deleted.";

@@ -54,9 +54,19 @@ describe("a second demo", () => {
     expect(actions).toEqual(Array(6).fill("packed"));
   });
 
+  it("takes away what the doctor left of itself", async () => {
+    const { code, stdout } = await hourpack(["doctor", "--config", "hourpack-demo/hourpack.yaml"], {
+      cwd: root,
+    });
+    expect(code, stdout).toBe(0);
+    const again = await demo();
+    expect(again.result, again.stderr).toMatchObject({ objects: 360, exitCode: 0 });
+  });
+
   it.each([
     ["a file beside the raw objects", `${HOUR}/mine.json`],
     ["a file in the lake", "hourpack-demo/lake/mine.parquet"],
+    ["a file beside the locks, with something in it", "hourpack-demo/lake/ios/_hourpack/locks/mine.lock"],
     ["a configuration that was changed", "hourpack-demo/hourpack.yaml"],
     ["an object that was changed", `${HOUR}/events-00-000.json`],
   ])("refuses, and deletes nothing: %s", async (_, path) => {
