@@ -55,9 +55,8 @@ async function columnsSince(
   const { dataset, components, signal } = task;
   const older = await schemaOf(task, published, header.schemaDigest);
   const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
-  const columns = dataset.columns ?? [];
-  const newer = mergeConfigured(pinned ? currentSchema(pinned) : older, columns);
+  const newer = mergeConfigured(pinned ? currentSchema(pinned) : older, dataset);
   // What only schema.json has since is asked for by nobody.
-  const lacking = mergeConfigured(older, columns).columns.slice(older.columns.length);
+  const lacking = mergeConfigured(older, dataset).columns.slice(older.columns.length);
   return { areReadAlike: readsAlike(older, newer), lacking: lacking.map(({ name }) => name) };
 }

@@ -87,7 +87,7 @@ async function columnsOf(
     const text = `${dataset.name}: tier 1 cannot be read, so these are the configured columns`;
     context.output.notice(text, { dataset: dataset.name });
   }
-  if (found) return mergeConfigured(currentSchema(found), dataset.columns ?? []).columns;
+  if (found) return mergeConfigured(currentSchema(found), dataset).columns;
   if (dataset.columns) return dataset.columns;
   throw new HourpackError("invalid", `write the tables of ${dataset.name}: its columns are not known yet`, {
     hint: "Configure columns, or pack a first hour, whose columns are then pinned.",

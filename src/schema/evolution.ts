@@ -1,5 +1,7 @@
 /** How a schema grows: columns are only ever appended, and no column's type ever changes. Pure. */
+import type { Dataset } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
+import { schemaKey, uriOf } from "../layout.js";
 import { hiveType } from "./hive.js";
 import { fold } from "./names.js";
 import { fromPathText } from "./path.js";
@@ -14,13 +16,16 @@ export function appendColumns(schema: Schema, additions: Column[]): Schema {
 }
 
 /** Configured columns merged in: a new one is appended, one that vanished stays, a changed one is `invalid`. */
-export function mergeConfigured(schema: Schema, configured: Column[]): Schema {
-  for (const column of configured) {
+export function mergeConfigured(schema: Schema, dataset: ConfiguredDataset): Schema {
+  const { columns = [] } = dataset;
+  for (const column of columns) {
     const pinned = schema.columns.find((other) => other.name === column.name);
-    if (pinned && !saysTheSame(column, pinned)) throw changed(column, pinned);
+    if (pinned && !saysTheSame(column, pinned)) throw changed(column, pinned, dataset);
   }
-  return appendColumns(schema, configured);
+  return appendColumns(schema, columns);
 }
+
+type ConfiguredDataset = Pick<Dataset, "name" | "tier1" | "columns">;
 
 /** A key that is no name is written with `from:` (`event_name` is of `Event Name`), and the column holds it as it did. */
 function saysTheSame(column: Column, pinned: Column): boolean {
@@ -28,14 +33,15 @@ function saysTheSame(column: Column, pinned: Column): boolean {
   return meaningOf(isWhole ? { ...column, derived: false } : column) === meaningOf(pinned);
 }
 
-function changed(column: Column, pinned: Column): HourpackError {
+function changed(column: Column, pinned: Column, { name, tier1 }: ConfiguredDataset): HourpackError {
   const { path, derived, envelope } = pinned;
   const isOfOtherMember = meaningOf({ ...column, path, derived, envelope }) === meaningOf(pinned);
   const from = JSON.stringify(fromPathText(path, envelope));
   return new HourpackError(
     "invalid",
-    `the column ${column.name} is pinned as ${describe(pinned)}, and configured as ${describe(column)}`,
+    `merge the columns of ${name}: the column ${column.name} is pinned as ${describe(pinned)}, and configured as ${describe(column)}`,
     {
+      location: uriOf(tier1) + schemaKey(""),
       hint: isOfOtherMember
         ? `Write \`from: ${from}\`, or leave it out: a pinned column stays as it is. Another member's column needs another name.`
         : "A pinned column stays as it is, also where `columns` leave it out: configure the new one under another name, with `from:` its member.",

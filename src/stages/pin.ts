@@ -34,7 +34,7 @@ export async function pinSchema(
         store,
         dataset.tier1.prefix,
         dataset.table,
-        (pinned) => withConfigured(pinned, dataset.columns) ?? inferred ?? [],
+        (pinned) => withConfigured(pinned, dataset) ?? inferred ?? [],
         // Who asks for a part anew needs none of the columns that are gone.
         { ...options, anew: task.request.rebuild },
       ),

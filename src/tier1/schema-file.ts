@@ -116,7 +116,7 @@ export async function requirePinnable(
   dataset: Dataset,
   { rebuild, newest, signal }: { rebuild?: boolean; newest?: Hour; signal?: AbortSignal },
 ): Promise<void> {
-  const { table, columns } = dataset;
+  const { table } = dataset;
   const { prefix } = dataset.tier1;
   const { settings } = components;
   const store = await components.tier1(dataset);
@@ -133,7 +133,7 @@ export async function requirePinnable(
   requireTable(pinned, table, store.uri + prefix);
   if (part && newest && part.schemaVersion > currentSchema(pinned).version)
     throw versionGone(store, prefix, { part, again: rebuildOf(settings, dataset, newest), why: NOT_PINNED });
-  withConfigured(pinned, columns);
+  withConfigured(pinned, dataset);
 }
 
 /** Two tables' parts in one folder would be read as one. Throws `invalid`. */
@@ -244,11 +244,9 @@ function versionGone(
 /** Configured columns are merged in: new ones appended; a changed type is refused (`invalid`). */
 export function withConfigured(
   pinned: Pinned | undefined,
-  configured: Column[] | undefined,
+  dataset: Pick<Dataset, "name" | "tier1" | "columns">,
 ): Column[] | undefined {
-  if (!pinned) return configured;
-  const schema = currentSchema(pinned);
-  return configured ? mergeConfigured(schema, configured).columns : schema.columns;
+  return pinned ? mergeConfigured(currentSchema(pinned), dataset).columns : dataset.columns;
 }
 
 const ATTEMPTS_MAX = 20;

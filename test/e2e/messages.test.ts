@@ -948,6 +948,21 @@ describe("where several datasets are configured", () => {
     ]);
   });
 
+  it.each([["run"], ["plan"], ["doctor"], ["ddl"]])(
+    "%s names the one in which a column is configured as another than it is pinned",
+    async (command) => {
+      await packed(HOUR, { a: '{"id":1}\n' });
+      const other = readFileSync(join(root, "several.yaml"), "utf8").replaceAll("id: bigint", "id: string");
+      put("several.yaml", other);
+      const { code, stdout, stderr } = await several(command);
+      expect(code).toBe(2);
+      const said = "merge the columns of two: the column id is pinned as bigint, and configured as string";
+      expect(stdout + stderr).toContain(said);
+      expect(stdout + stderr).not.toContain("merge the columns of one");
+      if (command !== "doctor") expect(stderr).toContain(`  at ${lake("_hourpack/schema.json")}\n`);
+    },
+  );
+
   it("plan and status name it with hours that no run packs by itself", async () => {
     await packed(HOUR, { a: '{"id":1}\n' });
     await packed("2022-07-26T03", { a: '{"id":1}\n' });

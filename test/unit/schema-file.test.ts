@@ -161,10 +161,11 @@ describe("columns that are configured beside pinned ones", () => {
   );
   const schema = { version: 1, columns: shape.columns() };
   const merged = (configured: Record<string, ColumnConfig>) =>
-    mergeConfigured(
-      schema,
-      resolveColumns(configured, [], () => "hourpack.yaml"),
-    );
+    mergeConfigured(schema, {
+      name: "two",
+      tier1: { scheme: "s3", root: "lake", prefix: "two/" },
+      columns: resolveColumns(configured, [], () => "hourpack.yaml"),
+    });
 
   it.each<[string, Record<string, ColumnConfig>]>([
     ["a key with a blank", { event_name: { type: "string", from: '"Event Name"' } }],
@@ -209,6 +210,7 @@ describe("columns that are configured beside pinned ones", () => {
     expect(() => merged(configured)).toThrow(
       expect.objectContaining({
         message: expect.stringMatching(message),
+        location: "s3://lake/two/_hourpack/schema.json",
         hint: expect.stringMatching(hint),
       }),
     );
