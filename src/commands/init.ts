@@ -24,6 +24,7 @@ import { parseRecordPath } from "../schema/path.js";
 import type { Store } from "../store/store.js";
 import { count, counted } from "../words.js";
 import type { Args, Command } from "./command.js";
+import type { Output } from "./output.js";
 import { type Sample, sampleHours } from "./sample.js";
 import { settingsOf, settingsOptions, withComponents } from "./settings.js";
 
@@ -62,10 +63,7 @@ export const command: Command = {
       });
     }
     const raw = String(args["raw"]);
-    const settings = await settingsOf(
-      { ...args, config: undefined, raw: undefined, tier1: undefined, table: undefined, records: undefined },
-      { withoutDatasets: true },
-    );
+    const settings = await settingsHere(args, output);
     const location = raw.includes("{") ? parseRawTemplate(raw).location : parseLocation(raw);
     return withComponents(settings, async (components) => {
       const store = await components.raw({ raw: { location } } as Dataset);
@@ -113,6 +111,31 @@ export const command: Command = {
     });
   },
 };
+
+/**
+ * Of S3, by flags, variables and the file that is found here. One that is broken is no reason not to write over it, or another;
+ * one that somebody names by its variable is meant.
+ */
+async function settingsHere(args: Args, output: Output): Promise<Settings> {
+  const given = {
+    ...args,
+    config: undefined,
+    raw: undefined,
+    tier1: undefined,
+    table: undefined,
+    records: undefined,
+  };
+  try {
+    return await settingsOf(given, { withoutDatasets: true });
+  } catch (error) {
+    const isOfFile = existsSync(CONFIG_NAME) && !process.env["HOURPACK_CONFIG"];
+    if (!isOfFile || !isHourpackError(error, "invalid")) throw error;
+    // Throws where it was not the file's fault.
+    const settings = await settingsOf(given, { withoutDatasets: true, text: "{}" });
+    output.notice(`${error.location} is passed over, and what it says of S3: ${error.message}`);
+    return settings;
+  }
+}
 
 /** Those of the datasets that a file has, so that what is to be pasted into it takes the name of none. */
 async function namesIn(out: string): Promise<string[]> {

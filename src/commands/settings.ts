@@ -51,7 +51,10 @@ export function datasetNames(args: Args): string[] | undefined {
   return args["dataset"] as string[] | undefined;
 }
 
-export function settingsOf(args: Args, options: { withoutDatasets?: boolean } = {}): Promise<Settings> {
+export function settingsOf(
+  args: Args,
+  options: { withoutDatasets?: boolean; text?: string } = {},
+): Promise<Settings> {
   return loadSettings({
     file: args["config"] as string | undefined,
     flags: Object.fromEntries(FIELD_FLAGS.map(({ flag }) => [flag, args[flag]])),

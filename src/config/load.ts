@@ -14,7 +14,7 @@ import { CONFIG_NAME, type GivenFlag, type Settings } from "./settings.js";
 export interface SettingsSource {
   /** Path of the configuration; `HOURPACK_CONFIG`, or hourpack.yaml in `cwd` if there is one, where absent. */
   file?: string;
-  /** What `file` is going to say, where it is not written yet. */
+  /** What `file` says, or is going to say, in place of what is written there. */
   text?: string;
   /** By flag name without dashes (`s3-endpoint`), as texts or as the values themselves. */
   flags?: Record<string, unknown>;

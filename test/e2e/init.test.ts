@@ -107,6 +107,26 @@ describe("hourpack init", () => {
     expect((await init("more/events")).stderr).toMatch(/^error: read the configuration: /);
   });
 
+  it("reads nothing of a broken file that it is to write over, or beside", async () => {
+    putHour("raw/events", RECENT);
+    const broken = "broken: [\n";
+    writeFileSync(join(root, "hourpack.yaml"), broken);
+    const passedOver = /^hourpack\.yaml:\d is passed over, and what it says of S3: read the configuration: /m;
+    for (const flags of [["--out", "other.yaml"], ["--dry-run"], ["--force"]]) {
+      expect(readFileSync(join(root, "hourpack.yaml"), "utf8")).toBe(broken);
+      const made = await init("raw/events", ...flags);
+      expect([made.code, made.stderr]).toEqual([0, expect.stringMatching(passedOver)]);
+    }
+    expect(written()).toBe(readFileSync(join(root, "other.yaml"), "utf8"));
+    // What somebody named by a flag or a variable is meant.
+    const env = { HOURPACK_CONFIG: "none.yaml" };
+    for (const end of [
+      await init("raw/events", "--force", "--s3-timeout", "never"),
+      await hourpack(["init", "raw/events", "--force"], { cwd: root, env }),
+    ])
+      expect([end.code, end.stdout], end.stderr).toEqual([2, ""]);
+  });
+
   it("refuses a file in a folder that is not there", async () => {
     putHour("raw/events", RECENT);
     const { code, stderr } = await init("raw/events", "--out", "nodir/hourpack.yaml");
