@@ -5,6 +5,7 @@ import type { Components } from "../components.js";
 import type { Dataset, Settings } from "../config/settings.js";
 import { EXIT, HourpackError } from "../errors.js";
 import { addHours, type Hour, hoursBetween, hoursText, startMs } from "../hour.js";
+import { keysOf } from "../named.js";
 import { datasetsOf } from "../run.js";
 import { allPublishedHours, expiredHours, publishedHours, tracesOf } from "../tier1/published.js";
 import { readPinned } from "../tier1/schema-file.js";
@@ -105,7 +106,7 @@ async function verifyHours(
 /** Nothing is to be told of it but its figures, and when all its raw objects were deleted, where they were. */
 function isPlain({ state, deep, objects }: HourVerification): boolean {
   const isWhole = state === "sound" || (state === "expired" && deep?.expired.count === objects);
-  return isWhole && !deep?.late.count && !deep?.skipped;
+  return isWhole && !deep?.late.count && !deep?.replaced.count && !deep?.skipped;
 }
 
 /** The newest hour that has begun and the 23 before it; not from before the oldest, so that what has no part among them is a hole. */
@@ -261,8 +262,19 @@ function tell(alike: HourVerification[], deep: boolean, settings: Settings, outp
       `  ${counted(late, "late object")}, not in the part: ${run} packs ${late === 1 ? "it" : "them"}, or says why not`,
     );
   }
+  tellReplaced(result, settings, output);
   const skipped = result.deep?.skipped ?? 0;
   if (skipped > 0) output.line(`  ${passedOver(skipped)}`);
+}
+
+/** The part is what it should be; that these objects are in none is for somebody to decide. */
+function tellReplaced({ dataset, hour, deep }: HourVerification, settings: Settings, output: Output): void {
+  if (!deep || deep.replaced.count === 0) return;
+  const plan = commandText("plan", settings, { dataset, hours: hour });
+  const [lie, them] = deep.replaced.count === 1 ? ["lies", "it"] : ["lie", "them"];
+  output.line(
+    `  ${counted(deep.replaced.count, "other object")} ${lie} under the name of what expired (${keysOf(deep.replaced)}), and no row of ${them} is in the part: a run refuses the hour until somebody decides, and ${plan} says what can be done`,
+  );
 }
 
 function proofOf(verified: HourVerification[], rows: number): string {

@@ -6,7 +6,9 @@ import type { ManifestEntry } from "../tier1/manifest.js";
 import { inMemory, type Stored } from "./source.js";
 
 export type Sighting =
-  | { kind: "same" | "gone" | "overwritten"; entry: ManifestEntry }
+  | { kind: "same"; entry: ManifestEntry }
+  | { kind: "gone"; entry: ManifestEntry }
+  | { kind: "overwritten"; entry: ManifestEntry; object: ObjectInfo }
   /** Listed, and not in the manifest. */
   | { kind: "late"; object: ObjectInfo };
 
@@ -26,7 +28,8 @@ export async function* sight(
       }
       if (next.done || next.value.key !== entry.key) yield { kind: "gone", entry };
       else {
-        yield { kind: next.value.etag === entry.etag ? "same" : "overwritten", entry };
+        const object = next.value;
+        yield object.etag === entry.etag ? { kind: "same", entry } : { kind: "overwritten", entry, object };
         next = await listed.next();
       }
     }

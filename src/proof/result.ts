@@ -22,6 +22,8 @@ export interface DeepResult {
   overwritten: Named & { rows: number };
   /** Deleted by `expire`, after what they held had been found in the part. */
   expired: { count: number; rows: number };
+  /** Of those: under their names others lie, about which nobody has decided. No row of these is in the part. */
+  replaced: Named;
   /** Derived columns that are NULL in so many rows whose records have a value for them. */
   unfilled: { column: string; rows: number }[];
   differences: Difference[];
@@ -44,6 +46,7 @@ export function nothingYet(): Findings {
     gone: { ...noneNamed(), rows: 0 },
     overwritten: { ...noneNamed(), rows: 0 },
     expired: { count: 0, rows: 0 },
+    replaced: noneNamed(),
     unfilled: [],
     differences: [],
     hasMore: false,

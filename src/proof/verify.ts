@@ -18,7 +18,7 @@ import { collectGarbage } from "./garbage.js";
 import type { Obj } from "./json.js";
 import { type Likeness, Likenesses } from "./likeness.js";
 import { Balance } from "./multiset.js";
-import { type ReadObject, readAhead, readFrom, sight, storedIn } from "./objects.js";
+import { type ReadObject, readAhead, readFrom, type Sighting, sight, storedIn } from "./objects.js";
 import { openPart, type Part } from "./part.js";
 import { QuarantineCheck, type Quarantined, readQuarantine } from "./quarantine.js";
 import { RAW_LIMITS, type RawLimits, RawReader, type RawRecord } from "./raw.js";
@@ -208,14 +208,19 @@ class Verification {
       result.skipped++;
     };
     const onGone = (entry: ManifestEntry) => this.noteGone(entry, "gone");
-    const onMissing = async (entry: ManifestEntry, kind: "gone" | "overwritten") =>
-      this.noteGone(entry, (await isExpired?.(entry)) ? "expired" : kind);
+    const onMissing = async (missing: Extract<Sighting, { kind: "gone" | "overwritten" }>) => {
+      const { kind, entry } = missing;
+      const hasExpired = await isExpired?.(entry);
+      this.noteGone(entry, hasExpired ? "expired" : kind);
+      const isReplaced = kind === "overwritten" && missing.object.etag !== entry.passedOver?.etag;
+      if (hasExpired && isReplaced) note(result.replaced, entry.key);
+    };
     const entries = this.options.entries();
     async function* present(): AsyncGenerator<ManifestEntry> {
       for await (const sighting of sight(entries, raw.list(rawPrefix, { signal }), onSkipped)) {
         if (sighting.kind === "same") yield sighting.entry;
         else if (sighting.kind === "late") note(result.late, sighting.object.key);
-        else await onMissing(sighting.entry, sighting.kind);
+        else await onMissing(sighting);
       }
     }
     // One may go between the listing and now.

@@ -527,6 +527,33 @@ describe("hours that are not published", () => {
     );
   });
 
+  it("verify --deep tells of other objects under the names of what expired, until somebody decides", async () => {
+    for (const name of ["a", "b"]) put(`reused/2022/07/26/00/${name}.json`, '{"id":1}\n');
+    const flags = ["--raw", "./reused/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./reused-lake/"];
+    const run = (...more: string[]) => here("run", ...flags, "--catalog", "none", "--hour", HOUR, ...more);
+    const deep = () => here("verify", ...flags, "--deep", "--json", "--hour", HOUR);
+    await run();
+    expect((await here("expire", ...flags, "--older-than", "1d", "--yes")).code).toBe(0);
+    expect((await deep()).records[0]).toMatchObject({ state: "expired", deep: { replaced: { count: 0 } } });
+    put("reused/2022/07/26/00/b.json", '{"id":22}\n');
+    expect((await run()).code).toBe(12);
+    const replaced = { count: 1, keys: ["2022/07/26/00/b.json"] };
+    expect((await deep()).records[0]).toMatchObject({
+      state: "expired",
+      deep: { replaced, expired: { count: 2 } },
+    });
+    const { code, stdout } = await here("verify", ...flags, "--deep", "--hour", HOUR);
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringMatching(
+        /^ {2}1 other object lies under the name of what expired \(2022\/07\/26\/00\/b\.json\), and no row of it is in the part: a run refuses the hour until somebody decides, and `hourpack plan --hour 2022-07-26T00 --raw [^`]*` says what can be done$/m,
+      ),
+    ]);
+    expect((await run("--keep-old")).code).toBe(0);
+    expect((await run()).code).toBe(0);
+    expect((await deep()).records[0]).toMatchObject({ deep: { replaced: { count: 0 } } });
+  });
+
   it.each([
     ["expire", "--older-than", "1d", "--yes"],
     ["verify", "--deep", "--from", HOUR, "--to", "2022-07-26T03"],
