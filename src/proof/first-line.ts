@@ -6,6 +6,9 @@ import type { Source } from "./source.js";
 
 const LF = 0x0a;
 const CR = 0x0d;
+const COMMA = 0x2c;
+export const OPEN_ARRAY = 0x5b;
+export const CLOSE_ARRAY = 0x5d;
 export const MARK_BYTES = 3;
 const CHUNK_BYTES = 2 ** 16;
 
@@ -66,7 +69,7 @@ class Line {
 }
 
 /** Blank lines, white space and byte order marks. */
-async function skipBlanks(cursor: Cursor): Promise<void> {
+export async function skipBlanks(cursor: Cursor): Promise<void> {
   for (;;) {
     await cursor.fill(CHUNK_BYTES);
     const bytes = cursor.bytes(Math.min(cursor.heldBytes, CHUNK_BYTES));
@@ -90,7 +93,12 @@ export function isMark(bytes: Buffer, at: number): boolean {
   return bytes[at] === 0xef && bytes[at + 1] === 0xbb && bytes[at + 2] === 0xbf;
 }
 
+/** A number or a word runs up to white space, a bracket or a quote, as an element also to what ends one. */
+export function isDelimiter(byte: number, isElement: boolean): boolean {
+  return isSpace(byte) || isOpener(byte) || (isElement && (byte === COMMA || byte === CLOSE_ARRAY));
+}
+
 /** Begins an object, an array or a string. */
 export function isOpener(byte: number | undefined): boolean {
-  return byte === 0x7b || byte === 0x5b || byte === 0x22;
+  return byte === 0x7b || byte === OPEN_ARRAY || byte === 0x22;
 }

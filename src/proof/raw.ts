@@ -1,9 +1,18 @@
 /** What an object's bytes hold, read anew: records, and bytes that are none. Shares nothing with the converter. */
 import { GZIP_LIMITS, RECORD_BYTES, VALUE_BYTES_MAX } from "../limits.js";
 import { Cursor } from "./cursor.js";
-import { endOfLine, firstLineIsWhole, isMark, isOpener, MARK_BYTES } from "./first-line.js";
+import {
+  CLOSE_ARRAY,
+  endOfLine,
+  firstLineIsWhole,
+  isDelimiter,
+  isMark,
+  MARK_BYTES,
+  OPEN_ARRAY,
+} from "./first-line.js";
 import { Damage, type Json, Obj, objectOf, Reader, UNREAD_CHARS, Unread } from "./json.js";
-import { isSpace, Scanner } from "./scan.js";
+import { findLongValue } from "./long-value.js";
+import { type Element, placesOf, takePath } from "./record-path.js";
 import type { GzipLimits, Source } from "./source.js";
 
 export interface RawLimits extends GzipLimits {
@@ -82,6 +91,8 @@ export class RawReader {
   /** In a top-level array, whose elements come one by one. */
   private inArray = false;
   private isAfterElement = false;
+  /** In an array that has no element yet: its bracket is held with the first, and is damaged where that is. */
+  private isOpened = false;
   private isLines: boolean | undefined;
 
   constructor(source: Source, options: RawOptions) {
@@ -141,6 +152,9 @@ export class RawReader {
         this.at = text.length;
       } catch (error) {
         if (!(error instanceof Damage)) throw error;
+        // From its bracket on it is read again, or passed over.
+        if (this.isOpened) this.inArray = false;
+        this.isOpened = false;
         const isCut = !isLast && reader.at >= reader.end;
         if (isCut || !this.isLines) this.ended = { reason: error.reason, isCut };
         else yield* this.damagedLine(error.reason);
@@ -164,26 +178,28 @@ export class RawReader {
 
   /** Values one after the other, up to the reader's end; byte order marks between them are passed over. */
   private *valuesOf(reader: Reader): Generator<RawItem> {
-    for (let code = reader.peek(); !Number.isNaN(code); code = reader.peek()) {
-      this.at = reader.at;
+    for (let code = reader.peek(); this.isOpened || !Number.isNaN(code); code = reader.peek()) {
+      if (!this.isOpened) this.at = reader.at;
       if (code === 0xef) this.skipMark(reader);
-      else if (!this.inArray && code === 0x5b) {
+      else if (!this.inArray && code === OPEN_ARRAY) {
         reader.at++;
         this.inArray = true;
+        this.isOpened = true;
         this.isAfterElement = false;
       } else if (this.inArray && this.isAfterElement && code === 0x2c) {
         reader.at++;
         this.isAfterElement = false;
-      } else if (this.inArray && code === 0x5d) {
+      } else if (this.inArray && code === CLOSE_ARRAY) {
         reader.at++;
         this.inArray = false;
+        this.isOpened = false;
       } else yield* this.one(reader);
     }
   }
 
   private skipMark(reader: Reader): void {
-    if (isMark(this.view, this.at)) reader.at += MARK_BYTES;
-    else if (this.view.length - this.at < MARK_BYTES) throw reader.cut("a mark is cut");
+    if (isMark(this.view, reader.at)) reader.at += MARK_BYTES;
+    else if (this.view.length - reader.at < MARK_BYTES) throw reader.cut("a mark is cut");
     else throw new Damage("no JSON value");
   }
 
@@ -197,8 +213,10 @@ export class RawReader {
   private *one(reader: Reader): Generator<RawItem> {
     const start = reader.at;
     const value = reader.value();
-    if (!this.inArray) checkDelimited(reader, value);
+    checkDelimited(reader, value, this.inArray);
     const end = reader.at;
+    this.isOpened = false;
+    this.at = start;
     yield* this.gap();
     for (const item of this.recordsOf(reader, value, start, end)) {
       this.at = item.offset - this.base;
@@ -263,44 +281,26 @@ export class RawReader {
     return { kind: "record", value, envelope, ...this.place(start, end), hasNonFinite };
   }
 
-  /** A value that is longer than a window: its end is looked for first. */
+  /** A value that is longer than a window, or what is held before it: its end is looked for first. */
   private async *longValue(): AsyncGenerator<Iterable<RawItem>> {
     const { cursor } = this;
-    const found = await this.endOfValue();
-    if ("reason" in found) return yield* this.damage(found.reason);
-    if (found.sizeBytes > this.valueBytes) {
-      yield* this.nones(this.tooLong(), () => found.sizeBytes - (cursor.at - found.start));
-    } else {
-      await cursor.fill(found.sizeBytes);
-      this.look(found.sizeBytes);
+    const found = await findLongValue(cursor, this.inArray, this.valueBytes);
+    if (found instanceof Damage) return yield* this.damage(found.reason);
+    const { start, end } = found;
+    yield* this.stretches(
+      () => start - cursor.at,
+      (place) => ({ kind: "gap", ...place }),
+    );
+    this.inArray = found.isElement;
+    if (end - start > this.valueBytes) yield* this.nones(this.tooLong(), () => end - cursor.at);
+    else {
+      await cursor.fill(end - start);
+      this.look(end - start);
       yield this.values(true, true);
       cursor.drop(this.done);
       if (this.ended) yield* this.damage(this.ended.reason);
     }
     this.isAfterElement = true;
-  }
-
-  /** Holds the value's bytes where they are few enough to be looked at. */
-  private async endOfValue(): Promise<{ start: number; sizeBytes: number } | { reason: string }> {
-    const { cursor, inArray } = this;
-    const scanner = new Scanner();
-    const start = cursor.at;
-    let sizeBytes = 0;
-    let end = -1;
-    try {
-      for await (const piece of cursor.ahead(this.valueBytes)) {
-        end = scanner.scan(piece);
-        sizeBytes += end < 0 ? piece.length : end;
-        if (end < 0) continue;
-        if (scanner.isWhole && !inArray && !isDelimiter(piece[end])) return { reason: "no JSON value" };
-        break;
-      }
-    } catch (error) {
-      if (!(error instanceof Damage)) throw error;
-      return { reason: error.reason };
-    }
-    if (end < 0 && !scanner.isWhole) return { reason: "a value does not end" };
-    return { start, sizeBytes };
   }
 
   /** What fails goes up to its newline where the object is lines, else up to the end. */
@@ -311,16 +311,27 @@ export class RawReader {
     else yield* this.nones(reason, () => Number.POSITIVE_INFINITY);
   }
 
-  /** Bytes from the cursor on that are no record, as many of each piece as are told; fewer than a piece are the last. */
-  private async *nones(reason: string, take: (bytes: Buffer) => number): AsyncGenerator<Iterable<RawItem>> {
+  /** Bytes from the cursor on that are no record, as many of each piece as are told. */
+  private nones(reason: string, take: (bytes: Buffer) => number): AsyncGenerator<Iterable<RawItem>> {
+    return this.stretches(take, (place, goesOn) => ({
+      kind: "none",
+      ...place,
+      reason,
+      ...(goesOn && { goesOn }),
+    }));
+  }
+
+  /** From the cursor on, as many bytes of each piece as are told; fewer than a piece are the last. */
+  private async *stretches(
+    take: (bytes: Buffer) => number,
+    itemAt: (place: Place, goesOn: boolean) => RawItem,
+  ): AsyncGenerator<Iterable<RawItem>> {
     const { cursor } = this;
     for (let goesOn = false; ; goesOn = true) {
       await cursor.fill(1);
       this.look(Math.min(cursor.heldBytes, this.windowBytes));
       const sizeBytes = Math.min(take(this.view), this.view.length);
-      if (sizeBytes > 0) {
-        yield [{ kind: "none", ...this.place(0, sizeBytes), reason, ...(goesOn && { goesOn }) }];
-      }
+      if (sizeBytes > 0) yield [itemAt(this.place(0, sizeBytes), goesOn)];
       cursor.drop(sizeBytes);
       if (sizeBytes < this.view.length || this.view.length === 0) return;
     }
@@ -339,52 +350,14 @@ export class RawReader {
   }
 }
 
-/** Walks to the array; the envelope is what is left of the value beside it. A repeated key on the way is no path. */
-function takePath(value: Json, path: string[]): { items: Json[] | Unread; envelope: Obj } | undefined {
-  const object = objectOf(value);
-  if (!object) return undefined;
-  const [key, ...rest] = path;
-  const envelope = new Obj();
-  let found: Json | undefined;
-  for (const [i, name] of object.keys.entries()) {
-    const member = object.values[i] ?? null;
-    if (name !== key) envelope.set(name, member);
-    else if (found !== undefined) return undefined;
-    else found = member;
-  }
-  if (found === undefined || key === undefined) return undefined;
-  if (rest.length === 0) {
-    const isArray = Array.isArray(found) || (found instanceof Unread && found.isArray);
-    return isArray ? { items: found as Json[] | Unread, envelope } : undefined;
-  }
-  const inner = takePath(found, rest);
-  if (!inner) return undefined;
-  if (inner.envelope.keys.length > 0) envelope.set(key, inner.envelope);
-  return { items: inner.items, envelope };
-}
-
-interface Element {
-  value: Json;
-  start: number;
-  end: number;
-}
-
-function* placesOf(items: Json[], spans: number[]): Generator<Element, void> {
-  for (const [i, value] of items.entries()) {
-    yield { value, start: spans[2 * i] as number, end: spans[2 * i + 1] as number };
-  }
-}
-
-/** A number or a word runs up to white space, a bracket or a quote: `2022-07-26` is not the number 2022. */
-function checkDelimited(reader: Reader, value: Json): void {
+/** A log line's `2022-07-26` is not the number 2022. */
+function checkDelimited(reader: Reader, value: Json, isElement: boolean): void {
   if (value instanceof Obj || Array.isArray(value) || typeof value === "string") return;
   const end = reader.at;
   const code = reader.peek();
   if (Number.isNaN(code) && reader.isOpen) throw reader.cut("a value may go on");
-  if (reader.at === end && !Number.isNaN(code) && !isOpener(code)) throw new Damage("no JSON value");
+  if (reader.at === end && !Number.isNaN(code) && !isDelimiter(code, isElement)) {
+    throw new Damage("no JSON value");
+  }
   reader.at = end;
-}
-
-function isDelimiter(byte: number | undefined): boolean {
-  return isSpace(byte) || isOpener(byte);
 }

@@ -80,6 +80,8 @@ class Cutter {
   private at = 0;
   /** As in framing: within a top-level array, elements come one by one. */
   private array: "outside" | "before an element" | "after an element" = "outside";
+  /** As in framing: the bracket of an array that has no element yet. */
+  private opened: number | undefined;
   /** Where the value that is being scanned begins. */
   private value: number | undefined;
   private run: Run | undefined;
@@ -133,8 +135,9 @@ class Cutter {
         if (!window.isLast) return "more";
         scan.finish();
       }
-      if (this.array === "outside" && !window.isDelimited(scan, this.at)) scan.damage = UNDELIMITED;
+      if (!window.isDelimited(scan, this.at, this.array !== "outside")) scan.damage = UNDELIMITED;
       if (scan.damage !== undefined) return "damage";
+      this.opened = undefined;
       if (this.at - this.value > limits.heldBytes) return "a value too long";
       const isFull = this.add(this.value, this.at);
       if (this.array !== "outside") this.array = "after an element";
@@ -143,19 +146,23 @@ class Cutter {
     }
   }
 
-  /** Passes over what stands between values; false where the window ends before the next. */
+  /** Passes over what stands between values; false where the window ends before the next, unless one must come. */
   private skip(): boolean {
     const { window } = this;
     for (;;) {
       this.at = window.skipBlanks(this.at);
-      if (this.at === window.end) return false;
+      if (this.at === window.end) return window.isLast && this.opened !== undefined;
       const mark = window.markAt(this.at);
       if (mark === undefined) return false;
       const byte = window.byteAt(this.at);
       if (mark) this.at += 2;
-      else if (this.array === "outside" && byte === 0x5b) this.array = "before an element";
-      else if (this.array !== "outside" && byte === 0x5d) this.array = "outside";
-      else if (this.array === "after an element" && byte === 0x2c) this.array = "before an element";
+      else if (this.array === "outside" && byte === 0x5b) {
+        this.array = "before an element";
+        this.opened = this.at;
+      } else if (this.array !== "outside" && byte === 0x5d) {
+        this.array = "outside";
+        this.opened = undefined;
+      } else if (this.array === "after an element" && byte === 0x2c) this.array = "before an element";
       else return true;
       this.at++;
     }
@@ -200,7 +207,10 @@ class Cutter {
 
   /** Damage ends at its newline where the object is lines; else with the object, and false is returned. */
   private async *damaged(): AsyncGenerator<Piece, boolean> {
-    const { value: start = 0, source, limits, window } = this;
+    const { value = 0, source, limits, window } = this;
+    const start = this.opened ?? value;
+    if (this.opened !== undefined) this.array = "outside";
+    this.opened = undefined;
     const reason = `no JSON: ${this.scan.damage}`;
     this.areLines ??= await this.firstLineIsWhole();
     const isInWindow = start >= window.start && window.lineEnd(start) !== undefined;

@@ -69,15 +69,23 @@ export function* frameObject(
   let array: "outside" | "before an element" | "after an element" = within.inArray
     ? "before an element"
     : "outside";
+  /** The bracket of an array that has no element yet: a log line's `[ERROR]` is damaged from there on. */
+  let opened: number | undefined;
   for (;;) {
     position = object.skip(position);
-    if (position >= text.length) return array !== "outside";
+    if (position >= text.length && opened === undefined) return array !== "outside";
     const char = text[position];
-    if (array === "outside" && char === "[") array = "before an element";
-    else if (array !== "outside" && char === "]") array = "outside";
-    else if (array === "after an element" && char === ",") array = "before an element";
+    if (array === "outside" && char === "[") {
+      array = "before an element";
+      opened = position;
+    } else if (array !== "outside" && char === "]") {
+      array = "outside";
+      opened = undefined;
+    } else if (array === "after an element" && char === ",") array = "before an element";
     else {
-      const parsed = parsedAt(text, position, array === "outside");
+      const parsed = parsedAt(text, position, array !== "outside");
+      const start = opened ?? position;
+      opened = undefined;
       if (typeof parsed === "object") {
         if (array !== "outside") array = "after an element";
         yield* framed(object, { start: position, end: parsed.end }, parsed, records, limits);
@@ -85,9 +93,9 @@ export function* frameObject(
         continue;
       }
       areLines ??= firstLineIsWhole(object);
-      const newline = areLines ? lineEnd(text, position) : -1;
-      const end = trimEnd(text, position, newline < 0 ? text.length : newline);
-      yield { kind: "quarantine", reason: parsed, ...object.place({ start: position, end }) };
+      const newline = areLines ? lineEnd(text, start) : -1;
+      const end = trimEnd(text, start, newline < 0 ? text.length : newline);
+      yield { kind: "quarantine", reason: parsed, ...object.place({ start, end }) };
       if (newline < 0) return false;
       array = "outside";
       position = newline;
@@ -97,20 +105,24 @@ export function* frameObject(
 }
 
 /** The value that begins here, or why there is none. */
-function parsedAt(text: string, position: number, isDelimited: boolean): Parsed | string {
+function parsedAt(text: string, position: number, isElement: boolean): Parsed | string {
   try {
     const parsed = parseJson(text, position);
-    return isDelimited && !endsThere(text, parsed) ? `no JSON: ${UNDELIMITED}` : parsed;
+    return endsThere(text, parsed, isElement) ? parsed : `no JSON: ${UNDELIMITED}`;
   } catch (error) {
     if (error instanceof JsonDamage) return `no JSON: ${error.message}`;
     throw error;
   }
 }
 
-/** A number or a word runs up to white space, a bracket or a quote: a log line's `2022-07-26` is not the number 2022. */
-function endsThere(text: string, { value, end }: Parsed): boolean {
+/**
+ * A number or a word runs up to white space, a bracket or a quote, as an element also to what ends one: a log line's
+ * `2022-07-26` is not the number 2022.
+ */
+function endsThere(text: string, { value, end }: Parsed, isElement: boolean): boolean {
   const isOpen = value === null || typeof value === "boolean" || value instanceof JsonNumber;
-  return !isOpen || end >= text.length || /[ \t\r\n{["]/.test(text[end] as string);
+  if (!isOpen || end >= text.length) return true;
+  return (isElement ? /[ \t\r\n{["\],]/ : /[ \t\r\n{["]/).test(text[end] as string);
 }
 
 /** The bytes as text: UTF-8 where they are, else byte by byte, so that good neighbours of bad bytes can be read. */
@@ -256,7 +268,7 @@ function firstLineIsWhole(text: ObjectText): boolean {
   const newline = lineEnd(text.text, start);
   const line = text.text.slice(start, newline < 0 ? text.text.length : newline);
   for (let position = 0; position < line.length; position = skipBlank(line, position)) {
-    const parsed = parsedAt(line, position, true);
+    const parsed = parsedAt(line, position, false);
     if (typeof parsed === "string") return false;
     position = parsed.end;
   }

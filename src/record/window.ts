@@ -107,10 +107,11 @@ export class Window {
     return this.start + scan.scan(this.bytes, from - this.start, to - this.start);
   }
 
-  /** A number or a word runs up to white space, a bracket or a quote: a log line's `2022-07-26` is not the number 2022. */
-  isDelimited(scan: ValueScan, end: number): boolean {
+  /** A number or a word runs up to white space, a bracket or a quote, as an element also to what ends one. */
+  isDelimited(scan: ValueScan, end: number, isElement: boolean): boolean {
     if (!scan.isDone || !scan.isOpen || end === this.end) return true;
-    return isBlank(this.byteAt(end)) || OPENING.has(this.byteAt(end));
+    const byte = this.byteAt(end);
+    return isBlank(byte) || OPENING.has(byte) || (isElement && ENDING.has(byte));
   }
 
   /**
@@ -172,7 +173,7 @@ export class FirstLine {
         this.inValue = true;
       }
       this.at = window.scan(scan, this.at, end);
-      if (scan.damage !== undefined || !window.isDelimited(scan, this.at)) return false;
+      if (scan.damage !== undefined || !window.isDelimited(scan, this.at, false)) return false;
       if (!scan.isDone) break;
       this.inValue = false;
     }
@@ -202,6 +203,8 @@ const CR = 0x0d;
 const OPEN_BRACKET = 0x5b;
 /** What, besides white space, may follow a number or a word: {, [ or a quote. */
 const OPENING: ReadonlySet<number> = new Set([0x7b, 0x5b, 0x22]);
+/** What ends an element: a comma, ]. */
+const ENDING: ReadonlySet<number> = new Set([0x2c, 0x5d]);
 /** What comes before a bracket that is not at the top: a colon, a comma, a bracket. */
 const INSIDE: ReadonlySet<number> = new Set([0x3a, 0x2c, 0x5b]);
 const LINES_TRIED_MAX = 100;

@@ -14,6 +14,10 @@ async function read(stored: string | Buffer, path: string[] = [], reading: Readi
   });
 }
 
+function latin1(text: string): string {
+  return Buffer.from(text).toString("latin1");
+}
+
 const AB = ['{"a":1}', '{"b":2}'];
 
 describe("every shape of bytes", () => {
@@ -60,7 +64,27 @@ describe("every shape of bytes", () => {
   it("100 deep, and not without end", async () => {
     const deep = `${'{"a":['.repeat(100)}1${"]}".repeat(100)}`;
     expect(await read(deep)).toEqual([deep]);
-    expect(await read("[".repeat(1_000_000))).toEqual([`!${"[".repeat(999_999)}@1`]);
+    expect(await read("[".repeat(1_000_000))).toEqual([`!${"[".repeat(1_000_000)}@0`]);
+  });
+
+  it("the first element of an array is far from its bracket, or longer than a window", async () => {
+    const blanks = " \n\uFEFF".repeat(50);
+    const long = `{"a":"${"x".repeat(500)}"}`;
+    const text = `[${blanks}{"a":1}]\n[${blanks}]\n[${long},${long}]`;
+    const open = `[${blanks}`;
+    for (const [bytes, expected] of [
+      [text, [AB[0], long, long]],
+      [
+        `${text}\n${open}oops`,
+        [AB[0], long, long, `!${latin1(`${open}oops`)}@${Buffer.byteLength(text) + 1}`],
+      ],
+      [`${text}\n${open}`, [AB[0], long, long, `!${latin1(open)}@${Buffer.byteLength(text) + 1}`]],
+      [`${text}\n${open}tru${blanks}`, [AB[0], long, long]],
+    ] as [string, string[]][]) {
+      const found = await read(bytes, [], { windowBytes: 64, pieceBytes: 7 });
+      expect(found).toEqual(await read(bytes));
+      expect(found.slice(0, expected.length)).toEqual(expected);
+    }
   });
 
   it("a big object in windows: every line once", async () => {
@@ -87,6 +111,41 @@ describe("bytes that are no record", () => {
     ],
     ["a value that goes over a newline among lines", '{"a":1}\n{"b":\n2}\n', [AB[0], AB[1]]],
     ["scalars", '{"a":1}\n5\n"x"\nnull\n[1,{"b":2}]', [AB[0], "!5@8", '!"x"@10', "!null@14", "!1@20", AB[1]]],
+    [
+      "an array that fails before its first element, from its bracket on",
+      '{"a":1}\n[2022-07-26 10:00:00] started\n[ERROR] x\n[ [01]]\n[\n{"b" 2}\n{"b":2}',
+      [
+        AB[0],
+        "![2022-07-26 10:00:00] started@8",
+        "![ERROR] x@38",
+        "![ [01]]@48",
+        "![@56",
+        '!{"b" 2}@58',
+        AB[1],
+      ],
+    ],
+    ["a first line that begins so", '[INFO] x\n{"a":1}', ['![INFO] x\n{"a":1}@0']],
+    ["an array without an element or an end", '{"a":1}\n[\n', [AB[0], "![@8"]],
+    ["a bracket alone", "[", ["![@0"]],
+    [
+      "a number or a word in an array, up to what is none of it",
+      '{"a":1}\n[true]\n[5 6,7[]8"x"9{"b":2}]\n[5,6-]\n[null-]',
+      [
+        AB[0],
+        "!true@9",
+        "!5@16",
+        "!6@18",
+        "!7@20",
+        "![]@21",
+        "!8@23",
+        '!"x"@24',
+        "!9@27",
+        AB[1],
+        "!5@38",
+        "!6-]@40",
+        "![null-]@44",
+      ],
+    ],
     ["an array in an array", '[[{"a":1}],{"b":2}]', ['![{"a":1}]@1', AB[1]]],
     ["a log line", '{"a":1}\n2022-07-26 00:00:01 ERROR\n', [AB[0], "!2022-07-26 00:00:01 ERROR@8"]],
     ["a comment", '{"a":1}\n// {}\n', [AB[0], "!// {}@8"]],
