@@ -79,8 +79,8 @@ export interface QuarantineFault {
 
 /**
  * Are an object's quarantined bytes those of its raw bytes that are no record? It is given all its bytes in order, and
- * whether they belong to a record. White space, commas and brackets between values are no data: they may be in
- * quarantine or not.
+ * whether they belong to a record or lie between values. White space, commas and brackets there are no data: they may be
+ * in quarantine or not.
  */
 export class QuarantineCheck {
   private readonly entries: Quarantined[];
@@ -109,7 +109,7 @@ export class QuarantineCheck {
       const until = Math.min(next, end);
       const stretch = () => bytes().subarray(at - offset, until - offset);
       if (isInside) this.quarantined(entry, stretch(), at, isRecord);
-      else if (!isRecord) this.free(stretch(), at);
+      else if (!isRecord) this.fault(at, "bytes that are no record are not in quarantine");
       if (isInside && until === next) this.close(entry);
       at = until;
     }
@@ -127,11 +127,6 @@ export class QuarantineCheck {
     this.hash.update(bytes);
     const data = isRecord ? bytes.findIndex((byte) => !isSeparator(byte)) : -1;
     if (data >= 0) this.fault(at + data, "bytes in quarantine are a record");
-  }
-
-  private free(bytes: Buffer, at: number): void {
-    const data = bytes.findIndex((byte) => !isSeparator(byte));
-    if (data >= 0) this.fault(at + data, "bytes that are no record are not in quarantine");
   }
 
   private close(entry: Quarantined): void {

@@ -91,8 +91,8 @@ export class RawReader {
   /** In a top-level array, whose elements come one by one. */
   private inArray = false;
   private isAfterElement = false;
-  /** In an array that has no element yet: its bracket is held with the first, and is damaged where that is. */
-  private isOpened = false;
+  /** No value has come yet, in the object or in a top-level array: what stands before the first is damaged where that is. */
+  private isFirst = true;
   private isLines: boolean | undefined;
 
   constructor(source: Source, options: RawOptions) {
@@ -153,8 +153,7 @@ export class RawReader {
       } catch (error) {
         if (!(error instanceof Damage)) throw error;
         // From its bracket on it is read again, or passed over.
-        if (this.isOpened) this.inArray = false;
-        this.isOpened = false;
+        if (this.isFirst) this.inArray = false;
         const isCut = !isLast && reader.at >= reader.end;
         if (isCut || !this.isLines) this.ended = { reason: error.reason, isCut };
         else yield* this.damagedLine(error.reason);
@@ -171,6 +170,7 @@ export class RawReader {
     else {
       yield this.none(this.at, end, reason);
       this.inArray = false;
+      this.isFirst = false;
       this.at = end;
       this.done = end;
     }
@@ -178,13 +178,13 @@ export class RawReader {
 
   /** Values one after the other, up to the reader's end; byte order marks between them are passed over. */
   private *valuesOf(reader: Reader): Generator<RawItem> {
-    for (let code = reader.peek(); this.isOpened || !Number.isNaN(code); code = reader.peek()) {
-      if (!this.isOpened) this.at = reader.at;
+    for (let code = reader.peek(); !Number.isNaN(code) || this.isOpened; code = reader.peek()) {
+      if (!this.isFirst) this.at = reader.at;
       if (code === 0xef) this.skipMark(reader);
       else if (!this.inArray && code === OPEN_ARRAY) {
         reader.at++;
         this.inArray = true;
-        this.isOpened = true;
+        this.isFirst = true;
         this.isAfterElement = false;
       } else if (this.inArray && this.isAfterElement && code === 0x2c) {
         reader.at++;
@@ -192,9 +192,14 @@ export class RawReader {
       } else if (this.inArray && code === CLOSE_ARRAY) {
         reader.at++;
         this.inArray = false;
-        this.isOpened = false;
+        this.isFirst = false;
       } else yield* this.one(reader);
     }
+    if (this.isFirst && reader.isOpen) throw reader.cut("no value yet");
+  }
+
+  private get isOpened(): boolean {
+    return this.isFirst && this.inArray;
   }
 
   private skipMark(reader: Reader): void {
@@ -215,7 +220,7 @@ export class RawReader {
     const value = reader.value();
     checkDelimited(reader, value, this.inArray);
     const end = reader.at;
-    this.isOpened = false;
+    this.isFirst = false;
     this.at = start;
     yield* this.gap();
     for (const item of this.recordsOf(reader, value, start, end)) {
@@ -292,6 +297,7 @@ export class RawReader {
       (place) => ({ kind: "gap", ...place }),
     );
     this.inArray = found.isElement;
+    this.isFirst = false;
     if (end - start > this.valueBytes) yield* this.nones(this.tooLong(), () => end - cursor.at);
     else {
       await cursor.fill(end - start);
@@ -306,6 +312,7 @@ export class RawReader {
   /** What fails goes up to its newline where the object is lines, else up to the end. */
   private async *damage(reason: string): AsyncGenerator<Iterable<RawItem>> {
     this.inArray = false;
+    this.isFirst = false;
     this.isLines ??= await firstLineIsWhole(this.source);
     if (this.isLines) yield* this.nones(reason, (bytes) => endOfLine(bytes));
     else yield* this.nones(reason, () => Number.POSITIVE_INFINITY);

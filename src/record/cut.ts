@@ -2,8 +2,7 @@
  * Cutting: an object that is too large to be held is read range by range, and cut into pieces that are framed by
  * themselves (`frame.ts`) to what framing the whole would find: the same records, and the same bytes in quarantine.
  */
-import { isBlank } from "./blank.js";
-import { UNDELIMITED, type Within } from "./frame.js";
+import { type InArray, UNDELIMITED, type Within } from "./frame.js";
 import { ValueScan } from "./scan.js";
 import { FirstLine, type Source, Window } from "./window.js";
 
@@ -79,9 +78,9 @@ class Cutter {
   /** What is looked at next. Offsets are those in the object. */
   private at = 0;
   /** As in framing: within a top-level array, elements come one by one. */
-  private array: "outside" | "before an element" | "after an element" = "outside";
-  /** As in framing: the bracket of an array that has no element yet. */
-  private opened: number | undefined;
+  private array: InArray = "outside";
+  /** As in framing: from where on all is damaged with the next value, if that is. */
+  private from: number | undefined = 0;
   /** Where the value that is being scanned begins. */
   private value: number | undefined;
   private run: Run | undefined;
@@ -137,7 +136,7 @@ class Cutter {
       }
       if (!window.isDelimited(scan, this.at, this.array !== "outside")) scan.damage = UNDELIMITED;
       if (scan.damage !== undefined) return "damage";
-      this.opened = undefined;
+      this.from = undefined;
       if (this.at - this.value > limits.heldBytes) return "a value too long";
       const isFull = this.add(this.value, this.at);
       if (this.array !== "outside") this.array = "after an element";
@@ -151,17 +150,17 @@ class Cutter {
     const { window } = this;
     for (;;) {
       this.at = window.skipBlanks(this.at);
-      if (this.at === window.end) return window.isLast && this.opened !== undefined;
+      if (this.at === window.end) return window.isLast && this.array === "opened";
       const mark = window.markAt(this.at);
       if (mark === undefined) return false;
       const byte = window.byteAt(this.at);
       if (mark) this.at += 2;
       else if (this.array === "outside" && byte === 0x5b) {
-        this.array = "before an element";
-        this.opened = this.at;
+        this.array = "opened";
+        this.from ??= this.at;
       } else if (this.array !== "outside" && byte === 0x5d) {
         this.array = "outside";
-        this.opened = undefined;
+        this.from = undefined;
       } else if (this.array === "after an element" && byte === 0x2c) this.array = "before an element";
       else return true;
       this.at++;
@@ -208,9 +207,9 @@ class Cutter {
   /** Damage ends at its newline where the object is lines; else with the object, and false is returned. */
   private async *damaged(): AsyncGenerator<Piece, boolean> {
     const { value = 0, source, limits, window } = this;
-    const start = this.opened ?? value;
-    if (this.opened !== undefined) this.array = "outside";
-    this.opened = undefined;
+    const start = this.from ?? value;
+    if (this.array === "opened") this.array = "outside";
+    this.from = undefined;
     const reason = `no JSON: ${this.scan.damage}`;
     this.areLines ??= await this.firstLineIsWhole();
     const isInWindow = start >= window.start && window.lineEnd(start) !== undefined;
@@ -218,8 +217,7 @@ class Cutter {
     const lineEnd = this.areLines ? await this.lineEnd(start) : source.sizeBytes;
     if (lineEnd - start > limits.heldBytes || !this.areLines) {
       yield* this.flush();
-      const end = await this.trimEnd(start, lineEnd);
-      yield* damagedPieces(source, { start, end }, reason, limits);
+      yield* damagedPieces(source, { start, end: lineEnd }, reason, limits);
     } else if (this.add(start, lineEnd)) yield this.pieceOf(this.full as Run);
     this.at = lineEnd;
     this.array = "outside";
@@ -250,17 +248,6 @@ class Cutter {
     }
   }
 
-  /** Damage ends before the white space that ends the line or the object. */
-  private async trimEnd(start: number, from: number): Promise<number> {
-    const bytes = Buffer.allocUnsafeSlow(Math.min(this.limits.pieceBytes, from - start));
-    for (let end = from; ; ) {
-      const length = Math.min(bytes.length, end - start);
-      await this.source.read(end - length, bytes.subarray(0, length));
-      // It begins with a byte that is none.
-      for (let i = length; i > 0; i--, end--) if (!isBlank(bytes[i - 1])) return end;
-    }
-  }
-
   /** Whether what comes next may be cut at a newline without a look at every byte. */
   private mayBeLines(): boolean {
     return (
@@ -285,6 +272,7 @@ class Cutter {
     }
     this.at = end;
     this.run = undefined;
+    this.from = undefined;
     return { start, end, inArray: false };
   }
 }

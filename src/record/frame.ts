@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import type { RecordPath } from "../schema/path.js";
-import { isBlank, skipBlank } from "./blank.js";
+import { skipBlank } from "./blank.js";
 import {
   asArray,
   asObject,
@@ -32,6 +32,9 @@ export interface Within {
   /** Set where the piece begins with an element of a top-level array. */
   inArray?: boolean;
 }
+
+/** Of a top-level array, whose elements come one by one: one that is cut off keeps what came before. */
+export type InArray = "outside" | "opened" | "before an element" | "after an element";
 
 interface Place {
   /** In the bytes given. */
@@ -65,27 +68,27 @@ export function* frameObject(
   const { text } = object;
   let { areLines } = within;
   let position = 0;
-  /** Within a top-level array, whose elements come one by one: one that is cut off keeps what came before. */
-  let array: "outside" | "before an element" | "after an element" = within.inArray
-    ? "before an element"
-    : "outside";
-  /** The bracket of an array that has no element yet: a log line's `[ERROR]` is damaged from there on. */
-  let opened: number | undefined;
+  let array: InArray = within.inArray ? "before an element" : "outside";
+  /**
+   * What is damaged with the next value, if that is: all before the first value of an object, and the bracket before the first
+   * element of an array, such as a log line's `[ERROR]`. Damage in a piece of a larger object has values before it.
+   */
+  let from = within.areLines || within.inArray ? undefined : 0;
   for (;;) {
     position = object.skip(position);
-    if (position >= text.length && opened === undefined) return array !== "outside";
+    if (position >= text.length && array !== "opened") return array !== "outside";
     const char = text[position];
     if (array === "outside" && char === "[") {
-      array = "before an element";
-      opened = position;
+      array = "opened";
+      from ??= position;
     } else if (array !== "outside" && char === "]") {
       array = "outside";
-      opened = undefined;
+      from = undefined;
     } else if (array === "after an element" && char === ",") array = "before an element";
     else {
       const parsed = parsedAt(text, position, array !== "outside");
-      const start = opened ?? position;
-      opened = undefined;
+      const start = from ?? position;
+      from = undefined;
       if (typeof parsed === "object") {
         if (array !== "outside") array = "after an element";
         yield* framed(object, { start: position, end: parsed.end }, parsed, records, limits);
@@ -94,7 +97,7 @@ export function* frameObject(
       }
       areLines ??= firstLineIsWhole(object);
       const newline = areLines ? lineEnd(text, start) : -1;
-      const end = trimEnd(text, start, newline < 0 ? text.length : newline);
+      const end = newline < 0 ? text.length : newline;
       yield { kind: "quarantine", reason: parsed, ...object.place({ start, end }) };
       if (newline < 0) return false;
       array = "outside";
@@ -281,12 +284,6 @@ function lineEnd(text: string, from: number): number {
   const newline = /[\r\n]/g;
   newline.lastIndex = from;
   return newline.exec(text)?.index ?? -1;
-}
-
-function trimEnd(text: string, start: number, from: number): number {
-  let end = from;
-  while (end > start + 1 && isBlank(text.charCodeAt(end - 1))) end--;
-  return end;
 }
 
 function kindOf(value: JsonValue): string {

@@ -228,7 +228,7 @@ describe("data of another kind than the configuration", () => {
       "each of its 1 row has rescued data: other in 1 row. Are records ($) and columns those of these objects?",
     );
     expect((await run("2022-07-26T02")).stderr).toMatch(
-      /all of it, 1 piece \(4 bytes\), is in quarantine: 2022\/07\/26\/02\/a\.json at byte 0: 4 bytes, no JSON/,
+      /all of it, 1 piece \(5 bytes\), is in quarantine: 2022\/07\/26\/02\/a\.json at byte 0: 5 bytes, no JSON/,
     );
   });
 
@@ -334,7 +334,7 @@ describe("an hour with too much quarantine", () => {
     const folder = "2022/07/26/00";
     expect(failure?.error?.message).toMatch(
       new RegExp(
-        `4 of 6 records would be quarantined, more than --max-quarantine 3 allows \\(39 bytes: ${folder}/a.json at byte 9: 9 bytes, no JSON: .*; ${folder}/b.json at byte 0: \\d+ bytes, no JSON: .*; ${folder}/c.json at byte 0: 1 byte, no JSON object, but a number; and 1 more\\)$`,
+        `4 of 6 records would be quarantined, more than --max-quarantine 3 allows \\(40 bytes: ${folder}/a.json at byte 9: 9 bytes, no JSON: .*; ${folder}/b.json at byte 0: \\d+ bytes, no JSON: .*; ${folder}/c.json at byte 0: 1 byte, no JSON object, but a number; and 1 more\\)$`,
       ),
     );
     expect(failure?.error?.evidence).toHaveLength(4);

@@ -32,9 +32,15 @@ export async function frameInPieces(
   return framed;
 }
 
+interface Place {
+  kind: string;
+  offset: number;
+  sizeBytes: number;
+}
+
 /** Without the reasons, and with one item for quarantine that goes on without a gap. */
-export function joined(items: Framed[]): object[] {
-  const all: (Omit<Framed, "kind"> & { kind: string })[] = [];
+export function joined(items: (Place | Framed)[]): object[] {
+  const all: Place[] = [];
   for (const item of items) {
     const last = all.at(-1);
     if (item.kind === "record") all.push(item);

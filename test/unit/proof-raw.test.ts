@@ -146,6 +146,14 @@ describe("bytes that are no record", () => {
         "![null-]@44",
       ],
     ],
+    [
+      "up to the end of the line, white space and all",
+      '{"a":1}\n  oops \t\r\n[x \n{"b":2} , \n',
+      [AB[0], "!oops \t@10", "![x @18", AB[1], "!, @30"],
+    ],
+    ["up to the end of the object", '{\n"a":1}\n oops \n\n', [AB[0], "!oops \n\n@10"]],
+    ["all of an object that has no value before it", " \n\uFEFF [x \n", [`!${latin1(" \n\uFEFF [x \n")}@0`]],
+    ["an empty array before it is a value", "[]\n oops \n", ["!oops @4"]],
     ["an array in an array", '[[{"a":1}],{"b":2}]', ['![{"a":1}]@1', AB[1]]],
     ["a log line", '{"a":1}\n2022-07-26 00:00:01 ERROR\n', [AB[0], "!2022-07-26 00:00:01 ERROR@8"]],
     ["a comment", '{"a":1}\n// {}\n', [AB[0], "!// {}@8"]],
@@ -168,6 +176,21 @@ describe("bytes that are no record", () => {
     ["a lone surrogate in a key", '{"\\udc00":1}', ['!{"\\udc00":1}@0']],
   ] as [string, string, string[]][])("%s", async (_, text, expected) => {
     expect(await read(text)).toEqual(expected);
+  });
+
+  it("bytes of no text, as they lie", async () => {
+    for (const text of [
+      "\x78\x9c\xff\n",
+      " \n\x28\xb5\x2f\xfd \r\n",
+      "\0{\0}\0\n",
+      `${" \n".repeat(90)}\xff\n`,
+    ]) {
+      const bytes = Buffer.from(text, "latin1");
+      for (const stored of [bytes, gzipSync(bytes)]) {
+        expect(await read(stored)).toEqual([`!${text}@0`]);
+        expect(await read(stored, [], { windowBytes: 32, pieceBytes: 7 })).toEqual([`!${text}@0`]);
+      }
+    }
   });
 
   it("invalid UTF-8, by line", async () => {

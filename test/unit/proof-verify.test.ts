@@ -518,6 +518,25 @@ describe("quarantine and counts", () => {
     );
   });
 
+  it.each([
+    ["[ERROR] x", "ERROR] x", 1],
+    ["\u0000[\u0001 \n", "\u0000[\u0001", 0],
+    ["\n\u0000[\u0001", "\u0000[\u0001", 1],
+  ])("of %j all bytes must be in quarantine, not %j alone", async (object, bytes, offset) => {
+    const damaged = (bytes: string, offset: number) =>
+      verify({
+        ...setting,
+        raw: { "a.json": '{"id":1}\n{"id":2}', "b.json": object },
+        counts: { "b.json": [0, 1] },
+        quarantine: [{ key: "b.json", offset, bytes }],
+      });
+    expect(await damaged(object, 0)).toMatchObject({ ok: true });
+    const detail = "bytes that are no record are not in quarantine";
+    const { ok, differences } = await damaged(bytes, offset);
+    expect(ok).toBe(false);
+    expect(differences).toMatchObject([{ kind: "quarantine", object: "raw/b.json", detail }]);
+  });
+
   describe("bytes that are no record, in entries that follow each other", () => {
     const damaged = gzipSync(`{"id":9,"s":"${"x".repeat(500)}"}`).subarray(0, 30);
     const cut = (...places: [number, number][]) =>
