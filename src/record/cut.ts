@@ -3,6 +3,7 @@
  * themselves (`frame.ts`) to what framing the whole would find: the same records, and the same bytes in quarantine.
  */
 import { type InArray, UNDELIMITED, type Within } from "./frame.js";
+import { MAGIC_BYTES_MAX, otherFormatReason } from "./other-formats.js";
 import { ValueScan } from "./scan.js";
 import { FirstLine, type Source, Window } from "./window.js";
 
@@ -217,12 +218,20 @@ class Cutter {
     const lineEnd = this.areLines ? await this.lineEnd(start) : source.sizeBytes;
     if (lineEnd - start > limits.heldBytes || !this.areLines) {
       yield* this.flush();
-      yield* damagedPieces(source, { start, end: lineEnd }, reason, limits);
+      const other = start === 0 && !this.areLines ? await this.otherFormatReason() : undefined;
+      yield* damagedPieces(source, { start, end: lineEnd }, other ?? reason, limits);
     } else if (this.add(start, lineEnd)) yield this.pieceOf(this.full as Run);
     this.at = lineEnd;
     this.array = "outside";
     this.value = undefined;
     return this.areLines;
+  }
+
+  /** Of the object. */
+  private async otherFormatReason(): Promise<string | undefined> {
+    const first = Buffer.alloc(Math.min(this.source.sizeBytes, MAGIC_BYTES_MAX));
+    await this.source.read(0, first);
+    return otherFormatReason(first);
   }
 
   private async firstLineIsWhole(): Promise<boolean> {

@@ -19,6 +19,7 @@ import {
   partsOf,
   type Span,
 } from "./json.js";
+import { otherFormatReason } from "./other-formats.js";
 
 export interface FrameLimits {
   /** A longer record is quarantined. */
@@ -98,7 +99,8 @@ export function* frameObject(
       areLines ??= firstLineIsWhole(object);
       const newline = areLines ? lineEnd(text, start) : -1;
       const end = newline < 0 ? text.length : newline;
-      yield { kind: "quarantine", reason: parsed, ...object.place({ start, end }) };
+      const other = start === 0 && !areLines ? otherFormatReason(bytes) : undefined;
+      yield { kind: "quarantine", reason: other ?? parsed, ...object.place({ start, end }) };
       if (newline < 0) return false;
       array = "outside";
       position = newline;

@@ -9,7 +9,7 @@ export interface GunzipLimits {
 }
 
 /** RFC 1952: a gzip member begins with 1f 8b. Names say nothing. */
-const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
+export const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 
 export function isGzip(bytes: Buffer): boolean {
   return GZIP_MAGIC.equals(bytes.subarray(0, GZIP_MAGIC.length));

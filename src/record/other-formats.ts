@@ -22,7 +22,8 @@ export function otherFormat(bytes: Buffer): string | undefined {
   return FORMATS.find(([, magic]) => magic.equals(bytes.subarray(0, magic.length)))?.[0];
 }
 
-/** For the quarantine. */
-export function isOtherFormat(format: string): string {
-  return `it is ${format}: JSON is read, plain or in gzip`;
+/** For the quarantine: why an object is damaged from its first byte on, if these bytes that it begins with tell. */
+export function otherFormatReason(bytes: Buffer): string | undefined {
+  const format = otherFormat(bytes);
+  return format && `it is ${format}: JSON is read, plain or in gzip`;
 }

@@ -3,8 +3,7 @@
 import type { Limiter } from "../limiter.js";
 import { GZIP_LIMITS } from "../limits.js";
 import { type CutLimits, cutObject, damagedPieces, type Piece } from "../record/cut.js";
-import { gunzipAtOnce, gunzipStream, isGzip } from "../record/gunzip.js";
-import { isOtherFormat, MAGIC_BYTES_MAX, otherFormat } from "../record/other-formats.js";
+import { GZIP_MAGIC, gunzipAtOnce, gunzipStream, isGzip } from "../record/gunzip.js";
 import { inMemory, type Source, stretchesOf } from "../record/window.js";
 import { type Batch, BatchFiles, type BatchMemory, BatchWriter } from "../spool/batch.js";
 import type { SegmentDetails } from "../spool/segments.js";
@@ -106,9 +105,8 @@ class Fetcher {
       await this.addStored(index, rangesOf(this.store, object, signal));
     } else {
       const stored = await this.store.get(key, { etag, sizeBytes, allocate, signal });
-      const other = otherFormat(stored);
       if (isGzip(stored)) await this.addGzip(index, stored);
-      else await this.queue.add(index, stored, other === undefined ? {} : { damage: isOtherFormat(other) });
+      else await this.queue.add(index, stored);
     }
     onObject?.(object);
   }
@@ -129,14 +127,10 @@ class Fetcher {
 
   /** A large object is never held, only some pieces of it. */
   private async addStored(index: number, stored: Source): Promise<void> {
-    const { cut } = this.options;
-    const first = Buffer.alloc(Math.min(stored.sizeBytes, MAGIC_BYTES_MAX));
+    const first = Buffer.alloc(Math.min(stored.sizeBytes, GZIP_MAGIC.length));
     await stored.read(0, first);
-    const other = otherFormat(first);
-    const whole = { start: 0, end: stored.sizeBytes };
     if (isGzip(first)) await this.addOpened(index, stored);
-    else if (other === undefined) await this.addPieces(index, cutObject(stored, cut));
-    else await this.addPieces(index, damagedPieces(stored, whole, isOtherFormat(other), cut));
+    else await this.addPieces(index, cutObject(stored, this.options.cut));
   }
 
   /** A large gzip is opened to a file: only at its end is known whether it is whole, and what is not is quarantined as it lies. */

@@ -116,10 +116,16 @@ describe("an object of nine ranges and some pieces, each of them framed as it wo
   const array = Buffer.from(`[${values.join(",")}]`);
   const broken = Buffer.from(`[${values.with(700, '{"n":}').join(",")}]\n \n`);
   const cut = gzipSync(array, { level: 1 }).subarray(0, -1);
-  it("another format, as it lies", async () => {
-    const bytes = Buffer.from(`PAR1${array}\n \n`);
+  const parquet = Buffer.from(`PAR1${array}\n \n`);
+  it.each([
+    ["as it lies", parquet],
+    ["as its gzip opens", gzipSync(parquet, { level: 1 })],
+  ])("another format, %s", async (how, bytes) => {
     const hour = { objects: 1, bytes, isProved: true, batch: "1MB" };
-    expect(await packedHour("format", hour)).toMatchObject({ rows: 0, quarantinedBytes: bytes.length });
+    expect(await packedHour(`format ${how}`, hour)).toMatchObject({
+      rows: 0,
+      quarantinedBytes: parquet.length,
+    });
   });
 
   it.each<[string, Buffer, rows: number, quarantined: number, records?: string]>([

@@ -201,6 +201,19 @@ test(
   60_000 + RUNS * 60,
 );
 
+test("a format that is not read is named, also where the object is cut", async () => {
+  const bytes = Buffer.from(`PAR1 ${"{}\n".repeat(20)}`);
+  const limits = { rangeBytes: 3, pieceBytes: 90, heldBytes: 90, maxRecordBytes: 90 };
+  const whole = [
+    {
+      ...{ kind: "quarantine", offset: 0, sizeBytes: bytes.length },
+      reason: "it is Parquet: JSON is read, plain or in gzip",
+    },
+  ];
+  expect([...frameObject(bytes, parseRecordPath("$"), limits)]).toEqual(whole);
+  expect(await frameInPieces(bytes, parseRecordPath("$"), limits)).toEqual(whole);
+});
+
 /** The proof reads big objects in windows of 4 MiB; nothing may hang on where one ends. */
 describe("an object of several windows", () => {
   const record = (i: number) =>
@@ -284,7 +297,7 @@ function outlineOf(bytes: Buffer, items: Framed[]): string {
 const OUTLINE = /^(?:v|d|\[\]|\[v(?:,?v)*,?(?:\]|d|$))*$/;
 
 function isDamage(item: Framed): boolean {
-  return item.kind === "quarantine" && item.reason.startsWith("no JSON: ");
+  return item.kind === "quarantine" && /^(no JSON|it is .*): /.test(item.reason);
 }
 
 /** Damage goes to the end of its line or of the object; what comes before all values is all of the object. */
