@@ -6,6 +6,7 @@ import { commandText } from "../command-text.js";
 import { draftConfig, draftDataset } from "../config/draft.js";
 import { readConfigFile } from "../config/file.js";
 import { loadSettings } from "../config/load.js";
+import { sharing } from "../config/overlap.js";
 import { CONFIG_NAME, type Dataset, type Settings } from "../config/settings.js";
 import { EXIT, HourpackError, isHourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import { addHours, firstOpenHour } from "../hour.js";
@@ -22,7 +23,7 @@ import {
 import { uniqueNames } from "../schema/names.js";
 import { parseRecordPath } from "../schema/path.js";
 import type { Store } from "../store/store.js";
-import { count, counted } from "../words.js";
+import { count, counted, listed } from "../words.js";
 import type { Args, Command } from "./command.js";
 import type { Output } from "./output.js";
 import { type Sample, sampleHours } from "./sample.js";
@@ -55,7 +56,7 @@ export const command: Command = {
   async handler(args, { output, signal }) {
     const out = String(args["out"]);
     const isDry = args["dry-run"] === true || output.json;
-    const others = !isDry && existsSync(out) && !args["force"] ? await namesIn(out) : undefined;
+    const others = !isDry && existsSync(out) && !args["force"] ? await othersIn(out) : undefined;
     if (!isDry && !existsSync(dirname(out))) {
       throw new HourpackError("invalid", `write ${out}: there is no folder ${dirname(out)}`, {
         location: out,
@@ -74,7 +75,7 @@ export const command: Command = {
       const sample = await sampleHours(store, hours, records, signal);
       const seen = seenOf(sample, layout);
       const draft = {
-        ...namesOf(layout, location, args, { out, taken: others ?? [] }),
+        ...namesOf(layout, location, args, { out, taken: others?.names ?? [] }),
         variable: layout.variable,
         records: sample.records.text,
         columns: sample.columns,
@@ -85,8 +86,8 @@ export const command: Command = {
         catalogPath: location.scheme === "file" ? "./catalog.duckdb" : undefined,
       };
       const text = draftConfig(draft);
-      await requireUsable(text, out);
-      if (others) output.line(draftDataset(draft));
+      const { datasets } = await usableOf(text, out);
+      if (others) output.line(draftDataset(draft, others.indent));
       else if (isDry) output.line(text.trimEnd());
       else await write(out, text);
       const found = `${counted(sample.columns.length, "column")} from ${seen}`;
@@ -94,7 +95,10 @@ export const command: Command = {
       const did = isDry ? `would write ${out}` : others ? `the dataset ${draft.dataset}` : `wrote ${out}`;
       output.note(`${did}: ${found}${odd}`);
       for (const text of leftOut(layout, store)) output.notice(text);
-      if (others) throw isThere(out);
+      if (others) {
+        for (const text of sharedWith(sharing(datasets, others.datasets), out)) output.notice(text);
+        throw isThere(out);
+      }
       if (!isDry) output.note(nextSteps(layout, settings, out, components.nowMs()));
       const { columns, objects, recordCount, damaged } = sample;
       output.result({
@@ -137,11 +141,31 @@ async function settingsHere(args: Args, output: Output): Promise<Settings> {
   }
 }
 
-/** Those of the datasets that a file has, so that what is to be pasted into it takes the name of none. */
-async function namesIn(out: string): Promise<string[]> {
-  const { value } = await readConfigFile(resolve(out), out);
-  return Object.keys((value["datasets"] as object | null | undefined) ?? {});
+/** The datasets that a file has, so that what is to be pasted into it takes the name of none, and stands as deep as they do. */
+async function othersIn(out: string): Promise<{ names: string[]; indent: number; datasets: Dataset[] }> {
+  const { value, indentOf, lineOf } = await readConfigFile(resolve(out), out);
+  const names = Object.keys((value["datasets"] as object | null | undefined) ?? {});
+  const first = ["datasets", ...names.slice(0, 1)];
+  const isBelow = lineOf(first) > lineOf(["datasets"]);
+  // What is wrong with one of them is for a run to say.
+  const settings = await loadSettings({ file: out, env: {} }).catch(() => undefined);
+  return { names, indent: isBelow ? indentOf(first) : 2, datasets: settings?.datasets ?? [] };
 }
+
+/** What a run would do twice, or refuse, once it is pasted. */
+function sharedWith({ raw, tier1 }: ReturnType<typeof sharing>, out: string): string[] {
+  const texts: string[] = [];
+  const named = (names: string[]) => `${listed(names, NAMES_MAX)} of ${out}`;
+  if (raw.length > 0)
+    texts.push(`the same raw is read already, by ${named(raw)}: pasted beside it, all is packed twice`);
+  if (tier1.length > 0)
+    texts.push(
+      `its tier1 is in use, by ${named(tier1)}: a run refuses two datasets that write to one; name another with --tier1`,
+    );
+  return texts;
+}
+
+const NAMES_MAX = 3;
 
 /** What is in it was written by somebody, and stays as it is. */
 function isThere(out: string): HourpackError {
@@ -172,9 +196,9 @@ function leftOut({ template, others = [], hourless = [] }: RawLayout, { uri }: S
   return [`in it: ${uri}${template}`, ...texts.slice(0, -1), `${texts.at(-1)}; ${next}`];
 }
 
-/** Throws what `run` would of the file; its lines are of no use, as it is not written then. */
-async function requireUsable(text: string, file: string): Promise<void> {
-  await loadSettings({ text, file, env: {} }).catch((error) => {
+/** What it says. Throws what `run` would of the file; its lines are of no use, as it is not written then. */
+async function usableOf(text: string, file: string): Promise<Settings> {
+  return loadSettings({ text, file, env: {} }).catch((error) => {
     throw isHourpackError(error) ? error.with({ location: undefined }) : error;
   });
 }

@@ -32,9 +32,11 @@ export function draftConfig(draft: Draft): string {
   return [...s3Lines(draft), ...dataset, ...catalogLines(draft), ...RUN_LINES, ""].join("\n");
 }
 
-/** The dataset alone, as it stands below the `datasets:` of a file that has others. */
-export function draftDataset(draft: Draft): string {
-  return datasetLines(draft).join("\n");
+/** The dataset alone, as it stands below the `datasets:` of a file that has others, which are indented so far. */
+export function draftDataset(draft: Draft, indent: number): string {
+  return datasetLines(draft)
+    .map((line) => " ".repeat(indent) + line.slice("  ".length))
+    .join("\n");
 }
 
 function s3Lines({ s3 }: Draft): string[] {

@@ -15,6 +15,8 @@ export interface ConfigFile {
   value: Record<string, unknown>;
   /** Line of a value's key, counted from 1; of the nearest thing above it where there is no such value. */
   lineOf(path: ConfigPath): number;
+  /** How many characters stand before its key, on the same line. */
+  indentOf(path: ConfigPath): number;
 }
 
 /**
@@ -73,8 +75,13 @@ export function parseConfig(text: string, path: string): ConfigFile {
       hint: "It begins with `datasets:`; `hourpack init` writes one.",
     });
   }
-  const lineOf = (at: ConfigPath) => lines.linePos(offsetOf(document.contents, at, yaml)).line;
-  return { path, value: value as Record<string, unknown>, lineOf };
+  const placeOf = (at: ConfigPath) => lines.linePos(offsetOf(document.contents, at, yaml));
+  return {
+    path,
+    value: value as Record<string, unknown>,
+    lineOf: (at) => placeOf(at).line,
+    indentOf: (at) => placeOf(at).col - 1,
+  };
 }
 
 /** Of what is called `__proto__`. */

@@ -36,6 +36,17 @@ export function requireApart(datasets: PlacedDataset[], locate: Locate): void {
   }
 }
 
+/** Names of those that read the very raw objects of one of these, and of those whose tier 1 lies in one's, or around it. */
+export function sharing(datasets: Dataset[], others: Dataset[]): { raw: string[]; tier1: string[] } {
+  const rawOf = ({ raw: { location, template } }: Dataset) => fullPath(location) + template;
+  const namesOf = (isShared: (one: Dataset, other: Dataset) => boolean) =>
+    others.filter((other) => datasets.some((one) => isShared(one, other))).map(({ name }) => name);
+  return {
+    raw: namesOf((one, other) => rawOf(one) === rawOf(other)),
+    tier1: namesOf((one, other) => areNested(fullPath(one.tier1), fullPath(other.tier1))),
+  };
+}
+
 function sharedTier1(dataset: Dataset, other: Dataset, path: ConfigPath, locate: Locate): HourpackError {
   const [mine, theirs] = [uriOf(dataset.tier1), uriOf(other.tier1)];
   const how =

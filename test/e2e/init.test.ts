@@ -107,6 +107,29 @@ describe("hourpack init", () => {
     expect((await init("more/events")).stderr).toMatch(/^error: read the configuration: /);
   });
 
+  it("says of a dataset to paste that its raw, or its tier1, is another's, and indents it as the file does", async () => {
+    for (const folder of ["raw/events", "raw/more"]) putHour(folder, RECENT);
+    expect((await init("raw/events")).code).toBe(0);
+    const events = written();
+    writeFileSync(join(root, "hourpack.yaml"), events.replace(/^(?= )/gm, "  "));
+    const more = await init("raw/more");
+    expect([more.code, more.stdout]).toEqual([2, expect.stringMatching(/^ {4}more:\n( {6}.*\n)+$/)]);
+    expect(more.stderr).not.toMatch(/already, by|in use/);
+    const pasted = written().replace("datasets:\n", `datasets:\n${more.stdout}`);
+    writeFileSync(join(root, "hourpack.yaml"), pasted);
+    const planned = await hourpack(["run", "--json"], { cwd: root });
+    expect(planned.result, planned.stderr).toMatchObject({ packed: 2, exitCode: 0 });
+    const again = await init("raw/events");
+    expect(again.stderr).toContain(
+      "\nthe same raw is read already, by events of hourpack.yaml: pasted beside it, all is packed twice\n",
+    );
+    expect(again.stderr).toContain("\nits tier1 is in use, by events of hourpack.yaml: a run refuses two ");
+    const moved = await init("raw/more", "--tier1", "./raw/events-parquet/sub/");
+    expect(moved.stderr).toMatch(
+      /already, by more of (.*\n)+its tier1 is in use, by events of hourpack\.yaml: /,
+    );
+  });
+
   it("reads nothing of a broken file that it is to write over, or beside", async () => {
     putHour("raw/events", RECENT);
     const broken = "broken: [\n";
