@@ -215,7 +215,7 @@ describe("data of another kind than the configuration", () => {
     const typed = await run("--columns", "id:string");
     expect(typed.code, typed.stderr).toBe(2);
     const planned = await here("plan", "--hour", HOUR, ...flags("typed"), "--columns", "id:string");
-    expect(typed.stderr.split("\n").slice(-3)).toEqual(planned.stderr.split("\n"));
+    expect(typed.stderr.split("\n").slice(-4)).toEqual(planned.stderr.split("\n"));
   });
 
   it("run tells a first hour whose one column is a list, and an hour all of whose rows are rescued", async () => {
