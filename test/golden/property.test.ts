@@ -206,11 +206,19 @@ const arrays = (record: Arbitrary<RecordSample>): Arbitrary<Chunk[]> =>
       ]),
     );
 
-/** Broken from its first line on: all of it is one piece of quarantine. */
+/** Broken from its first line on: all of it is one piece of quarantine, with what stands before and behind it. */
 const broken = (record: Arbitrary<RecordSample>): Arbitrary<Chunk[]> =>
   fc
-    .tuple(brokenText(record), fc.array(record, { maxLength: 3 }))
-    .map(([first, rest]) => [garbage([first.text, ...rest.map((value) => write(value))].join("\n"))]);
+    .tuple(
+      fc.constantFrom("", "", "\ufeff", "\n ", "\ufeff\r\n"),
+      brokenText(record),
+      fc.array(record, { maxLength: 3 }),
+      fc.constantFrom("", "\n", " \n\n"),
+    )
+    .map(([before, first, rest, behind]) => {
+      const lines = [first.text, ...rest.map((value) => write(value))].join("\n");
+      return [garbage(`${before}${lines}${behind}`)];
+    });
 
 const MEMBERS_OUTSIDE = fc.array(
   fc.tuple(
@@ -302,10 +310,14 @@ function objectOf({ options, record }: RandomDataset): Arbitrary<Omit<RandomObje
           { weight: 4, arbitrary: lines(record) },
           { weight: 2, arbitrary: concatenated(record) },
           { weight: 2, arbitrary: arrays(record) },
-          { weight: 1, arbitrary: broken(record) },
         );
   const mark = fc.nat(9).map((dice) => (dice === 0 ? [filler("\ufeff")] : []));
-  return fc.record({ chunks: fc.tuple(mark, shape).map((parts) => parts.flat()), wrap });
+  const marked = fc.tuple(mark, shape).map((parts) => parts.flat());
+  const chunks =
+    path.length > 0
+      ? marked
+      : fc.oneof({ weight: 8, arbitrary: marked }, { weight: 1, arbitrary: broken(record) });
+  return fc.record({ chunks, wrap });
 }
 
 const KEYS = ["a.json", "b.gz", "c/d e.json", "ü.json", "z", "a.json.gz", "n+m.json", "0"];
@@ -542,8 +554,7 @@ class Gathered {
   }
 
   piece(key: string, offset: number, bytes: Buffer, sizeBytes: number): void {
-    const blanks = /[ \t\r\n]*$/.exec(bytes.toString("latin1", offset, offset + sizeBytes))?.[0].length ?? 0;
-    this.pieces.push({ key, offset, bytes: bytes.subarray(offset, offset + sizeBytes - blanks) });
+    this.pieces.push({ key, offset, bytes: bytes.subarray(offset, offset + sizeBytes) });
   }
 
   found(): Found {
