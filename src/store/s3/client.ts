@@ -45,6 +45,7 @@ function openClient(sdk: Sdk, settings: S3Settings): S3Client {
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
     followRegionRedirects: true,
+    logger: SILENT,
     requestHandler: new NodeHttpHandler({
       connectionTimeout: Math.min(settings.timeoutMs, 10_000),
       requestTimeout: settings.timeoutMs,
@@ -60,3 +61,6 @@ function openClient(sdk: Sdk, settings: S3Settings): S3Client {
 }
 
 const SDK_SOCKETS_MAX = 40;
+
+/** What goes wrong is told by whoever asked: without a logger the SDK writes of an upload that failed to the console. */
+const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
