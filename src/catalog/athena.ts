@@ -79,7 +79,7 @@ class Athena implements Catalog {
 
   /**
    * `ADD IF NOT EXISTS` says nothing of a partition that lies elsewhere, and neither `"<table>$partitions"` nor SHOW
-   * PARTITIONS where one lies: only DESCRIBE does, a statement of about a second for each. (`"$path"` reads the data, is
+   * PARTITIONS where one lies: only DESCRIBE does, a statement for each. (`"$path"` reads the data, is
    * billed, and shows no partition that is empty; SHOW TABLE EXTENDED is none of Athena's.) So what is `located` is described.
    */
   async syncPartitions(
