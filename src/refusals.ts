@@ -84,7 +84,7 @@ export function otherRecipe(
 ): HourpackError {
   return refusal(
     of,
-    `${goneOf(published, compared)}, and it was packed under other settings (${others}): its rows can be kept as they are, and not be made anew (${namesOf(compared)})`,
+    `${lateBeside(published, compared)}, and it was packed under other settings (${others}): its rows can be kept as they are, and not be made anew (${namesOf(compared)})`,
     `Put the settings back, or say what is meant: ${run(of, "--keep-old")} keeps the rows and adds those of late objects under today's settings; ${run(of, "--from-remainder")} packs what is still listed, and gives up all other rows (right where the same records now lie under other names).`,
   );
 }
@@ -98,7 +98,7 @@ export function columnsLacking(
 ): HourpackError {
   return refusal(
     of,
-    `${goneOf(published, compared)}, and its rows were made before ${columns.join(", ")}: they can be kept, and not be made anew to have a value there (${namesOf(compared)})`,
+    `${lateBeside(published, compared)}, and its rows were made before ${columns.join(", ")}: they can be kept, and not be made anew to have a value there (${namesOf(compared)})`,
     `${run(of, "--keep-old")} keeps them, with NULL in what they lack, and adds those of late objects: nothing of a record is lost, and no run asks again.`,
   );
 }
@@ -136,6 +136,13 @@ export function rowsLost(
 
 function run({ dataset, hour, settings }: PlannedHour, flags: string): string {
   return commandText("run", settings, { dataset, hours: hour, flags });
+}
+
+/** What asks for a decision are the late ones: `3 late objects came, 2 of its 5 objects are gone, 1 was passed over` */
+function lateBeside(published: Published, compared: Compared): string {
+  const { added } = compared.changes;
+  const late = added > 0 ? `${counted(added, "late object")} came, ` : "";
+  return late + goneOf(published, compared);
 }
 
 /** `2 of its 5 objects are gone, 1 was passed over` */

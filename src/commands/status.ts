@@ -8,6 +8,7 @@ import { addHours, endMs, firstOpenHour, HOUR_MS, type Hour, hoursBetween, hours
 import { Limiter } from "../limiter.js";
 import type { Plan } from "../plan.js";
 import { datasetsOf } from "../run.js";
+import type { HourContext, Observer, RunEvent } from "../task.js";
 import { newestPublishedHour, tracesOf } from "../tier1/published.js";
 import { counted } from "../words.js";
 import type { Command } from "./command.js";
@@ -138,13 +139,18 @@ async function statusOf(
 ): Promise<HourStatus[]> {
   const limiter = new Limiter(HOURS_AT_A_TIME);
   const tellLooks = looksOf(output);
+  const notices = new Set<string>();
+  const observe = (event: RunEvent) => {
+    if (event.type === "notice") notices.add(event.text);
+  };
   let looked = 0;
   const look = async (hour: Hour) => {
-    const status = await statusOfHour(components, dataset, hour, signal);
+    const status = await statusOfHour({ components, dataset, hour, signal }, observe);
     tellLooks(++looked, hours.length);
     return status;
   };
   const statuses = await Promise.all(hours.map((hour) => limiter.run(() => look(hour))));
+  for (const text of notices) output.notice(`${dataset.name}: ${text}`, { dataset: dataset.name });
   return withPassedOver(statuses);
 }
 
@@ -176,14 +182,9 @@ function withPassedOver(hours: HourStatus[]): HourStatus[] {
   );
 }
 
-async function statusOfHour(
-  components: Components,
-  dataset: Dataset,
-  hour: Hour,
-  signal: AbortSignal,
-): Promise<HourStatus> {
-  const task = { dataset, hour, request: {}, isAsked: true, components, observe: () => {}, signal };
-  const looked = await lookOver(task);
+async function statusOfHour(of: HourContext, observe: Observer): Promise<HourStatus> {
+  const { dataset, hour } = of;
+  const looked = await lookOver({ ...of, request: {}, isAsked: true, observe });
   const { listing, published: part } = looked;
   return {
     hour,

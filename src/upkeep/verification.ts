@@ -2,6 +2,7 @@
 import type { FileMetaData } from "hyparquet";
 import { commandText, runText } from "../command-text.js";
 import { type Compared, compare, findMoved } from "../compare.js";
+import type { Dataset } from "../config/settings.js";
 import { besideName, type HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { quarantineKey, rawPrefix } from "../layout.js";
@@ -10,7 +11,7 @@ import { keysOf, type Named, noneNamed } from "../named.js";
 import { RAW_LIMITS } from "../proof/raw.js";
 import { type DeepResult, goneOf } from "../proof/result.js";
 import { verifyDeep } from "../proof/verify.js";
-import { otherSettings, recipeOf, rowSettingsOf } from "../recipe.js";
+import { differInColumnsAlone, otherSettings, recipeOf, rowSettingsOf } from "../recipe.js";
 import { movedObjects, olderPart } from "../refusals.js";
 import type { Schema } from "../schema/types.js";
 import { listHour, missingRawDirectory } from "../stages/list.js";
@@ -18,7 +19,7 @@ import type { HourContext } from "../task.js";
 import { otherBytes, readManifest, readQuarantine, remedyOf } from "../tier1/download.js";
 import { factsIn, readFooter } from "../tier1/footer.js";
 import { type Journals, readJournals } from "../tier1/journal.js";
-import type { Manifest, Published } from "../tier1/manifest.js";
+import type { Manifest, ManifestHeader, Published } from "../tier1/manifest.js";
 import { publishedPart } from "../tier1/published.js";
 import { schemaOf } from "../tier1/schema-file.js";
 import { counted } from "../words.js";
@@ -89,6 +90,9 @@ export async function verifyHour(
   else found.state = found.expiredAt === undefined ? "sound" : "expired";
   return found;
 }
+
+const DIFFERENCES_MAX = 20;
+const EXAMPLES_MAX = 3;
 
 /** As one sentence after another, what is to be done with them; beside the dataset and the hour. */
 export function asProblem({ message, hint }: HourpackError, task: HourContext): string {
@@ -274,6 +278,8 @@ async function deepVerification(
     records: dataset.records,
     zone: dataset.zone,
     isExpired: (entry) => journals.names(entry),
+    // Where all rows may differ for their settings, a few show how.
+    maxDifferences: othersThan(manifest.header, dataset) === undefined ? DIFFERENCES_MAX : EXAMPLES_MAX,
     proved,
     limits: { ...RAW_LIMITS, recordBytes: components.settings.run.maxRecordBytes },
     signal,
@@ -304,21 +310,28 @@ function settingsProblems(
   { gone, expired }: DeepResult,
   task: HourContext,
 ): string[] {
+  const others = othersThan(manifest.header, task.dataset);
+  if (others === undefined) return [];
   if (manifest.header.isMixed) {
     const anew =
       gone.count + expired.count === 0
         ? `${runText(task, "--rebuild")} makes all anew`
         : "they cannot be made anew: keep the part";
     return [
-      `rows that other settings (raw, records, unknown or zone) had made were kept with --keep-old: they differ for that, and nothing of them is lost. Verify with those settings, too: only what differs under both is damaged; ${anew}`,
+      `rows that other settings (${others}) had made were kept with --keep-old: they differ for that, and nothing of them is lost. Verify with those settings, too: only what differs under both is damaged; ${anew}`,
     ];
   }
-  const now = { recipe: recipeOf(task.dataset), settings: rowSettingsOf(task.dataset) };
-  const others = otherSettings(manifest.header, now);
-  if (others === undefined) return [];
   return [
     `it was packed under other settings (${others}): verify it with those, or pack it again with ${runText(task, "--rebuild")}`,
   ];
+}
+
+/** Which settings made rows of the part that are others today, besides its columns: it is read under those of then. */
+function othersThan(header: ManifestHeader, dataset: Dataset): string | undefined {
+  if (header.isMixed) return "raw, records, unknown or zone";
+  const recipe = recipeOf(dataset);
+  if (differInColumnsAlone(header.recipe, recipe)) return undefined;
+  return otherSettings(header, { recipe, settings: rowSettingsOf(dataset) });
 }
 
 /** `2 of its objects are gone (a, b), so 7 rows cannot be proved again. …` */

@@ -135,6 +135,11 @@ describe("a command line or configuration that cannot be meant", () => {
     const end = await hourpack(["run", ...run, "--raw", `./rwa/${TEMPLATE}`], { cwd: root });
     expect(end.code, end.stderr).toBe(0);
     expect(end.stderr).toMatch(/there is no directory \S*\/rwa\/: the part stays as it is/);
+    const status = await hourpack(["status", ...run, "--raw", `./rwa/${TEMPLATE}`], { cwd: root });
+    expect([status.code, status.stderr.match(/there is no directory \S*\/rwa\/: the part stays/g)]).toEqual([
+      0,
+      [expect.any(String)],
+    ]);
     const deep = ["verify", "--deep", ...run, "--raw", `./rwa/${TEMPLATE}`];
     const verified = await hourpack(deep, { cwd: root });
     expectOneError(verified, 2, /there is no directory \S*\/rwa\//, /mistyped/);

@@ -980,9 +980,11 @@ describe("rows that were kept as another zone had made them", () => {
   });
 
   it("not kept, a part that is verified under other settings: they are named, and both remedies", async () => {
-    const lake = new Lake().put("a.json", record(1));
+    const lake = new Lake().put("a.json", [1, 2, 3, 4, 5].map(record).join(""));
     await lake.pack({ columns });
-    const { problems } = await lake.verify(true, undefined, here);
+    const { problems, deep } = await lake.verify(true, undefined, here);
+    // All may differ, and a few show how.
+    expect([deep?.differences.length, problems[0]]).toEqual([3, expect.stringMatching(/^3 or more diff/)]);
     expect(problems.at(-1)).toBe(
       `it was packed under other settings (zone was UTC and is Europe/Paris): verify it with those, or pack it again with \`hourpack run --hour ${HOUR} --rebuild\``,
     );
@@ -1227,7 +1229,7 @@ describe("objects that were overwritten and whose rows are to be kept", () => {
     await lake.pack({ keepOld: true });
     lake.put("c.json", '{"id":3}\n');
     await expect(lake.pack({ zone: "Europe/Paris" })).rejects.toThrow(
-      `plan t ${HOUR}: 1 of its 1 object was passed over, and it was packed under other settings (`,
+      `plan t ${HOUR}: 1 late object came, 1 of its 1 object was passed over, and it was packed under other settings (`,
     );
     const columns = { ...COLUMNS, late: "bigint" };
     await expect(lake.pack({ columns })).rejects.toThrow(

@@ -147,7 +147,7 @@ describe("planHour", () => {
     const lacking = { areReadAlike: true, lacking: ["x", "y"] };
     await expect(late(lacking)).rejects.toMatchObject({
       kind: "data",
-      message: `plan mmp ${hour}: 1 of its 1 object is gone, and its rows were made before x, y: they can be kept, and not be made anew to have a value there (gone: a)`,
+      message: `plan mmp ${hour}: 1 late object came, 1 of its 1 object is gone, and its rows were made before x, y: they can be kept, and not be made anew to have a value there (gone: a)`,
       hint: expect.stringMatching(/--keep-old` keeps them, with NULL in what they lack/),
     });
     expect(await late(lacking, { keepOld: true })).toMatchObject({ action: "merge" });
