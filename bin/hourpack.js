@@ -18,6 +18,7 @@ const limitBytes = process.constrainedMemory();
 const isSmall = limitBytes > 0 && limitBytes < 512 * 2 ** 20;
 if (isSmall || availableParallelism() <= 2) process.env.UV_THREADPOOL_SIZE ??= "2";
 
+// V8 flags at run time: docs/decisions/0015-v8-flags-at-run-time.md.
 // V8 collects old garbage when the heap has doubled, and where it is large when it has grown by half. On a machine of many gigabytes
 // it would wait until that is four times as large: the listing of a million objects took 411 MB, and takes 259. By half from the
 // start, a month of small hours would collect every sixth of a second.
