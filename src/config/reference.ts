@@ -5,11 +5,11 @@ const SECTIONS: [group: FieldFlag["group"], title: string, about: string][] = [
   [
     "dataset",
     "Datasets",
-    "Under `datasets.<name>`; the flags are about the only dataset, or the one of `--dataset`.",
+    "Under `datasets.<name>`. The flags set the only dataset, or the one that `--dataset` names.",
   ],
-  ["catalog", "Catalog", "Under `catalog`; what a kind of catalog does not have is refused."],
+  ["catalog", "Catalog", "Under `catalog`. hourpack refuses fields that a kind of catalog does not have."],
   ["s3", "S3", "Under `s3`. Credentials come from the AWS chain only."],
-  ["run", "Runs", "How hours are worked on, and what a run and the worker tell."],
+  ["run", "Runs", "How runs and the worker pack hours, and what they report."],
 ];
 
 /** The page as Markdown. */
@@ -36,15 +36,15 @@ function rowOf({ path, flag, variable, kind, description, choices, default: byDe
 
 const HEAD = `# Configuration
 
-One file, \`hourpack.yaml\`, in the working directory or named by \`--config\` or \`HOURPACK_CONFIG\`. A flag goes before its
-variable, and that before the file; another kind of catalog than the file's has none of the fields that only the file's
-kind has. Relative paths in the file are relative to the file, those in flags to the working
-directory.
+hourpack reads one file: \`hourpack.yaml\` in the working directory, or the file that \`--config\` or \`HOURPACK_CONFIG\` names. A
+flag overrides its variable, and a variable overrides the file. If a flag or variable chooses another kind of catalog than the
+file, the fields that only the file's kind has do not apply. Relative paths in the file are relative to the file. Relative paths
+in flags are relative to the working directory.
 
-A flag is the field's path in kebab case, without \`run.\`, \`worker.\` and the dataset's name: \`s3.endpoint\` is \`--s3-endpoint\`, \`worker.at\`
-is \`--at\`; \`catalog.type\` is \`--catalog\`. The variable is the flag in capitals after \`HOURPACK_\`. \`hooks.url\` has a variable alone.
-An unknown key is an error that names the line and what was probably meant; an unknown \`HOURPACK_…\` variable
-is noted, and not read. For completion in an editor:
+A flag is the field's path in kebab case, without \`run.\`, \`worker.\` and the dataset's name: \`s3.endpoint\` is \`--s3-endpoint\`,
+\`worker.at\` is \`--at\`; \`catalog.type\` is \`--catalog\`. The variable is the flag in capitals after \`HOURPACK_\`. \`hooks.url\` has only
+a variable. An unknown key is an error that names the line and what you probably meant. hourpack notes an unknown \`HOURPACK_…\`
+variable and does not read it. For completion in an editor:
 
 \`\`\`yaml
 # yaml-language-server: $schema=./docs/hourpack.schema.json
@@ -59,24 +59,27 @@ const TAIL = `## Columns
 | field | what |
 |---|---|
 | \`type\` | the Hive type |
-| \`from\` | where in the record the value is: \`event_value.comic_id\`, \`'"a.b".c'\` for a key with a dot, \`^.logGroup\` for a member beside the record path |
-| \`json: string\` | the member is a string whose text is JSON; a text that is not compact (\`{"a": 1}\`) is also in \`_rescued_data\`, to be given back as it was |
+| \`from\` | the path of the value in the record: \`event_value.comic_id\`, \`'"a.b".c'\` for a key with a dot, \`^.logGroup\` for a member beside the record path |
+| \`json: string\` | the member is a string whose text is JSON. Text that is not compact (\`{"a": 1}\`) is also in \`_rescued_data\`, so that it comes back as it was |
 | \`epoch: s\` or \`ms\` | numbers are seconds or milliseconds since 1970 |
-| \`zone\` | the zone of timestamps without one |
+| \`zone\` | the time zone of timestamps that name none |
 
-As a flag: \`--columns 'id:bigint,name:string,ts:timestamp,st:struct<a:string>'\`. Without \`columns\` the first hour's are
-inferred, over every record of it, and pinned in \`_hourpack/schema.json\`: 2,000 columns at most, whichever hours they come
-from, of 5,000 leaves together (an array counts one more, or eight more around another array: the engine needs memory for each);
-members beyond are rescued, or are text. A type nests 16 levels deep at most, since the engine takes twice as long for each level of
-arrays; what is inferred is text from there on.
+As a flag: \`--columns 'id:bigint,name:string,ts:timestamp,st:struct<a:string>'\`.
+
+Without \`columns\`, hourpack infers the columns from every record of the first hour and pins them in \`_hourpack/schema.json\`. It
+infers at most 2,000 columns, whichever hours they come from, with at most 5,000 leaves together. An array counts one leaf more,
+or eight more around another array: the engine needs memory for each. Members beyond these limits are rescued, or become text. A
+type nests at most 16 levels deep, since the engine takes twice as long for each level of arrays; below that, hourpack infers
+text.
 
 ## Units
 
-Durations are a number and one of \`ms s m h d\`; sizes a number and \`B\`, \`KB MB GB TB\` (thousands) or \`KiB MiB GiB TiB\`.
+A duration is a number and one of \`ms s m h d\`. A size is a number and \`B\`, \`KB MB GB TB\` (thousands) or \`KiB MiB GiB TiB\`.
 
 ## Webhook
 
-\`hooks.url\` (or \`HOURPACK_HOOK_URL\`; there is no flag, since a command line is seen by everyone on the machine) is sent
-Slack-compatible JSON on failure, on recovery, and when an hour's quarantine passes \`hooks.quarantine\`. A worker tells a
-failure once, and its end; \`hourpack run\` remembers nothing between runs: it tells a failure each time, and no recovery.
+hourpack sends Slack-compatible JSON to \`hooks.url\` (or \`HOURPACK_HOOK_URL\`) on failure, on recovery, and when an hour's
+quarantine exceeds \`hooks.quarantine\`. The address has no flag, since everyone on the machine can see a command line. A
+worker reports a failure once, and once more when it is over. \`hourpack run\` remembers nothing between runs: it reports a failure
+each time, and no recovery.
 `;

@@ -410,7 +410,7 @@ const BAD: [what: string, yaml: string, line: number, message: RegExp, hint: Reg
     /it is a map/,
     /no array/,
   ],
-  ["an order that is no list", `${EVENTS}    sortBy: a\n`, 6, /sortBy must be a list, not "a"/, /sorted by/],
+  ["an order that is no list", `${EVENTS}    sortBy: a\n`, 6, /sortBy must be a list, not "a"/, /to sort/],
   [
     "a record path with a bad escape",
     `${EVENTS}    records: '"a\\q"[*]'\n`,
