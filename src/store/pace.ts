@@ -83,7 +83,8 @@ export class Pace {
       this.inFlight++;
       enter();
     }
-    for (const wake of this.expecting.splice(0, this.limit - this.inFlight)) wake();
+    // All of them: one that is told may make no GET any more, and nobody else would tell the others. Each looks again.
+    for (const wake of this.expecting.splice(0)) wake();
   }
 
   /** At the end of a window, and as soon as refusals are many: the others in flight need not fail first. */

@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { addHours } from "../../src/hour.js";
 import { credentialsWith } from "../support/assume-role.js";
-import { corrupted, FAULTS, type FaultName, faultsAt } from "../support/faults.js";
+import { ACCESS_DENIED, corrupted, FAULTS, type FaultName, faultsAt } from "../support/faults.js";
 import {
   expectedHours,
   FIRST_HOUR,
@@ -69,12 +69,14 @@ interface Trial {
   retryBudget?: string;
   /** Where another run's is gone on with. */
   tier1?: string;
+  /** More flags. */
+  flags?: string[];
   /** MinIO's own where absent. */
   credentials?: Record<string, string>;
 }
 
 async function runThrough(trial: Trial): Promise<{ end: WorkerEnd; tier1: string; exchanges: Exchange[] }> {
-  const { raw, hours, hooks, timeout = "2s", retryBudget = "2m" } = trial;
+  const { raw, hours, hooks, timeout = "2s", retryBudget = "2m", flags = [] } = trial;
   const tier1 = trial.tier1 ?? `tier1/${trials++}/`;
   const proxy = await S3Proxy.start(server, hooks);
   try {
@@ -83,7 +85,7 @@ async function runThrough(trial: Trial): Promise<{ end: WorkerEnd; tier1: string
     const dataset = ["--raw", rawTemplate(files, raw), "--tier1", files.uri + tier1, "--table", TABLE];
     const limits = { HOURPACK_S3_TIMEOUT: timeout, HOURPACK_S3_RETRY_BUDGET: retryBudget };
     const env = { ...(trial.credentials ?? credentialsEnv(server)), ...limits };
-    const end = await work(["run", ...range, ...s3, ...dataset], env, DEADLINE_MS);
+    const end = await work(["run", ...range, ...s3, ...dataset, ...flags], env, DEADLINE_MS);
     return { end, tier1, exchanges: proxy.exchanges };
   } finally {
     await proxy.stop();
@@ -155,6 +157,28 @@ describe.concurrent("a fault at one request changes nothing", { timeout: TIMEOUT
     expect(exchanges.map((exchange) => exchange.operation)).toContain(operation);
     const first = backlogObjects.filter(({ hour }) => hour === FIRST_HOUR);
     await expectHours(tier1, "backlog/", first);
+  });
+});
+
+describe("an object that may not be read", { timeout: TIMEOUT_MS }, () => {
+  it("ends its hour, and the others go on with the one GET that there may be at a time", async () => {
+    const hours = hoursFrom(FIRST_HOUR, 5);
+    const objects = hours.flatMap((hour) => objectsOf(hour, 30, { records: 1 }));
+    await seed(files, "denied/", objects);
+    const denied = objects[70] as RawObject;
+    const hooks: ProxyHooks = {
+      fault: ({ operation, path }) =>
+        operation === "GetObject" && path.endsWith(rawKey("denied/", denied)) ? ACCESS_DENIED : undefined,
+    };
+    const flags = ["--s3-concurrency", "1", "--hours-in-flight", "5"];
+    const { end, tier1 } = await runThrough({ raw: "denied/", hours: 5, hooks, flags });
+    expect(end.signal, "it hung").toBe(null);
+    expect(end.code, outcomeOf(end)).toBe(2);
+    await expectHours(
+      tier1,
+      "denied/",
+      objects.filter(({ hour }) => hour !== denied.hour),
+    );
   });
 });
 

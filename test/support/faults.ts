@@ -21,6 +21,9 @@ const refusal =
   (status: number, code: string, message: string, headers?: () => string[]): Fault =>
   async () => ({ kind: "answer", answer: s3ErrorAnswer(status, code, message, headers?.()) });
 
+/** Not tried again: somebody has to mend it. */
+export const ACCESS_DENIED = refusal(403, "AccessDenied", "Access Denied");
+
 /** Forwards, and spoils what came. */
 const spoiled =
   (spoil: (answer: Answer) => Reply): Fault =>

@@ -105,4 +105,22 @@ describe("GETs in flight", () => {
     await play(subject, 50, (inFlight) => ({ ms: 20, refused: inFlight }));
     expect(subject.limit).toBe(1);
   });
+
+  it("are free for the others that wait, where the one that is told so makes none", async () => {
+    const subject = pace(1);
+    let end = () => {};
+    const first = subject.run(
+      () =>
+        new Promise<void>((resolve) => {
+          end = resolve;
+        }),
+    );
+    const told: string[] = [];
+    const wait = (name: string) => subject.ready().then(() => told.push(name));
+    const waiting = [wait("gives up"), wait("goes on")];
+    end();
+    await first;
+    await Promise.all(waiting);
+    expect(told).toEqual(["gives up", "goes on"]);
+  });
 });
