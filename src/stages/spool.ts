@@ -64,32 +64,36 @@ class Fetcher {
     const scratches: Scratch[] = [];
     let failure: { error: unknown } | undefined;
     let index = 0;
-    for await (const object of objects) {
-      // Of one that is cut two ranges are held at most, unless a record is longer.
-      const give = await getBytes.take(Math.min(object.sizeBytes, 2 * cut.rangeBytes));
-      await this.store.ready();
-      if (failure || this.queue.stopped || signal?.aborted) {
-        give();
-        break;
-      }
-      // Taken when its bytes begin to come: of the GETs that are begun, most may still wait for the store.
-      let scratch: Scratch | undefined;
-      const allocate = (sizeBytes: number) => {
-        scratch ??= scratches.pop() ?? new Scratch();
-        return scratch.allocate(sizeBytes);
-      };
-      const fetched = this.fetchOne(object, index++, allocate)
-        .catch((error) => {
-          failure ??= { error };
-        })
-        .finally(() => {
-          if (scratch) scratches.push(scratch);
+    try {
+      for await (const object of objects) {
+        // Of one that is cut two ranges are held at most, unless a record is longer.
+        const give = await getBytes.take(Math.min(object.sizeBytes, 2 * cut.rangeBytes));
+        await this.store.ready();
+        if (failure || this.queue.stopped || signal?.aborted) {
           give();
-          inFlight.delete(fetched);
-        });
-      inFlight.add(fetched);
+          break;
+        }
+        // Taken when its bytes begin to come: of the GETs that are begun, most may still wait for the store.
+        let scratch: Scratch | undefined;
+        const allocate = (sizeBytes: number) => {
+          scratch ??= scratches.pop() ?? new Scratch();
+          return scratch.allocate(sizeBytes);
+        };
+        const fetched = this.fetchOne(object, index++, allocate)
+          .catch((error) => {
+            failure ??= { error };
+          })
+          .finally(() => {
+            if (scratch) scratches.push(scratch);
+            give();
+            inFlight.delete(fetched);
+          });
+        inFlight.add(fetched);
+      }
+    } finally {
+      // Where the listing fails, too: whoever is told so removes the spool that they write to.
+      await Promise.all(inFlight);
     }
-    await Promise.all(inFlight);
     if (failure) throw failure.error;
     signal?.throwIfAborted();
   }

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Limiter } from "../../src/limiter.js";
 import { BatchMemory } from "../../src/spool/batch.js";
@@ -73,5 +74,23 @@ describe("several hours that are fetched at a time", () => {
       fetchHour(store, hour, objectsOf(hour, 20), shared).catch((error) => error),
     );
     expect(await Promise.all(hours)).toEqual([REFUSED, 20, 20, 20, 20]);
+  });
+});
+
+describe("an hour's fetching", () => {
+  it("ends with its GETs where the listing fails: none writes to a spool that is gone", async () => {
+    const ended: string[] = [];
+    const store = storeOf(8, async (key) => {
+      await setTimeout(100);
+      ended.push(key);
+      return BODY;
+    });
+    const unavailable = new Error("list page 3: no answer");
+    async function* listed() {
+      yield* objectsOf("0", 2);
+      throw unavailable;
+    }
+    await fetchHour(store, "0", listed()).catch((error) => ended.push(error.message));
+    expect(ended).toEqual(["0/0.json", "0/1.json", unavailable.message]);
   });
 });
