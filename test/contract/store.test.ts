@@ -1,5 +1,13 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -310,7 +318,37 @@ describe("what S3 refuses is told with the remedy", () => {
       hint: /running/,
     });
   });
+
+  it.each([
+    ["whole", 1 << 20],
+    ["in parts", 40 << 20],
+  ])(
+    "an endpoint where nobody listens: a file that was to be sent %s is closed again",
+    async (_, sizeBytes) => {
+      const folder = mkdtempSync(join(tmpdir(), "hourpack-refused-"));
+      onTestFinished(() => rmSync(folder, { recursive: true }));
+      const path = join(folder, "part.parquet");
+      writeFileSync(path, Buffer.alloc(sizeBytes));
+      const settings = s3Settings({ endpoint: "http://127.0.0.1:9" }, { ...quick, retryBudgetMs: 2_000 });
+      const store = await openS3Store("any-bucket", settings);
+      await expect(store.put("part.parquet", { path })).rejects.toMatchObject({ kind: "unavailable" });
+      await expect.poll(() => descriptorsOf(path)).toBe(0);
+    },
+  );
 });
+
+/** How often this process has a file open. */
+function descriptorsOf(path: string): number {
+  const targets = readdirSync("/proc/self/fd").map((name) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${name}`);
+    } catch {
+      // That of the listing itself.
+      return "";
+    }
+  });
+  return targets.filter((target) => target === path).length;
+}
 
 describe("a directory keeps to its root", () => {
   const root = mkdtempSync(join(tmpdir(), "hourpack-root-"));

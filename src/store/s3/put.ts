@@ -36,15 +36,15 @@ export class ObjectWriter {
       if (answer?.status === 200 && answer.headers["etag"]) return unquoted(answer.headers["etag"]);
       if (answer && REFUSED.includes(answer.status)) throw refusal(answer.status, answer.bytes);
     }
-    const input = {
-      ...target,
-      ...about,
-      Key: key,
-      Body: body instanceof Uint8Array ? body : createReadStream(body.path),
-      ContentLength: sizeBytes,
-    };
-    const put = await client.send(new sdk.PutObjectCommand(input), { abortSignal });
-    return unquoted(put.ETag);
+    const sent = body instanceof Uint8Array ? body : createReadStream(body.path);
+    const input = { ...target, ...about, Key: key, Body: sent, ContentLength: sizeBytes };
+    try {
+      const put = await client.send(new sdk.PutObjectCommand(input), { abortSignal });
+      return unquoted(put.ETag);
+    } finally {
+      // It closes itself at its end, which a request that failed has not read.
+      if (sent instanceof Readable) sent.destroy();
+    }
   }
 
   /** The condition is that of CompleteMultipartUpload; parts of a failed upload are dropped. */
