@@ -34,7 +34,11 @@ export class Owing {
   /** To be waited for before an hour is published: what it may pass by is written down by then. */
   async passing(hour: Hour): Promise<void> {
     // As it was before this run published anything.
-    this.newest ??= this.newestPublished();
+    this.newest ??= this.newestPublished().catch((error) => {
+      // Nothing is published while it is not known: the next hour asks again.
+      this.newest = undefined;
+      throw error;
+    });
     const newest = await this.newest;
     if (newest !== undefined && hour <= newest) return;
     const noted = this.turn.then(() => (this.isNoted ? undefined : this.note(newest, hour)));

@@ -14,10 +14,11 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { type Components, openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import { addHours, endMs, type Hour, hourOfMs, parseHour } from "../../src/hour.js";
+import { Owing } from "../../src/hours/owed.js";
 import { owedKey, partKey } from "../../src/layout.js";
 import { planRun, run } from "../../src/run.js";
 import { HOURPACK } from "../support/cli.js";
@@ -58,6 +59,18 @@ async function at<T>(hour: Hour, task: (components: Components) => Promise<T>): 
 }
 
 const one = (hour: Hour) => ({ hours: { from: hour, to: addHours(hour, 1) } });
+
+it("an hour is published once tier 1 tells which hour is the newest, though it did not at first", async () => {
+  await at(FIRST, async (components) => {
+    const [dataset] = components.settings.datasets;
+    const tier1 = await components.tier1(dataset!);
+    const listing = vi.spyOn(tier1, "listPrefixes").mockRejectedValueOnce(new Error("no answer"));
+    const owing = new Owing(components, dataset!, [FIRST], undefined);
+    await expect(owing.passing(FIRST)).rejects.toThrow("no answer");
+    await owing.passing(FIRST);
+    expect(listing).toHaveBeenCalledTimes(2);
+  });
+});
 
 it("an hour that failed in a catch-up is due until it is packed", { timeout: 60_000 }, async () => {
   const hours = [0, 1, 2, 3].map((n) => addHours(FIRST, n));

@@ -56,7 +56,11 @@ export class DirectRequests {
    * `Connections` throw.
    */
   async send(request: DirectRequest): Promise<HttpAnswer | undefined> {
-    this.opened ??= this.open();
+    this.opened ??= this.open().catch((error) => {
+      // Who could not tell the region may tell it at the next try.
+      this.opened = undefined;
+      throw error;
+    });
     const opened = await this.opened;
     const headers = sentOf(request.headers);
     if (!opened || !headers) return undefined;
