@@ -9,7 +9,8 @@ import { isHourpackError } from "../errors.js";
 import { isSkippedKey } from "../layout.js";
 import { type FileLock, tryFileLock } from "../lock.js";
 import { makeFolders } from "../make-folders.js";
-import type { Store } from "../store/store.js";
+import { inRanges, PART_RANGE_BYTES } from "../ranges.js";
+import type { ObjectInfo, Store } from "../store/store.js";
 
 /** Where the objects lie. */
 export interface Source {
@@ -50,8 +51,10 @@ async function copyListed(source: Source, folder: string, signal: AbortSignal | 
   const unwanted = names.filter((name) => name !== VERSIONS && !wanted.has(name.replace(/\.new$/, "")));
   if (stale.length + unwanted.length === 0) return false;
   const at = (name: string) => join(folder, name);
-  for (const [name, { key, etag }] of stale)
-    await writeFile(at(`${name}.new`), await source.store.get(key, { etag, signal }));
+  for (const [name, object] of stale) {
+    const bytes = inRanges(source.store, object, { rangeBytes: PART_RANGE_BYTES, signal });
+    await writeFile(at(`${name}.new`), bytes);
+  }
   // Killed from here on, nobody knows which version is there: then it is copied anew.
   await writeFile(at(VERSIONS), "{}");
   // Copies were once named by their ETags: one of them takes the name over, so that the hour is there at every instant.
@@ -71,13 +74,13 @@ async function copyListed(source: Source, folder: string, signal: AbortSignal | 
 async function listed(
   { store, prefix }: Source,
   signal: AbortSignal | undefined,
-): Promise<Map<string, { key: string; etag: string }>> {
-  const found = new Map<string, { key: string; etag: string }>();
+): Promise<Map<string, ObjectInfo>> {
+  const found = new Map<string, ObjectInfo>();
   for await (const page of store.list(prefix, { signal })) {
-    for (const { key, etag } of page) {
-      if (isSkippedKey(key)) continue;
-      const name = encodeURIComponent(key.slice(prefix.length));
-      found.set(isCopy(name) ? name : `${name}.parquet`, { key, etag });
+    for (const object of page) {
+      if (isSkippedKey(object.key)) continue;
+      const name = encodeURIComponent(object.key.slice(prefix.length));
+      found.set(isCopy(name) ? name : `${name}.parquet`, object);
     }
   }
   return found;

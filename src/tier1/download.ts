@@ -1,12 +1,12 @@
 /** What was published, brought here: a part and a quarantine file in ranges, since they may be larger than memory. */
 import { createHash, type Hash } from "node:crypto";
-import { open } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { remedyText, runText } from "../command-text.js";
 import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import { manifestKey, quarantineKey } from "../layout.js";
-import { inRanges } from "../store/ranges.js";
+import { inRanges, PART_RANGE_BYTES } from "../ranges.js";
 import type { ObjectInfo, Store } from "../store/store.js";
 import type { HourContext } from "../task.js";
 import { type Manifest, type ManifestHeader, openManifest, type Published } from "./manifest.js";
@@ -20,15 +20,7 @@ export async function download(
   signal: AbortSignal | undefined,
 ): Promise<string> {
   const hash = createHash("sha256");
-  const file = await open(path, "w");
-  try {
-    for await (const bytes of inRanges(store, part, { rangeBytes: RANGE_BYTES, signal })) {
-      hash.update(bytes);
-      await file.appendFile(bytes);
-    }
-  } finally {
-    await file.close();
-  }
+  await writeFile(path, hashed(inRanges(store, part, { rangeBytes: PART_RANGE_BYTES, signal }), hash));
   return hash.digest("hex");
 }
 
@@ -104,7 +96,7 @@ export async function* readQuarantine(
   const plain = createGunzip();
   const hash = createHash("sha256");
   // What goes wrong with either is told to whoever reads the other end.
-  const bytes = inRanges(store, head, { rangeBytes: RANGE_BYTES, signal });
+  const bytes = inRanges(store, head, { rangeBytes: PART_RANGE_BYTES, signal });
   pipeline(hashed(bytes, hash), plain).catch(() => {});
   try {
     for await (const chunk of plain) yield chunk;
@@ -121,5 +113,3 @@ async function* hashed(pieces: AsyncIterable<Buffer>, hash: Hash): AsyncGenerato
     yield bytes;
   }
 }
-
-const RANGE_BYTES = 16 << 20;

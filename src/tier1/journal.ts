@@ -6,7 +6,7 @@ import { DAY_MS, type Hour } from "../hour.js";
 import { journalPrefix } from "../layout.js";
 import { linesOf } from "../lines.js";
 import { compareUtf8, type Listing } from "../listing.js";
-import { inRanges } from "../store/ranges.js";
+import { inRanges } from "../ranges.js";
 import type { ObjectInfo, Store } from "../store/store.js";
 import type { Manifest, ManifestEntry, ManifestHeader } from "./manifest.js";
 

@@ -1,6 +1,10 @@
-import type { ObjectInfo, Store } from "./store.js";
+/** Objects of any size, a piece at a time. */
+import type { ObjectInfo, Store } from "./store/store.js";
 
-/** An object of any size, in ranges of one version. The next is asked for when the one before has been taken. */
+/** Of a part, which may be larger than memory. */
+export const PART_RANGE_BYTES = 16 << 20;
+
+/** In ranges of one version. The next is asked for when the one before has been taken. */
 export async function* inRanges(
   store: Store,
   { key, etag, sizeBytes }: ObjectInfo,
