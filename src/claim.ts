@@ -28,7 +28,7 @@ export async function withClaim<T>(
   const store = await task.components.tier1(task.dataset);
   const claim = new Claim(task, store, attempt, claimTtlMs);
   if (!(await claim.take())) return undefined;
-  const renewal = setInterval(() => void claim.renew(), claimTtlMs / 3);
+  const renewal = setInterval(() => claim.renew(), claimTtlMs / 3);
   try {
     return await work();
   } finally {
@@ -44,8 +44,8 @@ class Claim {
   private readonly worker: string;
   private readonly ttlMs: number;
   private etag: string | undefined;
-  /** One request at a time, so that giving back comes after the last renewal. */
-  private turn: Promise<unknown> = Promise.resolve();
+  /** The renewal that is on its way: giving back comes after it. */
+  private renewal: Promise<unknown> | undefined;
 
   constructor(task: HourTask, store: Store, attempt: string, ttlMs: number) {
     this.task = task;
@@ -77,25 +77,29 @@ class Claim {
     }
   }
 
-  renew(): Promise<void> {
-    return this.next(async () => {
-      if (this.etag !== undefined) await this.write({ etag: this.etag });
-    });
+  /** Not while a renewal is on its way: where the store is slow they would queue. */
+  renew(): void {
+    const { etag } = this;
+    if (etag === undefined) return;
+    this.renewal ??= this.write({ etag })
+      .catch((error) => this.lost(error))
+      .finally(() => {
+        this.renewal = undefined;
+      });
   }
 
-  give(): Promise<void> {
-    return this.next(async () => {
-      const { etag } = this;
-      this.etag = undefined;
-      // Where the store ignores the condition, a claim that was taken over meanwhile may go: two may then work for one.
-      if (etag !== undefined) await this.store.delete(this.key, { etag });
-    });
+  /** An interrupted run does it, too: others need not wait for the claim to end. */
+  async give(): Promise<void> {
+    await this.renewal;
+    const { etag } = this;
+    if (etag === undefined) return;
+    // Where the store ignores the condition, a claim that was taken over meanwhile may go: two may then work for one.
+    await this.store.delete(this.key, { etag }).catch((error) => this.lost(error));
   }
 
-  private next(step: () => Promise<void>): Promise<void> {
-    const done = this.turn.then(step).catch((error) => this.notice("the claim was lost", error));
-    this.turn = done;
-    return done;
+  /** Whether a renewal that was interrupted was written is not known, and no news. */
+  private lost(error: unknown): void {
+    if (!this.task.signal?.aborted) this.notice("the claim was lost", error);
   }
 
   private async write(condition: PutCondition): Promise<boolean> {
@@ -106,6 +110,7 @@ class Claim {
     const put = await this.store.put(this.key, Buffer.from(JSON.stringify(text)), {
       condition,
       contentType: "application/json",
+      signal: this.task.signal,
     });
     this.etag = put.outcome === "written" ? put.etag : undefined;
     return put.outcome === "written";
