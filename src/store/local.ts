@@ -150,7 +150,8 @@ export class LocalStore implements Store {
     }
   }
 
-  async delete(key: string, options: { etag?: string } = {}): Promise<void> {
+  async delete(key: string, options: { etag?: string; signal?: AbortSignal } = {}): Promise<void> {
+    interrupted(options.signal, `delete ${this.uri}${key}`);
     const path = await this.pathOf(key);
     try {
       if (options.etag === undefined) await unlink(path);

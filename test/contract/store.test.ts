@@ -239,6 +239,15 @@ describe.each([
     const signal = AbortSignal.abort();
     await expect(store.get("get/a", { signal })).rejects.toMatchObject({ kind: "interrupted" });
   });
+
+  it("deletes nothing after a signal", async () => {
+    await store.put("kept/a", bytes("kept"));
+    const signal = AbortSignal.abort();
+    const etag = (await store.head("kept/a"))?.etag;
+    for (const options of [{ signal }, { etag, signal }])
+      await expect(store.delete("kept/a", options)).rejects.toMatchObject({ kind: "interrupted" });
+    expect(await store.get("kept/a")).toEqual(bytes("kept"));
+  });
 });
 
 describe("what S3 refuses is told with the remedy", () => {

@@ -26,11 +26,11 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const LONG = `${"x".repeat(250)}.json`;
 
 /** A packed hour, and what is done about it. */
-async function packedHour() {
+async function packedHour(names = ["a.json", LONG]) {
   const root = mkdtempSync(join(dir, "lake-"));
   const hour = join(root, "raw/2022/07/26/00");
   mkdirSync(hour, { recursive: true });
-  for (const [i, name] of ["a.json", LONG].entries()) writeFileSync(join(hour, name), `{"id":${i}}`);
+  for (const [i, name] of names.entries()) writeFileSync(join(hour, name), `{"id":${i}}`);
   const flags = ["--raw", `${root}/raw/{yyyy}/{MM}/{dd}/{HH}/`, "--tier1", `${root}/lake/`, "--table", "t"];
   const run = (args: string[], env: Record<string, string> = {}) =>
     hourpack([...args, ...flags, "--catalog", "none", "--json"], { env, cwd: root });
@@ -105,6 +105,36 @@ describe("expire of a directory, killed in the midst of a deletion", () => {
     const ran = (await run(["run", "--hour", "2022-07-26T00"])).records;
     const outcome = ran.map(({ action, error }) => action ?? (error as { kind: string } | undefined)?.kind);
     expect(outcome.find((word) => word !== undefined)).toMatch(/^(packed|data)$/);
+  });
+});
+
+describe("expire of a directory, interrupted", () => {
+  it("ends the deletions that are at work, begins no other, and the next one deletes the rest", async () => {
+    const names = Array.from({ length: 500 }, (_, i) => `${i}.json`);
+    const { root, hour, run, expire } = await packedHour(names);
+    const preload = join(root, "interrupt.cjs");
+    writeFileSync(
+      preload,
+      `const p = require("fs/promises"), { rename } = p;
+let isSent = false;
+p.rename = async (from, to) => {
+  const isFirst = !isSent && to.includes(".hourpack-tmp-aside-");
+  isSent ||= isFirst;
+  if (isFirst) process.kill(process.pid, "SIGINT");
+  return rename(from, to);
+};
+require("module").syncBuiltinESMExports();
+`,
+    );
+    expect((await expire({ NODE_OPTIONS: `--require ${preload}` })).code).toBe(130);
+    const left = readdirSync(hour);
+    expect(left.filter((name) => name.startsWith(".hourpack-tmp-"))).toEqual([]);
+    expect(left.length).toBeGreaterThan(0);
+    expect(left.length).toBeLessThan(500);
+    expect(await run(["verify", "--deep"])).toMatchObject({ code: 0, result: { wrong: 0 } });
+    expect(await expire()).toMatchObject({ code: 0, result: { objects: left.length } });
+    expect(readdirSync(hour)).toEqual([]);
+    expect(await run(["verify", "--deep"])).toMatchObject({ code: 0, result: { expired: 1, rows: 500 } });
   });
 });
 
