@@ -230,9 +230,8 @@ async function pack(
       ...watch.spent(),
     };
   } finally {
-    await spool.close();
     leave(true);
-    giveSpoolBytes();
+    await spool.close().finally(giveSpoolBytes);
   }
 }
 

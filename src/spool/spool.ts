@@ -39,10 +39,11 @@ export class Spool {
     return SpoolFile.open(this.path(name));
   }
 
+  /** What cannot be removed now (a file of it is open on NFS) fails nobody: unlocked, it is swept by a later attempt. */
   async close(): Promise<void> {
-    await removeFolder(this.dir);
-    await this.lock.release();
+    await removeFolder(this.dir).catch(() => {});
     ours.delete(this.dir);
+    await this.lock.release();
   }
 }
 
@@ -121,7 +122,7 @@ async function sweep(root: string): Promise<void> {
     if (ours.has(dir)) continue;
     const lock = await tryFileLock(lockOf(dir)).catch(() => undefined);
     if (!lock) continue;
-    await removeFolder(dir);
+    await removeFolder(dir).catch(() => {});
     await lock.release();
   }
 }
