@@ -16,7 +16,7 @@ import { derivedSince } from "./schema/evolution.js";
 import { digestOfColumns } from "./schema/pinned.js";
 import type { Schema } from "./schema/types.js";
 import type { Batch } from "./spool/batch.js";
-import { Spool } from "./spool/spool.js";
+import { inSpool, Spool } from "./spool/spool.js";
 import {
   type Assembled,
   type Assembly,
@@ -213,7 +213,9 @@ async function pack(
     // Of whatever is made of such a part: rows of before are given up for good.
     const remainderOf = task.request.fromRemainder ? attempt : (base?.manifest.header ?? plan).remainderOf;
     const assembly = { attempt, listing, fetched, converted, base, remainderOf, spool, engine, tier1 };
-    const part = await watch.time("merge", () => assemble(task, assembly));
+    const part = await watch.time("merge", () =>
+      inSpool(spool, "make the part", () => assemble(task, assembly)),
+    );
     // What a published part has of it was allowed then.
     if (converted.quarantined > 0) checkQuarantine(task, part.facts, converted);
     if (!base) tellMisfit(task, converted);
@@ -244,7 +246,7 @@ async function verifyAndPublish(
   watch: Stopwatch,
 ): Promise<PublishOutcome> {
   const { dataset, hour, components, signal } = task;
-  const { engine, tier1, attempt } = assembly;
+  const { engine, tier1, spool, attempt } = assembly;
   const { prefix } = dataset.tier1;
   const verified = watch.time("verify", () => verifyPart(engine, part));
   const verificationEnded = verified.catch(() => {});
@@ -257,7 +259,7 @@ async function verifyAndPublish(
       ...part,
       partKey: partKey(prefix, dataset.table, hour),
       manifestKey: manifestKey(prefix, hour, attempt),
-      manifest: await makeManifest(task, assembly, part),
+      manifest: await inSpool(spool, "make the manifest", () => makeManifest(task, assembly, part)),
       quarantineKey: quarantineKey(prefix, hour, attempt),
       replaces,
     };

@@ -127,11 +127,21 @@ async function sweep(root: string): Promise<void> {
   }
 }
 
+/** Does what reads and writes the spool's files: what the system refuses then is no bug, and told as the spool's. */
+export async function inSpool<T>(spool: Spool, doing: string, task: () => Promise<T>): Promise<T> {
+  try {
+    return await task();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    throw spoolError(error, `${doing} in the spool ${spool.dir}`, spool.dir);
+  }
+}
+
 /** A full disk, a folder that is not writable, and the like. */
 export function spoolError(error: unknown, doing: string, location: string): HourpackError {
   const code = (error as NodeJS.ErrnoException).code ?? "";
   const hints: Record<string, string> = {
-    ENOSPC: "Free some disk space or point --spool-dir at a larger disk; nothing was published.",
+    ENOSPC: "Free some disk space or point --spool-dir at a larger disk.",
     EACCES: "Point --spool-dir at a folder that this user may write.",
     EROFS: "Point --spool-dir at a folder that can be written.",
     ENOTDIR: "Point --spool-dir at a folder.",

@@ -14,7 +14,7 @@ import { compareUtf8, Listing } from "../listing.js";
 import { planOf } from "../look.js";
 import { keysOf, type Named, noneNamed } from "../named.js";
 import type { DeepResult } from "../proof/result.js";
-import { Spool } from "../spool/spool.js";
+import { inSpool, Spool } from "../spool/spool.js";
 import { listHour, missingRawDirectory } from "../stages/list.js";
 import type { ObjectInfo } from "../store/store.js";
 import type { HourTask } from "../task.js";
@@ -343,7 +343,8 @@ async function writeJournal({ task, published, rawPrefix }: Proof, id: string, g
     const at = new Date(components.nowMs()).toISOString();
     const part = { attempt, etag, rows };
     const header = { format: 1, dataset: dataset.name, hour, at, objects, part } as const;
-    await pipeline(journalLines(header, under(rawPrefix, gone)), createGzip(), createWriteStream(path));
+    const lines = journalLines(header, under(rawPrefix, gone));
+    await inSpool(spool, "write the journal", () => pipeline(lines, createGzip(), createWriteStream(path)));
     const put = await tier1.put(key, { path }, { contentType: "application/gzip", signal });
     if (put.outcome === "refused") throw unwritten(tier1.uri + key, put.reason);
   } finally {

@@ -8,9 +8,18 @@ import { loadSettings } from "../../src/config/load.js";
 import { addHours, parseHour } from "../../src/hour.js";
 import { run } from "../../src/run.js";
 import { Spool } from "../../src/spool/spool.js";
+import { expireHour } from "../../src/upkeep/expire.js";
 
-/** Of folders below the spool: what no `rm` can take, as on NFS while somebody has a file of it open. */
-const refused = vi.hoisted(() => ({ removal: false }));
+/**
+ * `removal`: that of an attempt's folder fails, as on NFS while somebody has a file of it open. `room`: there is none for
+ * the spool's file of this name; the kernel itself says so, of a device that is always full.
+ */
+const refused = vi.hoisted(() => ({
+  removal: false,
+  room: "",
+  placeOf: (path: unknown) =>
+    refused.room !== "" && String(path).endsWith(`/${refused.room}`) ? "/dev/full" : (path as string),
+}));
 
 vi.mock("node:fs/promises", async (importOriginal) => {
   const fs = await importOriginal<typeof import("node:fs/promises")>();
@@ -22,7 +31,15 @@ vi.mock("node:fs/promises", async (importOriginal) => {
       });
     return fs.rm(path, options);
   };
-  return { ...fs, rm };
+  const open: typeof fs.open = (path, ...rest) => fs.open(refused.placeOf(path), ...rest);
+  return { ...fs, rm, open };
+});
+
+vi.mock("node:fs", async (importOriginal) => {
+  const fs = await importOriginal<typeof import("node:fs")>();
+  const createWriteStream: typeof fs.createWriteStream = (path, ...rest) =>
+    fs.createWriteStream(refused.placeOf(path), ...rest);
+  return { ...fs, createWriteStream };
 });
 
 const HOUR = parseHour("2022-07-26T00");
@@ -37,6 +54,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   refused.removal = false;
+  refused.room = "";
   await components.close();
   rmSync(root, { recursive: true, force: true });
 });
@@ -48,6 +66,7 @@ function put(hour: string, name: string, text: string): void {
 }
 
 const spooled = () => readdirSync(join(root, "spool"));
+const pack = () => run(components, { hours: { from: HOUR, to: addHours(HOUR, 1) } });
 
 describe("a spool that cannot be removed", { timeout: 20_000 }, () => {
   beforeEach(() => {
@@ -76,5 +95,44 @@ describe("a spool that cannot be removed", { timeout: 20_000 }, () => {
     const { failures } = await run(strict, { hours: { from: HOUR, to: addHours(HOUR, 1) } });
     expect(failures.map(({ error }) => error.kind)).toEqual(["data"]);
     expect(existsSync(join(root, "lake/year=2022"))).toBe(false);
+  });
+});
+
+describe("a disk that is full of the spool", () => {
+  const full = {
+    kind: "unavailable",
+    message: expect.stringMatching(/ in the spool \S+: ENOSPC: no space left on device, write$/),
+    hint: "Free some disk space or point --spool-dir at a larger disk.",
+  };
+
+  it.each(["base.parquet", "quarantine.ndjson.gz", "manifest.ndjson.gz"])(
+    "where %s of a merge is written: the hour is unavailable, stays as it was, and is packed when there is room",
+    async (name) => {
+      put("00", "a.json", '{"id":1}\n');
+      expect((await pack()).failures).toEqual([]);
+      // Of so many objects a manifest is written to the disk.
+      for (let i = 0; i < 700; i++) put("00", `late-${i}.json`, '{"id":2}\nno json\n');
+      refused.room = name;
+      const { failures } = await pack();
+      expect(failures.map(({ error }) => error)).toMatchObject([full]);
+      expect(spooled()).toEqual([]);
+      refused.room = "";
+      expect((await pack()).hours[0]).toMatchObject({
+        action: "packed",
+        part: { rows: 701, quarantined: 700 },
+      });
+    },
+  );
+
+  it("where the journal of an expiry is written: nothing is deleted", async () => {
+    put("00", "a.json", '{"id":1}\n');
+    await pack();
+    const [dataset] = components.settings.datasets;
+    if (!dataset) throw new Error("no dataset");
+    refused.room = "journal.ndjson.gz";
+    const task = { dataset, hour: HOUR, components, request: {}, isAsked: true, observe: () => {} };
+    await expect(expireHour(task, { dryRun: false, rawIsImmutable: true })).rejects.toMatchObject(full);
+    expect(readdirSync(join(root, "raw/2022/07/26/00"))).toEqual(["a.json"]);
+    expect(spooled()).toEqual([]);
   });
 });
