@@ -311,12 +311,13 @@ async function convertHour(
   fetched: Listing,
   { attempt, base, spool, engine }: { attempt: string; base: Base | undefined; spool: Spool; engine: Engine },
 ): Promise<ConvertedHour> {
-  const { dataset, components } = task;
+  const { dataset, components, signal } = task;
   const unknown = dataset.unknown === "add" ? new Shape() : undefined;
   const limits = { maxRecordBytes: components.settings.run.maxRecordBytes };
   const conversion = (schema: Schema, census?: Shape) => ({
     schema,
     fetched,
+    signal,
     sifter: new Sifter(schema, dataset.records, dataset.zone, limits, census),
   });
   // Rows that stay as they are need no other columns: none are pinned for them.

@@ -98,6 +98,7 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     digestOf(converted.batches, basePath, columns, engine),
     writeQuarantine(task, assembly, facts.quarantined),
   ]);
+  task.signal?.throwIfAborted();
   const { path, sha256 } = part;
   return { path, sha256, ...(await bodyOf(path)), columns, facts, made, quarantine };
 }
@@ -133,7 +134,10 @@ async function merged(
 ): Promise<Merge> {
   const { merge = beginMerge(task, converted.schema.columns, spool, engine), batches } = converted;
   const rest = converted.merge ? [] : batches.map(({ path }) => path);
-  for (const path of [...rest, basePath]) if (path !== undefined) await merge.add(path);
+  for (const path of [...rest, basePath]) {
+    task.signal?.throwIfAborted();
+    if (path !== undefined) await merge.add(path);
+  }
   return merge;
 }
 

@@ -23,6 +23,8 @@ export interface Conversion {
   sifter: Sifter;
   /** What was read; a segment names its object by the position in it. */
   fetched: Listing;
+  /** The batches at work are the last then. */
+  signal?: AbortSignal | undefined;
 }
 
 /** What a batch became. */
@@ -72,6 +74,7 @@ export async function convertBatches(
   const limiter = new Limiter(BATCHES_AT_WORK);
   const working: Promise<Converted>[] = [];
   const merging: Promise<void>[] = [];
+  const { signal } = conversion;
   let failure: { error: unknown } | undefined;
   const mergeAfter = async (before: Promise<void> | undefined, work: Promise<Converted>) => {
     const [{ path }] = await Promise.all([work, before]);
@@ -80,7 +83,7 @@ export async function convertBatches(
   try {
     for await (const batch of batches) {
       const give = await limiter.take();
-      if (failure) {
+      if (failure || signal?.aborted) {
         batch.release();
         break;
       }
@@ -97,6 +100,7 @@ export async function convertBatches(
     await Promise.allSettled([...working, ...merging]);
   }
   const [converted] = await Promise.all([Promise.all(working), Promise.all(merging)]);
+  signal?.throwIfAborted();
   return { schema: conversion.schema, merge: options.merge, batches: converted, ...totals(converted) };
 }
 
