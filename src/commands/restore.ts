@@ -1,8 +1,6 @@
 /** hourpack restore: an hour's records back as NDJSON, from tier 1 alone. */
-import { once } from "node:events";
-import { createWriteStream } from "node:fs";
+import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { finished } from "node:stream/promises";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
@@ -141,22 +139,28 @@ async function* piecesOf(restoration: Restoration): AsyncGenerator<string> {
   for await (const entry of restoration.quarantined()) yield JSON.stringify(entry);
 }
 
+/** Under another name until it is whole, so that a file that is there is one that was finished. */
 async function writeLines(path: string, lines: AsyncIterable<string>, signal: AbortSignal): Promise<number> {
-  const file = createWriteStream(path);
-  const done = finished(file);
-  done.catch(() => {});
+  const aside = `${path}.new`;
+  const writing = <T>(step: Promise<T>) =>
+    step.catch((error) => {
+      throw unwritten(error, path);
+    });
   let written = 0;
   try {
-    for await (const batch of batched(lines, signal)) {
-      written += batch.length;
-      if (!file.write(`${batch.join("\n")}\n`)) await Promise.race([once(file, "drain"), done]);
+    const file = await writing(open(aside, "w"));
+    try {
+      for await (const batch of batched(lines, signal)) {
+        written += batch.length;
+        await writing(file.appendFile(`${batch.join("\n")}\n`));
+      }
+    } finally {
+      await writing(file.close());
     }
-    file.end();
-    await done;
+    await writing(rename(aside, path));
   } catch (error) {
-    file.destroy();
-    if (error instanceof HourpackError) throw error;
-    throw unwritten(error, path);
+    await rm(aside, { force: true }).catch(() => {});
+    throw error;
   }
   return written;
 }

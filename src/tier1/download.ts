@@ -1,16 +1,19 @@
 /** What was published, brought here: a part and a quarantine file in ranges, since they may be larger than memory. */
 import { createHash, type Hash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { remedyText, runText } from "../command-text.js";
 import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import { manifestKey, quarantineKey } from "../layout.js";
+import { linesOf } from "../lines.js";
 import { inRanges, PART_RANGE_BYTES } from "../ranges.js";
 import type { ObjectInfo, Store } from "../store/store.js";
 import type { HourContext } from "../task.js";
 import { type Manifest, type ManifestHeader, openManifest, type Published } from "./manifest.js";
 import { headPart } from "./published.js";
+import type { QuarantineEntry } from "./quarantine.js";
 
 /** A part to a local file. Returns the sha256 of its bytes, which its manifest has, too. */
 export async function download(
@@ -75,24 +78,13 @@ export function remedyOf({ dataset, hour, components }: HourContext): string {
  */
 export async function* readQuarantine(
   task: HourContext,
-  { attempt }: Published,
+  published: Published,
   { quarantineSha256: sha256 }: Partial<ManifestHeader> = {},
 ): AsyncGenerator<Buffer> {
-  const { dataset, hour, components, signal } = task;
+  const { dataset, components, signal } = task;
   const store = await components.tier1(dataset);
-  const key = quarantineKey(dataset.tier1.prefix, hour, attempt);
-  const damaged = (why: string, cause?: unknown) =>
-    new HourpackError(
-      "data",
-      `read ${store.uri}${key}: the part names this quarantine file, and it is ${why}`,
-      {
-        location: store.uri + key,
-        hint: `Bring it back from a backup or an older version; or ${runText(task, "--rebuild")} makes the part anew while its raw objects are there.`,
-        cause,
-      },
-    );
-  const head = await store.head(key, { signal });
-  if (!head) throw damaged("missing");
+  const head = await store.head(quarantineKeyOf(task, published), { signal });
+  if (!head) throw await unreadable(task, published, "missing");
   const plain = createGunzip();
   const hash = createHash("sha256");
   // What goes wrong with either is told to whoever reads the other end.
@@ -101,10 +93,54 @@ export async function* readQuarantine(
   try {
     for await (const chunk of plain) yield chunk;
   } catch (error) {
-    throw isHourpackError(error) ? error : damaged(`damaged (${reasonOf(error)})`, error);
+    throw isHourpackError(error)
+      ? error
+      : await unreadable(task, published, `damaged (${reasonOf(error)})`, error);
   }
   if (sha256 !== undefined && hash.digest("hex") !== sha256)
-    throw damaged("damaged (its bytes are not those that were published)");
+    throw await unreadable(task, published, "damaged (its bytes are not those that were published)");
+}
+
+/** The pieces in it. Throws as `readQuarantine` does, and where a line is no JSON. */
+export async function* quarantineEntries(
+  task: HourContext,
+  published: Published,
+  header?: ManifestHeader,
+): AsyncGenerator<QuarantineEntry> {
+  let count = 0;
+  for await (const line of linesOf(Readable.from(readQuarantine(task, published, header)))) {
+    count++;
+    let entry: QuarantineEntry;
+    try {
+      entry = JSON.parse(line);
+    } catch (error) {
+      throw await unreadable(task, published, `damaged (line ${count}: ${reasonOf(error)})`, error);
+    }
+    yield entry;
+  }
+}
+
+function quarantineKeyOf({ dataset, hour }: HourContext, { attempt }: Published): string {
+  return quarantineKey(dataset.tier1.prefix, hour, attempt);
+}
+
+async function unreadable(
+  task: HourContext,
+  published: Published,
+  why: string,
+  cause?: unknown,
+): Promise<HourpackError> {
+  const store = await task.components.tier1(task.dataset);
+  const location = store.uri + quarantineKeyOf(task, published);
+  return new HourpackError(
+    "data",
+    `read ${location}: the part names this quarantine file, and it is ${why}`,
+    {
+      location,
+      hint: `Bring it back from a backup or an older version; or ${runText(task, "--rebuild")} makes the part anew while its raw objects are there.`,
+      cause,
+    },
+  );
 }
 
 async function* hashed(pieces: AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {

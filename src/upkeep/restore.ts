@@ -2,20 +2,18 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { HourpackError, isHourpackError } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { partKey } from "../layout.js";
-import { linesOf } from "../lines.js";
 import { Day, Instant, type Json, Num, Obj } from "../proof/json.js";
 import { openPart, type Row } from "../proof/part.js";
 import { restoreRecord } from "../record/restore.js";
 import type { Schema, Type, Value } from "../schema/types.js";
 import type { HourContext } from "../task.js";
-import { download, otherBytes, readManifest, readQuarantine, remedyOf } from "../tier1/download.js";
+import { download, otherBytes, quarantineEntries, readManifest, remedyOf } from "../tier1/download.js";
 import type { ManifestHeader, Published } from "../tier1/manifest.js";
 import { publishedPart } from "../tier1/published.js";
 import type { QuarantineEntry } from "../tier1/quarantine.js";
@@ -65,8 +63,7 @@ export async function openRestoration(
       records: () => withRemedy(recordsOf(path, schema, tier1.uri + published.key), task),
       async *quarantined() {
         if (published.quarantined === 0) return;
-        const stored = readQuarantine(task, published, header);
-        for await (const line of linesOf(Readable.from(stored))) yield JSON.parse(line) as QuarantineEntry;
+        yield* quarantineEntries(task, published, header);
       },
       close,
     };

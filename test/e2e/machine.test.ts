@@ -1,7 +1,16 @@
 /** What the machine refuses a process: room for its output, and more than its limits. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cleanEnv, HOURPACK } from "../support/cli.js";
 import { verdictOf } from "../support/linters.js";
@@ -95,5 +104,45 @@ describe("a query", () => {
     expect(copied).toEqual({ exitCode: 0, output: expect.stringMatching(/\nid\n1\n$/) });
     const refused = await shell(`hourpack ${query} "drop view events"`);
     expect([refused.exitCode, refused.output]).toEqual([2, expect.stringContaining("query only reads")]);
+  });
+});
+
+describe("restore --out", () => {
+  const RESTORE = `${RUN.replace("run", "restore")} --tier1 ./restorable/ --out ./restored`;
+  const OUT = ["events-2022-07-26T00.ndjson", "events-2022-07-26T00.quarantine.ndjson"];
+  const restored = () => OUT.map((name) => readFileSync(join(root, "restored", name), "utf8"));
+  let before: string[];
+  beforeAll(async () => {
+    const raw = join(root, "raw/2022/07/26/00/damaged.json");
+    writeFileSync(raw, "no json\nnor this\n");
+    const { exitCode, output } = await shell(`hourpack ${RUN} --tier1 ./restorable/ && hourpack ${RESTORE}`);
+    rmSync(raw);
+    expect(exitCode, output).toBe(0);
+    before = restored();
+  });
+
+  it("into a full disk leaves the good file that is there, and says where else to write", async () => {
+    symlinkSync("/dev/full", join(root, "restored", `${OUT[0]}.new`));
+    const { exitCode, output } = await shell(`hourpack ${RESTORE}`);
+    expect(output).toMatch(
+      /^error: write restored\S*\.ndjson: ENOSPC: .*\n {2}→ Choose another folder with --out\.$/m,
+    );
+    expect(exitCode).toBe(10);
+    expect(readdirSync(join(root, "restored")).sort()).toEqual(OUT);
+    expect(restored()).toEqual(before);
+  });
+
+  it("of damaged quarantine leaves it, too, and does not send anybody to another folder", async () => {
+    const folder = join(root, "restorable/_hourpack/quarantine/2022/07/26/00");
+    const path = join(folder, readdirSync(folder)[0] ?? "");
+    writeFileSync(path, gzipSync(`${before[1]?.split("\n")[0]}\n{"key":\n`));
+    const { exitCode, output } = await shell(`hourpack ${RESTORE}`);
+    expect(output).toMatch(
+      /^error: read \S*quarantine\S*: the part names this quarantine file, and it is damaged \(/m,
+    );
+    expect(output).not.toContain("--out");
+    expect(exitCode).toBe(12);
+    expect(readdirSync(join(root, "restored")).sort()).toEqual(OUT);
+    expect(restored()).toEqual(before);
   });
 });

@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type Components, openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
@@ -114,6 +115,20 @@ it("is refused where its file is cut or missing, by a restoration and by a merge
     kind: "data",
     message: expect.stringMatching("it is missing"),
   });
+});
+
+it("is damaged where one of its lines is no JSON, whether its manifest is there or not", async () => {
+  put("a.json", `{"a":"fine"}\n${SEPARATORS}\n`);
+  await pack();
+  writeFileSync(quarantineFile(), gzipSync('{"key":\n'));
+  const damaged = {
+    kind: "data",
+    message: expect.stringMatching(/^read \S*quarantine\S*: .* it is damaged \(line 1: /),
+    hint: expect.stringMatching(/--rebuild/),
+  };
+  await expect(restored()).rejects.toMatchObject(damaged);
+  rmSync(join(root, "lake/_hourpack/manifests"), { recursive: true });
+  await expect(restored()).rejects.toMatchObject(damaged);
 });
 
 it("is refused where the part is damaged, with the remedy that verify has", async () => {
