@@ -97,11 +97,9 @@ export class Output {
     this.sayAside = say;
   }
 
-  /** Bytes of the result itself, such as records. Resolves when more may come. */
-  write(bytes: string | Uint8Array): Promise<void> {
-    return new Promise((resolve) => {
-      this.stdout.write(bytes, () => resolve());
-    });
+  /** Bytes of the result itself, such as records. Resolves when more may come: false where nobody takes them any more. */
+  write(bytes: string | Uint8Array): Promise<boolean> {
+    return new Promise((resolve) => this.stdout.write(bytes, (error) => resolve(!error)));
   }
 
   /**

@@ -58,6 +58,7 @@ export const command: Command = {
             continue;
           }
           const written = await restoreOne(components, dataset, hour, out, context);
+          if (!written) return EXIT.done;
           totals.hours++;
           totals.records += written.records;
           totals.quarantined += written.quarantined;
@@ -88,13 +89,14 @@ function requireOne(datasets: Dataset[]): void {
   });
 }
 
+/** Undefined where nobody reads on. */
 async function restoreOne(
   components: Components,
   dataset: Dataset,
   hour: Hour,
   out: string | undefined,
   { output, signal }: CommandContext,
-): Promise<{ records: number; quarantined: number }> {
+): Promise<{ records: number; quarantined: number } | undefined> {
   const restoration = await openRestoration(components, dataset, hour, signal);
   try {
     const { published, unchecked } = restoration;
@@ -125,9 +127,10 @@ async function restoreOne(
     const place = JSON.stringify({ type: "record", dataset: dataset.name, hour }).slice(0, -1);
     for await (const batch of batched(restoration.records(), signal)) {
       records += batch.length;
-      await output.write(
-        batch.map((text) => (output.json ? `${place},"record":${text}}\n` : `${text}\n`)).join(""),
-      );
+      const lines = batch
+        .map((text) => (output.json ? `${place},"record":${text}}\n` : `${text}\n`))
+        .join("");
+      if (!(await output.write(lines))) return undefined;
     }
     return { records, quarantined };
   } finally {

@@ -107,6 +107,36 @@ describe("a query", () => {
   });
 });
 
+describe("restore that nobody reads on", () => {
+  const HOURS = "--from 2022-07-26T00 --to 2022-07-26T02";
+  const [run, restore] = ["run", "restore"].map(
+    (verb) => `${RUN.replace("run --hour 2022-07-26T00", `${verb} ${HOURS}`)} --tier1 ./unread/`,
+  );
+  beforeAll(async () => {
+    const next = join(root, "raw/2022/07/26/01");
+    mkdirSync(next, { recursive: true });
+    writeFileSync(join(next, "a.json"), '{"id":3}\n');
+    const long = join(root, "raw/2022/07/26/00/long.json");
+    writeFileSync(long, `{"id":2,"text":"${"long ".repeat(200)}"}\n`.repeat(20_000));
+    const { exitCode, output } = await shell(`hourpack ${run}`);
+    for (const path of [long, next]) rmSync(path, { recursive: true });
+    expect(exitCode, output).toBe(0);
+    const folder = join(root, "unread/year=2022/month=07/day=26/hour=01");
+    writeFileSync(join(folder, readdirSync(folder)[0] ?? ""), "no Parquet");
+  });
+
+  it.each(["--no-color", "--json"])("ends, and opens no later hour: %s", async (flag) => {
+    const { exitCode, output } = await shell(
+      `hourpack ${restore} ${flag} | head -c 1 >&2; exit \${PIPESTATUS[0]}`,
+    );
+    expect([exitCode, output]).toEqual([0, "{"]);
+  });
+
+  it("opens the later hour where somebody does", async () => {
+    expect((await shell(`hourpack ${restore} > /dev/null`)).exitCode).toBe(12);
+  });
+});
+
 describe("restore --out", () => {
   const RESTORE = `${RUN.replace("run", "restore")} --tier1 ./restorable/ --out ./restored`;
   const OUT = ["events-2022-07-26T00.ndjson", "events-2022-07-26T00.quarantine.ndjson"];
