@@ -138,7 +138,11 @@ async function sweepTelling(
   observe: Observer,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { attempts, unfinished } = await sweep(components, dataset, { signal });
+  const { attempts, unfinished, failures } = await sweep(components, dataset, { signal });
+  for (const { hour, error } of failures) {
+    const text = `nothing was swept: ${error.message}`;
+    observe({ type: "notice", dataset: dataset.name, hour, text, alike: "nothing was swept" });
+  }
   if (attempts.length + unfinished === 0) return;
   const text = `cleared ${attempts.length} files of lost attempts and ${unfinished} unfinished writes`;
   observe({ type: "notice", dataset: dataset.name, text });

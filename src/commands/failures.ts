@@ -9,6 +9,7 @@ import {
 } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { errorFields } from "../log.js";
+import type { HourFailure } from "../task.js";
 import { counted } from "../words.js";
 import type { CommandContext } from "./command.js";
 
@@ -38,21 +39,25 @@ export class Failures {
     task: () => Promise<T>,
     before: () => void = () => {},
   ): Promise<T | undefined> {
-    const { output, signal } = this.context;
-    const name = [of.dataset, of.hour].filter(Boolean).join(" ");
     try {
       return await task();
     } catch (thrown) {
       before();
-      const error = asHourpackError(thrown, `${this.doing} ${name}`, signal);
+      const error = asHourpackError(thrown, `${this.doing} ${nameOf(of)}`, this.context.signal);
       if (error.kind === "interrupted") throw error;
-      this.errors.push(error);
-      output.record({ type: "hour-failed", ...of, error: errorFields(error) });
-      const times = (this.times.get(error.message) ?? 0) + 1;
-      this.times.set(error.message, times);
-      // What is the same of every hour is told of the first, and counted at the end.
-      if (times === 1) output.line(output.colors.red(`${name}  failed: ${besideName(name, error.message)}`));
+      this.add({ ...of, error });
     }
+  }
+
+  add({ error, ...of }: HourFailure): void {
+    const { output } = this.context;
+    const name = nameOf(of);
+    this.errors.push(error);
+    output.record({ type: "hour-failed", ...of, error: errorFields(error) });
+    const times = (this.times.get(error.message) ?? 0) + 1;
+    this.times.set(error.message, times);
+    // What is the same of every hour is told of the first, and counted at the end.
+    if (times === 1) output.line(output.colors.red(`${name}  failed: ${besideName(name, error.message)}`));
   }
 
   /** Each cause once, with its remedy: which hours failed was told before. */
@@ -69,4 +74,8 @@ export class Failures {
   exitCodeWith(...others: number[]): number {
     return exitCodeOfAll([...this.errors.map(exitCodeOf), ...others.filter((code) => code !== 0)]);
   }
+}
+
+function nameOf({ dataset, hour }: { dataset: string; hour?: Hour }): string {
+  return [dataset, hour].filter(Boolean).join(" ");
 }

@@ -15,15 +15,21 @@ export const command: Command = {
   async handler(args, { output, signal }) {
     const dryRun = args["dry-run"] === true;
     return withComponents(await settingsOf(args), async (components) => {
-      const totals = { attempts: 0, unfinished: 0, claims: 0 };
+      const totals = { attempts: 0, unfinished: 0, claims: 0, failed: 0, datasetsFailed: 0 };
       const failures = new Failures("sweep", { output, signal });
       for (const dataset of datasetsOf(components.settings, datasetNames(args))) {
         const doing = { dataset: dataset.name };
         const swept = await failures.past(doing, () => sweep(components, dataset, { dryRun, signal }));
-        if (!swept) continue;
-        output.record({ type: "swept", dataset: dataset.name, dryRun, ...swept });
+        if (!swept) {
+          totals.datasetsFailed++;
+          continue;
+        }
+        const { failures: hours, ...cleared } = swept;
+        output.record({ type: "swept", dataset: dataset.name, dryRun, ...cleared });
         for (const key of [...swept.attempts, ...swept.claims])
           output.line(`${dryRun ? "would delete" : "deleted"} ${key}`);
+        for (const failure of hours) failures.add(failure);
+        totals.failed += hours.length;
         totals.attempts += swept.attempts.length;
         totals.unfinished += swept.unfinished;
         totals.claims += swept.claims.length;
@@ -32,7 +38,7 @@ export const command: Command = {
       output.line(
         `${counted(totals.attempts, "file")} of lost attempts, ${counted(totals.unfinished, "unfinished write")}, ${counted(totals.claims, "stale claim")}`,
       );
-      output.result({ dryRun, ...totals, datasetsFailed: failures.count });
+      output.result({ dryRun, ...totals });
       return failures.exitCodeWith();
     });
   },

@@ -2,11 +2,11 @@
 import { decodeTime } from "ulid";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
-import { HourpackError, unlessDamaged } from "../errors.js";
+import { HourpackError, isHourpackError, unlessDamaged } from "../errors.js";
 import { DAY_MS, type Hour } from "../hour.js";
 import { claimsPrefix, manifestsPrefix, partKey, probePrefix, quarantinesPrefix } from "../layout.js";
 import type { ObjectHead, Store } from "../store/store.js";
-import type { HourContext } from "../task.js";
+import type { HourContext, HourFailure } from "../task.js";
 import { readManifest } from "../tier1/download.js";
 import { readJournals } from "../tier1/journal.js";
 import { allParts, attemptsUnder, expiredHours, headPart, publishedPart } from "../tier1/published.js";
@@ -19,14 +19,16 @@ export interface Swept {
   unfinished: number;
   /** Claims that nobody renewed for a day. */
   claims: string[];
+  /** Hours of which all stays, since their part or what expired of them cannot be read. */
+  failures: HourFailure[];
 }
 
 /** An attempt's files may be needed until its part is there; none publishes a day after it began (stages/publish.ts). */
 const SWEPT_AFTER_MS = 7 * DAY_MS;
 
 /**
- * One dataset's tier 1. With `dryRun` nothing is deleted and unfinished uploads are not counted. Throws `invalid`, before
- * anything is deleted, where tier 1 is of another table.
+ * One dataset's tier 1, past hours of which something is damaged. With `dryRun` nothing is deleted and unfinished uploads are
+ * not counted. Throws `invalid`, before anything is deleted, where tier 1 is of another table.
  */
 export async function sweep(
   components: Components,
@@ -36,7 +38,7 @@ export async function sweep(
   const { dryRun = false, signal } = options;
   const store = await components.tier1(dataset);
   const { prefix } = dataset.tier1;
-  const swept: Swept = { attempts: [], unfinished: 0, claims: [] };
+  const swept: Swept = { attempts: [], unfinished: 0, claims: [], failures: [] };
   const attempts = await attemptFiles(store, prefix, signal);
   // The store has dated what lies in it: by a clock that is days ahead, an attempt at work would be old.
   const nowMs = components.nowMs() + store.clockOffsetMs;
@@ -46,21 +48,16 @@ export async function sweep(
     const isSuspect = new Set(files.map((file) => file.attempt)).size > 1 || !published.has(hour);
     const old = files.filter(({ attempt }) => decodeTime(attempt) < nowMs - DAY_MS);
     if (!isSuspect || old.length === 0) continue;
-    // Its part is missing or an older one, and comes back from a backup: with these files, or not whole.
-    if (expired.has(hour) && !(await hasExpiredRows({ components, dataset, hour, signal }))) continue;
-    const part = partKey(prefix, dataset.table, hour);
-    for (const { key, attempt } of old) {
-      if (decodeTime(attempt) >= nowMs - SWEPT_AFTER_MS) continue;
-      const head = await store.head(key, { signal });
-      if (!head || head.lastModifiedMs >= nowMs - SWEPT_AFTER_MS) continue;
-      // Looked at after the file's age, right before the deletion.
-      const named = (await headPart(store, part, signal))?.attempt;
-      if (named === attempt) continue;
-      if (!dryRun) await store.delete(key, { signal });
-      swept.attempts.push(key);
+    const task = { components, dataset, hour, signal };
+    try {
+      // Its part is missing or an older one, and comes back from a backup: with these files, or not whole.
+      if (expired.has(hour) && !(await hasExpiredRows(task))) continue;
+      await sweepHour(task, old, swept, { dryRun, nowMs });
+    } catch (error) {
+      // What is damaged may be mended with files that nothing names now.
+      if (!isHourpackError(error, "data")) throw error;
+      swept.failures.push({ dataset: dataset.name, hour, error });
     }
-    // Some stores list uploads for an exact key only: an attempt without a part is where one may lie.
-    if (!dryRun) swept.unfinished += await store.dropUnfinished(part, nowMs - DAY_MS, { signal });
   }
   if (!dryRun) swept.unfinished += await store.dropUnfinished(prefix, nowMs - DAY_MS, { signal });
   for await (const head of agedFiles(store, claimsPrefix(prefix), nowMs, signal)) {
@@ -72,6 +69,28 @@ export async function sweep(
     swept.unfinished++;
   }
   return swept;
+}
+
+async function sweepHour(
+  { components, dataset, hour, signal }: HourContext,
+  old: AttemptFile[],
+  swept: Swept,
+  { dryRun, nowMs }: { dryRun: boolean; nowMs: number },
+): Promise<void> {
+  const store = await components.tier1(dataset);
+  const part = partKey(dataset.tier1.prefix, dataset.table, hour);
+  for (const { key, attempt } of old) {
+    if (decodeTime(attempt) >= nowMs - SWEPT_AFTER_MS) continue;
+    const head = await store.head(key, { signal });
+    if (!head || head.lastModifiedMs >= nowMs - SWEPT_AFTER_MS) continue;
+    // Looked at after the file's age, right before the deletion.
+    const named = (await headPart(store, part, signal))?.attempt;
+    if (named === attempt) continue;
+    if (!dryRun) await store.delete(key, { signal });
+    swept.attempts.push(key);
+  }
+  // Some stores list uploads for an exact key only: an attempt without a part is where one may lie.
+  if (!dryRun) swept.unfinished += await store.dropUnfinished(part, nowMs - DAY_MS, { signal });
 }
 
 async function hasExpiredRows(task: HourContext): Promise<boolean> {

@@ -197,6 +197,28 @@ describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
     });
   });
 
+  it("sweeps past an hour whose part is damaged, and leaves what lies there of it", async () => {
+    const subject = await subjectOf(kind);
+    const lost = ulid(Date.now() - 1000);
+    await using(subject.open(), async ({ components, dataset, raw, tier1, prefix }) => {
+      await raw.put(rawKey(raw, "a.json"), Buffer.from('{"a":1}'));
+      await pack(components);
+      for (const hour of [HOUR, NEXT])
+        await tier1.put(manifestKey(prefix, hour, lost), Buffer.from("left over"));
+      await tier1.put(partKey(prefix, dataset.table, HOUR), Buffer.from("no Parquet"));
+      await tier1.put(claimKey(prefix, NEXT), Buffer.from("{}"));
+    });
+    await using(subject.open(8 * DAY_MS), async ({ components, dataset, tier1, prefix }) => {
+      const swept = await sweep(components, dataset);
+      expect(swept.attempts).toEqual([manifestKey(prefix, NEXT, lost)]);
+      expect(swept.claims).toEqual([claimKey(prefix, NEXT)]);
+      expect(swept.failures).toMatchObject([
+        { dataset: dataset.name, hour: HOUR, error: { kind: "data", hint: expect.stringMatching(/./) } },
+      ]);
+      expect(await keysOf(tier1, `${prefix}_hourpack/manifests/`)).toHaveLength(2);
+    });
+  });
+
   it("packs an hour that nobody claims any more, and leaves one alone that somebody does", async () => {
     const subject = await subjectOf(kind);
     await using(subject.open(), async ({ components, raw, tier1, prefix }) => {

@@ -134,6 +134,13 @@ describe("docs/json.md has", { timeout: 300_000 }, () => {
     await prints(3, "expire --older-than 30d --yes");
     await prints(3, "verify --deep");
     await prints(2, "sweep --dataset events --table other");
+    put(
+      "lake/events/_hourpack/manifests/2022-07-26T06",
+      "01G00000000000000000000000.ndjson.gz",
+      "of an attempt",
+    );
+    put("lake/events/year=2022/month=07/day=26/hour=06", "events-2022072606.snappy.parquet", "no Parquet");
+    await prints(12, "sweep");
     await prints(2, "doctor --config none.yaml");
   });
 
