@@ -2,7 +2,7 @@
 import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
 import type { Dataset, Settings } from "../config/settings.js";
-import { HourpackError, isHourpackError, unlessDamaged } from "../errors.js";
+import { HourpackError, unlessDamaged } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { partKey, schemaKey } from "../layout.js";
 import { mergeConfigured } from "../schema/evolution.js";
@@ -18,16 +18,25 @@ import {
 import type { Column, Schema } from "../schema/types.js";
 import type { Store } from "../store/store.js";
 import type { HourContext } from "../task.js";
+import { ConditionalFile } from "./conditional-file.js";
 import type { Published } from "./manifest.js";
 import { everyPart, headPart } from "./published.js";
 
-/** It hardly ever changes, and each hour of a month asks: one HEAD tells that it is still this one. */
-const lastRead = new WeakMap<Store, WithEtag & { key: string }>();
+/** Each hour of a month asks for it. */
+const lastFile = new WeakMap<Store, ConditionalFile<Pinned>>();
 
-interface WithEtag {
-  pinned: Pinned;
-  /** Of the schema.json it was read from. */
-  etag: string;
+function schemaFile(store: Store, prefix: string): ConditionalFile<Pinned> {
+  const key = schemaKey(prefix);
+  const last = lastFile.get(store);
+  if (last?.key === key) return last;
+  const file = new ConditionalFile(store, key, {
+    parse: parsePinned,
+    serialise: serialisePinned,
+    doing: { read: "pin the schema", change: "pin the schema" },
+    contended: { stage: "pin", hint: "Many workers are changing one schema; run again." },
+  });
+  lastFile.set(store, file);
+  return file;
 }
 
 /** The dataset's schema.json, or undefined where none is pinned yet. Not to be changed by whoever reads it. */
@@ -36,31 +45,7 @@ export async function readPinned(
   prefix: string,
   signal: AbortSignal | undefined,
 ): Promise<Pinned | undefined> {
-  return (await readWithEtag(store, prefix, signal))?.pinned;
-}
-
-async function readWithEtag(
-  store: Store,
-  prefix: string,
-  signal: AbortSignal | undefined,
-): Promise<WithEtag | undefined> {
-  const key = schemaKey(prefix);
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-    const head = await store.head(key, { signal });
-    if (!head) return undefined;
-    const last = lastRead.get(store);
-    if (last?.key === key && last.etag === head.etag) return last;
-    try {
-      const bytes = await store.get(key, { etag: head.etag, signal });
-      const read = { key, pinned: parsePinned(bytes, store.uri + key), etag: head.etag };
-      lastRead.set(store, read);
-      return read;
-    } catch (error) {
-      // Replaced between the two requests: read the new one.
-      if (!isHourpackError(error, "conflict")) throw error;
-    }
-  }
-  throw contended(store, key);
+  return schemaFile(store, prefix).read(signal);
 }
 
 /** How a first version may be pinned where parts are there; `again` is the command that makes them anew. */
@@ -86,25 +71,18 @@ export async function pinColumns(
   grow: (pinned: Pinned | undefined) => Column[],
   options: Beginning & { attempt: string; nowMs: number },
 ): Promise<Pinned> {
-  const key = schemaKey(prefix);
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-    const current = await readWithEtag(store, prefix, options.signal);
-    const base = current?.pinned ?? emptyPinned(table);
+  const pinned = await schemaFile(store, prefix).change(async (current) => {
+    const base = current ?? emptyPinned(table);
     requireTable(base, table, store.uri + prefix);
-    if (!current && !(await mayBegin(store, prefix, table, options))) continue;
-    const next = reconcile(grow(current?.pinned), base, {
+    if (!current && !(await mayBegin(store, prefix, table, options))) return undefined;
+    const next = reconcile(grow(current), base, {
       createdAt: new Date(options.nowMs).toISOString(),
       attempt: options.attempt,
     });
-    if (current && next.versions.length === base.versions.length) return base;
-    const put = await store.put(key, serialisePinned(next), {
-      condition: current ? { etag: current.etag } : { absent: true },
-      contentType: "application/json",
-      signal: options.signal,
-    });
-    if (put.outcome === "written") return next;
-  }
-  throw contended(store, key);
+    return current && next.versions.length === base.versions.length ? current : next;
+  }, options.signal);
+  // Begun by another worker meanwhile: grown from that.
+  return pinned ?? pinColumns(store, prefix, table, grow, options);
 }
 
 /**
@@ -247,18 +225,4 @@ export function withConfigured(
   dataset: Pick<Dataset, "name" | "tier1" | "columns">,
 ): Column[] | undefined {
   return pinned ? mergeConfigured(currentSchema(pinned), dataset).columns : dataset.columns;
-}
-
-const ATTEMPTS_MAX = 20;
-
-function contended(store: Store, key: string): HourpackError {
-  return new HourpackError(
-    "conflict",
-    `pin the schema ${store.uri}${key}: it changed ${ATTEMPTS_MAX} times under us`,
-    {
-      stage: "pin",
-      location: store.uri + key,
-      hint: "Many workers are changing one schema; run again.",
-    },
-  );
 }

@@ -25,14 +25,15 @@ class BusyStore extends LocalStore {
 
 it("is read again where it is replaced between two requests, but not without end", async () => {
   const store = new BusyStore(root);
-  const list = new HourList(store, "owed.json", "Delete it.");
+  // A new one each time: it reads nothing again that is as it was.
+  const list = () => new HourList(store, "owed.json", "Delete it.");
   const hour = parseHour("2022-07-26T00");
-  await list.change(() => [hour]);
+  await list().change(() => [hour]);
   store.replacements = 3;
-  await list.change((hours) => [...hours, hour]);
-  expect(await list.read()).toEqual([hour]);
+  await list().change((hours) => [...hours, hour]);
+  expect(await list().read()).toEqual([hour]);
   store.replacements = 1_000;
-  await expect(list.read()).rejects.toMatchObject({
+  await expect(list().read()).rejects.toMatchObject({
     kind: "conflict",
     message: expect.stringMatching(/^read .*owed\.json: it changed 20 times under us$/),
   });

@@ -1,0 +1,82 @@
+/** A small file of tier 1 that several workers read and change. Every write is conditional; who lost a race looks again. */
+import { type ErrorDetails, HourpackError, isHourpackError } from "../errors.js";
+import type { Store } from "../store/store.js";
+
+export interface FileFormat<T> {
+  /** Throws `data` where they are no such thing. */
+  parse(bytes: Buffer, location: string): T;
+  serialise(content: T): Buffer;
+  /** For the error where it never holds still: `read`, or `note hours in`. */
+  doing: { read: string; change: string };
+  contended: ErrorDetails;
+}
+
+export class ConditionalFile<T> {
+  readonly key: string;
+  private readonly store: Store;
+  private readonly format: FileFormat<T>;
+  /** Most reads find the file as it was: a HEAD tells that. */
+  private last: { content: T; etag: string } | undefined;
+
+  constructor(store: Store, key: string, format: FileFormat<T>) {
+    this.store = store;
+    this.key = key;
+    this.format = format;
+  }
+
+  /** Undefined where there is no file. Not to be changed by whoever reads it. */
+  async read(signal?: AbortSignal): Promise<T | undefined> {
+    return (await this.stored(signal))?.content;
+  }
+
+  /**
+   * Writes what `next` makes of the content, and returns it; nothing is written where that is what it was given, or
+   * undefined. After a lost race it is asked again with what the winner wrote.
+   */
+  async change(
+    next: (content: T | undefined) => Promise<T | undefined>,
+    signal?: AbortSignal,
+  ): Promise<T | undefined> {
+    const { store, key, format } = this;
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const stored = await this.stored(signal);
+      const content = await next(stored?.content);
+      if (content === undefined || content === stored?.content) return content;
+      const put = await store.put(key, format.serialise(content), {
+        condition: stored ? { etag: stored.etag } : { absent: true },
+        contentType: "application/json",
+        signal,
+      });
+      if (put.outcome === "written") return content;
+    }
+    throw this.contended(format.doing.change);
+  }
+
+  private async stored(signal: AbortSignal | undefined): Promise<{ content: T; etag: string } | undefined> {
+    const { store, key, format } = this;
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const head = await store.head(key, { signal });
+      if (!head) return undefined;
+      const { etag } = head;
+      if (this.last?.etag === etag) return this.last;
+      const bytes = await store.get(key, { etag, signal }).catch((error) => {
+        if (!isHourpackError(error, "conflict")) throw error;
+      });
+      // Replaced between the two requests: read the new one.
+      if (!bytes) continue;
+      this.last = { content: format.parse(bytes, store.uri + key), etag };
+      return this.last;
+    }
+    throw this.contended(format.doing.read);
+  }
+
+  private contended(doing: string): HourpackError {
+    const location = this.store.uri + this.key;
+    return new HourpackError("conflict", `${doing} ${location}: it changed ${ATTEMPTS_MAX} times under us`, {
+      location,
+      ...this.format.contended,
+    });
+  }
+}
+
+const ATTEMPTS_MAX = 20;
