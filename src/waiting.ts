@@ -1,6 +1,7 @@
 /** Requests that are tried again, those that let us wait, and what was found out of a store: told on channels to whoever counts or shows them. */
 import { channel } from "node:diagnostics_channel";
 import { isHourpackError } from "./errors.js";
+import { type SdkError, statusOf } from "./sdk-errors.js";
 
 /**
  * Whoever counts requests that are tried again listens here. A store's message is `{ location }`, the URI of the key or
@@ -79,11 +80,7 @@ export class Wait {
 
 /** `answered 503 SlowDown`, `does not answer (ECONNREFUSED)` */
 function answerOf(error: unknown): string {
-  const { name, code, $metadata } = error as {
-    name?: string;
-    code?: string;
-    $metadata?: { httpStatusCode?: number };
-  };
-  const status = $metadata?.httpStatusCode;
+  const { name, code } = error as SdkError;
+  const status = statusOf(error);
   return status === undefined ? `does not answer (${code ?? name})` : `answered ${status} ${name}`;
 }

@@ -1,8 +1,9 @@
 /** Calls of an AWS catalog with their retries: jittered backoff, within a budget of time. */
 import pRetry from "p-retry";
 import { HourpackError, reasonOf } from "../errors.js";
+import { isPassing } from "../sdk-errors.js";
 import { RETRIES_MAX, Wait } from "../waiting.js";
-import { awsError, isPassing } from "./aws-errors.js";
+import { awsError } from "./aws-errors.js";
 
 /** Of each client: one try, since the retries are made here, and an answer or none within a limit. */
 export function clientOptions({ endpoint, region }: { endpoint?: string; region?: string }) {
@@ -63,7 +64,7 @@ export class AwsCalls {
         signal: either,
         shouldRetry: ({ error }) => {
           if (!either.aborted) reason = error;
-          const isRetried = isPassing(error) && error.name !== final;
+          const isRetried = !(error instanceof HourpackError) && isPassing(error) && error.name !== final;
           if (isRetried) wait.again(error, { service: this.service });
           return isRetried;
         },

@@ -1,40 +1,6 @@
-/** What went wrong at an AWS catalog: will it pass, and in one sentence with the remedy. */
+/** What went wrong at an AWS catalog, in one sentence with the remedy. */
 import { HourpackError, reasonOf } from "../errors.js";
-
-interface SdkError {
-  name?: string;
-  code?: string;
-  cause?: unknown;
-  $metadata?: { httpStatusCode?: number; clockSkewCorrected?: boolean };
-  $retryable?: object;
-}
-
-/** Throttling, errors of the service, no answer in time, and others who change the same thing. */
-const PASSING =
-  /^(Throttling(Exception)?|ThrottledException|TooManyRequestsException|RequestLimitExceeded|SlowDown|RequestTimeout(Exception)?|TimeoutError|OperationTimeoutException|ConcurrentModificationException|InternalServiceException|InternalServerException|InternalFailure|InternalError|ServiceUnavailable(Exception)?)$/;
-const NETWORK = /^(ECONNRESET|ECONNREFUSED|ECONNABORTED|EPIPE|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH)$/;
-
-/** Whether a refusal of this name may be none the next time; also of one entry of a batch. */
-export function isPassingCode(code: string | undefined): boolean {
-  return code !== undefined && PASSING.test(code);
-}
-
-export function isPassing(error: unknown): boolean {
-  if (error instanceof HourpackError) return false;
-  const { name, code = "", cause, $metadata, $retryable } = error as SdkError;
-  const status = $metadata?.httpStatusCode ?? 0;
-  return (
-    status === 429 ||
-    status >= 500 ||
-    isPassingCode(name) ||
-    $retryable !== undefined ||
-    // The SDK has set its clock by the answer.
-    $metadata?.clockSkewCorrected === true ||
-    NETWORK.test(code) ||
-    NETWORK.test((cause as SdkError | undefined)?.code ?? "") ||
-    /socket hang up/i.test((error as Error).message ?? "")
-  );
-}
+import type { SdkError } from "../sdk-errors.js";
 
 /** What an answer says between its lines: the task is not done, and to be repeated. */
 export function notYet(code: string, message: string): Error {

@@ -1,7 +1,7 @@
 /** What S3 refuses: who has to mend it, and the exit code that says so. */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { exitCodeOf } from "../../src/errors.js";
-import { s3Error } from "../../src/store/s3/errors.js";
+import { isTransient, s3Error } from "../../src/store/s3/errors.js";
 
 const ENDPOINT = "http://127.0.0.1:9001";
 
@@ -91,5 +91,21 @@ describe("exit code", () => {
   ])("10 where S3 itself did: %s %i %j", (name, status, more) => {
     const error = told(name, status, "", more);
     expect([exitCodeOf(error), error.hint]).toEqual([10, expect.not.stringContaining("address")]);
+  });
+});
+
+describe("another try", () => {
+  const refused = (name: string) =>
+    Object.assign(new Error(name), { name, $metadata: { httpStatusCode: 400 } });
+
+  it.each(["SlowDown", "ThrottledException", "RequestTimeoutException", "InternalError"])(
+    "is made, by whichever service it is said: %s",
+    (name) => {
+      expect(isTransient(refused(name))).toBe(true);
+    },
+  );
+
+  it("is not made where it would end alike", () => {
+    expect(isTransient(refused("AccessDenied"))).toBe(false);
   });
 });

@@ -1,24 +1,6 @@
 /** What went wrong at S3, in one sentence with the remedy. */
 import { HourpackError, isHourpackError } from "../../errors.js";
-
-interface SdkError {
-  name?: string;
-  Code?: string;
-  code?: string;
-  message?: string;
-  cause?: unknown;
-  $metadata?: { httpStatusCode?: number; clockSkewCorrected?: boolean };
-  $retryable?: { throttling?: boolean };
-}
-
-export function codeOf(error: unknown): string {
-  const { Code, name, code } = (error ?? {}) as SdkError;
-  return Code ?? (name && name !== "Error" ? name : (code ?? ""));
-}
-
-export function statusOf(error: unknown): number | undefined {
-  return (error as SdkError | undefined)?.$metadata?.httpStatusCode;
-}
+import { codeOf, isNetworkCode, isPassing, type SdkError, statusOf } from "../../sdk-errors.js";
 
 /** Empty where the body names none. */
 export function codeOfAnswer(body: Buffer | undefined): string {
@@ -42,24 +24,11 @@ export function mayHaveExpired(error: unknown): boolean {
   return codeOf(error) === "ExpiredToken" || (isNameless && [400, 403].includes(statusOf(error) ?? 0));
 }
 
-const NETWORK = /^(ECONNRESET|ECONNREFUSED|EPIPE|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|ECONNABORTED)$/;
-const THROTTLED =
-  /^(SlowDown|Throttling|ThrottlingException|RequestLimitExceeded|TooManyRequests|RequestTimeout|RequestTimeTooSkewed|InternalError|ServiceUnavailable|TimeoutError)$/;
-
 /** Whether another try may end otherwise: no answer, a broken one, throttling, an error of the server. */
 export function isTransient(error: unknown): boolean {
   if (isHourpackError(error)) return error.kind === "unavailable";
-  const status = statusOf(error);
-  if (status === 429 || (status !== undefined && status >= 500)) return true;
-  // The SDK has set its clock by the answer.
-  if ((error as SdkError).$metadata?.clockSkewCorrected) return true;
-  const { code, message, cause } = error as SdkError;
-  return (
-    THROTTLED.test(codeOf(error)) ||
-    NETWORK.test(code ?? "") ||
-    NETWORK.test((cause as SdkError | undefined)?.code ?? "") ||
-    /socket hang up|aborted|premature|unexpected end|XML parse error/i.test(message ?? "")
-  );
+  const { message = "" } = error as SdkError;
+  return isPassing(error) || /aborted|premature|unexpected end|XML parse error/i.test(message);
 }
 
 interface Where {
@@ -167,7 +136,7 @@ export function s3Error(
     HINTS.find(([pattern]) => pattern.test(code)) ??
     HINTS_BY_MESSAGE.find(([pattern]) => pattern.test(message));
   if (known) return told(unlessItPasses, reason, known[1](context));
-  if (NETWORK.test(systemCode) || systemCode === "ENOTFOUND") {
+  if (isNetworkCode(systemCode) || systemCode === "ENOTFOUND") {
     const { endpoint } = context;
     return told(
       "unavailable",

@@ -1,8 +1,8 @@
 /** GETs of objects, the hot path of an hour of small ones. */
 import { HourpackError } from "../../errors.js";
+import { codeOf, statusOf } from "../../sdk-errors.js";
 import { changed, type GetOptions } from "../store.js";
 import type { S3Access } from "./client.js";
-import { codeOf, statusOf } from "./errors.js";
 import { unquoted } from "./headers.js";
 import type { Md5Check } from "./md5.js";
 

@@ -6,6 +6,7 @@ import { ulid } from "ulid";
 import type { S3Settings } from "../../config/settings.js";
 import { HourpackError } from "../../errors.js";
 import { probePrefix } from "../../layout.js";
+import { codeOf, statusOf } from "../../sdk-errors.js";
 import { countRetry, RETRIES_MAX, Wait } from "../../waiting.js";
 import { Pace } from "../pace.js";
 import { honoursDeletes, honoursWrites } from "../probe.js";
@@ -21,7 +22,7 @@ import {
   type Store,
 } from "../store.js";
 import { openAccess, type S3Access } from "./client.js";
-import { codeOf, isTransient, mayHaveExpired, s3Error, statusOf } from "./errors.js";
+import { isTransient, mayHaveExpired, s3Error } from "./errors.js";
 import { Gate } from "./gate.js";
 import { ObjectReader } from "./get.js";
 import { headOf, unquoted } from "./headers.js";
