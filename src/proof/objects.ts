@@ -1,6 +1,7 @@
 /** The raw objects that a manifest names, against what is there now, and their bytes in order. */
 import { isHourpackError } from "../errors.js";
 import { isSkippedKey } from "../layout.js";
+import { compareUtf8 } from "../listing.js";
 import type { ObjectInfo, Store } from "../store/store.js";
 import type { ManifestEntry } from "../tier1/manifest.js";
 import { inMemory, type Stored } from "./source.js";
@@ -22,7 +23,7 @@ export async function* sight(
   try {
     let next = await listed.next();
     for await (const entry of entries) {
-      while (!next.done && compareKeys(next.value.key, entry.key) < 0) {
+      while (!next.done && compareUtf8(next.value.key, entry.key) < 0) {
         yield { kind: "late", object: next.value };
         next = await listed.next();
       }
@@ -49,10 +50,6 @@ async function* flatten(
       else yield object;
     }
   }
-}
-
-function compareKeys(a: string, b: string): number {
-  return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
 /** A range is from `start` up to and without `end`; all of the object where it is absent. */

@@ -1,6 +1,7 @@
 /** Are the bytes in quarantine those that are no record? Judged by the bytes, not by how they are cut into entries. */
 import { createHash } from "node:crypto";
 import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
+import { linesOf } from "../lines.js";
 import { collectGarbage } from "./garbage.js";
 import { gunzipped, type Stored } from "./source.js";
 
@@ -48,27 +49,6 @@ function quarantined(line: string): Quarantined & { key: string } {
   const bytes = text ?? Buffer.from(base64, "base64");
   if (Buffer.byteLength(bytes) !== sizeBytes) throw new Error(`an entry of ${key} has not its length`);
   return { key, etag, offset, sizeBytes, sha256: createHash("sha256").update(bytes).digest("binary") };
-}
-
-/** Lines end at line feeds only (node:readline would end them at U+2028 too, which JSON leaves in strings). */
-async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<string> {
-  let pieces: Buffer[] = [];
-  const line = () => {
-    const bytes = Buffer.concat(pieces);
-    pieces = [];
-    return bytes.toString("utf8");
-  };
-  for await (const chunk of stream) {
-    let from = 0;
-    for (let at = chunk.indexOf(0x0a); at !== -1; at = chunk.indexOf(0x0a, from)) {
-      pieces.push(chunk.subarray(from, at));
-      yield line();
-      from = at + 1;
-    }
-    pieces.push(chunk.subarray(from));
-  }
-  const rest = line();
-  if (rest !== "") yield rest;
 }
 
 /** What is wrong with an object's quarantined bytes. */

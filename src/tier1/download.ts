@@ -1,7 +1,6 @@
 /** What was published, brought here: a part and a quarantine file in ranges, since they may be larger than memory. */
 import { createHash, type Hash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
-import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { remedyText, runText } from "../command-text.js";
@@ -108,7 +107,7 @@ export async function* quarantineEntries(
   header?: ManifestHeader,
 ): AsyncGenerator<QuarantineEntry> {
   let count = 0;
-  for await (const line of linesOf(Readable.from(readQuarantine(task, published, header)))) {
+  for await (const line of linesOf(readQuarantine(task, published, header))) {
     count++;
     let entry: QuarantineEntry;
     try {
