@@ -4,7 +4,7 @@ import { withClaim } from "./claim.js";
 import type { Components } from "./components.js";
 import type { Engine } from "./engine/engine.js";
 import { besideName, HourpackError, isHourpackError } from "./errors.js";
-import { manifestKey, partKey, quarantineKey, rawPrefix } from "./layout.js";
+import { manifestKey, partKey, quarantineKey } from "./layout.js";
 import { cutLimitsOf } from "./limits.js";
 import { type Listing, PAGE_OBJECTS } from "./listing.js";
 import { planOf } from "./look.js";
@@ -139,10 +139,9 @@ interface Listed {
 }
 
 async function listHour(task: HourTask, watch: Stopwatch, isWhole: boolean): Promise<Listed> {
-  const { dataset, hour, components, signal } = task;
-  const raw = await components.raw(dataset);
+  const { dataset, hour } = task;
   const published = await publishedPart(task);
-  const listing = await beginListing(raw, rawPrefix(dataset.raw, hour), hour, { signal });
+  const listing = await beginListing(task);
   const rest = listing.whole.then(() => {
     const { count: objects, sizeBytes: rawBytes } = listing;
     task.observe({ type: "listed", dataset: dataset.name, hour, objects, rawBytes });

@@ -1,7 +1,7 @@
 /** Are the bytes in quarantine those that are no record? Judged by the bytes, not by how they are cut into entries. */
 import { createHash } from "node:crypto";
 import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
-import { linesOf } from "../lines.js";
+import { linesOf } from "../streams.js";
 import { collectGarbage } from "./garbage.js";
 import { gunzipped, type Stored } from "./source.js";
 

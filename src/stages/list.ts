@@ -2,10 +2,9 @@
 import { existsSync } from "node:fs";
 import type { Dataset } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
-import type { Hour } from "../hour.js";
-import { isSkippedKey, rawBasePrefix } from "../layout.js";
+import { isSkippedKey, rawBasePrefix, rawPrefix } from "../layout.js";
 import { Listing } from "../listing.js";
-import type { Store } from "../store/store.js";
+import type { HourContext } from "../task.js";
 import type { Published } from "../tier1/manifest.js";
 
 /**
@@ -31,13 +30,8 @@ export function missingRawDirectory(
 }
 
 /** All pages of the hour's objects, without those that are no data by their names. */
-export async function listHour(
-  store: Store,
-  prefix: string,
-  hour: Hour,
-  options: { signal?: AbortSignal },
-): Promise<Listing> {
-  const listing = await beginListing(store, prefix, hour, options);
+export async function listHour(task: HourContext): Promise<Listing> {
+  const listing = await beginListing(task);
   await listing.whole;
   return listing;
 }
@@ -46,18 +40,13 @@ export async function listHour(
  * The same, as soon as there is something in it: the rest comes while the first objects are fetched (`listing.whole`).
  * Whoever goes on without waiting for the rest stops the listing when it is needed no more.
  */
-export async function beginListing(
-  store: Store,
-  prefix: string,
-  hour: Hour,
-  options: { signal?: AbortSignal },
-): Promise<Listing> {
+export async function beginListing(task: HourContext): Promise<Listing> {
   const listing = new Listing();
   const stopped = new AbortController();
   listing.stop = () => stopped.abort();
-  const signal = options.signal ? AbortSignal.any([options.signal, stopped.signal]) : stopped.signal;
+  const signal = task.signal ? AbortSignal.any([task.signal, stopped.signal]) : stopped.signal;
   await new Promise<void>((begun) => {
-    listing.whole = fill(listing, store, prefix, hour, signal, begun).finally(() => listing.grown(false));
+    listing.whole = fill(listing, { ...task, signal }, begun).finally(() => listing.grown(false));
     listing.whole.then(begun, begun);
   });
   return listing;
@@ -65,12 +54,11 @@ export async function beginListing(
 
 async function fill(
   listing: Listing,
-  store: Store,
-  prefix: string,
-  hour: Hour,
-  signal: AbortSignal,
+  { dataset, hour, components, signal }: HourContext,
   onPage: () => void,
 ): Promise<void> {
+  const store = await components.raw(dataset);
+  const prefix = rawPrefix(dataset.raw, hour);
   for await (const page of store.list(prefix, { signal })) {
     for (const object of page) {
       if (isSkippedKey(object.key)) listing.skipped++;

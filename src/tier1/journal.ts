@@ -4,10 +4,10 @@ import { createGunzip } from "node:zlib";
 import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import { DAY_MS, type Hour } from "../hour.js";
 import { journalPrefix } from "../layout.js";
-import { linesOf } from "../lines.js";
 import { compareUtf8, type Listing } from "../listing.js";
 import { inRanges } from "../ranges.js";
 import type { ObjectInfo, Store } from "../store/store.js";
+import { firstOf, linesOf } from "../streams.js";
 import type { Manifest, ManifestEntry, ManifestHeader } from "./manifest.js";
 
 /** So long after its end nothing of an hour is ever expired: one that is younger has no journal. */
@@ -146,11 +146,6 @@ function begin(reads: (() => AsyncGenerator<JournalEntry>)[]): Promise<Cursor[]>
 async function after(stream: AsyncGenerator<JournalEntry>): Promise<JournalEntry | undefined> {
   const { value, done } = await stream.next();
   return done ? undefined : value;
-}
-
-async function firstOf<T>(stream: AsyncIterable<T>): Promise<T | undefined> {
-  for await (const one of stream) return one;
-  return undefined;
 }
 
 async function* unlisted(

@@ -5,10 +5,10 @@ import { pipeline } from "node:stream/promises";
 import { createGunzip, createGzip, gzipSync } from "node:zlib";
 import { HourpackError } from "../errors.js";
 import type { Hour } from "../hour.js";
-import { linesOf } from "../lines.js";
 import { compareUtf8 } from "../listing.js";
 import type { RowSettings } from "../recipe.js";
 import type { Body, ObjectInfo } from "../store/store.js";
+import { linesOf } from "../streams.js";
 import { counted } from "../words.js";
 
 /** What a part tells of itself, in its footer and in its object metadata alike. */

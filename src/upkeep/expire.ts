@@ -72,7 +72,7 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, rawBytes: 0, kept: 0 };
   // A version that came meanwhile may be among it, and is to be seen.
   if (!options.dryRun) await putBack(task);
-  const whole = await listingOf(task);
+  const whole = await listHour(task);
   const listing = untoldOf(whole, task, options.told ?? []);
   if (listing.count === 0) {
     if (whole.count === 0) await requireRaw(task);
@@ -96,7 +96,7 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   result.kept = listing.count;
   const proofs: Proof[] = [];
   for (const reader of readersOf(task, listing)) {
-    const proof = await prove(reader, reader.dataset === dataset ? whole : await listingOf(reader));
+    const proof = await prove(reader, reader.dataset === dataset ? whole : await listHour(reader));
     if ("why" in proof) return { ...result, [proof.as]: whose(reader) + proof.why };
     proofs.push(proof);
   }
@@ -215,10 +215,6 @@ function untoldOf(listing: Listing, { dataset, hour }: HourTask, told: Dataset[]
 /** What an expiry that was killed had taken from its name, and not deleted yet. */
 async function putBack({ dataset, hour, components }: HourTask): Promise<void> {
   await (await components.raw(dataset)).putBack?.(rawPrefix(dataset.raw, hour));
-}
-
-async function listingOf({ dataset, hour, components, signal }: HourTask): Promise<Listing> {
-  return listHour(await components.raw(dataset), rawPrefix(dataset.raw, hour), hour, { signal });
 }
 
 /** Why an hour's objects stay. */

@@ -151,7 +151,7 @@ export async function hasExpired(task: HourContext): Promise<boolean> {
 
 /** By a listing of now, after the objects were read: what it has did not go meanwhile. */
 async function goneSince(task: HourContext, journals: Journals) {
-  return journals.isEmpty ? journals : journals.goneFrom(await listingOf(task));
+  return journals.isEmpty ? journals : journals.goneFrom(await listHour(task));
 }
 
 /** As a run would take it, which refuses what was moved. */
@@ -160,14 +160,10 @@ async function changesSince(
   { entries }: Manifest,
   gone: Journals,
 ): Promise<{ compared: Compared; moved: Named }> {
-  const [listing, added] = [await listingOf(task), new Listing()];
+  const [listing, added] = [await listHour(task), new Listing()];
   const compared = await compare(entries(), listing, added);
   const moved = added.count > 0 ? await findMoved(entries(), listing, added, gone) : noneNamed();
   return { compared, moved };
-}
-
-async function listingOf({ dataset, hour, components, signal }: HourContext): Promise<Listing> {
-  return listHour(await components.raw(dataset), rawPrefix(dataset.raw, hour), hour, { signal });
 }
 
 /** As many rows as `expire` had proved, against the part that is there. */

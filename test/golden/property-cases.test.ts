@@ -7,7 +7,6 @@ import { type Components, openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import type { Dataset } from "../../src/config/settings.js";
 import type { Hour } from "../../src/hour.js";
-import { rawPrefix } from "../../src/layout.js";
 import { Canon } from "../../src/proof/canon.js";
 import { MAX_DEPTH, type Obj, Reader } from "../../src/proof/json.js";
 import { listHour } from "../../src/stages/list.js";
@@ -64,7 +63,7 @@ async function bothWays(components: Components, dataset: Dataset, hour: Hour) {
       restored.push(canon.text(record) ?? `no record: ${line}`);
     }
     const store = await components.raw(dataset);
-    for (const { key } of await listHour(store, rawPrefix(dataset.raw, hour), hour, {})) {
+    for (const { key } of await listHour({ components, dataset, hour })) {
       const stored = await store.get(key);
       const isTaken = (value: Obj, envelope: Obj) => canon.text(value, envelope) !== undefined;
       for (const item of await rawItems(stored, dataset.records.keys, { isTaken })) {

@@ -13,6 +13,7 @@ import { currentSchema } from "../../schema/pinned.js";
 import { codeOf, statusOf } from "../../sdk-errors.js";
 import { missingRawDirectory } from "../../stages/list.js";
 import type { ObjectInfo, Store } from "../../store/store.js";
+import { firstOf } from "../../streams.js";
 import { newestPublishedHour, publishedPart } from "../../tier1/published.js";
 import { readPinned, requirePinnable } from "../../tier1/schema-file.js";
 import { counted } from "../../words.js";
@@ -85,7 +86,8 @@ export async function checkRaw(
     granted("s3:ListBucket", store.uri, async () => {
       const prefix = await new RawFolders(store, signal).newestPrefix(dataset.raw);
       if (prefix === undefined) return noHour(store, dataset, components.settings, signal);
-      page = (await firstPage(store, prefix, signal)).filter(({ key }) => !isSkippedKey(key));
+      const first = await firstOf(store.list(prefix, { signal }));
+      page = first?.filter(({ key }) => !isSkippedKey(key)) ?? [];
       const count = counted(page.length, "object") + (page.length >= PAGE_OBJECTS ? " or more" : "");
       return { status: "ok", message: `the newest hour is ${store.uri}${prefix} with ${count}` };
     }),
@@ -136,7 +138,7 @@ async function noHour(
   signal: AbortSignal | undefined,
 ): Promise<Verdict> {
   const base = rawBasePrefix(dataset.raw);
-  const [other] = await firstPage(store, base, signal);
+  const [other] = (await firstOf(store.list(base, { signal }))) ?? [];
   if (!other) {
     // Where it is not there a run fails.
     missingRawDirectory(dataset, undefined);
@@ -151,15 +153,6 @@ async function noHour(
     message: `objects lie under ${store.uri}${base}, but in no hour of ${dataset.rawUri}`,
     hint: `Compare raw with a key such as ${other.key}; ${initText(store.uri + base, settings)} finds out the layout.`,
   };
-}
-
-async function firstPage(
-  store: Store,
-  prefix: string,
-  signal: AbortSignal | undefined,
-): Promise<ObjectInfo[]> {
-  for await (const page of store.list(prefix, { signal })) return page;
-  return [];
 }
 
 /** What is published and pinned can be read, and is ours. */

@@ -18,3 +18,8 @@ export async function* linesOf(input: AsyncIterable<Buffer>): AsyncGenerator<str
   const last = decoded();
   if (last !== "") yield last;
 }
+
+export async function firstOf<T>(stream: AsyncIterable<T>): Promise<T | undefined> {
+  for await (const one of stream) return one;
+  return undefined;
+}

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { linesOf } from "../../src/lines.js";
+import { linesOf } from "../../src/streams.js";
 
 it.each([1, 2, 3, 1_000])(
   "lines end at line feeds alone, whatever chunks of %i bytes cut through",
