@@ -1,6 +1,5 @@
 /** Stage 4: batches to Parquet files, one each, while later objects still download. */
 import { type FileHandle, open, rm } from "node:fs/promises";
-import { setImmediate } from "node:timers/promises";
 import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine, Merge } from "../engine/engine.js";
 import { HourpackError, isHourpackError } from "../errors.js";
@@ -15,6 +14,7 @@ import type { Batch } from "../spool/batch.js";
 import type { Segment } from "../spool/segments.js";
 import { spoolError } from "../spool/spool.js";
 import { PLACES_MAX, type QuarantinePlace, quarantineEntry } from "../tier1/quarantine.js";
+import { Turn } from "../turn.js";
 import { counted } from "../words.js";
 
 /** The schema version pinned at the start of the hour, and what sifts against it (and learns while it does). */
@@ -192,14 +192,13 @@ async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sif
   const rows = await RowsWriter.open(batch, conversion.fetched);
   let files: { accepted?: string; exact?: string };
   try {
-    let turnStartedMs = performance.now();
+    const turn = new Turn();
     for (const segment of batch.segments) {
       for (const _ of rows.add(segment, sift)) {
-        if (performance.now() - turnStartedMs < TURN_MS) continue;
-        // Downloads are served in between: the exact way must not hold up the sockets.
+        // The exact way must not hold up the sockets.
+        if (!turn.isOver()) continue;
         await rows.flush();
-        await setImmediate();
-        turnStartedMs = performance.now();
+        await turn.next();
       }
     }
     files = await rows.finish();
@@ -237,8 +236,6 @@ async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sif
   if (files.exact !== undefined) await rm(files.exact, { force: true });
   return { batch, path, digest, ...rows.summary() };
 }
-
-const TURN_MS = 8;
 
 /** Gathers what sifting finds into the files that the engine reads. */
 class RowsWriter {

@@ -1,5 +1,4 @@
 /** Stage 4, before any hour converts: the columns of the first hour, and those that later ones add. */
-import { setImmediate } from "node:timers/promises";
 import { commandText, initText } from "../command-text.js";
 import { HourpackError } from "../errors.js";
 import { schemaKey } from "../layout.js";
@@ -13,6 +12,7 @@ import type { Column, Schema } from "../schema/types.js";
 import type { Batch } from "../spool/batch.js";
 import type { HourTask } from "../task.js";
 import { pinColumns, readPinned, rebuildOf, requireTable, withConfigured } from "../tier1/schema-file.js";
+import { Turn } from "../turn.js";
 import { count, counted } from "../words.js";
 
 /**
@@ -124,18 +124,13 @@ async function observeBatch(
   limits: FrameLimits,
 ): Promise<void> {
   const bytes = await batch.bytes();
-  let turnStartedMs = performance.now();
+  const turn = new Turn();
   for (const segment of batch.segments) {
     if (segment.damage !== undefined) continue;
     const piece = bytes.subarray(segment.offset, segment.offset + segment.sizeBytes);
     for (const framed of frameObject(piece, records, limits, segment)) {
       if (framed.kind === "record") shape.observe(framed.value);
+      if (turn.isOver()) await turn.next();
     }
-    if (performance.now() - turnStartedMs < TURN_MS) continue;
-    // Downloads are served in between.
-    await setImmediate();
-    turnStartedMs = performance.now();
   }
 }
-
-const TURN_MS = 8;
