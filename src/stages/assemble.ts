@@ -15,6 +15,7 @@ import { differInColumnsAlone, recipeOf, rowSettingsOf } from "../recipe.js";
 import { sortable } from "../schema/order.js";
 import { digestOfColumns } from "../schema/pinned.js";
 import type { Column, Schema } from "../schema/types.js";
+import { settled } from "../settled.js";
 import type { Spool } from "../spool/spool.js";
 import type { Body, ObjectInfo, Store } from "../store/store.js";
 import type { HourTask } from "../task.js";
@@ -207,14 +208,6 @@ function orderOf({ dataset, hour, observe }: HourTask, columns: Column[]): strin
     observe({ type: "notice", dataset: dataset.name, hour, text });
   }
   return order;
-}
-
-/** As Promise.all, but nothing still writes into the spool when it throws. */
-async function settled<T extends readonly unknown[]>(
-  tasks: readonly [...{ [K in keyof T]: Promise<T[K]> }],
-): Promise<T> {
-  await Promise.allSettled(tasks);
-  return (await Promise.all(tasks)) as unknown as T;
 }
 
 /**

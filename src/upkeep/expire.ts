@@ -14,6 +14,7 @@ import { compareUtf8, Listing } from "../listing.js";
 import { planOf } from "../look.js";
 import { keysOf, type Named, noneNamed } from "../named.js";
 import type { DeepResult } from "../proof/result.js";
+import { settled } from "../settled.js";
 import { inSpool, Spool } from "../spool/spool.js";
 import { listHour, missingRawDirectory } from "../stages/list.js";
 import type { ObjectInfo } from "../store/store.js";
@@ -384,8 +385,6 @@ async function deleteAll(task: HourTask, doomed: Listing): Promise<ObjectInfo[]>
       });
     }
   };
-  const deleting = Array.from({ length: DELETES_AT_A_TIME }, deleteSome);
-  await Promise.allSettled(deleting);
-  await Promise.all(deleting);
+  await settled(Array.from({ length: DELETES_AT_A_TIME }, deleteSome));
   return spared;
 }
