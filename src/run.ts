@@ -115,7 +115,11 @@ async function runDataset(
     },
   });
   const done = await packHours(hours.map(task), { owing, unregistered }, result);
-  const quietly = (task: Promise<void>, why: string) => quieted(task, why, dataset, observe);
+  // What a later run does as well is no reason to fail: `why` is told.
+  const quietly = (task: Promise<void>, why: string) =>
+    task.catch((error) =>
+      observe({ type: "notice", dataset: dataset.name, text: `${why}: ${reasonOf(error)}` }),
+    );
   // What is done is looked at once more in the next run, otherwise.
   await quietly(owing.settle(), "hours that are done stay noted as owed");
   const published = [...done, ...(await unregistered.left(done))];
@@ -148,13 +152,6 @@ async function sweepTelling(
   observe({ type: "notice", dataset: dataset.name, text });
 }
 
-/** What a later run does as well is no reason to fail: `why` is told. */
-async function quieted(task: Promise<void>, why: string, dataset: Dataset, observe: Observer): Promise<void> {
-  await task.catch((error) =>
-    observe({ type: "notice", dataset: dataset.name, text: `${why}: ${reasonOf(error)}` }),
-  );
-}
-
 /** What `run` would do with the same request; reads, and writes nothing. `onHour` is told how far it is. */
 export async function planRun(
   components: Components,
@@ -168,13 +165,15 @@ export async function planRun(
     const inFlight = new Limiter(components.settings.run.hoursInFlight);
     const looks: PlannedHour[] = [];
     // The first failure ends it all: the hours that are not begun then are not begun any more.
-    const failed = new AbortController();
+    let isOver = false;
     const look = async (hour: Hour) => {
-      if (failed.signal.aborted) return;
+      if (isOver) return;
       looks.push(await planOne(components, dataset, hour, request));
       onHour(looks.length, hours.length);
     };
-    await Promise.all(hours.map((hour) => inFlight.run(() => look(hour)))).finally(() => failed.abort());
+    await Promise.all(hours.map((hour) => inFlight.run(() => look(hour)))).finally(() => {
+      isOver = true;
+    });
     planned.push(...looks.sort((a, b) => (a.hour < b.hour ? -1 : 1)));
   }
   return planned;
