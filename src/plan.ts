@@ -105,32 +105,27 @@ export async function planHour(input: PlanInput): Promise<Plan> {
   return decide(input, { published, manifest, journals, compared, added });
 }
 
+/** A part, and what changed since it was made. */
+interface Since {
+  published: Published;
+  manifest: Manifest;
+  /** Those that bind the part. */
+  journals: Journals;
+  compared: Compared;
+  added: Listing;
+}
+
 /** Invariant 7. */
-async function decide(
-  input: PlanInput,
-  {
-    published,
-    manifest,
-    journals,
-    compared,
-    added,
-  }: {
-    published: Published;
-    manifest: Manifest;
-    /** Those that bind the part. */
-    journals: Journals;
-    compared: Compared;
-    added: Listing;
-  },
-): Promise<Plan> {
+async function decide(input: PlanInput, since: Since): Promise<Plan> {
   const { request, listing } = input;
+  const { published, manifest, journals, compared, added } = since;
   const { changes, kept } = compared;
-  const hasExpired = !journals.isEmpty;
   const reason = describe(changes);
   // What is listed does not have these rows. A rebuild that is asked for takes what was passed over in their place.
   const areKept = changes.gone > 0 || (kept.count > 0 && !request.rebuild);
   const scratch = (why = reason) => {
-    if (changes.gone + changes.overwritten + kept.count > 0 && hasExpired) throw expiredRows(input, compared);
+    if (changes.gone + changes.overwritten + kept.count > 0 && !journals.isEmpty)
+      throw expiredRows(input, compared);
     const { remainderOf } = manifest.header;
     return { action: "scratch", reason: why, published, changes, fetch: listing, remainderOf } as const;
   };
@@ -147,23 +142,11 @@ async function decide(
     return changes.overwritten > 0 ? { ...merge(), reason: `${reason}: published rows stay` } : merge();
   }
   if (areKept) {
-    if (changes.overwritten > 0 && hasExpired) throw expiredRows(input, compared);
-    if (changes.overwritten > 0) {
-      const why = kept.count > 0 ? "objects were overwritten since" : "others were overwritten";
-      throw rowsLost(input, published, compared, why);
-    }
-    if (request.rebuild) throw rowsLost(input, published, compared);
+    await requireKeepable(input, since);
     if (changes.added === 0) {
-      return {
-        action: "upToDate",
-        reason: changes.gone > 0 ? `${reason}: ${changes.gone === 1 ? "its" : "their"} rows stay` : reason,
-        published,
-        changes,
-      };
+      const stay = changes.gone > 0 ? `: ${changes.gone === 1 ? "its" : "their"} rows stay` : "";
+      return { action: "upToDate", reason: reason + stay, published, changes };
     }
-    const moved = await findMoved(manifest.entries(), listing, added, journals);
-    if (moved.count > 0) throw movedObjects(input, moved, compared.gone);
-    await requireAlike(input, published, manifest, compared);
   }
   if (request.rebuild) return scratch(`rebuild asked for${givenUpText(kept)}`);
   if (!changed(changes)) return { action: "upToDate", reason: "inputs unchanged", published, changes };
@@ -179,6 +162,24 @@ async function decide(
   if (others !== undefined)
     return scratch(`${reason}: made anew, as it was packed under other settings (${others})`);
   return changes.overwritten === 0 && !request.noMerge ? merge() : scratch();
+}
+
+/** Throws where the part cannot stay as it is, with the rows of late objects beside those that only it has. */
+async function requireKeepable(
+  input: PlanInput,
+  { published, manifest, journals, compared, added }: Since,
+): Promise<void> {
+  const { changes, kept, gone } = compared;
+  if (changes.overwritten > 0) {
+    if (!journals.isEmpty) throw expiredRows(input, compared);
+    const why = kept.count > 0 ? "objects were overwritten since" : "others were overwritten";
+    throw rowsLost(input, published, compared, why);
+  }
+  if (input.request.rebuild) throw rowsLost(input, published, compared);
+  if (changes.added === 0) return;
+  const moved = await findMoved(manifest.entries(), input.listing, added, journals);
+  if (moved.count > 0) throw movedObjects(input, moved, gone);
+  await requireAlike(input, published, manifest, compared);
 }
 
 /** Rows that somebody had decided to keep, and that what is listed does not have. */
