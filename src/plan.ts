@@ -17,7 +17,7 @@ import {
 } from "./refusals.js";
 import type { Journals } from "./tier1/journal.js";
 import type { Manifest, ManifestHeader, Published } from "./tier1/manifest.js";
-import { counted } from "./words.js";
+import { agreeing, counted } from "./words.js";
 
 export interface PlanRequest {
   rebuild?: boolean;
@@ -144,7 +144,7 @@ async function decide(input: PlanInput, since: Since): Promise<Plan> {
   if (areKept) {
     await requireKeepable(input, since);
     if (changes.added === 0) {
-      const stay = changes.gone > 0 ? `: ${changes.gone === 1 ? "its" : "their"} rows stay` : "";
+      const stay = changes.gone > 0 ? `: ${agreeing(changes.gone, "its")} rows stay` : "";
       return { action: "upToDate", reason: reason + stay, published, changes };
     }
   }

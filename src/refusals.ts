@@ -5,7 +5,7 @@ import { HourpackError } from "./errors.js";
 import type { Hour } from "./hour.js";
 import { keysOf, type Named } from "./named.js";
 import type { Published } from "./tier1/manifest.js";
-import { count, counted } from "./words.js";
+import { agreeing, count, counted } from "./words.js";
 
 /** Whose hour, and among which datasets it has to be named. */
 export interface PlannedHour {
@@ -37,7 +37,7 @@ export function expiredRows(of: PlannedHour, { gone, overwritten, kept }: Compar
   const twice = `To give these rows up all the same: ${run(of, "--rebuild --from-remainder")}.`;
   if (overwritten.count === 0) {
     const all = gone.count + kept.count;
-    const orNot = kept.count > 0 ? ` or ${all === 1 ? "was" : "were"} overwritten` : "";
+    const orNot = kept.count > 0 ? ` or ${agreeing(all, "was")} overwritten` : "";
     return refusal(
       of,
       `${counted(all, "object")} of it expired${orNot} after having been packed, and the part has the only rows of them`,
@@ -46,7 +46,7 @@ export function expiredRows(of: PlannedHour, { gone, overwritten, kept }: Compar
   }
   return refusal(
     of,
-    `${counted(overwritten.count, "object")} of it ${overwritten.count === 1 ? "has" : "have"} other content than when it was packed (${keysOf(overwritten)}), raw objects of it expired since, and the part has the only rows of them`,
+    `${counted(overwritten.count, "object")} of it ${agreeing(overwritten.count, "has")} other content than when it was packed (${keysOf(overwritten)}), raw objects of it expired since, and the part has the only rows of them`,
     `Copy what is new to a name that the hour has not had, where it is packed as a late object; ${run(of, "--keep-old")} passes this version over, for good. ${twice}`,
   );
 }
@@ -55,12 +55,10 @@ export function expiredRows(of: PlannedHour, { gone, overwritten, kept }: Compar
 export function movedObjects(of: PlannedHour, moved: Named, gone: Pick<Named, "count">): HourpackError {
   const others = gone.count - moved.count;
   const givenUp =
-    others > 0
-      ? `, and gives up the rows of ${count(others)} more that ${others === 1 ? "is" : "are"} gone`
-      : "";
+    others > 0 ? `, and gives up the rows of ${count(others)} more that ${agreeing(others, "is")} gone` : "";
   return refusal(
     of,
-    `${counted(moved.count, "late object")} of it ${moved.count === 1 ? "has" : "have"} the size and ETag of others that are gone, as if they had been moved, and their rows are in the part already (gone: ${keysOf(moved)})`,
+    `${counted(moved.count, "late object")} of it ${agreeing(moved.count, "has")} the size and ETag of others that are gone, as if they had been moved, and their rows are in the part already (gone: ${keysOf(moved)})`,
     `Say what is meant: ${run(of, "--from-remainder")} packs what is listed now (right where they were moved)${givenUp}; ${run(of, "--keep-old")} keeps the published rows and adds these objects' rows to them (where they were moved, these are there twice then).`,
   );
 }
@@ -148,14 +146,14 @@ function lateBeside(published: Published, compared: Compared): string {
 /** `2 of its 5 objects are gone, 1 was passed over` */
 function goneOf({ objects }: Published, { gone, kept }: Compared): string {
   const words = [
-    [gone.count, "is gone", "are gone"],
-    [kept.count, "was passed over", "were passed over"],
+    [gone.count, "is", "gone"],
+    [kept.count, "was", "passed over"],
   ] as const;
   return words
     .filter(([some]) => some > 0)
-    .map(([some, one, more], i) => {
+    .map(([some, verb, what], i) => {
       const ofAll = i === 0 ? ` of its ${counted(objects, "object")}` : "";
-      return `${count(some)}${ofAll} ${some === 1 ? one : more}`;
+      return `${count(some)}${ofAll} ${agreeing(some, verb)} ${what}`;
     })
     .join(", ");
 }

@@ -18,6 +18,13 @@ export function counted(number: number, noun: string): string {
   return `${count(number)} ${number === 1 ? noun : plural}`;
 }
 
+const OF_SEVERAL = { is: "are", was: "were", has: "have", it: "them", its: "their" } as const;
+
+/** `is` of one, `are` of several: a word that agrees with a number. */
+export function agreeing(number: number, word: keyof typeof OF_SEVERAL): string {
+  return number === 1 ? word : OF_SEVERAL[word];
+}
+
 /** As a POSIX shell takes it for one word, and for nothing else. */
 export function shellWord(text: string): string {
   return /^[\w./@%+:,=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;

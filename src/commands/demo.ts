@@ -11,7 +11,7 @@ import { partitionPrefix } from "../layout.js";
 import { makeFolders } from "../make-folders.js";
 import { exitCodeOfRun, type RunResult, run } from "../run.js";
 import type { HourResult } from "../task.js";
-import { count, counted } from "../words.js";
+import { count, counted, listed } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
 import { size } from "./figures.js";
 import type { Output } from "./output.js";
@@ -81,10 +81,9 @@ async function clear(dir: string): Promise<void> {
     if (line === undefined ? !(await isLock(path)) : line !== (await lineOf(dir, path))) others.push(path);
   }
   if (others.length > 0) {
-    const more = others.length > 1 ? `, and ${count(others.length - 1)} more` : "";
     throw new HourpackError(
       "invalid",
-      `${dir} has files that the demo did not make, or that changed since: ${others[0]}${more}`,
+      `${dir} has files that the demo did not make, or that changed since: ${listed(others, 1)}`,
       { location: dir, hint: ELSEWHERE },
     );
   }

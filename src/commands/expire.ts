@@ -9,7 +9,7 @@ import { EXPIRE_AFTER_MIN_MS } from "../tier1/journal.js";
 import { allPublishedHours } from "../tier1/published.js";
 import { type ExpiredHour, expireHour } from "../upkeep/expire.js";
 import { folderLinks } from "../upkeep/links.js";
-import { count, counted } from "../words.js";
+import { agreeing, count, counted } from "../words.js";
 import type { Command } from "./command.js";
 import { Failures } from "./failures.js";
 import { size } from "./figures.js";
@@ -122,15 +122,15 @@ function tell(alike: ExpiredHour[], dryRun: boolean, settings: Settings, output:
 }
 
 function goneText(gone: NonNullable<ExpiredHour["gone"]>): string {
-  const [are, them] = gone.count === 1 ? ["is", "it"] : ["are", "them"];
-  return `${counted(gone.count, "object")} of it ${are} gone, and no expiry deleted ${them} (${keysOf(gone)}): the part has the only ${gone.rows === 1 ? "row" : "rows"} of ${them}`;
+  const them = agreeing(gone.count, "it");
+  return `${counted(gone.count, "object")} of it ${agreeing(gone.count, "is")} gone, and no expiry deleted ${them} (${keysOf(gone)}): the part has the only ${gone.rows === 1 ? "row" : "rows"} of ${them}`;
 }
 
 function keptText({ hour, kept, unpackedBy }: ExpiredHour, settings: Settings): string {
   if (kept === 0) return "";
   const what = `, kept ${counted(kept, "object")}`;
-  if (!unpackedBy) return `${what} that ${kept === 1 ? "was" : "were"} overwritten meanwhile`;
-  return `${what} that ${unpackedBy.join(" and ")} ${unpackedBy.length === 1 ? "has" : "have"} not packed yet: ${commandText("run", settings, { dataset: unpackedBy, hours: hour })} does`;
+  if (!unpackedBy) return `${what} that ${agreeing(kept, "was")} overwritten meanwhile`;
+  return `${what} that ${unpackedBy.join(" and ")} ${agreeing(unpackedBy.length, "has")} not packed yet: ${commandText("run", settings, { dataset: unpackedBy, hours: hour })} does`;
 }
 
 function summarise(expired: ExpiredHour[], failures: Failures, dryRun: boolean, output: Output): number {

@@ -13,7 +13,7 @@ import { openTelling } from "../operations/once.js";
 import { exitCodeOfRun, type RunRequest, type RunResult, run } from "../run.js";
 import type { HourResult, Observer, RunEvent } from "../task.js";
 import { EXPIRE_AFTER_MIN_MS } from "../tier1/journal.js";
-import { count, counted } from "../words.js";
+import { agreeing, count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
 import { duration, passedOver, quarantinedWords, rescuedWords, size } from "./figures.js";
 import type { Output } from "./output.js";
@@ -78,7 +78,7 @@ function tellOpenHours(range: RunRequest["hours"], nowMs: number, observe: Obser
   if (range === undefined) return;
   const open = hoursBetween(range.from, range.to).filter((hour) => endMs(hour) > nowMs);
   if (open.length === 0) return;
-  const text = `${hoursText(open)} ${open.length === 1 ? "is" : "are"} not over: objects that come later are merged by the next run`;
+  const text = `${hoursText(open)} ${agreeing(open.length, "is")} not over: objects that come later are merged by the next run`;
   observe({ type: "notice", text });
 }
 
@@ -130,7 +130,7 @@ async function pointAtOthers(
     const last = areNamed ? "" : "the last ";
     const though =
       published.length > 0
-        ? `, though ${count(published.length)} of them ${published.length === 1 ? "is" : "are"} published`
+        ? `, though ${count(published.length)} of them ${agreeing(published.length, "is")} published`
         : "";
     const text = `${dataset.name}: no objects in ${last}${counted(looked.length, "hour")}${though}; ${where}`;
     const hint =

@@ -10,7 +10,7 @@ import type { Plan } from "../plan.js";
 import { datasetsOf } from "../run.js";
 import type { HourContext, Observer, RunEvent } from "../task.js";
 import { newestPublishedHour, tracesOf } from "../tier1/published.js";
-import { counted } from "../words.js";
+import { agreeing, counted } from "../words.js";
 import type { Command } from "./command.js";
 import { duration, quarantinedWords, rescuedWords, size } from "./figures.js";
 import type { Output } from "./output.js";
@@ -302,6 +302,6 @@ function tell(summary: Summary, hours: HourStatus[], settings: Settings, output:
   const { dataset } = summary;
   const command = commandText("run", settings, { dataset, hours: { from, to: addHours(to, 1) } });
   output.note(
-    `${dataset}: ${hoursText(passed)} passed over: ${command} packs ${passed.length === 1 ? "it" : "them"}, or says why not`,
+    `${dataset}: ${hoursText(passed)} passed over: ${command} packs ${agreeing(passed.length, "it")}, or says why not`,
   );
 }

@@ -4,7 +4,7 @@ import type { Dataset, Settings } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
 import { addHours, type Hour, hoursBetween, hoursText } from "../hour.js";
 import type { Trace } from "../tier1/published.js";
-import { counted, listed } from "../words.js";
+import { agreeing, counted, listed } from "../words.js";
 import type { Output } from "./output.js";
 
 type Range = { from: Hour; to: Hour };
@@ -79,7 +79,7 @@ export class Unpublished {
     for (const { dataset, hours } of this.missing) {
       output.record({ type: "unpublished", dataset, hours });
       output.note(
-        `${dataset}: ${counted(hours.length, "hour")} ${hours.length === 1 ? "has" : "have"} no part: ${listed(hours, NAMED_MAX)}`,
+        `${dataset}: ${counted(hours.length, "hour")} ${agreeing(hours.length, "has")} no part: ${listed(hours, NAMED_MAX)}`,
       );
     }
   }

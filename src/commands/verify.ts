@@ -10,7 +10,7 @@ import { datasetsOf } from "../run.js";
 import { allPublishedHours, expiredHours, publishedHours, tracesOf } from "../tier1/published.js";
 import { readPinned } from "../tier1/schema-file.js";
 import { type HourVerification, hasExpired, verifyHour } from "../upkeep/verification.js";
-import { count, counted } from "../words.js";
+import { agreeing, count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
 import { Failures } from "./failures.js";
 import { passedOver, quarantinedWords } from "./figures.js";
@@ -259,7 +259,7 @@ function tell(alike: HourVerification[], deep: boolean, settings: Settings, outp
   if (late > 0) {
     const run = commandText("run", settings, { dataset: result.dataset, hours: result.hour });
     output.line(
-      `  ${counted(late, "late object")}, not in the part: ${run} packs ${late === 1 ? "it" : "them"}, or says why not`,
+      `  ${counted(late, "late object")}, not in the part: ${run} packs ${agreeing(late, "it")}, or says why not`,
     );
   }
   tellReplaced(result, settings, output);

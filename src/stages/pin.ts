@@ -13,7 +13,7 @@ import type { Batch } from "../spool/batch.js";
 import type { HourTask } from "../task.js";
 import { pinColumns, readPinned, rebuildOf, requireTable, withConfigured } from "../tier1/schema-file.js";
 import { Turn } from "../turn.js";
-import { count, counted } from "../words.js";
+import { counted, listed } from "../words.js";
 
 /**
  * The version that this hour is converted against, pinned before any hour converts. Where nothing is pinned or
@@ -106,9 +106,8 @@ export async function growSchema(task: HourTask, unknown: Shape, attempt: string
 
 /** They stay as they are from now on, types and all. */
 function tellAdded({ dataset, hour, components, observe }: HourTask, added: Column[]): void {
-  const named = added.slice(0, ADDED_NAMED).map(({ name, type }) => `${name} ${hiveType(type)}`);
-  if (added.length > ADDED_NAMED) named.push(`and ${count(added.length - ADDED_NAMED)} more`);
-  const text = `${counted(added.length, "new column")} (unknown: add): ${named.join(", ")}`;
+  const named = added.map(({ name, type }) => `${name} ${hiveType(type)}`);
+  const text = `${counted(added.length, "new column")} (unknown: add): ${listed(named, ADDED_NAMED)}`;
   const schema = commandText("schema", components.settings, { dataset: dataset.name });
   const alike = `new columns (${schema} shows all)`;
   observe({ type: "notice", dataset: dataset.name, hour, text, alike });

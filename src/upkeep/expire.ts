@@ -23,7 +23,7 @@ import { readManifest } from "../tier1/download.js";
 import { EXPIRE_AFTER_MIN_MS, journalLines, readJournals } from "../tier1/journal.js";
 import type { Published } from "../tier1/manifest.js";
 import { publishedPart } from "../tier1/published.js";
-import { counted } from "../words.js";
+import { agreeing, counted } from "../words.js";
 import { type FolderLinks, folderLinks, otherPathOf } from "./links.js";
 import { asProblem, verifyHour } from "./verification.js";
 
@@ -282,7 +282,7 @@ function anewText(task: HourTask, reason: string): string {
 }
 
 function lateText({ task, late }: Proof): string {
-  return `${counted(late, "late object")}; ${runText(task)} packs ${late === 1 ? "it" : "them"}, and the hour expires after that`;
+  return `${counted(late, "late object")}; ${runText(task)} packs ${agreeing(late, "it")}, and the hour expires after that`;
 }
 
 /** Without what the proof's dataset reads, and has not been proved to have in this version. */

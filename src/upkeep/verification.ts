@@ -22,7 +22,7 @@ import { type Journals, readJournals } from "../tier1/journal.js";
 import type { Manifest, ManifestHeader, Published } from "../tier1/manifest.js";
 import { publishedPart } from "../tier1/published.js";
 import { schemaOf } from "../tier1/schema-file.js";
-import { counted } from "../words.js";
+import { agreeing, counted } from "../words.js";
 
 export interface HourVerification {
   dataset: string;
@@ -358,5 +358,5 @@ function unprovable(deep: DeepResult): string {
   const which = Object.entries({ gone, overwritten }).filter(([, { count: some }]) => some > 0);
   const what = which.map(([word]) => word).join(" or ");
   const keys = which.map(([word, named]) => (which.length > 1 ? `${word}: ` : "") + keysOf(named));
-  return `${count} of its objects ${count === 1 ? "is" : "are"} ${what} (${keys.join("; ")}), so ${counted(rows, "row")} cannot be proved again`;
+  return `${count} of its objects ${agreeing(count, "is")} ${what} (${keys.join("; ")}), so ${counted(rows, "row")} cannot be proved again`;
 }

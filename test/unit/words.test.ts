@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { commandText } from "../../src/command-text.js";
 import { type Hour, hoursText, parseHour } from "../../src/hour.js";
-import { count, counted } from "../../src/words.js";
+import { agreeing, count, counted } from "../../src/words.js";
 
 describe("numbers in sentences", () => {
   it.each([
@@ -17,6 +17,7 @@ describe("numbers in sentences", () => {
 
   it("agree with their noun", () => {
     expect([counted(1, "object"), counted(3, "object")]).toEqual(["1 object", "3 objects"]);
+    expect([agreeing(1, "is"), agreeing(0, "is"), agreeing(3, "has")]).toEqual(["is", "are", "have"]);
     expect([counted(2, "query"), counted(2, "day")]).toEqual(["2 queries", "2 days"]);
   });
 });
