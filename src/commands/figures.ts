@@ -14,15 +14,14 @@ export function size(bytes: number): string {
   return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(value >= 9.995 ? 1 : 2)} ${units[unit]}`;
 }
 
-/** `2 quarantined (400 B)`; nothing where there are none. Of older parts the bytes are not known. */
+/** `2 quarantined (400 B)`; nothing where there are none. */
 export function quarantinedWords(pieces: number, bytes: number): string[] {
-  const sized = bytes > 0 ? ` (${size(bytes)})` : "";
-  return pieces > 0 ? [`${count(pieces)} quarantined${sized}`] : [];
+  return pieces > 0 ? [`${count(pieces)} quarantined (${size(bytes)})`] : [];
 }
 
-/** `2 rescued`: rows with rescued data; nothing where there are none. `isMore`: there may be more that nobody has counted. */
-export function rescuedWords(rows: number, isMore = false): string[] {
-  return rows > 0 ? [`${isMore ? "at least " : ""}${count(rows)} rescued`] : [];
+/** `2 rescued`: rows with rescued data; nothing where there are none. */
+export function rescuedWords(rows: number): string[] {
+  return rows > 0 ? [`${count(rows)} rescued`] : [];
 }
 
 /** `3 objects passed over (names that begin with _ or ., or end in /)` */

@@ -41,8 +41,8 @@ interface HourStatus {
   /** That the part was made of; more than are listed where raw is gone. */
   partObjects: number;
   rows: number;
-  /** Of the rows, those with rescued data; absent where the part does not say. */
-  rescued?: number;
+  /** Of the rows, those with rescued data. */
+  rescued: number;
   quarantined: number;
   quarantinedBytes: number;
   partBytes: number;
@@ -199,7 +199,7 @@ async function statusOfHour(of: HourContext, observe: Observer): Promise<HourSta
     rawBytes: listing?.sizeBytes ?? 0,
     partObjects: part?.objects ?? 0,
     rows: part?.rows ?? 0,
-    rescued: part ? part.rescued : 0,
+    rescued: part?.rescued ?? 0,
     quarantined: part?.quarantined ?? 0,
     quarantinedBytes: part?.quarantinedBytes ?? 0,
     partBytes: part?.sizeBytes ?? 0,
@@ -227,7 +227,7 @@ function totalsOf(hours: HourStatus[]) {
     rawBytes: sum((hour) => hour.rawBytes),
     partObjects: sum((hour) => hour.partObjects),
     rows: sum((hour) => hour.rows),
-    rescued: sum((hour) => hour.rescued ?? 0),
+    rescued: sum((hour) => hour.rescued),
     quarantined: sum((hour) => hour.quarantined),
     quarantinedBytes: sum((hour) => hour.quarantinedBytes),
     partBytes: sum((hour) => hour.partBytes),
@@ -254,10 +254,7 @@ function figuresOf(summary: Summary, hours: HourStatus[]): string {
   const made = [
     `${isGone ? counted(summary.partObjects, "object") : listed} → ${size(summary.partBytes)}`,
     counted(summary.rows, "row"),
-    ...rescuedWords(
-      summary.rescued,
-      hours.some(({ rescued }) => rescued === undefined),
-    ),
+    ...rescuedWords(summary.rescued),
     ...quarantinedWords(summary.quarantined, summary.quarantinedBytes),
   ].join(", ");
   return isGone ? `${made}; in raw now: ${listed}` : made;

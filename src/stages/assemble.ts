@@ -89,7 +89,7 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     rows: converted.rows + (base?.published.rows ?? 0),
     quarantined: converted.quarantined + (base?.published.quarantined ?? 0),
     quarantinedBytes: converted.quarantinedBytes + (base?.published.quarantinedBytes ?? 0),
-    rescued: rescuedIn(converted, base),
+    rescued: converted.rescued + (base?.published.rescued ?? 0),
     schemaVersion: converted.schema.version,
     recipe: madeBy(task, assembly).recipe,
   };
@@ -111,12 +111,6 @@ function madeBy(
 ): Pick<ManifestHeader, "recipe" | "settings"> {
   if (base && fetched.count === 0) return base.manifest.header;
   return { recipe: recipeOf(dataset), settings: rowSettingsOf(dataset) };
-}
-
-/** As many as came with late objects would be taken for those of all rows. */
-function rescuedIn({ rescued }: ConvertedHour, base: Base | undefined): number | undefined {
-  if (!base || base.published.rows === 0) return rescued;
-  return base.published.rescued === undefined ? undefined : base.published.rescued + rescued;
 }
 
 async function downloadBase(task: HourTask, { spool, tier1 }: Assembly, base: Base): Promise<string> {

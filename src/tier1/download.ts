@@ -6,7 +6,7 @@ import { createGunzip } from "node:zlib";
 import { remedyText, runText } from "../command-text.js";
 import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import { manifestKey, quarantineKey } from "../layout.js";
-import { linesOf } from "../lines.js";
+import { linesOf } from "../streams.js";
 import { inRanges, PART_RANGE_BYTES } from "../ranges.js";
 import type { ObjectInfo, Store } from "../store/store.js";
 import type { HourContext } from "../task.js";

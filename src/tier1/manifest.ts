@@ -21,10 +21,10 @@ export interface PartFacts {
   objects: number;
   rows: number;
   quarantined: number;
-  /** Of those pieces: one may be a whole object. 0 in a part of before they were counted. */
+  /** Of those pieces: one may be a whole object. */
   quarantinedBytes: number;
-  /** Of the rows, those with rescued data. Absent in a part of before they were counted, and in what one was merged into. */
-  rescued?: number | undefined;
+  /** Of the rows, those with rescued data. */
+  rescued: number;
   schemaVersion: number;
   /** Digests of what decides which rows there are besides the data, `recipeOf()`. */
   recipe: string;
@@ -86,14 +86,10 @@ const NUMBER_FACTS = [
   "schemaVersion",
 ] as const;
 
-/** What parts of before, which have none of these, are taken to say. */
-const OF_BEFORE: Record<string, string | undefined> = { quarantinedBytes: "0", rescued: undefined };
-
 /** As S3 user metadata and as footer key-values; names carry the prefix `hourpack-`, in lower case. */
 export function toMetadata(facts: PartFacts): Record<string, string> {
   const metadata: Record<string, string> = {};
-  for (const name of [...TEXT_FACTS, ...NUMBER_FACTS])
-    if (facts[name] !== undefined) metadata[metadataName(name)] = String(facts[name]);
+  for (const name of [...TEXT_FACTS, ...NUMBER_FACTS]) metadata[metadataName(name)] = String(facts[name]);
   return metadata;
 }
 
@@ -106,9 +102,7 @@ export function fromMetadata(metadata: Record<string, string>): PartFacts | unde
     facts[name] = text;
   }
   for (const name of NUMBER_FACTS) {
-    const text = metadata[metadataName(name)] ?? OF_BEFORE[name];
-    if (text === undefined && name in OF_BEFORE) continue;
-    const number = Number(text);
+    const number = Number(metadata[metadataName(name)]);
     if (!Number.isSafeInteger(number)) return undefined;
     facts[name] = number;
   }

@@ -12,7 +12,6 @@ import { Day, Instant, type Json, Num, Obj } from "../proof/json.js";
 import { openPart, type Row } from "../proof/part.js";
 import { restoreRecord } from "../record/restore.js";
 import type { Schema, Type, Value } from "../schema/types.js";
-import { linesOf } from "../streams.js";
 import type { HourContext } from "../task.js";
 import { download, otherBytes, quarantineEntries, readManifest, remedyOf } from "../tier1/download.js";
 import type { ManifestHeader, Published } from "../tier1/manifest.js";
