@@ -158,7 +158,7 @@ async function decide(input: PlanInput, since: Since): Promise<Plan> {
       changes,
     };
   if (areKept) return merge();
-  const others = othersSince(input, published, manifest);
+  const others = othersSince(input, manifest);
   if (others !== undefined)
     return scratch(`${reason}: made anew, as it was packed under other settings (${others})`);
   return changes.overwritten === 0 && !request.noMerge ? merge() : scratch();
@@ -190,9 +190,8 @@ function givenUpText(kept: Named): string {
 }
 
 /** Which settings are others than when the part was packed. */
-function othersSince(input: PlanInput, published: Published, { header }: Manifest): string | undefined {
-  const then = { recipe: published.recipe, settings: header.settings };
-  return otherSettings(then, { recipe: input.recipe, settings: input.rowSettings });
+function othersSince({ recipe, rowSettings }: PlanInput, { header }: Manifest): string | undefined {
+  return otherSettings(header, { recipe, settings: rowSettings });
 }
 
 function waitText({ settings, dataset, hour }: PlannedHour, notBeforeMs: number): string {
@@ -214,9 +213,9 @@ async function requireAlike(
 ): Promise<void> {
   const { recipe, columnsSince, request } = input;
   const { keepOld } = request;
-  const others = othersSince(input, published, manifest);
+  const others = othersSince(input, manifest);
   if (others === undefined) return;
-  if (!keepOld && !differInColumnsAlone(published.recipe, recipe))
+  if (!keepOld && !differInColumnsAlone(manifest.header.recipe, recipe))
     throw otherRecipe(input, published, compared, others);
   if (published.rows === 0) return;
   const { areReadAlike, lacking } = await columnsSince(manifest);

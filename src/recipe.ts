@@ -13,6 +13,13 @@ export interface RowSettings {
   zone: string;
 }
 
+const ROW_SETTINGS = ["raw", "records", "unknown", "zone"] as const;
+
+export function areRowSettings(value: unknown): value is RowSettings {
+  const settings = (value ?? {}) as Partial<RowSettings>;
+  return ROW_SETTINGS.every((name) => typeof settings[name] === "string");
+}
+
 export function rowSettingsOf({ raw, records, unknown, zone }: Dataset): RowSettings {
   return { raw: raw.template, records: records.text, unknown, zone };
 }
@@ -26,36 +33,34 @@ export function recipeOf(dataset: Dataset): string {
   return `${digestOf([CONVERTER_VERSION, raw, records, unknown, zone])}-${digestOf(dataset.columns ?? null)}`;
 }
 
+export function isRecipe(value: unknown): value is string {
+  return typeof value === "string" && /^[0-9a-f]{16}-[0-9a-f]{16}$/.test(value);
+}
+
 /** Whether two recipes have all but their columns in common. */
 export function differInColumnsAlone(one: string, other: string): boolean {
-  const [others, columns] = one.split("-");
-  return columns !== undefined && others === other.split("-")[0];
+  return one.split("-")[0] === other.split("-")[0];
 }
 
 /** By digests it is seen that something is another; what it was, and is, by the settings that a manifest tells. */
 export interface Made {
   recipe: string;
-  /** Absent in parts of before they were told. */
-  settings?: Partial<RowSettings> | undefined;
+  settings: RowSettings;
 }
 
 /** `records was $ and is Records[*], columns`: what is another now; undefined where nothing is. */
-export function otherSettings(then: Made, now: Made & { settings: RowSettings }): string | undefined {
+export function otherSettings(then: Made, now: Made): string | undefined {
   if (then.recipe === now.recipe) return undefined;
   if (differInColumnsAlone(then.recipe, now.recipe)) return "columns";
   const [, columns] = then.recipe.split("-");
   const areColumnsOthers = columns !== now.recipe.split("-")[1];
-  return [
-    ...otherRowSettings(then.settings ?? {}, now.settings),
-    ...(areColumnsOthers ? ["columns"] : []),
-  ].join(", ");
+  return [...otherRowSettings(then.settings, now.settings), ...(areColumnsOthers ? ["columns"] : [])].join(
+    ", ",
+  );
 }
 
-function otherRowSettings(then: Partial<RowSettings>, now: RowSettings): string[] {
-  const names = Object.keys(now) as (keyof RowSettings)[];
-  const areTold = names.every((name) => typeof then[name] === "string");
-  if (!areTold) return ["raw, records, unknown or zone"];
-  const others = names.filter((name) => then[name] !== now[name]);
+function otherRowSettings(then: RowSettings, now: RowSettings): string[] {
+  const others = ROW_SETTINGS.filter((name) => then[name] !== now[name]);
   if (others.length === 0) return ["the version of hourpack"];
   return others.map((name) => `${name} was ${then[name]} and is ${now[name]}`);
 }

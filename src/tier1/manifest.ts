@@ -6,7 +6,7 @@ import { createGunzip, createGzip, gzipSync } from "node:zlib";
 import { HourpackError } from "../errors.js";
 import type { Hour } from "../hour.js";
 import { compareUtf8 } from "../listing.js";
-import type { RowSettings } from "../recipe.js";
+import { areRowSettings, isRecipe, type RowSettings } from "../recipe.js";
 import type { Body, ObjectInfo } from "../store/store.js";
 import { linesOf } from "../streams.js";
 import { counted } from "../words.js";
@@ -55,8 +55,8 @@ export interface ManifestHeader extends PartFacts {
   remainderOf?: string | undefined;
   /** Rows are among these that were made under other settings than `recipe` says, all but the columns, and kept as they were. */
   isMixed?: true | undefined;
-  /** What `recipe` is a digest of besides the columns, for messages; absent in a part of before. */
-  settings?: Partial<RowSettings> | undefined;
+  /** What `recipe` is a digest of besides the columns, for messages. */
+  settings: RowSettings;
   /** Of the columns that its schema version names, `digestOfColumns()`, in hexadecimal digits: a number alone may come to mean others. */
   schemaDigest: string;
 }
@@ -185,10 +185,8 @@ export async function openManifest(
   await reader.return(undefined);
   const header = parseLine(first ?? "", damaged);
   if (!isHeader(header)) damaged("unknown format");
-  const malformed = malformedDigest(header);
-  if (malformed !== undefined) damaged(`its ${malformed} is no digest`);
-  if (![undefined, true].includes(header.isMixed)) damaged("its isMixed is not true");
-  if (!isAttemptOrNone(header.remainderOf)) damaged("its remainderOf is no attempt");
+  const malformed = malformedIn(header);
+  if (malformed !== undefined) damaged(malformed);
   if (header.hour !== of.hour || header.attempt !== of.attempt)
     damaged(`it is that of ${header.hour}, attempt ${header.attempt}`);
   return { header, entries: () => checkedEntries(lines(), header, damaged) };
@@ -221,12 +219,17 @@ function isHeader(value: unknown): value is ManifestHeader {
   return format === 1 && typeof hour === "string" && typeof attempt === "string" && isCount(objects);
 }
 
-/** Read as they stand they would say that something else is damaged, or that nothing is to be compared. */
-function malformedDigest(header: ManifestHeader): string | undefined {
-  const { partSha256, quarantineSha256, schemaDigest } = header;
-  if (!isHex(partSha256, 64)) return "partSha256";
-  if (quarantineSha256 !== undefined && !isHex(quarantineSha256, 64)) return "quarantineSha256";
-  return isHex(schemaDigest, 16) ? undefined : "schemaDigest";
+/** Read as it stands it would say that something else is damaged or other than it was, or that nothing is to be compared. */
+function malformedIn(header: ManifestHeader): string | undefined {
+  const { partSha256, quarantineSha256, schemaDigest, recipe, settings, isMixed, remainderOf } = header;
+  if (!isHex(partSha256, 64)) return "its partSha256 is no digest";
+  if (quarantineSha256 !== undefined && !isHex(quarantineSha256, 64))
+    return "its quarantineSha256 is no digest";
+  if (!isHex(schemaDigest, 16)) return "its schemaDigest is no digest";
+  if (!isRecipe(recipe)) return "its recipe is not two digests";
+  if (!areRowSettings(settings)) return "its settings lack raw, records, unknown or zone";
+  if (![undefined, true].includes(isMixed)) return "its isMixed is not true";
+  return isAttemptOrNone(remainderOf) ? undefined : "its remainderOf is no attempt";
 }
 
 /** Compared with the attempts of journals: as anything else it would say that their rows were given up. */

@@ -21,7 +21,7 @@ const facts = {
   quarantinedBytes: 7,
   rescued: 4,
   schemaVersion: 2,
-  recipe: "r",
+  recipe: `${"0a".repeat(8)}-${"0b".repeat(8)}`,
 };
 const header = {
   ...facts,
@@ -31,6 +31,7 @@ const header = {
   createdAt: "2022-07-26T01:05:00.000Z",
   records: 6,
   partSha256: "0f".repeat(32),
+  settings: { raw: "{HH}/", records: "$", unknown: "rescue", zone: "UTC" },
   schemaDigest: "0a".repeat(8),
 } as const;
 
@@ -108,6 +109,25 @@ describe("a manifest", () => {
       });
     const whole = { ...header, quarantineSha256: "0f".repeat(32) };
     expect(await entriesOf(withLine(await written(), 0, whole))).toEqual(entries);
+  });
+
+  it.each([
+    [
+      "recipe",
+      ["", "0a".repeat(8), `${header.recipe}-${"0c".repeat(8)}`, 7, null, undefined],
+      "not two digests",
+    ],
+    [
+      "settings",
+      [{}, { ...header.settings, zone: undefined }, { ...header.settings, raw: 7 }, "UTC", null, undefined],
+      "lack raw, records, unknown or zone",
+    ],
+  ])("that does not say by which %s it was made is told as damaged", async (name, values, why) => {
+    for (const value of values)
+      await expect(
+        entriesOf(withLine(await written(), 0, { ...header, [name]: value })),
+        JSON.stringify(value),
+      ).rejects.toMatchObject({ kind: "data", message: expect.stringMatching(`its ${name} (is )?${why}`) });
   });
 
   it("whose remainderOf is no attempt is told as damaged", async () => {
