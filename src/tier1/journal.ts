@@ -18,8 +18,8 @@ export interface JournalHeader {
   dataset: string;
   hour: Hour;
   at: string;
-  /** How many it names; absent in those of before. */
-  objects?: number;
+  /** How many it names. */
+  objects: number;
   /** The part that the objects' records had been found in. */
   part: { attempt: string; etag: string; rows: number };
 }
@@ -47,9 +47,8 @@ export async function readJournals(
   const headers: JournalHeader[] = [];
   for (const journal of journals) {
     const header = await firstOf(linesOfJournal(store, journal, signal));
-    if (typeof (header as JournalHeader | undefined)?.part?.attempt !== "string")
-      throw damaged(store, journal.key, "it has no header");
-    headers.push(header as JournalHeader);
+    if (!isHeader(header)) throw damaged(store, journal.key, "it has no whole header");
+    headers.push(header);
   }
   return new Journals(
     headers,
@@ -176,8 +175,14 @@ async function* entriesOf(
     count++;
     yield line;
   }
-  if (objects !== undefined && count !== objects)
-    throw damaged(store, journal.key, `it names ${count} of ${objects} objects`);
+  if (count !== objects) throw damaged(store, journal.key, `it names ${count} of ${objects} objects`);
+}
+
+function isHeader(line: unknown): line is JournalHeader {
+  const { at, objects, part } = (line ?? {}) as Partial<JournalHeader>;
+  const { attempt, rows } = (part ?? {}) as Partial<JournalHeader["part"]>;
+  const areTexts = typeof at === "string" && typeof attempt === "string";
+  return areTexts && Number.isSafeInteger(objects) && Number.isSafeInteger(rows);
 }
 
 function isEntry(line: unknown): line is JournalEntry {
