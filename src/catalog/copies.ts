@@ -57,11 +57,7 @@ async function copyListed(source: Source, folder: string, signal: AbortSignal | 
   }
   // Killed from here on, nobody knows which version is there: then it is copied anew.
   await writeFile(at(VERSIONS), "{}");
-  // Copies were once named by their ETags: one of them takes the name over, so that the hour is there at every instant.
-  const [first] = wanted.keys();
-  const former = first && !names.includes(first) ? unwanted.find(isCopy) : undefined;
-  for (const name of unwanted) if (name !== former) await rm(at(name), { force: true });
-  if (first && former) await rename(at(former), at(first));
+  for (const name of unwanted) await rm(at(name), { force: true });
   for (const [name] of stale) await rename(at(`${name}.new`), at(name));
   await writeFile(
     at(VERSIONS),
@@ -86,7 +82,7 @@ async function listed(
   return found;
 }
 
-/** The ETags that were copied, by the names of the copies; none where one who copied was killed, or copies have no such file yet. */
+/** The ETags that were copied, by the names of the copies; none where one who copied was killed, or nobody copied yet. */
 async function versionsIn(folder: string): Promise<Record<string, string>> {
   try {
     return JSON.parse(await readFile(join(folder, VERSIONS), "utf8"));

@@ -1,9 +1,9 @@
 /** The local catalog's copies of parts in S3: whoever copies at once or is killed, each hour is read in one version. */
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { openDatabase } from "../../src/engine/duckdb/database.js";
 import { parseHour } from "../../src/hour.js";
 import { partitionPrefix } from "../../src/layout.js";
@@ -117,41 +117,27 @@ const KILLED = `data:text/javascript,${encodeURIComponent(`
   syncBuiltinESMExports();
 `)}`;
 
-describe("killed before each change of its files, a copying worker leaves one version, and the next ends it", () => {
-  it.each([
-    { layout: "as they are", before: () => {}, readable: [["a.json"], ["a.json", "b.json"]] },
-    {
-      // Of a worker that was killed between its rename and its deletions, too.
-      layout: "named by their ETags, as they once were",
-      before: () => {
-        rmSync(join(copies(), ".versions"), { force: true });
-        const [name = ""] = parts();
-        cpSync(join(copies(), name), join(copies(), "0123456789abcdef.parquet"));
-        renameSync(join(copies(), name), join(copies(), "fedcba9876543210.parquet"));
-      },
-      readable: [["a.json", "a.json"], ["a.json"], ["a.json", "b.json"]],
-    },
-  ])("copies $layout", { timeout: TIMEOUT_MS }, async ({ before, readable }) => {
-    deliver("a.json");
-    await done(start("run"));
-    before();
-    const saved = join(root, "saved");
-    cpSync(copies(), saved, { recursive: true });
-    deliver("b.json");
-    await done(start("run", { catalog: "none" }));
-    let end: WorkerEnd;
-    let kills = 0;
-    do {
-      rmSync(copies(), { recursive: true });
-      cpSync(saved, copies(), { recursive: true });
-      const env = { NODE_OPTIONS: `--import=${KILLED}`, KILLED_BEFORE: String(++kills) };
-      end = await start("register", { env }).ended;
-      expect(readable).toContainEqual(await namesRead());
-      if (end.signal) await done(start("register"));
-      expect(await namesRead()).toEqual(["a.json", "b.json"]);
-      expect(parts()).toHaveLength(1);
-    } while (end.signal === "SIGKILL");
-    expect(end.code, end.stderr.slice(-1500)).toBe(0);
-    expect(kills).toBeGreaterThan(3);
-  });
+it("killed before each change of its files, a copying worker leaves one version, and the next ends it", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  deliver("a.json");
+  await done(start("run"));
+  const saved = join(root, "saved");
+  cpSync(copies(), saved, { recursive: true });
+  deliver("b.json");
+  await done(start("run", { catalog: "none" }));
+  let end: WorkerEnd;
+  let kills = 0;
+  do {
+    rmSync(copies(), { recursive: true });
+    cpSync(saved, copies(), { recursive: true });
+    const env = { NODE_OPTIONS: `--import=${KILLED}`, KILLED_BEFORE: String(++kills) };
+    end = await start("register", { env }).ended;
+    expect([["a.json"], ["a.json", "b.json"]]).toContainEqual(await namesRead());
+    if (end.signal) await done(start("register"));
+    expect(await namesRead()).toEqual(["a.json", "b.json"]);
+    expect(parts()).toHaveLength(1);
+  } while (end.signal === "SIGKILL");
+  expect(end.code, end.stderr.slice(-1500)).toBe(0);
+  expect(kills).toBeGreaterThan(3);
 });
