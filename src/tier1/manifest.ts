@@ -221,10 +221,11 @@ function isHeader(value: unknown): value is ManifestHeader {
 
 /** Read as it stands it would say that something else is damaged or other than it was, or that nothing is to be compared. */
 function malformedIn(header: ManifestHeader): string | undefined {
-  const { partSha256, quarantineSha256, schemaDigest, recipe, settings, isMixed, remainderOf } = header;
+  const { partSha256, quarantined, quarantineSha256, schemaDigest } = header;
+  const { recipe, settings, isMixed, remainderOf } = header;
+  const hasQuarantine = quarantined !== 0 || quarantineSha256 !== undefined;
   if (!isHex(partSha256, 64)) return "its partSha256 is no digest";
-  if (quarantineSha256 !== undefined && !isHex(quarantineSha256, 64))
-    return "its quarantineSha256 is no digest";
+  if (hasQuarantine && !isHex(quarantineSha256, 64)) return "its quarantineSha256 is no digest";
   if (!isHex(schemaDigest, 16)) return "its schemaDigest is no digest";
   if (!isRecipe(recipe)) return "its recipe is not two digests";
   if (!areRowSettings(settings)) return "its settings lack raw, records, unknown or zone";

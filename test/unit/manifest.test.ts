@@ -31,6 +31,7 @@ const header = {
   createdAt: "2022-07-26T01:05:00.000Z",
   records: 6,
   partSha256: "0f".repeat(32),
+  quarantineSha256: "0e".repeat(32),
   settings: { raw: "{HH}/", records: "$", unknown: "rescue", zone: "UTC" },
   schemaDigest: "0a".repeat(8),
 } as const;
@@ -96,7 +97,7 @@ describe("a manifest", () => {
 
   it.each([
     ["partSha256", ["0f", `${"0f".repeat(31)}0G`, "0F".repeat(32), 7, null, undefined]],
-    ["quarantineSha256", ["", "0f".repeat(33), 7, null]],
+    ["quarantineSha256", ["", "0f".repeat(33), 7, null, undefined]],
     ["schemaDigest", ["0a", "0a".repeat(32), 7, null, undefined]],
   ])("whose %s is none is told as damaged", async (name, values) => {
     for (const value of values)
@@ -107,7 +108,10 @@ describe("a manifest", () => {
         kind: "data",
         message: `read manifest m: it is damaged (its ${name} is no digest)`,
       });
-    const whole = { ...header, quarantineSha256: "0f".repeat(32) };
+  });
+
+  it("needs no quarantineSha256 where nothing is quarantined", async () => {
+    const whole = { ...header, quarantined: 0, quarantineSha256: undefined };
     expect(await entriesOf(withLine(await written(), 0, whole))).toEqual(entries);
   });
 
