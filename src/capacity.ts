@@ -24,7 +24,7 @@ export interface Capacity {
 }
 
 /** What a user can set. */
-export type SetCapacity = Partial<Pick<Capacity, "hoursInFlight" | "batchBytes" | "engineMemoryBytes">>;
+type SetCapacity = Partial<Pick<Capacity, "hoursInFlight" | "batchBytes" | "engineMemoryBytes">>;
 
 /** The figures below were measured to fit in it; more memory buys nothing, and makes no process fatter. */
 const USUAL_MEMORY_BYTES = 512 << 20;

@@ -3,7 +3,7 @@ import { CONFIG_NAME, type GivenFlag } from "./config/settings.js";
 import { addHours, type Hour } from "./hour.js";
 import { shellWord } from "./words.js";
 
-export interface CommandOf {
+interface CommandOf {
   /** Those that it is to be about; all where absent. Named only where others are configured: without, it would do the same to all of them. */
   dataset?: string | string[];
   /** One, or all up to and without `to`. */

@@ -119,7 +119,7 @@ async function lookAt(task: HourTask, watch: Stopwatch, isWhole: boolean): Promi
 }
 
 /** What is there of an hour, and what a run would do about it; where somebody has to decide, why, and what could be read. */
-export type Looked = (Listed & { plan: Plan }) | (Partial<Listed> & { refusal: HourpackError });
+type Looked = (Listed & { plan: Plan }) | (Partial<Listed> & { refusal: HourpackError });
 
 /** For who looks, and packs nothing. */
 export async function lookOver(task: HourTask): Promise<Looked> {

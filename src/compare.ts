@@ -22,7 +22,7 @@ export interface Compared {
   kept: Named;
 }
 
-export type Sighting =
+type Sighting =
   | { kind: "same" | "gone"; entry: ManifestEntry }
   /** `passedOver`: the object is the version that a decision passed over. */
   | { kind: "overwritten" | "passedOver"; entry: ManifestEntry; object: ObjectInfo }

@@ -11,7 +11,7 @@ export const DAY_MS = 24 * HOUR_MS;
 export const RANGE_YEARS_MAX = 100;
 export const RANGE_MAX_MS = RANGE_YEARS_MAX * 366 * DAY_MS;
 
-export interface HourParts {
+interface HourParts {
   yyyy: string;
   MM: string;
   dd: string;

@@ -18,7 +18,7 @@ export interface Log {
   with(fields: Fields): Log;
 }
 
-export interface LogOptions {
+interface LogOptions {
   level: LogLevel;
   /** On each line, such as `{ runId }`. */
   fields?: Fields;

@@ -6,7 +6,7 @@ import { hasHourFolders, partitionPrefix, rawBasePrefix, rawPrefix, uriOf } from
 import { toColumnName } from "./schema/names.js";
 import { type Column, RESCUED_COLUMN, type Type } from "./schema/types.js";
 
-export interface Tables {
+interface Tables {
   raw: TableSpec;
   parquet: TableSpec;
 }

@@ -32,7 +32,7 @@ export function tell(text: string): void {
   notices.publish({ text });
 }
 
-export interface WaitOptions {
+interface WaitOptions {
   /** It takes its time where all is well, too: then nothing is told before a try has failed. */
   mayTakeLong: boolean;
   /** Besides the first try; `RETRIES_MAX` where absent. */

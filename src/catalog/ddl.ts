@@ -154,7 +154,7 @@ export function storageFormat(table: TableSpec) {
       };
 }
 
-export function tableName(table: TableSpec): string {
+function tableName(table: TableSpec): string {
   return `${quoteHive(table.database)}.${quoteHive(table.name)}`;
 }
 

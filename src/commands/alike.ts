@@ -4,7 +4,7 @@ import { type Hour, hoursText } from "../hour.js";
 import type { RunEvent } from "../task.js";
 
 /** Of hours after the first that had it. */
-export interface AlikeHours {
+interface AlikeHours {
   /** Of the first. */
   event: RunEvent;
   dataset: string;

@@ -4,7 +4,7 @@ import { count, counted } from "../words.js";
 import { duration, size } from "./figures.js";
 import type { Output } from "./output.js";
 
-export interface Bar {
+interface Bar {
   name: string;
   /** Of the whole, 0 to 1. */
   fraction: number;
@@ -12,7 +12,7 @@ export interface Bar {
   words: string[];
 }
 
-export interface Bars {
+interface Bars {
   observe(event: RunEvent): void;
   /** Takes them away. */
   stop(): void;
@@ -52,7 +52,7 @@ const WORDS_CHARS_MIN = 12;
 const GAP = "  ";
 
 /** Lines that are each narrower than the terminal, so that none goes on in the next one. */
-export function picture(bars: Bar[], columns: number, paint: (bar: string) => string): string[] {
+function picture(bars: Bar[], columns: number, paint: (bar: string) => string): string[] {
   const room = columns - 1 - 2 * GAP.length;
   const barChars = Math.max(BAR_CHARS.min, Math.min(BAR_CHARS.max, Math.floor(columns / 6)));
   const longest = Math.max(...bars.map(({ name }) => name.length));

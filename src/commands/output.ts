@@ -8,13 +8,13 @@ import { require } from "../require.js";
 const { createColors } = require("picocolors") as typeof import("picocolors");
 
 /** A stream to write to: `process.stdout`, or a test's. */
-export interface Sink {
+interface Sink {
   write(text: string | Uint8Array, done?: (error?: Error | null) => void): boolean;
   isTTY?: boolean;
   columns?: number;
 }
 
-export interface OutputOptions {
+interface OutputOptions {
   /** One JSON object a line on standard output, the last one the result or the error. */
   json: boolean;
   /** `--color` and `--no-color`; goes before what the environment says. */

@@ -15,7 +15,7 @@ export interface Progress {
   stop(): void;
 }
 
-export interface ProgressOptions {
+interface ProgressOptions {
   /** The caller shows failures in full at its end: that of a single hour is left to it. */
   tellsFailures: boolean;
 }

@@ -66,7 +66,7 @@ export interface Answer {
   rowCount: number;
 }
 
-export interface AskOptions {
+interface AskOptions {
   /** Rows that are kept. */
   rowsMax: number;
   /** Is told of all, some at a time; false ends it. */

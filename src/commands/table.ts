@@ -15,7 +15,7 @@ export interface TableColumn {
   spare?: number;
 }
 
-export interface TableOptions {
+interface TableOptions {
   /** What does not fit goes into further tables, beside the first column, and nothing is left out. */
   goesOn?: boolean;
 }

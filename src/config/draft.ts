@@ -7,7 +7,7 @@ import { fromPathText } from "../schema/path.js";
 import type { Column, Type } from "../schema/types.js";
 import type { S3Settings } from "./settings.js";
 
-export interface Draft {
+interface Draft {
   dataset: string;
   raw: string;
   tier1: string;

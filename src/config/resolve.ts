@@ -23,7 +23,7 @@ import type {
 } from "./settings.js";
 import { parseDurationMs, parseListen, parseSizeBytes, zoneName } from "./units.js";
 
-export interface ResolveContext {
+interface ResolveContext {
   file: string | undefined;
   flags: Settings["flags"];
   locate: Locate;

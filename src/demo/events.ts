@@ -2,10 +2,10 @@
 import { type Hour, startMs } from "../hour.js";
 
 export const PLATFORMS = ["android", "ios"] as const;
-export type Platform = (typeof PLATFORMS)[number];
+type Platform = (typeof PLATFORMS)[number];
 
 /** One raw object. */
-export interface RawObject {
+interface RawObject {
   name: string;
   body: string;
 }

@@ -9,7 +9,7 @@ import { RawFolders } from "./discovery.js";
 import { hoursWithFolders } from "./folders.js";
 import { owedHours } from "./owed.js";
 
-export interface OlderHours {
+interface OlderHours {
   from: Hour;
   /** At most up to the first that is published, or due by itself. */
   to: Hour;

@@ -101,7 +101,7 @@ function failureTexts(dataset: string, failures: HourFailure[], { told }: Troubl
   });
 }
 
-export interface HookOptions {
+interface HookOptions {
   timeoutMs?: number;
   /** Between the tries; doubled each time. */
   pauseMs?: number;

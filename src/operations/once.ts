@@ -8,7 +8,7 @@ import { Hook, News } from "./hooks.js";
 import { Metrics, resumeFromFile, writeMetricsFile } from "./metrics.js";
 import { datasetRound } from "./worker.js";
 
-export interface Telling {
+interface Telling {
   observe(event: RunEvent): void;
   /** To be called when the run is over. Returns what went wrong with telling. */
   finish(): Promise<HourpackError[]>;

@@ -2,7 +2,7 @@
 import type { HourFailure } from "../task.js";
 import type { DatasetRound, WorkerEvent } from "./worker.js";
 
-export interface ReadyState {
+interface ReadyState {
   isReady: boolean;
   reason: string;
 }

@@ -315,7 +315,7 @@ function holdStruct(fields: Map<string, Hold>): Hold {
 }
 
 /** Plain JSON: keys sorted, null members dropped, repeated keys in their order, numbers by exact value. */
-export function plainText(value: Json): string {
+function plainText(value: Json): string {
   if (value === null || typeof value === "boolean") return String(value);
   if (typeof value === "string") return literal(value);
   if (value instanceof Num) {

@@ -42,7 +42,7 @@ interface FoundRow {
 }
 
 /** What a record or row is remembered by; the texts are asked for only where they will be kept. */
-export interface Texts {
+interface Texts {
   canonical: string;
   text?: string;
 }

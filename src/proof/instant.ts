@@ -2,7 +2,7 @@
 import { numberText, parseDecimal } from "./number.js";
 import type { Json } from "./values.js";
 
-export interface Timestamp {
+interface Timestamp {
   /** Milliseconds since 1970, floored. */
   ms: number;
   /** Nothing was floored away. */

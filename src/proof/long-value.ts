@@ -5,7 +5,7 @@ import { Damage } from "./json.js";
 import { Scanner } from "./scan.js";
 
 /** Offsets are those in the object. */
-export interface LongValue {
+interface LongValue {
   start: number;
   end: number;
   /** Of a top-level array. */

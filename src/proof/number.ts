@@ -1,7 +1,7 @@
 /** Numbers by exact value, from their texts: nothing is rounded, whatever its size. */
 import { type Json, Num } from "./values.js";
 
-export interface Decimal {
+interface Decimal {
   negative: boolean;
   /** Significant digits without leading and trailing zeros; empty for zero. */
   digits: string;

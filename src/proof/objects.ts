@@ -69,7 +69,7 @@ const AHEAD_BYTES = 48 * 2 ** 20;
 /** A larger object is read in ranges of this size. */
 const RANGE_BYTES = 8 * 2 ** 20;
 
-export interface ReadAheadOptions {
+interface ReadAheadOptions {
   signal?: AbortSignal;
   /** Told of objects that are gone or overwritten, which are then passed over; without it they throw `conflict`. */
   onGone?(entry: ManifestEntry): void;

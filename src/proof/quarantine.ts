@@ -52,7 +52,7 @@ function quarantined(line: string): Quarantined & { key: string } {
 }
 
 /** What is wrong with an object's quarantined bytes. */
-export interface QuarantineFault {
+interface QuarantineFault {
   offset: number;
   detail: string;
 }

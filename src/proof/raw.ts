@@ -42,14 +42,14 @@ export interface RawRecord extends Place {
 }
 
 /** Bytes that are no record. Long ones come in several pieces, the later of which `goesOn`. */
-export interface NonRecord extends Place {
+interface NonRecord extends Place {
   kind: "none";
   reason: string;
   goesOn?: boolean;
 }
 
 /** White space and marks between values, and what stands around the records under a record path. */
-export interface Gap extends Place {
+interface Gap extends Place {
   kind: "gap";
 }
 
@@ -59,7 +59,7 @@ export type RawItem = RawRecord | NonRecord | Gap;
 /** Read in pieces of about this size, so that a text of a whole big object never exists beside its bytes. */
 const WINDOW_BYTES = 4 * 2 ** 20;
 
-export interface RawOptions {
+interface RawOptions {
   /** The keys to the array of records; none for `$`. */
   path: string[];
   limits: RawLimits;

@@ -18,7 +18,7 @@ import {
 import type { Row } from "./part.js";
 import { parseJson } from "./text.js";
 
-export interface RestoredRow {
+interface RestoredRow {
   record: Obj;
   /** What is wrong with the row by itself, such as a column that shows another value than its rescued member. */
   faults: string[];
@@ -175,7 +175,7 @@ function isComparable(value: Json, type: Type): boolean {
  * Does a column's value contradict the member that it was taken from? NULL never does, except where a timestamp
  * was only floored. A double may be the nearest to a number of more digits. `hold` is the type's own.
  */
-export function contradicts(
+function contradicts(
   shown: Json,
   original: Json,
   type: Type,

@@ -9,7 +9,7 @@ import { asObject, JsonDamage, type JsonObject, type JsonValue, parseJson } from
 import { valueJson } from "./restore.js";
 import { writeJson } from "./write.js";
 
-export type Row =
+type Row =
   | {
       /** In the order of the schema's columns. */
       values: Value[];

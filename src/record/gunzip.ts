@@ -1,7 +1,7 @@
 import { promisify } from "node:util";
 import { createGunzip, type Gunzip, gunzip } from "node:zlib";
 
-export interface GunzipLimits {
+interface GunzipLimits {
   /** Decompressed bytes to compressed bytes. */
   maxRatio: number;
   /** Decompressed bytes. */

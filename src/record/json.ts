@@ -124,7 +124,7 @@ export interface Span {
 }
 
 /** An element of an array (its key is empty), or a member of an object. */
-export interface Part extends Span {
+interface Part extends Span {
   key: string;
   value: JsonValue;
 }

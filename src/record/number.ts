@@ -1,7 +1,7 @@
 /** Exact decimal arithmetic on the texts of JSON numbers. */
 
 /** digits × 10^exponent, without trailing zeros in digits; zero is 0 × 10^0. */
-export interface Decimal {
+interface Decimal {
   digits: bigint;
   exponent: number;
   /** Significant digits. */

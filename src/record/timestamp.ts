@@ -4,7 +4,7 @@ const TIMESTAMP =
   /^([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?(Z|[+-][0-9]{2}:?[0-9]{2})?$/;
 const DATE = /^([0-9]{4})-([0-9]{2})-([0-9]{2})$/;
 
-export interface Instant {
+interface Instant {
   /** Milliseconds since 1970, floored. */
   ms: number;
   /** False where the text is finer than milliseconds. */

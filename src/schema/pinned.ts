@@ -5,7 +5,7 @@ import { HourpackError, reasonOf } from "../errors.js";
 import { hiveType } from "./hive.js";
 import type { Column, Schema, Type } from "./types.js";
 
-export interface PinnedSchema {
+interface PinnedSchema {
   version: number;
   /** Digest of the columns. */
   fingerprint: string;

@@ -18,7 +18,7 @@ export interface Segment extends Within {
 export type SegmentDetails = Partial<Pick<Segment, "sourceOffset" | "areLines" | "inArray" | "damage">>;
 
 /** What became of a segment. */
-export interface SegmentCounts {
+interface SegmentCounts {
   index: number;
   rows: number;
   quarantined: number;

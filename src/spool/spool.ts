@@ -48,7 +48,7 @@ export class Spool {
 }
 
 /** Bytes that are too many for memory, to be read in any order. */
-export class SpoolFile {
+class SpoolFile {
   sizeBytes = 0;
   private readonly path: string;
   private readonly file: FileHandle;

@@ -18,7 +18,7 @@ import { Turn } from "../turn.js";
 import { counted } from "../words.js";
 
 /** The schema version pinned at the start of the hour, and what sifts against it (and learns while it does). */
-export interface Conversion {
+interface Conversion {
   schema: Schema;
   sifter: Sifter;
   /** What was read; a segment names its object by the position in it. */

@@ -8,7 +8,7 @@ import { type Published, toMetadata } from "../tier1/manifest.js";
 import { headPart } from "../tier1/published.js";
 import type { Assembled } from "./assemble.js";
 
-export interface Publication extends Pick<Assembled, "body" | "sizeBytes" | "facts" | "quarantine"> {
+interface Publication extends Pick<Assembled, "body" | "sizeBytes" | "facts" | "quarantine"> {
   partKey: string;
   manifestKey: string;
   manifest: Body;

@@ -1,7 +1,7 @@
 /** How many GETs are in flight: more while the store answers more of them for it, fewer where it refuses some. */
 import { tell } from "../waiting.js";
 
-export interface PaceOptions {
+interface PaceOptions {
   /** At first. */
   start: number;
   /** Never more. */

@@ -83,7 +83,7 @@ async function factsInFooter(
   }
 }
 
-export interface NewestPublished {
+interface NewestPublished {
   /** Of those that have begun: by one of a year to come no hour before it is passed. */
   newest?: Hour;
   /** A later one, whose hour has not begun: nobody's data are of it yet. */

@@ -27,7 +27,7 @@ import { agreeing, counted } from "../words.js";
 import { type FolderLinks, folderLinks, otherPathOf } from "./links.js";
 import { asProblem, verifyHour } from "./verification.js";
 
-export interface ExpireOptions {
+interface ExpireOptions {
   dryRun: boolean;
   /** The user vouches that raw objects are never overwritten, for stores that ignore If-Match on a delete. */
   rawIsImmutable: boolean;

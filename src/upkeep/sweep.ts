@@ -12,7 +12,7 @@ import { readJournals } from "../tier1/journal.js";
 import { allParts, attemptsUnder, expiredHours, headPart, publishedPart } from "../tier1/published.js";
 import { readPinned } from "../tier1/schema-file.js";
 
-export interface Swept {
+interface Swept {
   /** Manifests and quarantine files that no part names, deleted. */
   attempts: string[];
   /** Unfinished uploads and temporary files, dropped. */

@@ -9,7 +9,7 @@ import { debianWithNode } from "./debian.js";
 import { runToEnd } from "./processes.js";
 import { asRoot, type Mount, type RootOptions, runInRoot } from "./root-filesystem.js";
 
-export interface Instruction {
+interface Instruction {
   name: string;
   /** Continued lines joined by a space. */
   text: string;
@@ -29,7 +29,7 @@ export interface Image {
   stopSignal: string;
 }
 
-export function parseDockerfile(text: string): Instruction[] {
+function parseDockerfile(text: string): Instruction[] {
   const lines = text.split("\n").filter((line) => !/^\s*#/.test(line) && line.trim() !== "");
   const joined = lines.join("\n").replace(/\\\n\s*/g, " ");
   return joined.split("\n").map((line) => {

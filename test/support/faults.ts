@@ -102,7 +102,7 @@ export type FaultName = keyof typeof FAULTS;
 /** Of these only an object's own bytes are checked by anyone: a listing has no ETag. */
 const BODIES_ONLY: readonly FaultName[] = ["a corrupted byte"];
 
-export function concerns(name: FaultName, exchange: Exchange): boolean {
+function concerns(name: FaultName, exchange: Exchange): boolean {
   return !BODIES_ONLY.includes(name) || exchange.operation === "GetObject";
 }
 

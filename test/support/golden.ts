@@ -6,10 +6,10 @@ import { parse } from "yaml";
 import { addHours, type Hour } from "../../src/hour.js";
 import type { Cell, Row } from "./readers.js";
 
-export const CASES_DIR = fileURLToPath(new URL("../../fixtures/cases", import.meta.url));
+const CASES_DIR = fileURLToPath(new URL("../../fixtures/cases", import.meta.url));
 export const FIRST_HOUR = "2022-07-26T00" as Hour;
 
-export interface ExpectedPiece {
+interface ExpectedPiece {
   /** Relative to the hour's prefix. */
   key: string;
   offset: number;

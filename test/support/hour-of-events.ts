@@ -81,7 +81,7 @@ function noise(seed: string, length: number): string {
 }
 
 /** Keys and bytes, and nothing that hourpack has a hand in. */
-export interface Files {
+interface Files {
   /** What `--raw` and `--tier1` are given: with a prefix behind it. */
   readonly uri: string;
   list(prefix: string): Promise<string[]>;
@@ -207,14 +207,14 @@ export async function seed(files: Files, prefix: string, objects: RawObject[]): 
 }
 
 /** What an hour must come to, or has. */
-export interface HourState {
+interface HourState {
   rows: string[];
   quarantined: string[];
   /** Of the part's manifest: each object's key, size, records and quarantined. */
   objects: string[];
 }
 
-export interface LakeState {
+interface LakeState {
   hours: Record<string, HourState>;
   /** Keys that no part names. */
   residue: string[];

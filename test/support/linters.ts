@@ -16,7 +16,7 @@ export interface Verdict {
   output: string;
 }
 
-export interface CallOptions {
+interface CallOptions {
   cwd?: string;
   /** In place of the test's own environment. */
   env?: NodeJS.ProcessEnv;

@@ -5,7 +5,7 @@ import { inMemory } from "../../src/record/window.js";
 import type { RecordPath } from "../../src/schema/path.js";
 
 /** With copies of the bytes, which a piece lends only. */
-export async function piecesOf(bytes: Buffer, limits: CutLimits): Promise<Piece[]> {
+async function piecesOf(bytes: Buffer, limits: CutLimits): Promise<Piece[]> {
   const pieces: Piece[] = [];
   for await (const piece of cutObject(inMemory(bytes), limits)) {
     pieces.push({ ...piece, bytes: Buffer.from(piece.bytes) });

@@ -58,7 +58,7 @@ export async function startServer(
   throw new Error(`${name} did not answer within 30 seconds:\n${printed}`);
 }
 
-export async function endProcess(child: ChildProcess): Promise<void> {
+async function endProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise((resolve) => child.once("exit", resolve));
   child.kill("SIGTERM");

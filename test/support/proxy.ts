@@ -163,7 +163,7 @@ function withLength(answer: Answer, isHead: boolean): string[] {
     : [...named, "Content-Length", String(answer.body.length)];
 }
 
-export function headerOf(headers: string[], name: string): string | undefined {
+function headerOf(headers: string[], name: string): string | undefined {
   const at = headers.findIndex((text, i) => i % 2 === 0 && text.toLowerCase() === name);
   return at < 0 ? undefined : headers[at + 1];
 }

@@ -44,7 +44,7 @@ export async function rawItems(stored: Buffer, path: string[], reading: Reading 
   return found;
 }
 
-export function inPieces(bytes: Buffer, pieceBytes = bytes.length): Stored {
+function inPieces(bytes: Buffer, pieceBytes = bytes.length): Stored {
   if (pieceBytes >= bytes.length) return inMemory(bytes);
   return {
     sizeBytes: bytes.length,

@@ -22,7 +22,7 @@ import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 export type Cell = null | boolean | number | string | Cell[] | { [key: string]: Cell };
 export type Row = Record<string, Cell>;
 
-export interface TypedRows {
+interface TypedRows {
   rows: Row[];
   columns: { name: string; type: DuckDBType }[];
 }

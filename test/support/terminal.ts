@@ -7,7 +7,7 @@ import { cleanEnv } from "./cli.js";
 import { debianProgram } from "./linters.js";
 
 /** What a command left on the screen. */
-export interface Shown {
+interface Shown {
   exitCode: number;
   /** Between the command and the next prompt. One that is longer than the terminal has wrapped. */
   lines: string[];

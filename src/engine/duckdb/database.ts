@@ -11,7 +11,7 @@ import { require } from "../../require.js";
 /** By column name. */
 export type Row = Record<string, unknown>;
 
-export interface QueryOptions {
+interface QueryOptions {
   /** Whose tables need not be named with it. */
   schema?: string | undefined;
   /** It throws soon after. */

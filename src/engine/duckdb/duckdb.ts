@@ -9,7 +9,7 @@ import { ParquetJoin } from "../parquet/join.js";
 import { type Database, openDatabase, sqlName, sqlString } from "./database.js";
 import { duckdbType, jsonTextSql, noRowsSql, readType, typedSql, valueSql } from "./types.js";
 
-export interface DuckdbSettings {
+interface DuckdbSettings {
   /** DuckDB's memory_limit, bytes. */
   memoryBytes: number;
   /** Calls at work at a time, one thread each. */

@@ -12,15 +12,15 @@ const LIST = 9;
 const SET = 10;
 const STRUCT = 12;
 
-export interface List {
+interface List {
   elementType: number;
   items: Value[];
 }
 
 /** Integers of all widths are bigints. */
-export type Value = boolean | bigint | Buffer | List | Struct;
+type Value = boolean | bigint | Buffer | List | Struct;
 
-export interface Field {
+interface Field {
   id: number;
   type: number;
   value: Value;

@@ -18,7 +18,7 @@ import {
   type StoreContext,
 } from "./stores.js";
 
-export interface DoctorOptions extends ComponentOptions {
+interface DoctorOptions extends ComponentOptions {
   datasets?: string[];
   signal?: AbortSignal;
   /** Told of each check as it is made. */

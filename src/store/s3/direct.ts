@@ -11,7 +11,7 @@ import { Connections, type HttpAnswer, type HttpRequest } from "./connections.js
 import { codeOfAnswer } from "./errors.js";
 import { encodePath, encodeText, RequestSigner, withPlainEquals } from "./sign.js";
 
-export interface DirectRequest {
+interface DirectRequest {
   /** For the message where the store is busy: `read`, `write`. */
   doing: string;
   method: HttpRequest["method"];

@@ -3,7 +3,7 @@ import type { PutObjectCommandInput } from "@aws-sdk/client-s3";
 import type { S3Settings } from "../../config/settings.js";
 import type { ObjectHead, PutOptions } from "../store.js";
 
-export type WriteInput = Omit<PutObjectCommandInput, "Body" | "Bucket" | "Key">;
+type WriteInput = Omit<PutObjectCommandInput, "Body" | "Bucket" | "Key">;
 
 /** For every way of writing an object. */
 export function writeInput(write: S3Settings["write"], { condition, ...options }: PutOptions): WriteInput {

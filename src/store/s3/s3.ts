@@ -30,7 +30,7 @@ import { type ListedPage, Lister, type PageRequest } from "./list.js";
 import { Md5Check } from "./md5.js";
 import { ObjectWriter, PART_BYTES } from "./put.js";
 
-export interface S3StoreOptions {
+interface S3StoreOptions {
   /** Keys in a page of a listing; S3 allows 1 to 1000. */
   pageKeys?: number;
 }

@@ -5,7 +5,7 @@
  */
 import { createHmac, createSecretKey, hash, type KeyObject } from "node:crypto";
 
-export interface Credentials {
+interface Credentials {
   accessKeyId: string;
   secretAccessKey: string;
   sessionToken?: string;
@@ -14,7 +14,7 @@ export interface Credentials {
 /** Of an empty body. */
 const EMPTY_SHA256 = hash("sha256", "");
 
-export interface Signable {
+interface Signable {
   method: string;
   /** Encoded as it is signed. */
   path: string;
