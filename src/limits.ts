@@ -1,7 +1,14 @@
 /** How large things may be, as docs/guarantees.md says: the converter quarantines what is more, and the proof expects it there. */
 
+export interface GzipLimits {
+  /** Decompressed bytes to compressed bytes. */
+  maxRatio: number;
+  /** Decompressed bytes. */
+  maxBytes: number;
+}
+
 /** A gzip that grows more than this, or beyond this, is taken for a bomb and quarantined as it lies. */
-export const GZIP_LIMITS = { maxRatio: 200, maxBytes: 512 << 20 };
+export const GZIP_LIMITS: GzipLimits = { maxRatio: 200, maxBytes: 512 << 20 };
 
 /** A longer value is not looked at: V8's texts end soon after. Under a record path one may hold many records. */
 export const VALUE_BYTES_MAX = 500_000_000;

@@ -1,5 +1,5 @@
 /** What an object's bytes hold, read anew: records, and bytes that are none. Shares nothing with the converter. */
-import { GZIP_LIMITS, RECORD_BYTES, VALUE_BYTES_MAX } from "../limits.js";
+import { RECORD_BYTES, VALUE_BYTES_MAX } from "../limits.js";
 import { Cursor } from "./cursor.js";
 import {
   CLOSE_ARRAY,
@@ -13,19 +13,7 @@ import {
 import { Damage, type Json, Obj, objectOf, Reader, UNREAD_CHARS, Unread } from "./json.js";
 import { findLongValue } from "./long-value.js";
 import { type Element, placesOf, takePath } from "./record-path.js";
-import type { GzipLimits, Source } from "./source.js";
-
-export interface RawLimits extends GzipLimits {
-  /** A longer value is no record. */
-  recordBytes: number;
-}
-
-/** What a run takes unless it is told otherwise. */
-export const RAW_LIMITS: RawLimits = {
-  recordBytes: RECORD_BYTES,
-  objectBytes: GZIP_LIMITS.maxBytes,
-  ratio: GZIP_LIMITS.maxRatio,
-};
+import type { Source } from "./source.js";
 
 interface Place {
   offset: number;
@@ -62,7 +50,8 @@ const WINDOW_BYTES = 4 * 2 ** 20;
 interface RawOptions {
   /** The keys to the array of records; none for `$`. */
   path: string[];
-  limits: RawLimits;
+  /** A longer value is no record; `RECORD_BYTES` unless given. */
+  maxRecordBytes?: number;
   windowBytes?: number;
   /** Whether a record with NaN or Infinity is one that columns take; none is unless given. */
   isTaken?(value: Obj, envelope: Obj): boolean;
@@ -74,7 +63,7 @@ export class RawReader {
   private readonly path: string[];
   private readonly isTaken: (value: Obj, envelope: Obj) => boolean;
   private readonly windowBytes: number;
-  private readonly recordBytes: number;
+  private readonly maxRecordBytes: number;
   /** A longer value is not looked at: it is no record, and holds none under a record path. */
   private readonly valueBytes: number;
   private readonly cursor: Cursor;
@@ -96,13 +85,14 @@ export class RawReader {
   private isLines: boolean | undefined;
 
   constructor(source: Source, options: RawOptions) {
-    const { path, limits, windowBytes = WINDOW_BYTES, isTaken = () => false } = options;
+    const { path, maxRecordBytes = RECORD_BYTES, windowBytes = WINDOW_BYTES } = options;
+    const { isTaken = () => false } = options;
     this.source = source;
     this.path = path;
     this.isTaken = isTaken;
     this.windowBytes = windowBytes;
-    this.recordBytes = limits.recordBytes;
-    this.valueBytes = path.length > 0 ? VALUE_BYTES_MAX : Math.min(limits.recordBytes, VALUE_BYTES_MAX);
+    this.maxRecordBytes = maxRecordBytes;
+    this.valueBytes = path.length > 0 ? VALUE_BYTES_MAX : Math.min(maxRecordBytes, VALUE_BYTES_MAX);
     this.cursor = new Cursor(source);
   }
 
@@ -280,7 +270,7 @@ export class RawReader {
     const inside = (at: number) => at >= start && at < end;
     if (reader.badStrings.some(inside)) return this.none(start, end, "not UTF-8");
     if (!(value instanceof Obj)) return this.none(start, end, "no JSON object");
-    if (end - start > this.recordBytes) return this.none(start, end, this.tooLong());
+    if (end - start > this.maxRecordBytes) return this.none(start, end, this.tooLong());
     if (reader.loneSurrogates.some(inside)) return this.none(start, end, "a lone surrogate");
     const hasNonFinite = reader.nonFinites.some(inside);
     return { kind: "record", value, envelope, ...this.place(start, end), hasNonFinite };
@@ -353,7 +343,7 @@ export class RawReader {
   }
 
   private tooLong(): string {
-    return `longer than ${this.recordBytes} bytes`;
+    return `longer than ${this.maxRecordBytes} bytes`;
   }
 }
 

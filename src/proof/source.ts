@@ -2,6 +2,7 @@
 import { Readable } from "node:stream";
 import { createGunzip, type Gunzip, gunzipSync } from "node:zlib";
 import { isHourpackError, reasonOf } from "../errors.js";
+import type { GzipLimits } from "../limits.js";
 
 /** Bytes that can be read again and again. */
 export interface Source {
@@ -14,12 +15,6 @@ export interface Stored extends Source {
   sizeBytes: number;
   /** Its beginning; all of it where it is small. */
   head: Buffer;
-}
-
-export interface GzipLimits {
-  /** A gzip object that unpacks to more, or to more than `ratio` times its size, is damaged. */
-  objectBytes: number;
-  ratio: number;
 }
 
 /** Up to this no ratio is looked at. */
@@ -40,14 +35,15 @@ export function inMemory(bytes: Buffer): Stored {
 
 /**
  * What offsets count in: the decompressed bytes, or the stored ones where a gzip is damaged. Magic bytes decide, not
- * names. A large gzip is read twice, since the checksum at its end decides over all of it.
+ * names. A large gzip is read twice, since the checksum at its end decides over all of it. One that unpacks to more than
+ * the limits is damaged.
  */
 export async function opened(
   stored: Stored,
   limits: GzipLimits,
 ): Promise<{ source: Source; damage?: string }> {
   if (stored.head[0] !== 0x1f || stored.head[1] !== 0x8b) return { source: stored };
-  const maxBytes = Math.min(limits.objectBytes, Math.max(SMALL_BYTES, stored.sizeBytes * limits.ratio));
+  const maxBytes = Math.min(limits.maxBytes, Math.max(SMALL_BYTES, stored.sizeBytes * limits.maxRatio));
   try {
     if (stored.sizeBytes === stored.head.length && stored.sizeBytes <= AT_ONCE_BYTES) {
       const plain = openedAtOnce(stored.head, Math.min(maxBytes, SMALL_BYTES));

@@ -7,6 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HourpackError } from "../errors.js";
+import { GZIP_LIMITS } from "../limits.js";
 import type { Listing } from "../listing.js";
 import { note } from "../named.js";
 import type { Schema } from "../schema/types.js";
@@ -21,7 +22,7 @@ import { Balance } from "./multiset.js";
 import { type ReadObject, readAhead, readFrom, type Sighting, sight, storedIn } from "./objects.js";
 import { openPart, type Part } from "./part.js";
 import { QuarantineCheck, type Quarantined, readQuarantine } from "./quarantine.js";
-import { RAW_LIMITS, type RawLimits, RawReader, type RawRecord } from "./raw.js";
+import { RawReader, type RawRecord } from "./raw.js";
 import { type DeepResult, type Findings, goneOf, nothingYet } from "./result.js";
 import { Restorer } from "./row.js";
 import { opened, type Source, type Stored } from "./source.js";
@@ -50,7 +51,8 @@ export interface DeepVerification {
   proved?: Listing;
   /** How to get an object's stored bytes; `raw.get` under If-Match unless given. */
   readObject?: ReadObject;
-  limits?: RawLimits;
+  /** What a record may have; `RECORD_BYTES` unless given. */
+  maxRecordBytes?: number;
   /** How many differences are named; 20 unless given. */
   maxDifferences?: number;
   /** How many texts a second pass remembers at a time; 500,000 unless given. */
@@ -242,11 +244,11 @@ class Verification {
     check: QuarantineCheck | undefined,
     onRecord: (likeness: Likeness, item: RawRecord, bytes: () => Buffer) => void,
   ): Promise<void> {
-    const { records, limits = RAW_LIMITS } = this.options;
-    const { source, damage } = await opened(stored, limits);
+    const { records, maxRecordBytes } = this.options;
+    const { source, damage } = await opened(stored, GZIP_LIMITS);
     if (damage !== undefined) return passDamaged(source, check);
     const isTaken = (value: Obj, envelope: Obj) => this.likenesses.ofRecord(value, envelope) !== undefined;
-    const reader = new RawReader(source, { path: records.keys, limits, isTaken });
+    const reader = new RawReader(source, { path: records.keys, maxRecordBytes, isTaken });
     for await (const items of reader.items()) {
       this.checkSignal();
       let isLarge = false;

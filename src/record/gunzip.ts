@@ -1,12 +1,6 @@
 import { promisify } from "node:util";
 import { createGunzip, type Gunzip, gunzip } from "node:zlib";
-
-interface GunzipLimits {
-  /** Decompressed bytes to compressed bytes. */
-  maxRatio: number;
-  /** Decompressed bytes. */
-  maxBytes: number;
-}
+import type { GzipLimits } from "../limits.js";
 
 /** RFC 1952: a gzip member begins with 1f 8b. Names say nothing. */
 export const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
@@ -21,7 +15,7 @@ export function isGzip(bytes: Buffer): boolean {
  */
 export async function gunzipWithin(
   bytes: Buffer,
-  limits: GunzipLimits,
+  limits: GzipLimits,
 ): Promise<{ bytes: Buffer } | { damage: string }> {
   return (await gunzipAtOnce(bytes, outputMax(limits, bytes.length))) ?? { damage: growsBeyond(limits) };
 }
@@ -48,7 +42,7 @@ export async function gunzipAtOnce(
 export async function* gunzipStream(
   stretches: AsyncIterable<Buffer>,
   sizeBytes: number,
-  limits: GunzipLimits,
+  limits: GzipLimits,
 ): AsyncGenerator<Buffer, string | undefined> {
   const engine = createGunzip({ chunkSize: CHUNK_BYTES });
   let isWanted = true;
@@ -110,11 +104,11 @@ function damaged(reason: string): string {
   return `damaged gzip: ${reason}`;
 }
 
-function growsBeyond({ maxRatio, maxBytes }: GunzipLimits): string {
+function growsBeyond({ maxRatio, maxBytes }: GzipLimits): string {
   return `gzip grows beyond ${maxRatio} times its size or ${maxBytes} bytes`;
 }
 
-function outputMax({ maxRatio, maxBytes }: GunzipLimits, sizeBytes: number): number {
+function outputMax({ maxRatio, maxBytes }: GzipLimits, sizeBytes: number): number {
   return Math.max(SMALL_BYTES, Math.min(maxBytes, sizeBytes * maxRatio));
 }
 

@@ -8,7 +8,6 @@ import type { Hour } from "../hour.js";
 import { quarantineKey, rawPrefix } from "../layout.js";
 import { Listing } from "../listing.js";
 import { keysOf, type Named, noneNamed } from "../named.js";
-import { RAW_LIMITS } from "../proof/raw.js";
 import { type DeepResult, goneOf } from "../proof/result.js";
 import { verifyDeep } from "../proof/verify.js";
 import { differInColumnsAlone, otherSettings, recipeOf, rowSettingsOf } from "../recipe.js";
@@ -277,7 +276,7 @@ async function deepVerification(
     // Where all rows may differ for their settings, a few show how.
     maxDifferences: othersThan(manifest.header, dataset) === undefined ? DIFFERENCES_MAX : EXAMPLES_MAX,
     proved,
-    limits: { ...RAW_LIMITS, recordBytes: components.settings.run.maxRecordBytes },
+    maxRecordBytes: components.settings.run.maxRecordBytes,
     signal,
   });
 }

@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import fc, { type Arbitrary } from "fast-check";
 import { describe, expect, test } from "vitest";
 import { QuarantineCheck } from "../../src/proof/quarantine.js";
-import { RAW_LIMITS, RawReader } from "../../src/proof/raw.js";
+import { RawReader } from "../../src/proof/raw.js";
 import { inMemory } from "../../src/proof/source.js";
 import { type Framed, frameObject } from "../../src/record/frame.js";
 import { Sifter } from "../../src/record/sift.js";
@@ -172,11 +172,11 @@ test(
     const sizes = fc.record({
       windowBytes: fc.integer({ min: 32, max: 100 }),
       pieceBytes: fc.integer({ min: 1, max: 60 }),
-      limits: fc.integer({ min: 1, max: 80 }).map((recordBytes) => ({ ...RAW_LIMITS, recordBytes })),
+      maxRecordBytes: fc.integer({ min: 1, max: 80 }),
     });
     const path = fc.constantFrom<string[]>([], ["Records"]);
     const property = fc.asyncProperty(soup, sizes, path, async (bytes, reading, keys) => {
-      const whole = await rawItems(bytes, keys, { limits: reading.limits });
+      const whole = await rawItems(bytes, keys, { maxRecordBytes: reading.maxRecordBytes });
       expect(spanned(await rawItems(bytes, keys, reading))).toEqual(spanned(whole));
     });
     return fc.assert(property, parameters(10 * RUNS));
@@ -266,7 +266,7 @@ async function quarantineFault(bytes: Buffer, path: string[], items: Place[]) {
     return { etag: "e", offset, sizeBytes, sha256 };
   });
   const check = new QuarantineCheck(entries, "e");
-  const reader = new RawReader(inMemory(bytes), { path, limits: RAW_LIMITS, isTaken: () => true });
+  const reader = new RawReader(inMemory(bytes), { path, isTaken: () => true });
   for await (const found of reader.items()) {
     for (const item of found) {
       check.pass(item.offset, item.sizeBytes, item.kind !== "none", () => reader.bytesOf(item));

@@ -1,11 +1,14 @@
 /** What the proof finds in an object, as it finds it in a store: piece by piece. */
+import { GZIP_LIMITS, type GzipLimits } from "../../src/limits.js";
 import type { Obj } from "../../src/proof/json.js";
-import { RAW_LIMITS, type RawItem, type RawLimits, RawReader } from "../../src/proof/raw.js";
+import { type RawItem, RawReader } from "../../src/proof/raw.js";
 import { inMemory, opened, type Stored } from "../../src/proof/source.js";
 import type { Framed } from "../../src/record/frame.js";
 
 export interface Reading {
-  limits?: RawLimits;
+  /** What a run takes unless given. */
+  maxRecordBytes?: number;
+  gzip?: GzipLimits;
   windowBytes?: number;
   /** The store gives so many bytes at a time; all of them unless given. */
   pieceBytes?: number;
@@ -17,12 +20,12 @@ type DataItem = Exclude<RawItem, { kind: "gap" }> & { bytes: Buffer };
 
 /** Its records, and what is none as one item each. Throws where a byte is in no item, or in two. */
 export async function rawItems(stored: Buffer, path: string[], reading: Reading = {}): Promise<DataItem[]> {
-  const { limits = RAW_LIMITS, windowBytes, pieceBytes, isTaken } = reading;
-  const { source, damage } = await opened(inPieces(stored, pieceBytes), limits);
+  const { maxRecordBytes, gzip = GZIP_LIMITS, windowBytes, pieceBytes, isTaken } = reading;
+  const { source, damage } = await opened(inPieces(stored, pieceBytes), gzip);
   if (damage !== undefined)
     return [{ kind: "none", offset: 0, sizeBytes: stored.length, reason: damage, bytes: stored }];
   const found: DataItem[] = [];
-  const reader = new RawReader(source, { path, limits, windowBytes, isTaken });
+  const reader = new RawReader(source, { path, maxRecordBytes, windowBytes, isTaken });
   let end = 0;
   for await (const items of reader.items()) {
     for (const item of items) {

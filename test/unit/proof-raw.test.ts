@@ -1,7 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import type { Obj } from "../../src/proof/json.js";
-import { RAW_LIMITS } from "../../src/proof/raw.js";
 import { writeJson } from "../../src/proof/text.js";
 import { type Reading, rawItems } from "../support/raw-items.js";
 
@@ -215,15 +214,14 @@ describe("bytes that are no record", () => {
   });
 
   it("a gzip that unpacks to more than the limit", async () => {
-    const limits = { recordBytes: 100, objectBytes: 1_000, ratio: 10_000 };
-    const items = await rawItems(gzipSync(" ".repeat(1_001)), [], { limits });
+    const gzip = { maxBytes: 1_000, maxRatio: 10_000 };
+    const items = await rawItems(gzipSync(" ".repeat(1_001)), [], { gzip });
     expect(items).toMatchObject([{ kind: "none", offset: 0 }]);
   });
 
   it("a record longer than the limit", async () => {
-    const limits = { recordBytes: 10, objectBytes: 1_000, ratio: 10 };
     const text = '{"a":1}\n{"b":"xxxxx"}\n{"c":3}';
-    const kinds = (await rawItems(Buffer.from(text), [], { limits })).map((item) => item.kind);
+    const kinds = (await rawItems(Buffer.from(text), [], { maxRecordBytes: 10 })).map((item) => item.kind);
     expect(kinds).toEqual(["record", "none", "record"]);
   });
 
@@ -284,9 +282,8 @@ describe("a record path", () => {
 
   it("looks into a value that is longer than a record may be", async () => {
     const long = `{"Records":[{"a":1}],"x":"${"y".repeat(100)}"}`;
-    const limits = { ...RAW_LIMITS, recordBytes: 20 };
     const items = await rawItems(Buffer.from(`${long}\n{"Records":[{"b":2}]}`), ["Records"], {
-      limits,
+      maxRecordBytes: 20,
       windowBytes: 64,
     });
     expect(items.map(({ kind, sizeBytes }) => [kind, sizeBytes])).toEqual([
