@@ -9,7 +9,7 @@
  */
 export type ErrorKind = "invalid" | "unavailable" | "conflict" | "data" | "interrupted" | "internal";
 
-interface ErrorDetails {
+export interface ErrorDetails {
   /** The stage that was at work, such as `list` or `publish`. */
   stage?: string;
   /** The thing it was done to: an `s3://` URI, a path, `hourpack.yaml:12`. Never a credential or signed URL. */
