@@ -1,6 +1,6 @@
 /**
- * Claims spread the hours of a backlog over workers. A claim says who is at work on an hour; it is renewed while the
- * work goes on and taken over when it is stale. Correctness never rests on it: the part's conditional write does that.
+ * Claims spread the hours of a backlog over workers. A claim says who is at work on an hour. It is renewed during the work
+ * and taken over when it is stale. Correctness never rests on claims, but on the part's conditional write.
  */
 import { hostname } from "node:os";
 import { reasonOf } from "./errors.js";
@@ -15,8 +15,8 @@ interface ClaimText {
 }
 
 /**
- * Does the task while this worker's claim stands; undefined, with the task not begun, where another worker is at the
- * hour. Trouble with claims is no reason not to work.
+ * Runs the task under this worker's claim. Returns undefined, without starting the task, if another worker is at the hour.
+ * Errors of the claim itself never stop the work.
  */
 export async function withClaim<T>(
   task: HourTask,
@@ -44,7 +44,7 @@ class Claim {
   private readonly worker: string;
   private readonly ttlMs: number;
   private etag: string | undefined;
-  /** The renewal that is on its way: giving back comes after it. */
+  /** The renewal in flight: giving the claim back waits for it. */
   private renewal: Promise<unknown> | undefined;
 
   constructor(task: HourTask, store: Store, attempt: string, ttlMs: number) {
@@ -55,7 +55,7 @@ class Claim {
     this.ttlMs = ttlMs;
   }
 
-  /** False where another worker's claim stands. */
+  /** False if another worker's claim stands. */
   async take(): Promise<boolean> {
     try {
       if (await this.write({ absent: true })) return true;
@@ -64,7 +64,7 @@ class Claim {
       const bytes = await this.store.get(this.key, { etag: head.etag, signal: this.task.signal });
       const claim = parse(bytes);
       if (claim?.worker === this.worker) {
-        // Ours: the answer to its writing was lost.
+        // Ours: we wrote it, and the answer was lost.
         this.etag = head.etag;
         return true;
       }
@@ -77,7 +77,7 @@ class Claim {
     }
   }
 
-  /** Not while a renewal is on its way: where the store is slow they would queue. */
+  /** Skipped while a renewal is in flight: on a slow store they would queue. */
   renew(): void {
     const { etag } = this;
     if (etag === undefined) return;
@@ -88,16 +88,16 @@ class Claim {
       });
   }
 
-  /** An interrupted run does it, too: others need not wait for the claim to end. */
+  /** An interrupted run gives it back too, so that others need not wait for it to expire. */
   async give(): Promise<void> {
     await this.renewal;
     const { etag } = this;
     if (etag === undefined) return;
-    // Where the store ignores the condition, a claim that was taken over meanwhile may go: two may then work for one.
+    // A store that ignores the condition may delete a claim that another worker has taken over; then two work on one hour.
     await this.store.delete(this.key, { etag }).catch((error) => this.lost(error));
   }
 
-  /** Whether a renewal that was interrupted was written is not known, and no news. */
+  /** A renewal that was interrupted may or may not have been written; neither is worth a word. */
   private lost(error: unknown): void {
     if (!this.task.signal?.aborted) this.notice("the claim was lost", error);
   }
@@ -116,7 +116,7 @@ class Claim {
     return put.outcome === "written";
   }
 
-  /** Expired, unreadable, or of a process of this machine that is gone. */
+  /** Expired, unreadable, or held by a process of this machine that has ended. */
   private isStale(claim: ClaimText | undefined): boolean {
     if (!claim || claim.expiresAtMs <= this.task.components.nowMs()) return true;
     const [host, pid] = claim.worker.split(":");

@@ -41,12 +41,12 @@ import { publishedPart } from "./tier1/published.js";
 import { schemaOf } from "./tier1/schema-file.js";
 import { count, counted } from "./words.js";
 
-/** Two plans are needed where another worker wins the race; more where objects change while they are read. */
+/** If another worker wins the race the hour needs a second plan; if objects change while they are read, more. */
 const PLANS_MAX = 5;
 
 /**
- * Packs one hour, or finds that nothing is to be done. Throws `conflict` where the hour is still changing after
- * several plans, and whatever its stages throw; nothing is half published then.
+ * Packs one hour, or finds nothing to do. Throws `conflict` if the hour is still changing after several plans, and
+ * whatever a stage throws. Nothing is ever half published.
  */
 export async function compactHour(task: HourTask): Promise<HourResult> {
   const watch = new Stopwatch();
@@ -95,17 +95,17 @@ async function planAndPack(task: HourTask, watch: Stopwatch): Promise<HourResult
   }
 }
 
-/** What takes its time to come, while the hour is claimed. What goes wrong is told where it is needed. */
+/** Starts what takes time to load while the hour is being claimed. `pack` reports the errors when it awaits these. */
 function prepare({ components, dataset }: HourTask): void {
   components.engine().catch(() => {});
   components.requireConditions(dataset).catch(() => {});
-  // When it is needed, the engine has the threads that read its files.
+  // Imported now: during verification the engine occupies the threads that would read its files.
   import("hyparquet").catch(() => {});
 }
 
 /**
- * Stages 1 and 2. The ETag of the part is read before the listing, never after. A new hour is planned by its first page,
- * unless it is to be whole, and its objects are read while the rest is listed; any other is compared as a whole.
+ * Stages 1 and 2. The part's ETag is read before the listing, never after. A new hour is planned from its first page,
+ * unless it must be whole, and its objects are read while the rest is listed. Any other hour is compared as a whole.
  */
 async function lookAt(task: HourTask, watch: Stopwatch, isWhole: boolean): Promise<Listed & { plan: Plan }> {
   return watch.time("list", async () => {
@@ -118,10 +118,10 @@ async function lookAt(task: HourTask, watch: Stopwatch, isWhole: boolean): Promi
   });
 }
 
-/** What is there of an hour, and what a run would do about it; where somebody has to decide, why, and what could be read. */
+/** The state of an hour and what a run would do about it; if somebody has to decide, the reason and whatever could be read. */
 type Looked = (Listed & { plan: Plan }) | (Partial<Listed> & { refusal: HourpackError });
 
-/** For who looks, and packs nothing. */
+/** For commands that look at an hour without packing it. */
 export async function lookOver(task: HourTask): Promise<Looked> {
   let listed: Listed | undefined;
   try {
@@ -164,10 +164,10 @@ type Packed = Pick<
   HourResult,
   "action" | "part" | "rows" | "rescued" | "quarantined" | "quarantinedBytes" | "seconds" | "stageSeconds"
 >;
-/** Another try is needed; `noMerge`: one that makes the part anew. */
+/** Another plan is needed; `noMerge`: one that rebuilds the part. */
 type Lost = { lost: string; noMerge?: true };
 
-/** What somebody asked for is done, and is seen. */
+/** `--from-remainder` gives rows up because somebody asked for it; the run says how many. */
 function tellGivenUp({ dataset, hour, request, observe }: HourTask, plan: ToPack, { part }: Packed): void {
   const rows = part?.rows ?? 0;
   const before = plan.published?.rows ?? 0;
@@ -198,24 +198,24 @@ async function pack(
   });
   const leave = components.batchMemory.enter();
   try {
-    // Before the schema may grow: where it is not the one that the part was made under, somebody has to bring that back.
+    // Before the schema may grow: if it is not the one the part was written under, somebody has to restore that one first.
     const base = await baseOf(task, plan);
     const batches = spoolObjects(raw, plan.fetch, spool, spoolOptions(task, plan.fetch));
     const converted = await watch.time("convert", () =>
       convertHour(task, batches, plan.fetch, { attempt, base, spool, engine }),
     );
-    // A large hour has done with it, and needs memory for what follows; of a small one the next takes it over.
+    // A large hour is done with its batch memory and needs it for the next stages; a small one leaves it to the next hour.
     if (converted.batches.length > 1) leave(false);
     const why = base && whyMadeAnew(task, plan, base, converted.schema);
     if (why !== undefined) return { lost: why, noMerge: true };
     const fetched = plan.fetch;
-    // Of whatever is made of such a part: rows of before are given up for good.
+    // Once given up, rows stay given up in every part that is made from this one.
     const remainderOf = task.request.fromRemainder ? attempt : (base?.manifest.header ?? plan).remainderOf;
     const assembly = { attempt, listing, fetched, converted, base, remainderOf, spool, engine, tier1 };
     const part = await watch.time("merge", () =>
       inSpool(spool, "make the part", () => assemble(task, assembly)),
     );
-    // What a published part has of it was allowed then.
+    // Quarantine of the published part was allowed when that was packed; only new pieces count.
     if (converted.quarantined > 0) checkQuarantine(task, part.facts, converted);
     if (!base) tellMisfit(task, converted);
     const published = await verifyAndPublish(task, assembly, part, plan.published, watch);
@@ -236,7 +236,7 @@ async function pack(
   }
 }
 
-/** Stages 6 and 7, side by side: the bytes of a large part are on their way, and nothing is public, until it is verified. */
+/** Stages 6 and 7 side by side: a large part uploads while it is verified, and nothing is public until it is. */
 async function verifyAndPublish(
   task: HourTask,
   assembly: Assembly,
@@ -273,21 +273,21 @@ async function baseOf(task: HourTask, { action, published }: ToPack): Promise<Ba
   return { published, manifest, schema: await schemaOf(task, published, manifest.header.schemaDigest) };
 }
 
-/** Of an hour that is still being listed nobody knows how much it is: so it takes all there is, until it is known. */
+/** Nobody knows the size of an hour that is still being listed, so it takes all spool bytes until the listing ends. */
 async function takeSpoolBytes({ spoolBytes }: Components, fetched: Listing): Promise<() => void> {
   const give = await spoolBytes.take(fetched.isGrowing ? spoolBytes.capacity : fetched.sizeBytes);
   fetched.whole.then(() => give(fetched.sizeBytes)).catch(() => {});
   return () => give();
 }
 
-/** Why new objects cannot be merged into the published part, whose rows say something else or less under this schema. */
+/** Why new objects cannot be merged into the published part: its rows say something else, or less, under this schema. */
 function whyMadeAnew(
   { dataset, hour }: HourTask,
   { areRowsKept }: ToPack,
   { schema: older }: Base,
   schema: Schema,
 ): string | undefined {
-  // Versions only append: where they did not, schema.json was put back or edited since the part's own was read.
+  // Versions only ever append columns. If these do not, schema.json was rolled back or edited since the part's version was read.
   const kept = schema.columns.slice(0, older.columns.length);
   if (digestOfColumns(kept) !== digestOfColumns(older.columns))
     throw new HourpackError(
@@ -301,8 +301,8 @@ function whyMadeAnew(
 }
 
 /**
- * Stage 4, against the version pinned at its start; with `unknown: add` the schema then grows by what was met, and only
- * then the batches are merged.
+ * Stage 4, against the version that is pinned when it starts. With `unknown: add` the schema then grows by the members that
+ * were met, and the batches are joined only after that.
  */
 async function convertHour(
   task: HourTask,
@@ -319,7 +319,7 @@ async function convertHour(
     signal,
     sifter: new Sifter(schema, dataset.records, dataset.zone, limits, census),
   });
-  // Rows that stay as they are need no other columns: none are pinned for them.
+  // Nothing new to read: the published rows keep their columns, and none are pinned.
   if (base && fetched.count === 0)
     return convertBatches(batches, conversion(base.schema), engine, { keepBatches: false });
   const pinned = await pinSchema(task, batches, attempt);
@@ -363,7 +363,7 @@ function resultOf(task: HourTask, plan: Plan, listing: Listing, watch: Stopwatch
     objects: listing.count,
     rawBytes: listing.sizeBytes,
     skipped: listing.skipped,
-    // A new hour was planned by its first page.
+    // A new hour was planned from its first page; by now the listing is complete.
     changes: changes && !published ? { ...changes, added: listing.count } : changes,
     part: published && {
       key: published.key,

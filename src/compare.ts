@@ -1,4 +1,4 @@
-/** The listing compared with the manifest, as two sorted streams. Pure. */
+/** Compares the listing with the manifest, as two sorted streams. Pure. */
 import { hash } from "node:crypto";
 import { compareUtf8, type Listing } from "./listing.js";
 import { type Named, noneNamed, note } from "./named.js";
@@ -16,15 +16,15 @@ export interface Changes {
 export interface Compared {
   changes: Changes;
   gone: Named;
-  /** In a version that nobody has decided about. */
+  /** In a version that no `--keep-old` has passed over yet. */
   overwritten: Named;
-  /** Those whose rows stayed by a decision when another version was passed over: what is listed is not what the rows came from. */
+  /** Objects whose rows `--keep-old` kept: the listed version was passed over, and the rows came from an earlier one. */
   kept: Named;
 }
 
 type Sighting =
   | { kind: "same" | "gone"; entry: ManifestEntry }
-  /** `passedOver`: the object is the version that a decision passed over. */
+  /** `passedOver`: the listed version is the one that `--keep-old` passed over. */
   | { kind: "overwritten" | "passedOver"; entry: ManifestEntry; object: ObjectInfo }
   | { kind: "added"; object: ObjectInfo };
 
@@ -56,7 +56,7 @@ function sightingOf(entry: ManifestEntry, object: ObjectInfo): Sighting {
   return { kind: isPassedOver ? "passedOver" : "overwritten", entry, object };
 }
 
-/** What only the listing has goes to `added`. */
+/** Objects that only the listing has go to `added`. */
 export async function compare(
   entries: AsyncIterable<ManifestEntry>,
   listing: Iterable<ObjectInfo>,
@@ -76,14 +76,14 @@ export async function compare(
   return { changes, gone, overwritten, kept };
 }
 
-/** Which of these late objects are, by size and ETag, what another name had that is gone. */
+/** Late objects with the size and ETag of an object that is gone: probably the same object under a new name. */
 export async function findMoved(
   entries: AsyncIterable<ManifestEntry>,
   listing: Iterable<ObjectInfo>,
   added: Listing,
   journals: Journals,
 ): Promise<Named> {
-  // Eight bytes each, where the texts of a million would take a hundred megabytes.
+  // Eight bytes each; the texts of a million would take a hundred megabytes.
   const prints = new BigUint64Array(added.count);
   let count = 0;
   for (const object of added) prints[count++] = printOf(object);
@@ -92,7 +92,7 @@ export async function findMoved(
   const moved = noneNamed();
   for await (const sighting of sight(entries, listing)) {
     if (sighting.kind !== "gone" || sighting.entry.records === 0) continue;
-    // What expire deleted was not moved.
+    // `expire` deleted these; they were not moved.
     if (await journals.names(sighting.entry)) continue;
     const print = printOf(sighting.entry);
     let at = firstAt(prints, print);
@@ -104,7 +104,7 @@ export async function findMoved(
   return moved;
 }
 
-/** Where this number is, or would be, among sorted ones. */
+/** The index at which the number is, or would be inserted, in a sorted array. */
 function firstAt(sorted: BigUint64Array, number: bigint): number {
   let [from, to] = [0, sorted.length];
   while (from < to) {

@@ -4,18 +4,18 @@ import { HourpackError } from "./errors.js";
 import type { ObjectInfo } from "./store/store.js";
 
 /**
- * The objects of an hour in UTF-8 key order. Pages are kept deflated, since a million objects as JavaScript
- * values would take 250 MB: packed they take about 30.
+ * The objects of an hour in UTF-8 key order. Pages are kept deflated: a million objects take about 30 MB, and 250 MB as
+ * JavaScript values.
  */
 export class Listing implements Iterable<ObjectInfo>, AsyncIterable<ObjectInfo> {
-  /** Settles when all objects are in it; rejects with what ended the listing before. */
+  /** Resolves when the listing is complete; rejects with the error that ended it early. */
   whole: Promise<void> = Promise.resolve();
   isGrowing = false;
-  /** Ends a listing that nobody needs any more. */
+  /** Stops a listing that nobody needs any more. */
   stop: () => void = () => {};
   count = 0;
   sizeBytes = 0;
-  /** Keys that are no data by convention and were left out. */
+  /** How many keys were left out because their names mark them as no data. */
   skipped = 0;
   private readonly pages: Buffer[] = [];
   private pending: string[] = [];
@@ -23,10 +23,10 @@ export class Listing implements Iterable<ObjectInfo>, AsyncIterable<ObjectInfo> 
   private readonly hash = createHash("sha256");
   private lastKey: string | undefined;
   private digestText: string | undefined;
-  /** Wakes those that wait for more objects. */
+  /** Wakes readers that wait for more objects. */
   private readonly waiting: (() => void)[] = [];
 
-  /** Objects must come in UTF-8 key order; a store that sends them otherwise would defeat the comparison. */
+  /** Objects must arrive in UTF-8 key order, because the comparison with the manifest relies on it. */
   add(object: ObjectInfo): void {
     if (this.lastKey !== undefined && compareUtf8(this.lastKey, object.key) >= 0) {
       throw new HourpackError(
@@ -45,13 +45,13 @@ export class Listing implements Iterable<ObjectInfo>, AsyncIterable<ObjectInfo> 
     if (this.pending.length === PAGE_OBJECTS) this.pack();
   }
 
-  /** There are more, or there will be no more: whoever reads along goes on. */
+  /** More objects arrived, or the listing has ended: wakes readers. */
   grown(isGrowing: boolean): void {
     this.isGrowing = isGrowing;
     for (const wake of this.waiting.splice(0)) wake();
   }
 
-  /** Names exactly this set of keys, sizes and ETags (sha256, hex). No object can be added after. */
+  /** Identifies exactly this set of keys, sizes and ETags (sha256, hex). No object can be added afterwards. */
   digest(): string {
     if (this.digestText === undefined) {
       this.pack();
@@ -60,7 +60,7 @@ export class Listing implements Iterable<ObjectInfo>, AsyncIterable<ObjectInfo> 
     return this.digestText;
   }
 
-  /** The object at this position in key order. Neighbours cost little: pages stay open. */
+  /** The object at this position in key order. Neighbours are cheap, because pages stay inflated. */
   at(index: number): ObjectInfo {
     const page = Math.floor(index / PAGE_OBJECTS);
     if (page === this.pages.length) return this.pendingAt(index);
@@ -68,7 +68,7 @@ export class Listing implements Iterable<ObjectInfo>, AsyncIterable<ObjectInfo> 
     if (!open) {
       const lines = inflateRawSync(this.packed(index)).toString("utf8");
       open = { page, objects: [...decode(lines)] };
-      // Objects that are read at the same time end in any order, on both sides of a page's end.
+      // Concurrent readers finish in any order, on both sides of a page boundary.
       this.open = [open, ...this.open.slice(0, OPEN_PAGES - 1)];
     }
     const object = open.objects[index - page * PAGE_OBJECTS];
@@ -76,7 +76,7 @@ export class Listing implements Iterable<ObjectInfo>, AsyncIterable<ObjectInfo> 
     return object;
   }
 
-  /** All of them; those that are still being listed, as they come. */
+  /** All objects; while the listing goes on, as they arrive. */
   async *[Symbol.asyncIterator](): AsyncGenerator<ObjectInfo> {
     for (let index = 0; ; ) {
       while (index < this.count) yield this.at(index++);
@@ -128,7 +128,7 @@ function decodeLine(line: string): ObjectInfo {
   return { key, sizeBytes, etag };
 }
 
-/** Compares two strings by their UTF-8 bytes, which is how S3 orders keys (UTF-16 order differs above U+D7FF). */
+/** Compares two strings by their UTF-8 bytes, as S3 orders keys. UTF-16 order differs above U+D7FF. */
 export function compareUtf8(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
@@ -139,7 +139,7 @@ export function compareUtf8(a: string, b: string): number {
   return a.length - b.length;
 }
 
-/** Puts surrogates (code points from U+10000) above the rest of the basic plane. */
+/** Orders surrogates (code points from U+10000 on) above the rest of the basic plane. */
 function rank(unit: number): number {
   if (unit < 0xd800) return unit;
   return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;

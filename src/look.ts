@@ -1,4 +1,4 @@
-/** What a run would do about an hour: its listing against what is published of it, and under which settings. */
+/** What a run would do about an hour, from its listing, its published part and today's settings. */
 
 import { endMs } from "./hour.js";
 import type { Listing } from "./listing.js";
@@ -13,7 +13,7 @@ import { EXPIRE_AFTER_MIN_MS, Journals, readJournals } from "./tier1/journal.js"
 import type { Manifest, Published } from "./tier1/manifest.js";
 import { readPinned, schemaOf } from "./tier1/schema-file.js";
 
-/** A late recompaction waits until `notBeforeMs`, where that is given. Throws `data` where somebody has to decide. */
+/** A late recompaction waits until `notBeforeMs`. Throws `data` if somebody has to decide. */
 export function planOf(
   task: HourTask,
   listing: Listing,
@@ -37,7 +37,7 @@ export function planOf(
   });
 }
 
-/** What `expire` deleted of this hour. It never does within a day, so a new hour costs no look. */
+/** What `expire` deleted of this hour. It deletes nothing younger than a day, so new hours skip this listing. */
 async function goneJournals(
   { dataset, hour, components, signal }: HourTask,
   listing: Listing,
@@ -56,7 +56,7 @@ async function columnsSince(
   const older = await schemaOf(task, published, header.schemaDigest);
   const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
   const newer = mergeConfigured(pinned ? currentSchema(pinned) : older, dataset);
-  // What only schema.json has since is asked for by nobody.
+  // Columns that only schema.json has gained since are not asked for by the configuration.
   const lacking = mergeConfigured(older, dataset).columns.slice(older.columns.length);
   return { areReadAlike: readsAlike(older, newer), lacking: lacking.map(({ name }) => name) };
 }

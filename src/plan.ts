@@ -1,4 +1,4 @@
-/** What should be done about an hour, whose listing is compared with its manifest. Pure. */
+/** What to do about an hour, from its listing and its manifest. Pure. */
 import { commandText } from "./command-text.js";
 import { type Changes, type Compared, compare, findMoved } from "./compare.js";
 import { Listing } from "./listing.js";
@@ -21,11 +21,11 @@ import { agreeing, counted } from "./words.js";
 
 export interface PlanRequest {
   rebuild?: boolean;
-  /** Keep the rows of objects that are gone or were overwritten; take only what is new. */
+  /** Keep the rows of objects that are gone or were overwritten; take only new objects. */
   keepOld?: boolean;
-  /** Make the part anew from what is still listed; rows of objects that are gone are given up. */
+  /** Rebuild the part from what is still listed, and give up the rows of objects that are gone. */
   fromRemainder?: boolean;
-  /** Set where a merge has turned out to change what published rows say: they are made anew, or it is refused. */
+  /** Set after a merge turned out to change what published rows say: rebuild them, or refuse. */
   noMerge?: boolean;
 }
 
@@ -41,34 +41,34 @@ export type Plan =
       changes: Changes;
       /** The objects to read. */
       fetch: Listing;
-      /** Of a merge: published rows are not to be made anew, since they cannot be, or since somebody said so. */
+      /** Of a merge: published rows must not be rebuilt, because they cannot be or because somebody said so. */
       areRowsKept?: boolean;
-      /** What the part that is made anew says of rows that were given up. */
+      /** Carried over from the published part: which attempt gave rows up. */
       remainderOf?: ManifestHeader["remainderOf"];
     };
 
-/** What the columns of today are to rows that were published before. */
+/** How published rows relate to today's columns. */
 export interface ColumnsSince {
-  /** Whether the rows say the same when they are read under them. */
+  /** Whether the rows say the same under today's columns. */
   areReadAlike: boolean;
-  /** Those that the configuration asks for and the rows lack. */
+  /** Configured columns that the rows lack. */
   lacking: string[];
 }
 
 export interface PlanInput extends PlannedHour {
   listing: Listing;
   published: Published | undefined;
-  /** The published part's; read only where digests differ. */
+  /** The published part's; read only if the digests differ. */
   manifest: () => Promise<Manifest>;
-  /** What `expire` deleted of this hour; asked only where there is no part, or its objects are not those listed. */
+  /** What `expire` deleted of this hour; read only if there is no part, or its objects are not the listed ones. */
   journals: () => Promise<Journals>;
   recipe: string;
-  /** What the recipe is of besides the columns, for messages. */
+  /** The recipe without its columns, for messages. */
   rowSettings: RowSettings;
-  /** Asked only where rows that cannot be made anew meet late objects, and the configured columns are others. */
+  /** Asked only if late objects meet rows that cannot be rebuilt, and the configured columns have changed. */
   columnsSince: (manifest: Manifest) => Promise<ColumnsSince>;
   request: PlanRequest;
-  /** Where set, a late recompaction before this instant waits. */
+  /** A late recompaction waits until this instant. */
   notBeforeMs?: number;
   nowMs: number;
 }
@@ -89,7 +89,7 @@ export async function planHour(input: PlanInput): Promise<Plan> {
     };
   }
   if (request.rebuild && request.fromRemainder) {
-    // Said twice: not even what the part was made of matters, so its manifest need not be there.
+    // With both flags the part's own objects do not matter, so its manifest may even be missing.
     const reason = "rebuild from the remainder asked for";
     return { action: "scratch", reason, published, changes: NO_CHANGES, fetch: listing };
   }
@@ -105,11 +105,11 @@ export async function planHour(input: PlanInput): Promise<Plan> {
   return decide(input, { published, manifest, journals, compared, added });
 }
 
-/** A part, and what changed since it was made. */
+/** A part, and what has changed since it was made. */
 interface Since {
   published: Published;
   manifest: Manifest;
-  /** Those that bind the part. */
+  /** The journals that apply to this part. */
   journals: Journals;
   compared: Compared;
   added: Listing;
@@ -121,7 +121,7 @@ async function decide(input: PlanInput, since: Since): Promise<Plan> {
   const { published, manifest, journals, compared, added } = since;
   const { changes, kept } = compared;
   const reason = describe(changes);
-  // What is listed does not have these rows. A rebuild that is asked for takes what was passed over in their place.
+  // The listed objects do not have these rows. `--rebuild` replaces rows that were kept by the versions that were passed over.
   const areKept = changes.gone > 0 || (kept.count > 0 && !request.rebuild);
   const scratch = (why = reason) => {
     if (changes.gone + changes.overwritten + kept.count > 0 && !journals.isEmpty)
@@ -164,7 +164,7 @@ async function decide(input: PlanInput, since: Since): Promise<Plan> {
   return changes.overwritten === 0 && !request.noMerge ? merge() : scratch();
 }
 
-/** Throws where the part cannot stay as it is, with the rows of late objects beside those that only it has. */
+/** Throws if late objects cannot simply join the rows that only the part has. */
 async function requireKeepable(
   input: PlanInput,
   { published, manifest, journals, compared, added }: Since,
@@ -182,14 +182,14 @@ async function requireKeepable(
   await requireAlike(input, published, manifest, compared);
 }
 
-/** Rows that somebody had decided to keep, and that what is listed does not have. */
+/** A rebuild drops rows that somebody decided to keep: the reason says so. */
 function givenUpText(kept: Named): string {
   if (kept.count === 0) return "";
   const objects = kept.count === 1 ? "an object" : counted(kept.count, "object");
   return `: what is listed of ${objects} (${keysOf(kept)}) takes the place of rows that were kept`;
 }
 
-/** Which settings are others than when the part was packed. */
+/** Which settings have changed since the part was packed. */
 function othersSince({ recipe, rowSettings }: PlanInput, { header }: Manifest): string | undefined {
   return otherSettings(header, { recipe, settings: rowSettings });
 }
@@ -201,9 +201,9 @@ function waitText({ settings, dataset, hour }: PlannedHour, notBeforeMs: number)
 }
 
 /**
- * Throws where rows of late objects would be of another kind than those beside them, which are not made anew: before the columns
- * are pinned. That these were put in another order, written down or taken away changes no row that is made; that rows of
- * before have no value in a column that came since is for somebody to decide (invariant 7).
+ * Throws if rows of late objects would differ in kind from the published rows beside them, which cannot be rebuilt. Asked before
+ * columns are pinned. Reordering, writing down or removing columns changes no row. A new column that published rows lack is for
+ * somebody to decide (invariant 7).
  */
 async function requireAlike(
   input: PlanInput,

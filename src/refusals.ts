@@ -1,4 +1,4 @@
-/** Why an hour is not planned: rows would be lost or doubled, and somebody has to decide. Pure. */
+/** Why an hour is refused: rows would be lost or doubled, so somebody has to decide. Pure. */
 import { type CommandSettings, commandText } from "./command-text.js";
 import type { Compared } from "./compare.js";
 import { HourpackError } from "./errors.js";
@@ -7,14 +7,14 @@ import { keysOf, type Named } from "./named.js";
 import type { Published } from "./tier1/manifest.js";
 import { agreeing, count, counted } from "./words.js";
 
-/** Whose hour, and among which datasets it has to be named. */
+/** The hour, and the settings that its commands must repeat. */
 export interface PlannedHour {
   dataset: string;
   hour: Hour;
   settings: CommandSettings;
 }
 
-/** Its objects were deleted since the part had their rows: what is listed now is not the hour. */
+/** `expire` deleted objects because the part had their rows, and now the part is missing: what is listed is not the whole hour. */
 export function partLost(of: PlannedHour): HourpackError {
   return refusal(
     of,
@@ -23,7 +23,7 @@ export function partLost(of: PlannedHour): HourpackError {
   );
 }
 
-/** An older version was put back: rows of raw objects that are gone are in the one that it took the place of. */
+/** Somebody put an older part back. The newer one, which it replaced, had the rows of raw objects that are gone. */
 export function olderPart(of: PlannedHour, { key }: Published, missing: string): HourpackError {
   return refusal(
     of,
@@ -32,7 +32,7 @@ export function olderPart(of: PlannedHour, { key }: Published, missing: string):
   );
 }
 
-/** They were deleted because the part had their rows. What has come under the name of one since is another object. */
+/** `expire` deleted objects because the part had their rows. An object that has their name now is a different one. */
 export function expiredRows(of: PlannedHour, { gone, overwritten, kept }: Compared): HourpackError {
   const twice = `To give these rows up all the same: ${run(of, "--rebuild --from-remainder")}.`;
   if (overwritten.count === 0) {
@@ -51,7 +51,7 @@ export function expiredRows(of: PlannedHour, { gone, overwritten, kept }: Compar
   );
 }
 
-/** Taken for late ones, their rows would be there twice. */
+/** If these counted as late objects, their rows would be in the part twice. */
 export function movedObjects(of: PlannedHour, moved: Named, gone: Pick<Named, "count">): HourpackError {
   const others = gone.count - moved.count;
   const givenUp =
@@ -63,7 +63,7 @@ export function movedObjects(of: PlannedHour, moved: Named, gone: Pick<Named, "c
   );
 }
 
-/** Its rows cannot be made anew without the objects that are gone, nor be read under the columns of today. */
+/** The rows cannot be rebuilt without the objects that are gone, nor read under today's columns. */
 export function otherColumns(of: PlannedHour, { schemaVersion }: Published): HourpackError {
   const restore = commandText("restore", of.settings, { dataset: of.dataset, hours: of.hour });
   return refusal(
@@ -73,7 +73,7 @@ export function otherColumns(of: PlannedHour, { schemaVersion }: Published): Hou
   );
 }
 
-/** They are there, and today's settings would have made others of the same objects. */
+/** Today's settings would make other rows of the same objects, and those objects are gone. */
 export function otherRecipe(
   of: PlannedHour,
   published: Published,
@@ -87,7 +87,7 @@ export function otherRecipe(
   );
 }
 
-/** Their records are whole; the columns that were made since cannot be filled. */
+/** The rows are complete, but columns that came since cannot be filled without the objects that are gone. */
 export function columnsLacking(
   of: PlannedHour,
   published: Published,
@@ -102,8 +102,8 @@ export function columnsLacking(
 }
 
 /**
- * `why` the part could not stay as it is, besides objects that are gone or were passed over; where it could, a rebuild was asked
- * for. The remainder alone is then no reason to a run: the part may be in step with the listing.
+ * `why` says what keeps the part from staying as it is, besides objects that are gone or were passed over. Without `why` a
+ * rebuild was asked for; `--from-remainder` alone would then do nothing, if the part is in step with the listing.
  */
 export function rowsLost(
   of: PlannedHour,
@@ -136,7 +136,7 @@ function run({ dataset, hour, settings }: PlannedHour, flags: string): string {
   return commandText("run", settings, { dataset, hours: hour, flags });
 }
 
-/** What asks for a decision are the late ones: `3 late objects came, 2 of its 5 objects are gone, 1 was passed over` */
+/** Late objects are the reason to decide, so they come first: `3 late objects came, 2 of its 5 objects are gone, 1 was passed over` */
 function lateBeside(published: Published, compared: Compared): string {
   const { added } = compared.changes;
   const late = added > 0 ? `${counted(added, "late object")} came, ` : "";

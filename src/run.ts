@@ -1,4 +1,4 @@
-/** A run: which hours are due, each packed, then the catalog told. Knows datasets and hours, not how an hour is packed. */
+/** A run: finds the due hours, packs each, then updates the catalog. It knows datasets and hours, not how an hour is packed. */
 
 import { setTimeout } from "node:timers/promises";
 import { ulid } from "ulid";
@@ -22,12 +22,12 @@ import { readPinned, requirePinnable } from "./tier1/schema-file.js";
 import { sweep } from "./upkeep/sweep.js";
 
 export interface RunRequest extends PlanRequest {
-  /** Names of datasets (`mmp`, or `mmp/android`); all where absent. */
+  /** Names of datasets (`mmp`, or `mmp/android`); all if absent. */
   datasets?: string[];
-  /** From an hour up to and without another; what is due where absent. */
+  /** `to` is excluded; the due hours if absent. */
   hours?: { from: Hour; to: Hour };
   signal?: AbortSignal;
-  /** A name for this run, where the caller has given it one already (a ULID). */
+  /** A ULID, if the caller has named the run already. */
   runId?: string;
 }
 
@@ -39,7 +39,7 @@ export interface RunResult {
   seconds: number;
 }
 
-/** What a catalog was told of one of a dataset's tables. */
+/** What was registered of one of a dataset's tables. */
 export interface RegisteredTable extends Registered {
   dataset: string;
 }
@@ -48,19 +48,19 @@ export interface RegisteredTable extends Registered {
 export interface PlannedHour {
   dataset: string;
   hour: Hour;
-  /** `refused`: somebody has to decide, as `error` says. */
+  /** `refused`: somebody has to decide; `error` says what. */
   action: Plan["action"] | "refused";
   reason: string;
   error?: HourpackError;
   objects: number;
   rawBytes: number;
-  /** Passed over: their names say that they are no data. */
+  /** Objects whose names mark them as no data, such as `_SUCCESS`. */
   skipped: number;
   objectsToRead: number;
   toReadBytes: number;
 }
 
-/** Packs what is asked for or due, dataset by dataset, and registers it. One failing hour does not stop the others. */
+/** Packs the hours that are named or due, dataset by dataset, and registers them. A failed hour does not stop the others. */
 export async function run(
   components: Components,
   request: RunRequest,
@@ -97,7 +97,7 @@ async function runDataset(
 ): Promise<void> {
   const { signal } = request;
   const { hours, isFirst, newest } = await hoursOf(components, dataset, request, observe);
-  // Also where no hour would get as far as its columns: what plan refuses is no success.
+  // Also if no hour would get as far as pinning: a run must not succeed where `plan` refuses.
   await requirePinnable(components, dataset, { ...request, newest });
   const owing = new Owing(components, dataset, hours, signal);
   const unregistered = new Unregistered(components, dataset, hours, signal);
@@ -115,23 +115,23 @@ async function runDataset(
     },
   });
   const done = await packHours(hours.map(task), { owing, unregistered }, result);
-  // What a later run does as well is no reason to fail: `why` is told.
+  // A later run does this as well, so a failure is only a notice.
   const quietly = (task: Promise<void>, why: string) =>
     task.catch((error) =>
       observe({ type: "notice", dataset: dataset.name, text: `${why}: ${reasonOf(error)}` }),
     );
-  // What is done is looked at once more in the next run, otherwise.
+  // If this fails, the next run looks at these hours once more.
   await quietly(owing.settle(), "hours that are done stay noted as owed");
   const published = [...done, ...(await unregistered.left(done))];
   await registerDataset(components, dataset, published, result, observe, signal);
   await quietly(unregistered.registered(published), "hours that are registered stay noted as not");
-  // Once: the next run has a published hour, and does not look for them.
+  // Once: the next run finds a published hour and no longer looks for older ones.
   const older = isFirst && done.length > 0 ? await olderNotice(components, dataset, signal) : undefined;
   if (older) observe({ type: "notice", dataset: dataset.name, text: older });
   const packedMidnight = result.hours.some(
     ({ dataset: name, hour, action }) => name === dataset.name && action === "packed" && hour.endsWith("T00"),
   );
-  // Once a day is enough, and this tells when without any state.
+  // Sweeping once a day is enough, and the midnight hour needs no state to remember the last time.
   if (packedMidnight && !signal?.aborted)
     await quietly(sweepTelling(components, dataset, observe, signal), "nothing was swept");
 }
@@ -152,7 +152,7 @@ async function sweepTelling(
   observe({ type: "notice", dataset: dataset.name, text });
 }
 
-/** What `run` would do with the same request; reads, and writes nothing. `onHour` is told how far it is. */
+/** What `run` would do with the same request; writes nothing. `onHour` reports progress. */
 export async function planRun(
   components: Components,
   request: RunRequest,
@@ -164,7 +164,7 @@ export async function planRun(
     await requirePinnable(components, dataset, { ...request, newest });
     const inFlight = new Limiter(components.settings.run.hoursInFlight);
     const looks: PlannedHour[] = [];
-    // The first failure ends it all: the hours that are not begun then are not begun any more.
+    // The first failure ends the plan: hours that have not begun are skipped.
     let isOver = false;
     const look = async (hour: Hour) => {
       if (isOver) return;
@@ -224,7 +224,7 @@ export function datasetsOf(settings: Settings, names: string[] | undefined): Dat
   });
 }
 
-/** Those that are named are nobody's first: whoever names hours knows of them. */
+/** Named hours never count as a first run: whoever names them knows about older ones. */
 async function hoursOf(
   components: Components,
   dataset: Dataset,
@@ -235,7 +235,7 @@ async function hoursOf(
   return { hours: hoursBetween(hours.from, hours.to), isFirst: false };
 }
 
-/** The first hours one by one until a schema is pinned, then several at a time. Returns the hours that have a part. */
+/** Packs hours one by one until a schema is pinned, then several at a time. Returns the hours that have a part. */
 async function packHours(
   tasks: HourTask[],
   { owing, unregistered }: { owing: Owing; unregistered: Unregistered },
@@ -244,7 +244,7 @@ async function packHours(
   const published: Hour[] = [];
   const [first] = tasks;
   if (!first) return published;
-  /** False where another worker is at the hour. */
+  /** False if another worker is at the hour. */
   const packOne = async (task: HourTask): Promise<boolean> => {
     const { dataset, hour, observe, signal } = task;
     if (signal?.aborted) return true;
@@ -287,7 +287,7 @@ async function packHours(
         }),
       ),
     );
-    // An hour is done when its worker is; where that one dies, its claim ends soon and the hour is ours.
+    // The other worker finishes the hour, or dies: then its claim expires soon and the hour is ours.
     if (claimed.length > 0) await pause(waitMs, signal);
     waitMs = claimed.length < rest.length ? CLAIM_POLL_MIN_MS : Math.min(waitMs * 2, CLAIM_POLL_MAX_MS);
     rest = claimed;
@@ -299,7 +299,7 @@ async function packHours(
 const CLAIM_POLL_MIN_MS = 500;
 const CLAIM_POLL_MAX_MS = 8_000;
 
-/** Ends early, and without an error, when the signal comes. */
+/** Ends early, without an error, on the signal. */
 async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   await setTimeout(ms, undefined, { signal }).catch(() => {});
 }
@@ -317,7 +317,7 @@ async function registerDataset(
   const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
   if (!pinned) return;
   const tables = tablesOf(dataset, currentSchema(pinned).columns, components.settings);
-  // Where the others lie was looked at when they were packed: what somebody else did since, `register` finds.
+  // The locations of the other hours were compared when those were packed; `register` finds what changed since.
   const asTheyWere = new Set(
     result.hours
       .filter((done) => done.dataset === dataset.name && done.action !== "packed")
@@ -335,7 +335,7 @@ async function registerDataset(
   }
 }
 
-/** The exit code that all failed hours have, else `someFailed`; 0 where none failed. */
+/** The exit code that all failed hours share, else `someFailed`; 0 if none failed. */
 export function exitCodeOfRun(result: RunResult): number {
   return exitCodeOfAll(result.failures.map((failure) => exitCodeOf(failure.error)));
 }

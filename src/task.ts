@@ -1,4 +1,4 @@
-/** One hour's work: what it is given, what becomes of it, and what is told meanwhile. */
+/** One hour's work: its input, its result, and the events on the way. */
 import type { Changes } from "./compare.js";
 import type { Components } from "./components.js";
 import type { Dataset } from "./config/settings.js";
@@ -7,7 +7,7 @@ import type { Hour } from "./hour.js";
 import type { PlanRequest } from "./plan.js";
 import type { Column } from "./schema/types.js";
 
-/** An hour, and where it is. */
+/** An hour of a dataset, and the components to reach it. */
 export interface HourContext {
   dataset: Dataset;
   hour: Hour;
@@ -18,47 +18,47 @@ export interface HourContext {
 /** What a run does about an hour. */
 export interface HourTask extends HourContext {
   request: PlanRequest;
-  /** Named by a person: late objects do not wait for `lateSettle`. */
+  /** Somebody named this hour: late objects do not wait for `lateSettle`. */
   isAsked: boolean;
   observe: Observer;
-  /** Waited for before the hour is published. */
+  /** Awaited before the hour is published. */
   beforePublish?: () => Promise<void>;
 }
 
-/** What became of an hour. */
+/** The result of one hour. */
 export interface HourResult {
   dataset: string;
   hour: Hour;
   action: "packed" | "upToDate" | "empty" | "waiting" | "claimed";
   /** `new hour`, `3 late objects`, … */
   reason: string;
-  /** In the listing. */
+  /** Listed now. */
   objects: number;
   rawBytes: number;
-  /** Passed over: their names say that they are no data. */
+  /** Objects whose names mark them as no data, such as `_SUCCESS`. */
   skipped: number;
   changes?: Changes;
   /** Of the published part; absent for `empty`. */
   part?: { key: string; rows: number; quarantined: number; quarantinedBytes: number; sizeBytes: number };
-  /** Of this run's conversion, where `part` is of the whole part that late objects joined; absent unless packed. */
+  /** Rows that this run converted; `part.rows` counts the whole part, which late objects may have joined. Absent unless packed. */
   rows?: number;
   rescued?: number;
   quarantined?: number;
-  /** Of those pieces: one may be a whole object. */
+  /** Bytes of those pieces; a piece may be a whole object. */
   quarantinedBytes?: number;
   seconds: number;
-  /** Of these by stage; stages that overlap each count in full. */
+  /** By stage; stages that overlap each count in full. */
   stageSeconds: Record<string, number>;
 }
 
 export interface HourFailure {
   dataset: string;
-  /** Absent where the dataset as a whole could not be worked on, or its catalog not be told. */
+  /** Absent if the dataset as a whole, or its catalog, failed. */
   hour?: Hour;
   error: HourpackError;
 }
 
-/** Told while a run goes on. */
+/** Reported while a run goes on. */
 export type RunEvent =
   | { type: "dataset-started"; dataset: string; hours: number }
   | { type: "hour-started"; dataset: string; hour: Hour }
@@ -73,16 +73,16 @@ export type RunEvent =
       readBytes: number;
       toReadBytes: number;
     }
-  /** Nothing was pinned before, nor configured: these are what the hour was inferred to have. `location` of the schema. */
+  /** Columns were inferred and pinned: none were configured or pinned before. `location` is the schema file's. */
   | { type: "pinned"; dataset: string; hour: Hour; location: string; columns: Column[] }
-  /** Another worker is at it; it is looked at again when the others are done. */
+  /** Another worker is at this hour; the run returns to it after the others. */
   | { type: "hour-claimed"; dataset: string; hour: Hour }
-  /** What was read of it is read again: it changed, or another worker published first. */
+  /** The hour changed, or another worker published first: it is planned and read again. */
   | { type: "hour-replanned"; dataset: string; hour: Hour; text: string }
   | { type: "hour-finished"; result: HourResult }
   | { type: "hour-failed"; failure: HourFailure }
   | { type: "registered"; dataset: string; table: string; added: number; corrected: number }
-  /** `alike`: what other hours of the dataset may have, too, so that a person need not read it hour by hour. */
+  /** `alike`: the part of the text that other hours may share, so that the CLI can report it once. */
   | { type: "notice"; dataset?: string; hour?: Hour; text: string; alike?: string };
 
 export type Observer = (event: RunEvent) => void;
