@@ -1,4 +1,4 @@
-/** Where data, servers and peers of the benchmark are kept between runs, outside of the checkout. */
+/** Where the benchmark keeps data, servers and peers between runs, outside the checkout. */
 import { mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ export function cacheDir() {
   return dir;
 }
 
-/** @param {...string} names A folder of the benchmark's own; made where it is not there. */
+/** @param {...string} names A folder of the benchmark's own; created if it does not exist. */
 export function benchDir(...names) {
   const dir = join(cacheDir(), "bench", ...names);
   mkdirSync(dir, { recursive: true });

@@ -1,4 +1,4 @@
-/** Who is measured on one hour that lies in MinIO. Each writes one Snappy file; hourpack uploads its, too. */
+/** The contestants on one hour that lies in MinIO. Each writes one Snappy file; hourpack also uploads it. */
 import { rmSync } from "node:fs";
 import { asyncBufferFromFile, parquetMetadataAsync } from "hyparquet";
 import { COLUMNS } from "./data/events.mjs";
@@ -20,7 +20,7 @@ export function hourpack({ server, made }, name = "hourpack", options = {}) {
   return {
     name,
     run: async (/** @type {number} */ round) => {
-      // A prefix of its own each time: every run publishes a new part.
+      // Each run has its own prefix, so that it publishes a new part.
       const tier1 = `s3://${TIER1_BUCKET}/${Date.now()}-${round}/`;
       const { result, stdout: _, ...used } = await runHourpack({ server, ...made, tier1, ...options });
       return { ...used, rows: result.rows + result.quarantined, seconds: result.hours[0].stageSeconds };
@@ -29,9 +29,10 @@ export function hourpack({ server, made }, name = "hourpack", options = {}) {
 }
 
 /**
- * `isPlain`: an `=` in a path is sent as it is, as hourpack does, and not escaped, as SDKs do. `sizesBytes`: of what is PUT
- * for each hour, for which there is a HEAD, too.
- * @param {Subject} subject @param {string} [name] @param {{ isPlain?: boolean, sizesBytes?: number[] }} [options]
+ * `isPlain`: sends an `=` in a path as it is, like hourpack, and does not escape it, as SDKs do.
+ * `sizesBytes`: the sizes of what is PUT for each hour; such an hour gets a HEAD, too.
+ * @param {Subject} subject @param {string} [name]
+ * @param {{ isPlain?: boolean, sizesBytes?: number[] }} [options]
  */
 export function bareLoop({ server, made }, name = "bare list + GET", { isPlain = false, sizesBytes } = {}) {
   const { prefixes } = made;

@@ -13,7 +13,7 @@ export function s3Flags(server) {
   return ["--s3-endpoint", server.endpoint, "--s3-region", "us-east-1", "--s3-force-path-style"];
 }
 
-/** What the SDK's chain reads. @param {import("./s3/client.mjs").Server} server */
+/** What the SDK's credential chain reads. @param {import("./s3/client.mjs").Server} server */
 export function credentials(server) {
   return {
     AWS_ACCESS_KEY_ID: server.accessKeyId,
@@ -23,18 +23,18 @@ export function credentials(server) {
   };
 }
 
-/** As `--columns` takes them: `a:string,b:bigint`. */
+/** In the form that `--columns` takes: `a:string,b:bigint`. */
 const COLUMN_LIST = Object.entries(COLUMNS)
   .map(([name, type]) => `${name}:${type}`)
   .join(",");
 
 /**
- * A run, and the last line that it printed.
+ * Runs hourpack, and returns the last line that it printed, too.
  * @param {object} run
  * @param {string} run.raw @param {string} run.tier1
  * @param {string} run.from @param {string} run.to
  * @param {import("./s3/client.mjs").Server} [run.server]
- * @param {boolean} [run.isInferred] Columns are inferred from the hour, and not given.
+ * @param {boolean} [run.isInferred] Infers the columns from the hour, and does not give them.
  * @param {string[]} [run.flags]
  */
 export async function runHourpack({ raw, tier1, from, to, server, isInferred = false, flags = [] }) {
@@ -52,7 +52,7 @@ export async function runHourpack({ raw, tier1, from, to, server, isInferred = f
   return { ...used, result };
 }
 
-/** A path of this process alone; what lies there goes with it. @param {string} name */
+/** A path for this process alone. What lies there is deleted when the process exits. @param {string} name */
 export function workPath(name) {
   const dir = benchDir("work", String(process.pid));
   if (!isLeaving) process.once("exit", () => rmSync(dir, { recursive: true, force: true }));

@@ -1,4 +1,4 @@
-// npm run bench -- <name> …: what was measured is printed, and kept in bench/results/<name>.json. See README.md.
+// npm run bench -- <name> …: prints what it measured, and keeps it in bench/results/<name>.json. See README.md.
 import { parseArgs } from "node:util";
 import { backfill } from "./benchmarks/backfill.mjs";
 import { fidelity } from "./benchmarks/fidelity.mjs";
@@ -11,8 +11,8 @@ import { save, show } from "./measure/report.mjs";
 /**
  * @typedef {object} Options
  * @property {number} scale A share of the whole, for a smaller trial.
- * @property {number | undefined} rounds The benchmark's own choice where absent.
- * @property {string[] | undefined} only Contestants by name; all where absent.
+ * @property {number | undefined} rounds The benchmark's own choice, if absent.
+ * @property {string[] | undefined} only Contestants by name; all of them, if absent.
  * @property {string[]} flags More flags for hourpack, to try them out.
  */
 
@@ -54,6 +54,6 @@ const flags = values.flags?.split(" ") ?? [];
 for (const name of positionals) {
   const report = { name, scale, ...(await BENCHMARKS[name]({ scale, rounds, only, flags })) };
   show(report);
-  // What leaves contestants out or tries flags is for a look, not for the record.
+  // A run that leaves out contestants or tries flags is for a look, not for the record.
   if (!only && flags.length === 0) save(report);
 }

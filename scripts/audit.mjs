@@ -1,9 +1,10 @@
-// Fails where a package that hourpack runs on has a known weakness of high or critical severity (`npm audit`). That a
-// registry takes no audits, as mirrors do not, or does not answer, is said on standard error, and is no failure of ours.
+// Fails if a package that hourpack runs on has a known vulnerability of high or critical severity (`npm
+// audit`). If a registry takes no audits, as mirrors do not, or does not answer, that is said on standard
+// error and is no failure of ours.
 import { spawnSync } from "node:child_process";
 
 const BAD = ["high", "critical"];
-/** What a registry answers that has no such endpoint. */
+/** What a registry without such an endpoint answers. */
 const NO_ENDPOINT = [404, 405, 501];
 
 const { stdout, stderr, error } = spawnSync("npm", ["audit", "--omit=dev", "--json"], { encoding: "utf8" });

@@ -1,6 +1,6 @@
-// npm leaves the optional packages of other platforms out of package-lock.json when it has
-// not seen them while it resolved (npm/cli issue 4828), and `npm ci` then refuses the lock.
-// This adds them, with the platform read from the package's name. Run it after `npm install`.
+// npm leaves optional packages of other platforms out of package-lock.json if it did not see them while it
+// resolved (npm/cli issue 4828), and `npm ci` then refuses the lock. This script adds them, and reads the
+// platform from the package's name. Run it after `npm install`.
 import { readFileSync, writeFileSync } from "node:fs";
 
 const path = new URL("../package-lock.json", import.meta.url);
@@ -30,7 +30,7 @@ const processors = [
   "x64",
 ];
 
-/** The `os`, `cpu` and `libc` fields that a name such as `cli-linux-arm64-musl` tells. */
+/** The `os`, `cpu` and `libc` fields that a name such as `cli-linux-arm64-musl` implies. */
 function platformOf(name) {
   const words = name.split("/").at(-1).split(/[-.]/);
   const one = (choices) => choices.filter((choice) => words.includes(choice));

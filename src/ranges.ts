@@ -1,10 +1,10 @@
 /** Objects of any size, a piece at a time. */
 import type { ObjectInfo, Store } from "./store/store.js";
 
-/** Of a part, which may be larger than memory. */
+/** For a part, which may be larger than memory. */
 export const PART_RANGE_BYTES = 16 << 20;
 
-/** In ranges of one version. The next is asked for when the one before has been taken. */
+/** Reads one version of an object in ranges. Asks for the next range when the one before has been taken. */
 export async function* inRanges(
   store: Store,
   { key, etag, sizeBytes }: ObjectInfo,

@@ -1,4 +1,7 @@
-/** A month of small hours, against one big hour of the same objects; then the same month again, with nothing to do. */
+/**
+ * A month of small hours, compared with one big hour of the same objects; then the same month again, with
+ * nothing to do.
+ */
 import { bareLoop, TIER1_BUCKET } from "../contestants.mjs";
 import { hoursInMinio } from "../data/hours.mjs";
 import { runHourpack } from "../hourpack.mjs";
@@ -17,7 +20,7 @@ const AGAIN = "the same month again";
 const BIG = "one big hour";
 const BARE_MONTH = "bare requests of the month";
 const BARE_BIG = "bare requests of the big hour";
-/** A manifest and a part of an hour, as hourpack writes them. */
+/** The manifest and the part of an hour, as hourpack writes them. */
 const SENT_BYTES = [2500, 158_000];
 
 /** @param {import("../run.mjs").Options} options */
@@ -91,7 +94,7 @@ export async function backfill({ scale, rounds = 3, flags }) {
 }
 
 /**
- * The unchanged month once more, its requests counted: no raw object is read.
+ * Runs the unchanged month once more and counts its requests: no raw object is read.
  * @param {import("../s3/client.mjs").Server} server @param {import("../data/hours.mjs").MadeHours} made
  * @param {string} tier1
  */

@@ -1,4 +1,7 @@
-/** What losing nothing costs: one hour from a directory, against DuckDB's lossy read_json over the same bytes. */
+/**
+ * What it costs to lose nothing: one hour from a directory, compared with DuckDB's lossy read_json over the
+ * same bytes.
+ */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { rowsOf } from "../contestants.mjs";

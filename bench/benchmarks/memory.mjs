@@ -1,4 +1,4 @@
-/** The peak of resident memory does not grow with the hour: neither with its bytes nor with its objects. */
+/** The peak of resident memory does not grow with the hour, neither with its bytes nor with its objects. */
 import { join } from "node:path";
 import { emptyDir, hoursInDirectory } from "../data/hours.mjs";
 import { runHourpack, workPath } from "../hourpack.mjs";
@@ -6,7 +6,7 @@ import { measureRounds, spread } from "../measure/rounds.mjs";
 
 const LIMIT_MB = 512;
 
-/** Objects and records in them: 345 MB, 3.45 GB, 10 GB, a million objects of 300 bytes. */
+/** Objects, and records in each: 345 MB, a million objects of 300 bytes, 3.45 GB, 10 GB. */
 const HOURS = /** @type {const} */ ([
   ["345 MB in 3600 objects", { objects: 3600, recordsPerObject: 160 }],
   ["1000000 objects of 300 bytes", { objects: 1_000_000, recordsPerObject: 1, isSlim: true }],

@@ -1,4 +1,4 @@
-/** One hour of many objects in MinIO: the whole job, against a bare list + GET loop and against peers. */
+/** One hour of many objects in MinIO: the whole job, compared with a bare list + GET loop and with peers. */
 import { bareLoop, hourpack, PEER_VERSIONS, peers, TIER1_BUCKET } from "../contestants.mjs";
 import { hoursInMinio } from "../data/hours.mjs";
 import { measureRounds, ratio } from "../measure/rounds.mjs";

@@ -1,4 +1,7 @@
-/** What a packed hour saves its readers: bytes and requests that DuckDB needs, from the part and from the raw JSON. */
+/**
+ * What a packed hour saves its readers: the bytes and requests that DuckDB needs, from the part and from the
+ * raw JSON.
+ */
 import { parquetMetadata } from "hyparquet";
 import { keysOf, TIER1_BUCKET } from "../contestants.mjs";
 import { COLUMNS } from "../data/events.mjs";
@@ -11,7 +14,7 @@ import { BareS3, encodeKey } from "../s3/client.mjs";
 import { startMeter } from "../s3/meter.mjs";
 import { startMinio } from "../s3/minio.mjs";
 
-/** One user of the 40,000, with some events in every hour. */
+/** One user of the 40,000, who has some events in every hour. */
 const QUERIES = /** @type {const} */ ([
   ["footer", "select count(*) from {source}"],
   ["events by name", "select event_name, count(*) from {source} group by 1"],

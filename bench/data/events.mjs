@@ -1,6 +1,7 @@
 /**
- * Made-up events of a mobile-measurement service: 18 members, one of them a struct of 3, some 600 bytes. Event number
- * `i` is the same every time, whatever was made before it, so that a smaller trial is a beginning of the whole.
+ * Made-up events of a mobile-measurement service: 18 members, one of them a struct of 3, some 600 bytes.
+ * Event number `i` is the same every time, whatever was made before it, so a smaller trial is the beginning
+ * of the whole.
  */
 
 /** 2022-07-26T00:00:00Z */
@@ -37,7 +38,7 @@ const DEVICES = [
 ];
 const VERSIONS = ["4.2.0", "4.2.1", "4.3.0", "4.10.2"];
 
-/** The columns of these events, in Hive's types; every contestant is given the same. */
+/** The columns of these events, in Hive's types. Every contestant gets the same. */
 export const COLUMNS = {
   appsflyer_id: "string",
   user_id: "string",
@@ -95,7 +96,7 @@ export function makeEvent(i, eventsInHour) {
   };
 }
 
-/** Some 300 bytes of the same event. @param {number} i @param {number} eventsInHour */
+/** The same event in some 300 bytes. @param {number} i @param {number} eventsInHour */
 export function makeSlimEvent(i, eventsInHour) {
   const {
     appsflyer_id,

@@ -1,4 +1,4 @@
-/** The hours that are packed: made once from the seed, then found in the cache. */
+/** The hours to pack: made once from the seed, then taken from the cache. */
 import {
   closeSync,
   existsSync,
@@ -18,15 +18,16 @@ import { HOUR, makeEvent, makeSlimEvent, objectName } from "./events.mjs";
  * @typedef {object} HourSpec
  * @property {number} objects In each hour.
  * @property {number} recordsPerObject
- * @property {number} [hours] From the first on, `HOUR` where there is one.
+ * @property {number} [hours] How many, from `HOUR` on; one, if absent.
  * @property {boolean} [isSlim] Records of 300 bytes.
- * @property {"shapes" | "unknown"} [odd] 1 % of the objects in an odd shape, or 1 % of the records with an unknown key.
+ * @property {"shapes" | "unknown"} [odd] 1 % of the objects in an odd shape, or 1 % of the records with an
+ * unknown key.
  */
 
 /**
  * @typedef {object} MadeHours
  * @property {string} raw The raw template, for hourpack.
- * @property {string[]} prefixes Of each hour: a directory, or a key prefix.
+ * @property {string[]} prefixes For each hour, a directory or a key prefix.
  * @property {string} from First hour.
  * @property {string} to The end, excluded.
  * @property {number} objects In all hours.
@@ -124,7 +125,7 @@ function objectBody(spec, index) {
   return Buffer.from(isOdd ? oddly(events, Math.floor(index / ODD_EVERY)) : linesOf(events));
 }
 
-/** Shapes that are no lines, by turns. @param {object[]} events @param {number} turn */
+/** Shapes that are not lines, in turn. @param {object[]} events @param {number} turn */
 function oddly(events, turn) {
   switch (turn % 4) {
     case 0:
@@ -159,7 +160,7 @@ function prefixesOf(root, { hours = 1 }) {
   return Array.from({ length: hours }, (_, h) => `${root}${folderOf(hourAfter(h))}`);
 }
 
-/** @param {string} dir Made anew, empty. */
+/** @param {string} dir Deleted and created anew, empty. */
 export function emptyDir(dir) {
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(dir, { recursive: true });

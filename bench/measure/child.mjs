@@ -1,4 +1,4 @@
-/** One contestant, once: a fresh process, and what it used. */
+/** One run of one contestant: a fresh process, and what it used. */
 import { spawn } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -10,13 +10,13 @@ const USAGE = fileURLToPath(new URL("usage.py", import.meta.url));
 /** @typedef {{ wallS: number, cpuS: number, rssMb: number, stdout: string }} Used */
 
 /**
- * Throws where it fails, with what it said.
+ * Throws if the process fails, with what it printed.
  * @param {string} command @param {string[]} args @param {Record<string, string>} [env]
  * @returns {Promise<Used>}
  */
 export async function runChild(command, args, env = {}) {
   const report = join(benchDir("work"), `usage-${process.pid}.json`);
-  // The wrapper is a small process, so that the child's peak does not begin with our own memory.
+  // The wrapper is a small process, so the child's peak does not start from our own memory.
   const child = spawn("python3", ["-S", USAGE, report, command, ...args], {
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -21,7 +21,7 @@ import { fileURLToPath } from "node:url";
  * @property {object} data What was packed.
  * @property {import("./rounds.mjs").Measured[]} measured
  * @property {Target[]} targets
- * @property {object} [more] Counts that are no times.
+ * @property {object} [more] Counts, as opposed to times.
  */
 
 /** @param {Report} report */

@@ -1,4 +1,7 @@
-/** Contestants in turn, several rounds, so that what the machine does meanwhile harms all of them alike. */
+/**
+ * Runs contestants in turn, for several rounds, so that whatever else the machine does harms all of them
+ * alike.
+ */
 
 /**
  * @typedef {object} Contestant
@@ -12,8 +15,9 @@
 
 /**
  * @param {Contestant[]} contestants @param {number} rounds
- * @param {number} [expectedRows] Each contestant that counts rows must have as many.
- * @param {{ cpuS(): number | undefined }} [store] What it has used so far: its share is told, too.
+ * @param {number} [expectedRows] Each contestant that counts rows must have this many.
+ * @param {{ cpuS(): number | undefined }} [store] Its CPU seconds so far: each run's share of them is
+ * reported, too.
  * @returns {Promise<Measured[]>}
  */
 export async function measureRounds(contestants, rounds, expectedRows, store) {
@@ -21,7 +25,7 @@ export async function measureRounds(contestants, rounds, expectedRows, store) {
   const runs = contestants.map(() => []);
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < contestants.length; turn++) {
-      // Each round begins with another one, so that none always follows the same neighbour.
+      // Each round begins with another contestant, so that none always follows the same neighbour.
       const index = (turn + round) % contestants.length;
       const { name, run } = contestants[index];
       const beforeS = store?.cpuS();
@@ -53,7 +57,7 @@ export function spread(values) {
 }
 
 /**
- * One contestant's figure against another's, round by round.
+ * One contestant's figure divided by another's, round by round.
  * @param {Measured[]} measured @param {string} of @param {string} to @param {"wallS" | "cpuS"} figure
  */
 export function ratio(measured, of, to, figure) {

@@ -1,7 +1,11 @@
-// The requests that hours cannot do without, 32 GETs at a time, and the bytes thrown away: what the store can serve at most.
+// The requests that hours cannot do without, 32 GETs at a time, with their bytes dropped: the most that the
+// store can serve.
 import { BareS3, eachOf, encodeKey } from "../s3/client.mjs";
 
-/** `sent`: an hour is a HEAD, a listing, its GETs and a PUT of each of so many bytes; without it, a listing and GETs. */
+/**
+ * With `sent`, an hour is a HEAD, a listing, its GETs and a PUT for each of these sizes. Without it, a
+ * listing and GETs.
+ */
 const { bucket, prefixes, isPlain, sent, ...server } = JSON.parse(process.argv[2]);
 const hoursAtATime = Math.min(prefixes.length, 4);
 const client = new BareS3(server, 32, { isPlain });
@@ -11,7 +15,7 @@ const clock = () => performance.now() / 1000;
 /** @param {string} prefix */
 async function serve(prefix) {
   const target = `/${sent?.bucket}/${Date.now()}/${encodeKey(prefix)}`;
-  // There is none: that is an error to this client.
+  // There is no such object, which is an error to this client.
   if (sent) await client.request("HEAD", `${target}0`).catch(() => {});
   const began = clock();
   /** @type {string[]} */

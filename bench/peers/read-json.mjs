@@ -1,4 +1,5 @@
-// DuckDB's own read_json with the same columns over the same bytes in one file: what no unknown key or odd number survives.
+// DuckDB's own read_json with the same columns over the same bytes in one file: no unknown key or odd number
+// survives it.
 import { DuckDBInstance } from "@duckdb/node-api";
 
 const { path, columns, out } = JSON.parse(process.argv[2]);

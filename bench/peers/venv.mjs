@@ -1,4 +1,4 @@
-/** The Python peers, pinned, in a virtual environment that is kept in the cache. */
+/** The Python peers at pinned versions, in a virtual environment kept in the cache. */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * As little as an S3 client can be: undici's dispatch, and SigV4 by hand with the day's key cached. It makes the
- * benchmark's data, and as the bare list + GET loop it is what hourpack is measured against.
+ * The smallest possible S3 client: undici's dispatch, and SigV4 by hand with the day's key cached. It makes
+ * the benchmark's data, and hourpack is measured against it as the bare list + GET loop.
  */
 import { createHash, createHmac, createSecretKey } from "node:crypto";
 import { Pool } from "undici";
@@ -25,7 +25,7 @@ export class BareS3 {
   }
 
   /**
-   * The whole body of the answer. Throws where the status is not 2xx.
+   * Returns the whole body of the answer. Throws if the status is not 2xx.
    * @param {string} method @param {string} path Encoded. @param {string} query Encoded and sorted.
    * @param {Buffer} [body]
    * @returns {Promise<Buffer>}
@@ -37,7 +37,10 @@ export class BareS3 {
     return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
   }
 
-  /** Reads an object and throws its bytes away; says how many there were. @param {string} path @returns {Promise<number>} */
+  /**
+   * Reads an object, drops its bytes and returns how many there were.
+   * @param {string} path @returns {Promise<number>}
+   */
   async drain(path) {
     let sizeBytes = 0;
     await this.send("GET", path, "", undefined, (chunk) => {
@@ -59,14 +62,14 @@ export class BareS3 {
     } while (token !== "");
   }
 
-  /** Made where it is not there. @param {string} bucket */
+  /** Creates the bucket if it does not exist. @param {string} bucket */
   async createBucket(bucket) {
     await this.request("PUT", `/${bucket}`).catch((error) => {
       if (!String(error).includes("BucketAlreadyOwnedByYou")) throw error;
     });
   }
 
-  /** There, and without what earlier runs left in it. @param {string} bucket */
+  /** Makes sure that the bucket exists, and deletes what earlier runs left in it. @param {string} bucket */
   async emptyBucket(bucket) {
     await this.createBucket(bucket);
     for await (const keys of this.list(bucket, "")) {
@@ -146,7 +149,7 @@ export class BareS3 {
   }
 }
 
-/** A key in a path: every byte but the unreserved ones and the slash is escaped. @param {string} key */
+/** A key in a path: every byte is escaped except the unreserved ones and the slash. @param {string} key */
 export function encodeKey(key) {
   const escaped = (/** @type {string} */ letter) => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`;
   return encodeURIComponent(key)
@@ -154,7 +157,11 @@ export function encodeKey(key) {
     .replace(/[!'()*]/g, escaped);
 }
 
-/** So many at a time. @template T @param {Iterable<T>} items @param {number} width @param {(item: T) => Promise<void>} task */
+/**
+ * Runs `width` tasks at a time.
+ * @template T
+ * @param {Iterable<T>} items @param {number} width @param {(item: T) => Promise<void>} task
+ */
 export async function eachOf(items, width, task) {
   const iterator = items[Symbol.iterator]();
   await Promise.all(

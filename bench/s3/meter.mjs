@@ -1,6 +1,6 @@
 /**
- * Stands between a client and the server and counts requests and bytes of bodies. Signatures hold: the client signs
- * the meter's host, and it is passed on. For what is counted, never for what is timed.
+ * Stands between a client and the server, and counts requests and bytes of bodies. Signatures stay valid: the
+ * client signs the meter's host, which is passed on. Use it to count, never to measure time.
  */
 import { createServer, request } from "node:http";
 
@@ -29,7 +29,7 @@ export async function startMeter(endpoint) {
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
   return {
     endpoint: `http://127.0.0.1:${port}`,
-    /** What was counted since the last time. @returns {Count} */
+    /** What was counted since the last call. @returns {Count} */
     take() {
       const taken = count;
       count = { requests: {}, bytesRead: 0, gets: [] };

@@ -1,4 +1,4 @@
-/** A real MinIO whose data folder stays in the cache, so that a second run finds its objects there. */
+/** A real MinIO that keeps its data folder in the cache, so that a second run finds its objects there. */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -22,7 +22,7 @@ export async function startMinio() {
       MINIO_ROOT_USER: KEYS.accessKeyId,
       MINIO_ROOT_PASSWORD: KEYS.secretAccessKey,
       MINIO_BROWSER: "off",
-      // The scanner reads all objects again and again, beside what is measured.
+      // The scanner reads all objects over and over, beside what is measured.
       MINIO_SCANNER_SPEED: "slowest",
     },
     stdio: ["ignore", "pipe", "pipe"],
@@ -45,7 +45,10 @@ export async function startMinio() {
   throw new Error(`start MinIO on ${dir}: it does not answer:\n${printed.slice(-2000)}`);
 }
 
-/** Undefined where there is no /proc: fields 14 and 15 of proc_pid_stat(5), in hundredths. @param {number | undefined} pid */
+/**
+ * Fields 14 and 15 of proc_pid_stat(5), in hundredths. Undefined if there is no /proc.
+ * @param {number | undefined} pid
+ */
 function cpuSecondsOf(pid) {
   const path = `/proc/${pid}/stat`;
   if (!existsSync(path)) return undefined;
@@ -53,7 +56,7 @@ function cpuSecondsOf(pid) {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** Two servers on one folder would harm it. @param {string} dir */
+/** Two servers on one folder would damage it. @param {string} dir */
 function takeFolder(dir) {
   const lock = `${dir}.pid`;
   try {
@@ -79,7 +82,7 @@ function isAlive(pid) {
   }
 }
 
-/** On the PATH, in the cache, or built into the cache, by one process only. */
+/** Found on the PATH or in the cache, or built into the cache by one process only. */
 async function minioCommand() {
   const path = join(cacheDir(), "bin", "minio");
   const making = join(cacheDir(), "minio.making");

@@ -1,4 +1,4 @@
-/** The catalog by Athena's DDL, for accounts that let one query but not call Glue. */
+/** The catalog through Athena's DDL, for accounts that may query but not call Glue. */
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import type { AthenaClient, QueryExecutionStatus } from "@aws-sdk/client-athena";
@@ -37,7 +37,7 @@ export async function openAthena(settings: AthenaSettings): Promise<Catalog> {
 
 const POLL_FIRST_MS = 100;
 const POLL_MAX_MS = 2000;
-/** For the stopping of a statement, whose own time is up. */
+/** For stopping a statement whose own time is up. */
 const STOP_MS = 10_000;
 
 class Athena implements Catalog {
@@ -78,9 +78,10 @@ class Athena implements Catalog {
   }
 
   /**
-   * `ADD IF NOT EXISTS` says nothing of a partition that lies elsewhere, and neither `"<table>$partitions"` nor SHOW
-   * PARTITIONS where one lies: only DESCRIBE does, a statement for each. (`"$path"` reads the data, is
-   * billed, and shows no partition that is empty; SHOW TABLE EXTENDED is none of Athena's.) So what is `located` is described.
+   * `ADD IF NOT EXISTS` does not report a partition that lies elsewhere, and neither `"<table>$partitions"`
+   * nor SHOW PARTITIONS says where one lies. Only DESCRIBE does, with one statement per partition. (`"$path"`
+   * reads the data, is billed, and shows no empty partition; Athena does not have SHOW TABLE EXTENDED.) So
+   * only the `located` hours are described.
    */
   async syncPartitions(
     table: TableSpec,
@@ -137,8 +138,9 @@ class Athena implements Catalog {
   }
 
   /**
-   * No partitions are added where projection takes their place, and none is looked at while it is there: a table that
-   * was made before it was turned on, or off, would show none of the hours that come. True where it wrote.
+   * Under projection no partitions are added, and Athena looks at none while it is on. So a table that was
+   * made before projection was turned on or off would show none of the hours that come. Returns true if it
+   * wrote.
    */
   private async bringProperties(table: TableSpec, { signal, note }: TableOptions): Promise<boolean> {
     const shown = await this.query(showProperties(table), table.database, signal);
@@ -155,7 +157,7 @@ class Athena implements Catalog {
     return true;
   }
 
-  /** Values without leading zeros, so that `07` and `7` are one. */
+  /** Values have no leading zeros, so that `07` and `7` are the same. */
   private async knownPartitions(table: TableSpec, hours: Hour[], signal?: AbortSignal): Promise<Set<string>> {
     const days = [...new Set(hours.map((hour) => partitionValues(hour).slice(0, 3).map(Number).join(", ")))];
     const keys = PARTITION_KEYS.map((key) => `CAST(${key} AS integer)`);
@@ -168,8 +170,8 @@ class Athena implements Catalog {
   }
 
   /**
-   * Runs a statement to its end and returns its rows, the heading left out. One that Athena itself says may be run
-   * again is, within the same time: every statement of ours may.
+   * Runs a statement to its end and returns its rows without the heading. If Athena itself calls the failure
+   * retryable, the statement is run again within the same time: all statements here may be repeated.
    */
   private async query(
     sql: string,
@@ -189,7 +191,7 @@ class Athena implements Catalog {
   private async start(sql: string, database: string, doing: string, options: CallOptions): Promise<string> {
     const input = {
       QueryString: sql,
-      // A repeated call whose first answer was lost starts no second statement.
+      // If the first answer is lost, the repeated call does not start a second statement.
       ClientRequestToken: randomUUID(),
       WorkGroup: this.settings.workgroup,
       QueryExecutionContext: {
@@ -204,7 +206,7 @@ class Athena implements Catalog {
     return started.QueryExecutionId as string;
   }
 
-  /** Waits for the statement's end. One that does not come to it in time, or cannot be followed, is stopped. */
+  /** Waits for the end of the statement. Stops it if it does not end in time, or cannot be followed. */
   private async waitFor(id: string, doing: string, options: CallOptions): Promise<void> {
     const status = await this.follow(id, doing, options).catch(async (error: HourpackError) => {
       throw await this.stopped(id, error);
@@ -219,7 +221,7 @@ class Athena implements Catalog {
     });
   }
 
-  /** Polls until the statement has ended, one way or another. */
+  /** Polls until the statement has succeeded, failed or been cancelled. */
   private async follow(id: string, doing: string, options: CallOptions): Promise<QueryExecutionStatus> {
     const { signal, deadlineMs = 0 } = options;
     for (let pauseMs = POLL_FIRST_MS; ; pauseMs = Math.min(pauseMs * 1.5, POLL_MAX_MS)) {
@@ -234,7 +236,7 @@ class Athena implements Catalog {
     }
   }
 
-  /** Nobody waits for the statement any longer. The error then says what became of it. */
+  /** Stops the statement, since nobody waits for it any longer. The returned error says what became of it. */
   private async stopped(id: string, error: HourpackError): Promise<HourpackError> {
     const outcome = await this.stops
       .call("it was not stopped", {}, (abortSignal) =>
@@ -268,7 +270,7 @@ class Athena implements Catalog {
   }
 }
 
-/** From the lines of DESCRIBE FORMATTED: `Location:  \ts3://…`. A view has none. */
+/** Reads the location from the lines of DESCRIBE FORMATTED: `Location:  \ts3://…`. A view has none. */
 function locationIn(rows: string[][]): string | undefined {
   for (const row of rows) {
     const match = /^Location:\s*(.+)$/.exec(row.join("\t").trim());
@@ -277,7 +279,7 @@ function locationIn(rows: string[][]): string | undefined {
   return undefined;
 }
 
-/** From the lines of DESCRIBE FORMATTED that are the table's properties. */
+/** Reads the table's properties among the lines of DESCRIBE FORMATTED. */
 function isProjected(rows: string[][]): boolean {
   return rows.some((row) => row.join(" ").trim().replace(/\s+/, " ") === `${PROJECTION} true`);
 }

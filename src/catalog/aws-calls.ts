@@ -1,11 +1,11 @@
-/** Calls of an AWS catalog with their retries: jittered backoff, within a budget of time. */
+/** Calls to an AWS catalog with their retries: jittered backoff, within a time budget. */
 import pRetry from "p-retry";
 import { HourpackError, reasonOf } from "../errors.js";
 import { isPassing } from "../sdk-errors.js";
 import { RETRIES_MAX, Wait } from "../waiting.js";
 import { awsError } from "./aws-errors.js";
 
-/** Of each client: one try, since the retries are made here, and an answer or none within a limit. */
+/** For each client: one try, since retries are made here, and a limit on the time that an answer takes. */
 export function clientOptions({ endpoint, region }: { endpoint?: string; region?: string }) {
   return {
     ...(endpoint ? { endpoint } : {}),
@@ -15,7 +15,7 @@ export function clientOptions({ endpoint, region }: { endpoint?: string; region?
       connectionTimeout: 10_000,
       requestTimeout: REQUEST_TIMEOUT_MS,
       throwOnRequestTimeout: true,
-      // A body that stops coming, too: requestTimeout ends with the first header.
+      // Covers a body that stops coming: `requestTimeout` ends with the first header.
       socketTimeout: REQUEST_TIMEOUT_MS,
     },
   };
@@ -25,15 +25,15 @@ const REQUEST_TIMEOUT_MS = 30_000;
 
 export interface CallOptions {
   signal?: AbortSignal;
-  /** An instant at which the call is over, milliseconds; the budget's where absent. */
+  /** When the call must be over, in ms since the epoch. Without it, the budget counts. */
   deadlineMs?: number;
-  /** A refusal that would come again, whatever its name promises. */
+  /** The name of a refusal that would come again, whatever the name promises. */
   final?: string;
-  /** Besides the first try. */
+  /** Tries after the first one. */
   retries?: number;
 }
 
-/** Of a call whose answer somebody waits for. */
+/** For a call whose answer somebody waits for. */
 export const RETRIES_OF_A_LOOK = 2;
 
 export class AwsCalls {
@@ -45,14 +45,16 @@ export class AwsCalls {
     this.budgetMs = budgetMs;
   }
 
-  /** Runs a task that may be repeated, until it is done, refused for good, or out of time or tries. */
+  /**
+   * Runs a task that may be repeated, until it succeeds, is refused for good, or runs out of time or tries.
+   */
   async call<T>(doing: string, options: CallOptions, task: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { signal, deadlineMs = Date.now() + this.budgetMs, final, retries = RETRIES_MAX } = options;
     const budgetMs = Math.max(1, deadlineMs - Date.now());
     const deadline = AbortSignal.timeout(budgetMs);
     const either = signal ? AbortSignal.any([signal, deadline]) : deadline;
     let reason: unknown;
-    // A statement of Athena's takes its time.
+    // An Athena statement takes its time.
     const wait = new Wait(doing, this.service, { mayTakeLong: true, retries });
     try {
       return await pRetry(() => task(either), {
@@ -78,7 +80,7 @@ export class AwsCalls {
     }
   }
 
-  /** That time is up says nothing of why: the last refusal does. */
+  /** A timeout does not say why. The last refusal does. */
   late(doing: string, reason?: unknown): HourpackError {
     const last = reason === undefined ? "" : `: ${reasonOf(reason)} (${(reason as Error).name})`;
     return new HourpackError("unavailable", `${doing}: not done within ${this.budgetMs / 1000} s${last}`, {

@@ -2,7 +2,7 @@
 import { HourpackError, reasonOf } from "../errors.js";
 import type { SdkError } from "../sdk-errors.js";
 
-/** What an answer says between its lines: the task is not done, and to be repeated. */
+/** For a call that succeeded although its answer says that the task is not done and must be repeated. */
 export function notYet(code: string, message: string): Error {
   return Object.assign(new Error(message), { name: code, $retryable: {} });
 }
@@ -23,7 +23,7 @@ export function awsError(
       : /ECONN|ENOTFOUND|TimeoutError/.test(name + code)
         ? `Can this machine reach ${service}? Check catalog.endpoint and catalog.region.`
         : "What is published stays published; the next run registers it.";
-  // What somebody has to mend: another try ends alike.
+  // Somebody has to mend these: another try ends the same way.
   const isRefusal = /AccessDenied|Credentials|UnrecognizedClient|InvalidSignature/.test(name);
   return new HourpackError(
     isRefusal ? "invalid" : "unavailable",

@@ -4,7 +4,7 @@ import type { Type } from "../schema/types.js";
 export interface TableColumn {
   name: string;
   type: Type;
-  /** In a raw table: the member's key, where it is another than the name. */
+  /** In a raw table: the member's key, if it differs from the name. */
   key?: string;
 }
 
@@ -20,19 +20,22 @@ export interface TableSpec {
   columns: TableColumn[];
   /** Where an hour's data lies, with a trailing slash unless `withoutFolders`. */
   partitionLocation(hour: Hour): string;
-  /** An hour's objects have a prefix of their own but no folder: Athena could read none of the partitions. */
+  /**
+   * An hour's objects have a prefix of their own but no folder, so Athena could not read any of the
+   * partitions.
+   */
   withoutFolders?: boolean;
-  /** Where hours can be projected. */
+  /** Present if hours can be projected. */
   projection?: Projection;
   /** The command that adds all its published hours, for messages. */
   registerText: string;
 }
 
-/** Partition projection: Athena computes the partitions, and looks at none that is registered. */
+/** Partition projection: Athena computes the partitions, and ignores those that are registered. */
 export interface Projection {
-  /** Then it replaces registration. */
+  /** If true, projection replaces registration. */
   isOn: boolean;
-  /** What `storage.location.template` takes. */
+  /** The value of `storage.location.template`. */
   locationTemplate: string;
   firstYear: number;
   lastYear: number;
@@ -40,39 +43,45 @@ export interface Projection {
 
 export interface TableOptions {
   signal?: AbortSignal;
-  /** Is told what somebody should do about the table. */
+  /** Receives what somebody should do about the table. */
   note?: (text: string) => void;
 }
 
 export interface SyncOptions {
   signal?: AbortSignal;
-  /** The hours whose partitions are compared where each costs a statement (Athena); all where absent. */
+  /** The hours whose partitions are compared if each one costs a statement (Athena). All, if absent. */
   located?: Hour[];
 }
 
 export interface PartitionSync {
   added: number;
-  /** Partitions whose location was another one, or that stood under a second spelling. Each is named in `notes`. */
+  /**
+   * Partitions that had another location, or were also there under a second spelling. Each is named in
+   * `notes`.
+   */
   corrected: number;
-  /** Those that are there and not of `located`, too. */
+  /** Includes the partitions that are there but not in `located`. */
   unchanged: number;
   notes: string[];
 }
 
 /** Glue, Athena or a local DuckDB file. Errors: `unavailable`, `invalid`, `interrupted`. */
 export interface Catalog {
-  /** Creates the database and table, or brings the table's columns and properties in step. True where it wrote. */
+  /**
+   * Creates the database and table, or brings the table's columns and properties in step. Returns true if it
+   * wrote.
+   */
   ensureTable(table: TableSpec, options?: TableOptions): Promise<boolean>;
   /**
-   * Adds the partitions that these hours lack, and sets the location of those that lie elsewhere, as far as they are compared:
-   * looks them up in bulk and writes only differences.
+   * Adds the partitions that these hours lack, and sets the location of those that lie elsewhere, as far as
+   * they are compared. Looks them up in bulk and writes only differences.
    */
   syncPartitions(table: TableSpec, hours: Hour[], options?: SyncOptions): Promise<PartitionSync>;
-  /** Which of these hours have no partition in a table that is there. Changes nothing. */
+  /** Which of these hours have no partition in a table that exists. Changes nothing. */
   lacking(table: TableSpec, hours: Hour[], options?: { signal?: AbortSignal }): Promise<Hour[]>;
   /**
-   * Which of these tables are not there. Changes nothing, and does not try for long, as somebody waits for the answer. One
-   * that lies elsewhere is `invalid` where that is seen at no cost (Glue).
+   * Which of these tables do not exist. Changes nothing, and does not try for long, because somebody waits
+   * for the answer. A table that lies elsewhere is `invalid` if that is seen at no cost (Glue).
    */
   lackingTables(tables: TableSpec[], options?: { signal?: AbortSignal }): Promise<TableSpec[]>;
   close(): Promise<void>;

@@ -1,6 +1,7 @@
 /**
- * Copies of an hour's objects in S3, in a folder that a view of the local catalog reads. Each has one name, and another version
- * of it is renamed over it: a reader sees one version, whoever copies at once or is killed.
+ * Copies of an hour's objects in S3, in a folder that a view of the local catalog reads. Each copy keeps one
+ * name, and a new version is renamed over it: a reader sees one version, whoever copies at the same time or
+ * is killed.
  */
 import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,17 +19,17 @@ export interface Source {
   prefix: string;
 }
 
-/** True where there was no copy yet. Throws what the store and the file system throw. */
+/** Returns true if there was no copy yet. Throws what the store and the file system throw. */
 export async function copyObjects(source: Source, folder: string, signal?: AbortSignal): Promise<boolean> {
   await makeFolders(folder);
-  // Listed under the lock: who copies last has seen the newest version, and no older one comes after it.
+  // Lists under the lock: the last to copy has seen the newest version, and no older one comes after it.
   const lock = await takeLock(join(folder, VERSIONS), signal);
   try {
     for (let tries = 1; ; tries++) {
       try {
         return await copyListed(source, folder, signal);
       } catch (error) {
-        // Replaced since it was listed.
+        // The object was replaced after the listing.
         if (!isHourpackError(error, "conflict") || tries === TRIES_MAX) throw error;
       }
     }
@@ -55,7 +56,7 @@ async function copyListed(source: Source, folder: string, signal: AbortSignal | 
     const bytes = inRanges(source.store, object, { rangeBytes: PART_RANGE_BYTES, signal });
     await writeFile(at(`${name}.new`), bytes);
   }
-  // Killed from here on, nobody knows which version is there: then it is copied anew.
+  // If killed from here on, nobody knows which versions are there, and they are copied again.
   await writeFile(at(VERSIONS), "{}");
   for (const name of unwanted) await rm(at(name), { force: true });
   for (const [name] of stale) await rename(at(`${name}.new`), at(name));
@@ -66,7 +67,7 @@ async function copyListed(source: Source, folder: string, signal: AbortSignal | 
   return wanted.size > 0 && !names.some(isCopy);
 }
 
-/** By the names of their copies, which a view's pattern finds. */
+/** The objects, by the names of their copies. A view's pattern finds these names. */
 async function listed(
   { store, prefix }: Source,
   signal: AbortSignal | undefined,
@@ -82,7 +83,10 @@ async function listed(
   return found;
 }
 
-/** The ETags that were copied, by the names of the copies; none where one who copied was killed, or nobody copied yet. */
+/**
+ * The copied ETags by the names of the copies. Empty if somebody was killed while copying, or if the copies
+ * have no such file yet.
+ */
 async function versionsIn(folder: string): Promise<Record<string, string>> {
   try {
     return JSON.parse(await readFile(join(folder, VERSIONS), "utf8"));
@@ -91,7 +95,7 @@ async function versionsIn(folder: string): Promise<Record<string, string>> {
   }
 }
 
-/** Not waited for in the kernel: a signal ends the wait. */
+/** Polls instead of waiting in the kernel, so that a signal ends the wait. */
 async function takeLock(path: string, signal: AbortSignal | undefined): Promise<FileLock> {
   for (;;) {
     const lock = await tryFileLock(path);
@@ -104,7 +108,7 @@ function isCopy(name: string): boolean {
   return name.endsWith(".parquet");
 }
 
-/** Which versions are in the folder; the lock of those who copy is on it. */
+/** Says which versions are in the folder. Whoever copies holds the lock on it. */
 const VERSIONS = ".versions";
 const TRIES_MAX = 5;
 const POLL_MS = 50;

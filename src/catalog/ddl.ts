@@ -1,4 +1,7 @@
-/** Athena's DDL, as texts. Sources: Athena user guide, "DDL statements", "Partition projection", "OpenX JSON SerDe". */
+/**
+ * Athena's DDL as text. Sources: Athena user guide, "DDL statements", "Partition projection", "OpenX JSON
+ * SerDe".
+ */
 import type { Hour } from "../hour.js";
 import { partitionValues } from "../layout.js";
 import { hiveType } from "../schema/hive.js";
@@ -6,7 +9,7 @@ import { quoteHive } from "../schema/names.js";
 import { PARTITION_KEYS } from "../schema/types.js";
 import type { Projection, TableColumn, TableSpec } from "./catalog.js";
 
-/** Partitions of one ALTER TABLE: well below Athena's limit of 262,144 bytes a statement. */
+/** Partitions in one ALTER TABLE: well below Athena's limit of 262,144 bytes a statement. */
 const PARTITIONS_PER_STATEMENT = 100;
 
 export function createDatabase(database: string): string {
@@ -31,7 +34,7 @@ export function addColumns(table: TableSpec, columns: TableColumn[]): string {
   return `ALTER TABLE ${tableName(table)} ADD COLUMNS (${columns.map(columnDdl).join(", ")})`;
 }
 
-/** A line a property: its name, and its value after a tab. */
+/** The answer has one line per property: its name, a tab, its value. */
 export function showProperties(table: TableSpec): string {
   return `SHOW TBLPROPERTIES ${tableName(table)}`;
 }
@@ -40,7 +43,7 @@ export function setProperties(table: TableSpec, values: Record<string, string>):
   return `ALTER TABLE ${tableName(table)} SET TBLPROPERTIES (${properties(values)})`;
 }
 
-/** One statement for each hundred hours. */
+/** Makes one statement for each hundred hours. */
 export function addPartitions(table: TableSpec, hours: Hour[]): string[] {
   const statements: string[] = [];
   for (let from = 0; from < hours.length; from += PARTITIONS_PER_STATEMENT) {
@@ -58,12 +61,12 @@ export function setLocation(table: TableSpec, hour: Hour): string {
   return `ALTER TABLE ${tableName(table)} PARTITION ${partitionDdl(hour)} SET LOCATION ${quoteText(table.partitionLocation(hour))}`;
 }
 
-/** Shows, among more, the table's location. */
+/** Shows the table's location, among other things. */
 export function describeTable(table: TableSpec): string {
   return `DESCRIBE FORMATTED ${tableName(table)}`;
 }
 
-/** Shows, among more, the partition's location. */
+/** Shows the partition's location, among other things. */
 export function describePartition(table: TableSpec, hour: Hour): string {
   return `DESCRIBE FORMATTED ${tableName(table)} PARTITION ${partitionDdl(hour)}`;
 }
@@ -74,7 +77,7 @@ function partitionDdl(hour: Hour): string {
   return `(${PARTITION_KEYS.map((key, i) => `${quoteHive(key)}=${values[i]}`).join(", ")})`;
 }
 
-/** The properties of a table, those of partition projection included. */
+/** The table's properties, including those of partition projection. */
 export function tableProperties(table: TableSpec): Record<string, string> {
   const format: Record<string, string> =
     table.format === "json"
@@ -86,8 +89,9 @@ export function tableProperties(table: TableSpec): Record<string, string> {
 export const PROJECTION = "projection.enabled";
 
 /**
- * What a table that has the properties `found` lacks of ours. Where projection is off, one that is ours to the letter
- * is ended, since Athena looks at no partition as long as it is there; one that somebody else made is left alone.
+ * Our properties that a table with the properties `found` lacks. If the table has projection while the
+ * settings turn it off, and it is ours to the letter, it is ended, because Athena looks at no partition as
+ * long as it is there. Projection that somebody else made is left alone.
  */
 export function lackingProperties(table: TableSpec, found: Record<string, string>): Record<string, string> {
   const lacksIn = (wanted: Record<string, string>) =>
@@ -97,7 +101,7 @@ export function lackingProperties(table: TableSpec, found: Record<string, string
   return Object.fromEntries(lacksIn({ ...tableProperties(table), ...(isLeft && { [PROJECTION]: "false" }) }));
 }
 
-/** What to say where the properties that were set end projection. */
+/** What to say if the properties just set end projection. */
 export function projectionEnded({ registerText }: TableSpec, set: Record<string, string>): string[] {
   return set[PROJECTION] === "false"
     ? [
@@ -124,7 +128,7 @@ function projectionProperties({ firstYear, lastYear, locationTemplate }: Project
   };
 }
 
-/** The OpenX SerDe folds keys to lower case; a column of another name than its key is mapped. */
+/** The OpenX SerDe folds keys to lower case. A column whose name differs from its key is mapped. */
 function serdeProperties(table: TableSpec): Record<string, string> {
   const mapped = table.columns.flatMap(({ name, key }) =>
     key === undefined || key === name ? [] : [[`mapping.${name}`, key.toLowerCase()] as const],
@@ -158,7 +162,6 @@ function tableName(table: TableSpec): string {
   return `${quoteHive(table.database)}.${quoteHive(table.name)}`;
 }
 
-/** A text in DDL. */
 function quoteText(text: string): string {
   return `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
 }

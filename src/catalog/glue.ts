@@ -29,7 +29,7 @@ type GlueTable = NonNullable<GetTableCommandOutput["Table"]>;
 /** Limits of the API: Glue web API reference, BatchGetPartition, BatchCreatePartition, BatchDeletePartition. */
 const LOOKUPS_MAX = 1000;
 const CREATIONS_MAX = 100;
-/** Looks at a table that others change between each look and the write. */
+/** Tries for a table that others change between each look and the write. */
 const LOOKS_MAX = 10;
 
 type Options = { signal?: AbortSignal };
@@ -59,7 +59,7 @@ class Glue implements Catalog {
       try {
         return found ? await this.bringInStep(table, found, options) : await this.createTable(table, options);
       } catch (error) {
-        // Another worker was faster: its columns may be others than ours, and are looked at like any.
+        // Another worker was faster. Its columns may differ from ours, so the table is looked at again.
         const isRaced = /^(AlreadyExists|ConcurrentModification)Exception$/.test(nameOf(error));
         if (!isRaced || look === LOOKS_MAX) throw error;
       }
@@ -79,7 +79,7 @@ class Glue implements Catalog {
     for (let from = 0; from < missing.length; from += CREATIONS_MAX) {
       refused.push(...(await this.create(table, missing.slice(from, from + CREATIONS_MAX), sync, options)));
     }
-    // One that is refused for good is no reason to leave the others out.
+    // A partition that is refused for good is no reason to leave out the others.
     const [first] = refused;
     if (first) {
       const doing = `create partitions of ${table.name}: ${refused.length} of ${hours.length} refused, ${first.values.join("/")} first`;
@@ -93,7 +93,7 @@ class Glue implements Catalog {
     return hours.filter((hour) => !found.has(hour));
   }
 
-  /** Looks for a partition, too, as a run does: that takes another right. */
+  /** Looks for a partition, too, as a run does, because that needs another right. */
   async lackingTables(tables: TableSpec[], { signal }: Options = {}): Promise<TableSpec[]> {
     const options = { signal, retries: RETRIES_OF_A_LOOK };
     const isLacking = async (table: TableSpec) => {
@@ -131,7 +131,10 @@ class Glue implements Catalog {
     return true;
   }
 
-  /** Columns are only ever appended, properties of others are left alone. A table elsewhere is not taken over. */
+  /**
+   * Only appends columns, and leaves properties of others alone. Does not take over a table that lies
+   * elsewhere.
+   */
   private async bringInStep(table: TableSpec, found: GlueTable, options: TableOptions): Promise<boolean> {
     expectAt(table, found.StorageDescriptor?.Location ?? "");
     const columns = found.StorageDescriptor?.Columns ?? [];
@@ -143,7 +146,8 @@ class Glue implements Catalog {
       ...this.id(),
       DatabaseName: table.database,
       TableInput: tableInput(table, found),
-      // An update replaces all columns: without this, those that another worker has just added would be gone.
+      // An update replaces all columns: without this, columns that another worker has just added would be
+      // lost.
       VersionId: found.VersionId,
     };
     const doing = `update table ${table.database}.${table.name}`;
@@ -166,7 +170,7 @@ class Glue implements Catalog {
     this.databases.add(name);
   }
 
-  /** What is there for each hour, under either spelling: `7` and `07` are different keys for Glue. */
+  /** The partitions of each hour, under either spelling: to Glue, `7` and `07` are different keys. */
   private async partitions(
     table: TableSpec,
     hours: Hour[],
@@ -182,7 +186,7 @@ class Glue implements Catalog {
       const input = { ...this.target(table), PartitionsToGet };
       const got = await this.calls.call(doing, options, async (abortSignal) => {
         const answer = await this.client.send(new this.sdk.BatchGetPartitionCommand(input), { abortSignal });
-        // Some left over is an answer that grew too long; all of them is a service that is too busy.
+        // If some keys are left over, the answer grew too long. If all are, the service is too busy.
         const isNone = answer.UnprocessedKeys?.length === PartitionsToGet.length;
         if (isNone) throw notYet("UnprocessedKeys", "none was looked up");
         return answer;
@@ -207,7 +211,7 @@ class Glue implements Catalog {
     let kept = partitions[0] as Partition;
     let isCorrected = false;
     if (partitions.length > 1) {
-      // Both spellings would double the hour's rows. The other one is somebody else's: ours goes.
+      // Both spellings would double the hour's rows. The other one is somebody else's, so ours goes.
       kept = partitions.find((partition) => partition.Values?.join("/") !== ours) ?? kept;
       await this.remove(table, ours.split("/"), options);
       sync.notes.push(
@@ -249,7 +253,7 @@ class Glue implements Catalog {
     });
   }
 
-  /** Returns what was refused for good. Entries that may pass are sent again, and only those. */
+  /** Returns what was refused for good. Sends again only the entries that may pass later. */
   private async create(
     table: TableSpec,
     hours: Hour[],
@@ -283,7 +287,7 @@ class Glue implements Catalog {
       throw notYet(ErrorCode, `${again.length} of ${hours.length}: ${ErrorMessage}`);
     });
     if (raced.length === 0) return refused;
-    // Another worker was faster: what it registered is looked at like any other.
+    // Another worker was faster. What it registered is compared like any other.
     const found = await this.partitions(table, raced, options);
     for (const [hour, partitions] of found) await this.compare(table, hour, partitions, sync, options);
     return refused;
@@ -298,7 +302,7 @@ class Glue implements Catalog {
   }
 }
 
-/** An entry of a batch that another try would not help. */
+/** An entry of a batch that is refused for good. */
 interface Refused {
   values: string[];
   detail: ErrorDetail;
@@ -311,12 +315,12 @@ function failed(doing: string, { ErrorCode = "?", ErrorMessage = "failed" }: Err
   });
 }
 
-/** The refusal's name as AWS gave it; empty for what is none. */
+/** The name that AWS gave the refusal; empty if the error is not one. */
 function nameOf(error: unknown): string {
   return error instanceof HourpackError ? ((error.cause as Error | undefined)?.name ?? "") : "";
 }
 
-/** Takes one named refusal for an answer. */
+/** Treats the refusal of this name as an answer. */
 function ignoring(name: string) {
   return (error: unknown): undefined => {
     if (nameOf(error) === name) return undefined;
@@ -331,7 +335,7 @@ function spellings(hour: Hour): string[][] {
   return ours.join("/") === padded.join("/") ? [ours] : [ours, padded];
 }
 
-/** Over an existing table its own columns keep their order and comments, and ours are appended. */
+/** If the table exists, its own columns keep their order and comments, and ours are appended. */
 function tableInput(table: TableSpec, found: GlueTable | undefined): TableInput {
   const columns = found?.StorageDescriptor?.Columns ?? [];
   const names = new Set(columns.map((column) => column.Name));

@@ -1,7 +1,7 @@
 /**
- * A DuckDB file whose views read tier 1. A DuckDB file that one process has open no other can change, so the file is
- * changed aside and renamed, and only where a view differs: whoever reads it is not in the way. Whoever has it open for
- * writing is waited for, since what is written to a file that was renamed over is lost.
+ * A DuckDB file whose views read tier 1. No process can change a DuckDB file that another one has open. So
+ * the file is changed aside and renamed, and only if a view differs: readers are not in the way. Writers are
+ * waited for, because what they write to a file that was renamed over is lost.
  */
 import { existsSync } from "node:fs";
 import { copyFile, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
@@ -23,7 +23,7 @@ import { copyObjects, hasCopies, type Source } from "./copies.js";
 
 type LocalSettings = Extract<CatalogSettings, { type: "local" }>;
 
-/** The store that an `s3://` location lies in, and its prefix there. */
+/** Returns the store that an `s3://` location lies in, and its prefix there. */
 export type StoreAt = (uri: string) => Promise<Source>;
 
 export class LocalCatalog implements Catalog {
@@ -39,7 +39,10 @@ export class LocalCatalog implements Catalog {
     return this.change(table, await this.viewSql(table), options.signal);
   }
 
-  /** The view reads folders, so a partition of a directory is there with its part; those of S3 are copied beside the file. */
+  /**
+   * The view reads folders: in a directory a partition is there with its part. Partitions in S3 are copied
+   * beside the file.
+   */
   async syncPartitions(
     table: TableSpec,
     hours: Hour[],
@@ -62,7 +65,7 @@ export class LocalCatalog implements Catalog {
     return hours.filter((_, i) => !copied[i]);
   }
 
-  /** A copy is opened: a DuckDB file that another process has open cannot be. */
+  /** Opens a copy, because a DuckDB file that another process has open cannot be opened. */
   async lackingTables(tables: TableSpec[]): Promise<TableSpec[]> {
     const { path, database } = this.settings;
     if (!existsSync(path)) return tables;
@@ -89,7 +92,7 @@ export class LocalCatalog implements Catalog {
 
   async close(): Promise<void> {}
 
-  /** Raw objects are in a directory: of those in S3 there is no table here (tables.ts). */
+  /** Raw objects are in a directory here: those in S3 have no table (tables.ts). */
   private async viewSql(table: TableSpec): Promise<string> {
     if (table.format === "json") return rawViewSql(table);
     const folder = isS3(table.location) ? this.copiesOf(table) : table.location;
@@ -97,7 +100,7 @@ export class LocalCatalog implements Catalog {
     return partsViewSql(table, (await hasParts(folder)) ? glob : undefined);
   }
 
-  /** True where the view was another one. */
+  /** Returns true if the view differed. */
   private async change(table: TableSpec, sql: string, signal: AbortSignal | undefined): Promise<boolean> {
     const { path } = this.settings;
     try {
@@ -124,13 +127,17 @@ export class LocalCatalog implements Catalog {
     }
   }
 
-  /** Undefined where it is to be changed and somebody has it open for writing, or left there what is not in the file yet. */
+  /**
+   * Undefined if the file has to change and somebody has it open for writing, or left changes beside it that
+   * are not in it yet.
+   */
   private async changeUnlessHeld(table: TableSpec, sql: string): Promise<boolean | undefined> {
     const { path } = this.settings;
     const isThere = existsSync(path);
     const lock = isThere ? await lockAgainstWriters(path) : undefined;
     const isHeld = isThere && lock === undefined;
-    // One name, since the lock beside the file has one holder: what a killed one left is in nobody's way.
+    // One name is enough, since the lock beside the file has one holder: what a killed holder left is in
+    // nobody's way.
     const aside = `${path}.new`;
     try {
       for (const leftover of [aside, `${aside}.wal`]) await rm(leftover, { force: true });
@@ -141,7 +148,7 @@ export class LocalCatalog implements Catalog {
       await rename(aside, path);
       return true;
     } catch (error) {
-      // Copied while it was written to.
+      // The file was copied while it was written to.
       if (isHeld) return undefined;
       throw renamed(error, aside, path);
     } finally {
@@ -150,7 +157,7 @@ export class LocalCatalog implements Catalog {
     }
   }
 
-  /** True where the view was there as it should be. */
+  /** Returns true if the view was as it should be. */
   private async changeFile(path: string, table: TableSpec, sql: string): Promise<boolean> {
     const { database } = this.settings;
     const view = `${sqlName(database)}.${sqlName(table.name)}`;
@@ -170,7 +177,7 @@ export class LocalCatalog implements Catalog {
     }
   }
 
-  /** True where there was no copy yet. */
+  /** Returns true if there was no copy yet. */
   private async copyPartition(table: TableSpec, hour: Hour, signal?: AbortSignal): Promise<boolean> {
     const location = table.partitionLocation(hour);
     const folder = this.copyOf(table, hour);
@@ -196,7 +203,7 @@ export class LocalCatalog implements Catalog {
   }
 }
 
-/** Somebody may look at it in a shell that opens it for writing; a run is not to wait for long. */
+/** Somebody may have it open in a shell that opens it for writing. A run must not wait long for that. */
 const WRITER_MS = 5_000;
 const POLL_MS = 100;
 
@@ -212,7 +219,10 @@ function heldByWriter(path: string, { registerText }: TableSpec): HourpackError 
   );
 }
 
-/** As DuckDB locks a file that it opens for writing (on Linux). Undefined where that was done, or its changes lie beside it. */
+/**
+ * Keeps writers out: DuckDB locks a file that it opens for writing (on Linux). Undefined if somebody has
+ * locked it so, or if changes lie beside it.
+ */
 async function lockAgainstWriters(path: string): Promise<FileLock | undefined> {
   if (!(await stat(path)).isFile()) {
     throw new HourpackError("invalid", `write the catalog ${path}: what is there is no file`, {
@@ -222,7 +232,7 @@ async function lockAgainstWriters(path: string): Promise<FileLock | undefined> {
     });
   }
   const changes = `${path}.wal`;
-  // Of a process that was killed: opening the file takes them in. Where it is not killed, that fails.
+  // A killed process left it: opening the file takes the changes in. If the process is alive, that fails.
   if (existsSync(changes)) await (await openDatabase(path).catch(() => undefined))?.close();
   const lock = await trySharedLock(path);
   if (!lock || !existsSync(changes)) return lock;
@@ -230,7 +240,7 @@ async function lockAgainstWriters(path: string): Promise<FileLock | undefined> {
   return undefined;
 }
 
-/** Of a copy that nobody named, the file that it is a copy of. */
+/** In an error about a copy, names the original file: nobody knows the copy. */
 function renamed(error: unknown, copy: string, path: string): unknown {
   if (!isHourpackError(error)) return error;
   return error.with({ message: error.message.replaceAll(copy, path), location: path });
@@ -259,12 +269,15 @@ function partsViewSql(table: TableSpec, glob: string | undefined): string {
   return typedSql(all, `${noRowsSql(all)} UNION ALL BY NAME SELECT * FROM ${files}`);
 }
 
-/** The raw objects of a directory, line by line, as they are. */
+/** The raw objects of a directory as they are, one row each. */
 function rawViewSql(table: TableSpec): string {
   return `SELECT filename, content FROM read_text(${sqlString(`${literal(table.location)}**`)})`;
 }
 
-/** A path as a pattern of DuckDB's that matches it alone. A backslash would part folders there: it is what lies between [ and ]. */
+/**
+ * A DuckDB pattern that matches only this path. A backslash would part folders there, so the range from [ to
+ * ] stands for it.
+ */
 function literal(path: string): string {
   return path.replace(/[*?[\\]/g, (letter) => (letter === "\\" ? "[[-]]" : `[${letter}]`));
 }

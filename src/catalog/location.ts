@@ -2,7 +2,7 @@
 import { HourpackError } from "../errors.js";
 import type { TableSpec } from "./catalog.js";
 
-/** A table of that name which lies elsewhere is somebody else's: it is not taken over. */
+/** Throws `invalid` if the table lies elsewhere: then it is somebody else's, and is not taken over. */
 export function expectAt(table: TableSpec, location: string): void {
   if (isSamePlace(location, table.location)) return;
   throw new HourpackError(

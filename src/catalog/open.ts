@@ -1,10 +1,10 @@
-/** The choice between the catalogs. */
+/** Chooses between the catalogs. */
 import type { CatalogSettings } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
 import type { Catalog } from "./catalog.js";
 import type { StoreAt } from "./local.js";
 
-/** `storeAt`: for a local catalog of parts that lie in S3. */
+/** `storeAt` serves a local catalog of parts that lie in S3. */
 export async function openCatalog(settings: CatalogSettings, storeAt: StoreAt): Promise<Catalog> {
   switch (settings.type) {
     case "none":

@@ -1,11 +1,11 @@
-/** What many hours have alike is told with the first of them, and of the others at the end which they are. */
+/** Reports what many hours have in common with the first of them, and names the others at the end. */
 import { causeOf } from "../errors.js";
 import { type Hour, hoursText } from "../hour.js";
 import type { RunEvent } from "../task.js";
 
-/** Of hours after the first that had it. */
+/** The hours after the first one that were alike. */
 interface AlikeHours {
-  /** Of the first. */
+  /** The first hour's event. */
   event: RunEvent;
   dataset: string;
   hours: number;
@@ -16,16 +16,16 @@ interface AlikeHours {
 interface Likeness {
   dataset: string;
   hour: Hour | undefined;
-  /** What is the same for all of them. */
+  /** The same for all of them. */
   key: string;
-  /** What is said of the others, after which hours they are. */
+  /** What is said about the others, after their names. */
   words: string;
 }
 
 export class Alike {
   private readonly told = new Map<string, { event: RunEvent; first: Likeness; others: Set<Hour> }>();
 
-  /** Whether it was told of an earlier hour of the dataset; this one is then among the others. */
+  /** Whether the same was reported for an earlier hour of the dataset. If so, this hour joins the others. */
   isTold(event: RunEvent): boolean {
     const likeness = likenessOf(event);
     if (!likeness) return false;

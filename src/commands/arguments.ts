@@ -1,4 +1,7 @@
-/** From what was typed to what a command is given. Node.js tells flags from words; what they mean is said here. */
+/**
+ * Turns what was typed into what a command gets. Node.js tells flags from words; what they mean is decided
+ * here.
+ */
 import { parseArgs } from "node:util";
 import { nearest } from "../config/spelling.js";
 import { HourpackError } from "../errors.js";
@@ -12,7 +15,7 @@ export function readArguments(argv: string[], entry: Entry, options: Options): A
   for (const token of tokensOf(argv, options)) {
     if (token.kind === "positional") words.push(token.value);
     if (token.kind !== "option") continue;
-    // As it was typed: of -hour, Node.js makes four flags.
+    // As it was typed: Node.js makes four flags of -hour.
     const shown = argv[token.index]?.replace(/=.*$/s, "") ?? token.rawName;
     const { name, value } = plainFlag(token, options) ?? unknownFlag(shown, entry, options);
     const option = options[name] as Option;
@@ -29,7 +32,9 @@ export function readArguments(argv: string[], entry: Entry, options: Options): A
   return { ...args, ...operandOf(words, entry) };
 }
 
-/** Of a command line that names no command: the word that stands where one belongs, or a flag that is like another. */
+/**
+ * For a command line that names no command: reports the word in its place, or a flag that resembles another.
+ */
 export function unknownCommand(argv: string[], options: Options): HourpackError {
   const word = tokensOf(argv, options).find((token) => token.kind === "positional")?.value;
   const help = "`hourpack --help` shows what there is.";
@@ -38,7 +43,7 @@ export function unknownCommand(argv: string[], options: Options): HourpackError 
     const isKnown = Object.hasOwn(options, flag.slice(2));
     const like = isKnown ? undefined : nearest(flag.replace(/^--?/, ""), Object.keys(options));
     if (like) return invalid(flag, `unknown flag ${flag}`, `Did you mean --${like}?`);
-    // No command has a flag of one letter, while a long one may be that of the command that is missing.
+    // No command has a flag of one letter, while a long flag may belong to the command that is missing.
     if (/^-[^-]/.test(flag)) return invalid(flag, `unknown flag ${flag}`, help);
     return new HourpackError("invalid", "name a command", { hint: help });
   }
@@ -57,7 +62,7 @@ function tokensOf(args: string[], options: Options) {
   return parseArgs({ ...config, tokens: true }).tokens;
 }
 
-/** `--no-ahead` is `--ahead=false`. Undefined for a flag that there is not. */
+/** `--no-ahead` is `--ahead=false`. Undefined if there is no such flag. */
 function plainFlag(
   { name, rawName, value }: { name: string; rawName: string; value?: string | undefined },
   options: Options,

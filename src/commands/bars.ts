@@ -1,4 +1,4 @@
-/** Bars at the foot of a terminal, drawn anew in place: one for the range, and one for each hour at work. */
+/** Bars at the foot of a terminal, redrawn in place: one for the range, and one for each hour at work. */
 import type { RunEvent } from "../task.js";
 import { count, counted } from "../words.js";
 import { duration, size } from "./figures.js";
@@ -6,22 +6,22 @@ import type { Output } from "./output.js";
 
 interface Bar {
   name: string;
-  /** Of the whole, 0 to 1. */
+  /** The share that is done, 0 to 1. */
   fraction: number;
-  /** The most telling first: the last are left out where the terminal is narrow. */
+  /** The most telling first: a narrow terminal leaves out the last ones. */
   words: string[];
 }
 
 interface Bars {
   observe(event: RunEvent): void;
-  /** Takes them away. */
+  /** Removes the bars. */
   stop(): void;
 }
 
-/** While there are bars, all that is said on standard error goes above them. */
+/** While there are bars, everything said on standard error goes above them. */
 export async function openBars(output: Output): Promise<Bars> {
   const { createLogUpdate } = await import("log-update");
-  // The cursor stays: hidden, it would be missed after a kill, or by the shell after Ctrl-Z.
+  // The cursor stays visible: a kill would leave it hidden, and so would Ctrl-Z in the shell.
   const screen = createLogUpdate(output.stderr as NodeJS.WriteStream, { showCursor: true });
   const bars = new HourBars();
   const draw = () => {
@@ -51,7 +51,7 @@ const BAR_CHARS = { min: 8, max: 24 };
 const WORDS_CHARS_MIN = 12;
 const GAP = "  ";
 
-/** Lines that are each narrower than the terminal, so that none goes on in the next one. */
+/** Each line is narrower than the terminal, so that none continues on the next one. */
 function picture(bars: Bar[], columns: number, paint: (bar: string) => string): string[] {
   const room = columns - 1 - 2 * GAP.length;
   const barChars = Math.max(BAR_CHARS.min, Math.min(BAR_CHARS.max, Math.floor(columns / 6)));
@@ -66,7 +66,7 @@ function picture(bars: Bar[], columns: number, paint: (bar: string) => string): 
   });
 }
 
-/** As many of the words as there is room for; the first one cut where it alone is too long. */
+/** As many of the words as there is room for. If the first one alone is too long, it is cut. */
 function fitted(words: string[], chars: number): string {
   for (let shown = words.length; shown > 0; shown--) {
     const text = words.slice(0, shown).join(", ");
@@ -75,7 +75,7 @@ function fitted(words: string[], chars: number): string {
   return `${(words[0] ?? "").slice(0, Math.max(0, chars - 1))}…`;
 }
 
-/** What the events of a run come to. */
+/** Turns the events of a run into bars. */
 class HourBars {
   private range: { dataset: string; done: number; hours: number } | undefined;
   private readonly hours = new Map<string, Bar & { startedMs: number }>();

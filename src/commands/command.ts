@@ -7,33 +7,33 @@ export interface CommandContext {
   /** Aborted by the first SIGINT or SIGTERM. */
   signal: AbortSignal;
   log: Log;
-  /** Of this run; on each line of the log. */
+  /** The id of this run, on each line of the log. */
   runId: string;
 }
 
-/** A flag. One that is no boolean has a value: `--name value`, or `--name=value`. */
+/** A flag. Unless it is a boolean it has a value: `--name value`, or `--name=value`. */
 export interface Option {
   type: "boolean" | "string" | "number";
   describe: string;
   /** Can be repeated. */
   array?: boolean;
   choices?: readonly string[];
-  /** Like choices, but refused elsewhere: what the shell's completion offers. */
+  /** Like `choices`, but checked elsewhere: what the shell's completion offers. */
   offers?: readonly string[];
   default?: string | number;
-  /** Of a boolean: what it is where nothing is said, so that its `--no-` form is the one of use. */
+  /** For a boolean that is on by default: its `--no-` form is the useful one. */
   isOn?: boolean;
-  /** The command is nothing without it. */
+  /** The command cannot do without it. */
   isRequired?: boolean;
   /** Its heading in the help. */
   group?: string;
-  /** Left out of the help, but for `--show-hidden`. */
+  /** Left out of the help, except with `--show-hidden`. */
   hidden?: boolean;
 }
 
 export type Options = Record<string, Option>;
 
-/** What was given, by the names of flags and of the operand. */
+/** What was given, by the names of the flags and of the operand. */
 export type Args = Record<string, unknown>;
 
 /** What a command's file exports. */

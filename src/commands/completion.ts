@@ -1,4 +1,4 @@
-/** hourpack completion: a script for the shell, which asks this command what can stand where the cursor is. */
+/** hourpack completion: a shell script that asks this command what can stand at the cursor. */
 import { EXIT } from "../errors.js";
 import type { Command } from "./command.js";
 import { ENTRIES, entryNamed, GLOBAL_OPTIONS } from "./entries.js";
@@ -24,7 +24,10 @@ export const command: Command = {
   },
 };
 
-/** Commands, flags of the command, or choices of the flag before; nothing where the shell's file names belong. */
+/**
+ * Commands, flags of the command, or choices of the flag before. Nothing if the shell's file names belong
+ * there.
+ */
 async function candidates(line: string): Promise<string[]> {
   const words = line.split(/\s+/).slice(1);
   const typed = words.pop() ?? "";
@@ -45,7 +48,7 @@ async function candidates(line: string): Promise<string[]> {
   return possible.filter((word) => word.startsWith(typed));
 }
 
-/** Those of the configuration, as `--dataset` takes them; none where it cannot be read. */
+/** The datasets of the configuration, as `--dataset` takes them. None if it cannot be read. */
 async function datasetsFor(words: string[]): Promise<string[]> {
   const { loadSettings } = await import("../config/load.js");
   const files = words.flatMap((word, i) => {
@@ -57,7 +60,7 @@ async function datasetsFor(words: string[]): Promise<string[]> {
   return [...new Set(names.flatMap((name) => [name.replace(/\/.*/, ""), name]))];
 }
 
-/** Without mapfile, which the bash of macOS (3.2) has not. */
+/** Does without mapfile, which the bash of macOS (3.2) does not have. */
 const BASH = `# hourpack: bash
 _hourpack() {
   local IFS=$'\\n'
@@ -66,7 +69,7 @@ _hourpack() {
 complete -o bashdefault -o default -F _hourpack hourpack
 `;
 
-/** A new ~/.zshrc has not called compinit, without which there is no compdef. */
+/** A new ~/.zshrc has not called compinit, and there is no compdef without it. */
 const ZSH = `# hourpack: zsh
 (( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
 _hourpack() {

@@ -48,7 +48,8 @@ export const command: Command = {
       const { output } = context;
       const distinct = [...new Set(statements)];
       for (const note of notes) {
-        // Beside statements that go into a file; in a terminal they have it.
+        // The statements may go into a file, so the note appears beside them, too. A terminal has the line
+        // below.
         if (output.json || !output.stdout.isTTY) output.notice(note);
         output.line(`-- ${note}`);
       }
@@ -71,7 +72,7 @@ function inDatabase(settings: Settings, database: string | undefined): Settings 
   return { ...settings, catalog: { ...settings.catalog, type: "local", database, path: "" } };
 }
 
-/** The pinned columns, and those that are configured; the store need not be there for the latter. */
+/** The pinned columns and the configured ones. The store need not be there for the latter. */
 async function columnsOf(
   components: Components,
   dataset: Dataset,
@@ -112,7 +113,7 @@ async function partitionHours(
   }
 }
 
-/** The store does not answer, or answers others alone. */
+/** The store does not answer, or refuses us. */
 function isOutOfReach(error: unknown): boolean {
   return isHourpackError(error, "unavailable") || isHourpackError(error, "invalid");
 }

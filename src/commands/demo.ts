@@ -1,4 +1,7 @@
-/** hourpack demo: three hours of made-up events of two datasets in a directory, packed, and what came of them. */
+/**
+ * hourpack demo: makes three hours of made-up events of two datasets in a directory, packs them, and shows
+ * the result.
+ */
 import { hash } from "node:crypto";
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
@@ -59,15 +62,17 @@ async function make(dir: string, seed: number, context: CommandContext) {
     const settings = await loadSettings({ file: join(dir, "hourpack.yaml"), env: {} });
     return { made, settings, result: await pack(settings, context) };
   } finally {
-    // After an interruption, too: nothing else was there when it began.
+    // Also after an interruption: nothing else was there when the demo began.
     await noteWhatIsThere(dir);
   }
 }
 
-/** What a demo made, as `sha256sum` writes it: whatever else lies in its directory is somebody's, and stays. */
+/**
+ * Lists what a demo made, as `sha256sum` writes it. Anything else in its directory is somebody's, and stays.
+ */
 const MARK = ".hourpack-demo";
 
-/** Takes away what an earlier demo made. Throws `invalid` where there is more, and then deletes nothing. */
+/** Deletes what an earlier demo made. If there is anything else, throws `invalid` and deletes nothing. */
 async function clear(dir: string): Promise<void> {
   await makeFolders(dir).catch((error) => {
     throw new HourpackError("invalid", `make ${dir}: ${reasonOf(error)}`, { location: dir, hint: ELSEWHERE });
@@ -90,7 +95,7 @@ async function clear(dir: string): Promise<void> {
   for (const path of files) await rm(path);
 }
 
-/** Each command that writes in a lake leaves some there, such as the doctor's; nothing is in them. */
+/** Each command that writes to a lake, such as the doctor, leaves lock files there. They are empty. */
 async function isLock(path: string): Promise<boolean> {
   return /\/_hourpack\/locks\/[^/]+\.lock$/.test(path) && (await stat(path)).size === 0;
 }
@@ -102,7 +107,7 @@ async function noteWhatIsThere(dir: string): Promise<void> {
   await writeFile(join(dir, MARK), `${lines.join("\n")}\n`);
 }
 
-/** All but the mark. */
+/** All files but the mark. */
 async function filesOf(dir: string): Promise<string[]> {
   return (await filesUnder(dir)).filter((path) => relative(dir, path) !== MARK);
 }
@@ -178,7 +183,7 @@ async function show(
   }
 }
 
-/** `hourpack` where it is on the PATH, else what was typed: in a checkout `node bin/hourpack.js`. */
+/** `hourpack` if it is on the PATH, else what was typed: `node bin/hourpack.js` in a checkout. */
 function invokedAs(): string {
   const script = process.argv[1] ?? "hourpack";
   return script.endsWith(".js") ? `node ${relative(process.cwd(), script)}` : "hourpack";
@@ -218,7 +223,10 @@ async function showOdd(dir: string, settings: Settings, output: Output, signal: 
   if (quarantine) output.line(output.colors.dim(`quarantined bytes:\nzcat ${quarantine} | head -1`));
 }
 
-/** The raw objects, the parts of each dataset and what hourpack keeps beside them: a line each, whatever their number. */
+/**
+ * The raw objects, the parts of each dataset and what hourpack keeps beside them: a line each, however many
+ * they are.
+ */
 async function places(dir: string): Promise<string[]> {
   const raw = await filesUnder(join(dir, "raw"));
   const lines = [`  ${join(dir, "raw")}/  ${counted(raw.length, "object")}`];

@@ -24,7 +24,7 @@ export const command: Command = {
     try {
       settings = await settingsOf(args);
     } catch (error) {
-      // What cannot be read is the first finding, and the last: everything else rests on it.
+      // A configuration that cannot be read is the first finding and the last: everything else rests on it.
       const check = { name: "configuration", ...verdictOf(error), location: locationOf(error) };
       tell(check);
       return conclude([check], undefined, context);
@@ -37,7 +37,7 @@ export const command: Command = {
   },
 };
 
-/** What is registered, and could not be read all the same. */
+/** Reports what is registered, and yet could not be read. */
 function checksOfAthena(settings: Settings, names: string[] | undefined): Check[] {
   if (settings.catalog.type !== "glue" && settings.catalog.type !== "athena") return [];
   return datasetsOf(settings, names).flatMap((dataset) =>

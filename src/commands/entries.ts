@@ -1,10 +1,10 @@
-/** Every command: its name, what it is for, and where it is. A command is loaded when it is called. */
+/** Every command: its name, its purpose and its file. A command is loaded when it is called. */
 import { LOG_LEVELS } from "../log.js";
 import type { Command, Options } from "./command.js";
 
 export interface Entry {
   name: string;
-  /** What has to be named after it, such as `sql`. */
+  /** What has to follow it, such as `sql`. */
   operand?: string;
   describe: string;
   load: () => Promise<{ command: Command }>;
@@ -88,7 +88,7 @@ export function usageOf({ name, operand }: Entry): string {
   return operand === undefined ? name : `${name} <${operand}>`;
 }
 
-/** Of every command. */
+/** Flags of every command. */
 export const GLOBAL_OPTIONS: Options = {
   json: {
     type: "boolean",

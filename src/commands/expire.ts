@@ -90,7 +90,7 @@ export const command: Command = {
   },
 };
 
-/** The datasets of which it is told that objects of the hour would go. */
+/** The datasets for which it was already reported that objects of the hour would go. */
 function toldOf(hour: Hour, expired: ExpiredHour[], datasets: Dataset[]): Dataset[] {
   const names = new Set(
     expired.flatMap((told) => (told.hour === hour && told.objects > 0 ? told.dataset : [])),
@@ -98,12 +98,12 @@ function toldOf(hour: Hour, expired: ExpiredHour[], datasets: Dataset[]): Datase
   return datasets.filter(({ name }) => names.has(name));
 }
 
-/** All of its objects are gone, or would be, and nothing else is to be told. */
+/** Whether all its objects are gone (or would be), and there is nothing else to report. */
 function isPlain({ refused, notDue, kept, gone }: ExpiredHour): boolean {
   return refused === undefined && notDue === undefined && kept === 0 && gone === undefined;
 }
 
-/** Of one hour, or of several whose objects are all gone, or would be. */
+/** Reports one hour, or several whose objects are all gone (or would be). */
 function tell(alike: ExpiredHour[], dryRun: boolean, settings: Settings, output: Output): void {
   const [result] = alike as [ExpiredHour];
   const { yellow } = output.colors;

@@ -1,4 +1,4 @@
-/** Hours and datasets that a command could not do: it goes on with the others, as a run does. */
+/** Hours and datasets that a command could not do. It goes on with the others, as a run does. */
 import {
   asHourpackError,
   besideName,
@@ -17,10 +17,10 @@ export class Failures {
   private readonly context: Pick<CommandContext, "output" | "signal">;
   private readonly doing: string;
   private readonly errors: HourpackError[] = [];
-  /** How often each message was met with. */
+  /** How often each message came. */
   private readonly times = new Map<string, number>();
 
-  /** `doing`: `verify`. */
+  /** `doing`: the command's verb, such as `verify`. */
   constructor(doing: string, context: Pick<CommandContext, "output" | "signal">) {
     this.doing = doing;
     this.context = context;
@@ -31,8 +31,8 @@ export class Failures {
   }
 
   /**
-   * What it gives; undefined where it failed, which is told, and before that what the caller has still to tell. Throws
-   * where the command was interrupted.
+   * Returns the task's result. If the task fails, calls `before`, in which the caller reports what it still
+   * holds back, then reports the failure and returns undefined. Throws if the command was interrupted.
    */
   async past<T>(
     of: { dataset: string; hour?: Hour },
@@ -56,11 +56,11 @@ export class Failures {
     output.record({ type: "hour-failed", ...of, error: errorFields(error) });
     const times = (this.times.get(error.message) ?? 0) + 1;
     this.times.set(error.message, times);
-    // What is the same of every hour is told of the first, and counted at the end.
+    // A message that is the same for every hour is reported for the first, and counted at the end.
     if (times === 1) output.line(output.colors.red(`${name}  failed: ${besideName(name, error.message)}`));
   }
 
-  /** Each cause once, with its remedy: which hours failed was told before. */
+  /** Reports each cause once, with its remedy. Which hours failed was reported before. */
   tell(): void {
     const causes = new Map(this.errors.map((error) => [causeOf(error), error]));
     for (const error of causes.values()) {
@@ -70,7 +70,7 @@ export class Failures {
     }
   }
 
-  /** Of the failures, and of what else the command came to. */
+  /** The exit code for the failures, and for what else the command came to. */
   exitCodeWith(...others: number[]): number {
     return exitCodeOfAll([...this.errors.map(exitCodeOf), ...others.filter((code) => code !== 0)]);
   }

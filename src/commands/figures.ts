@@ -14,12 +14,12 @@ export function size(bytes: number): string {
   return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(value >= 9.995 ? 1 : 2)} ${units[unit]}`;
 }
 
-/** `2 quarantined (400 B)`; nothing where there are none. */
+/** `2 quarantined (400 B)`; nothing if there are none. For older parts the bytes are not known. */
 export function quarantinedWords(pieces: number, bytes: number): string[] {
   return pieces > 0 ? [`${count(pieces)} quarantined (${size(bytes)})`] : [];
 }
 
-/** `2 rescued`: rows with rescued data; nothing where there are none. */
+/** `2 rescued`: rows with rescued data; nothing if there are none. */
 export function rescuedWords(rows: number): string[] {
   return rows > 0 ? [`${count(rows)} rescued`] : [];
 }

@@ -1,4 +1,7 @@
-/** The pages of `--help`: of a command its own flags first, then the fields of the configuration that matter to it. */
+/**
+ * The pages of `--help`. A command's page has its own flags first, then the configuration fields that matter
+ * to it.
+ */
 import { valueName } from "./arguments.js";
 import type { Command, Option, Options } from "./command.js";
 import { ENTRIES, type Entry, GLOBAL_OPTIONS, usageOf } from "./entries.js";
@@ -8,7 +11,10 @@ const STORE = ["s3-endpoint", "s3-region", "s3-force-path-style"];
 const CATALOG = ["catalog", "catalog-database", "catalog-path", "catalog-workgroup", "catalog-output"];
 const OF_WORKER = ["at", "listen", "hooks-quarantine"];
 
-/** Fields by command; what it names for itself is shown, however rare elsewhere. One that is not here shows all but the rare. */
+/**
+ * Fields by command. A field that a command names is shown, however rare elsewhere. A command that is not
+ * here shows all fields but the rare.
+ */
 const FIELDS: Record<string, string[]> = {
   plan: [...DATASET, "columns", ...STORE, "look-back", "settle", "late-settle"],
   status: [...DATASET, ...STORE, "settle"],
@@ -52,7 +58,7 @@ const EXAMPLES: Row[] = [
   ["hourpack run --hour 2022-07-26T00", "pack one hour"],
 ];
 
-/** Of one command. `showHidden`: with every flag that it takes. */
+/** The page of one command. `showHidden`: with every flag that it takes. */
 export async function commandHelp(
   entry: Entry,
   { options, examples = [] }: Command,
@@ -89,7 +95,7 @@ function matters(command: string, name: string, option: Option): boolean {
   return !option.hidden && !(command === "run" && OF_WORKER.includes(name));
 }
 
-/** At the left, and at the right. */
+/** The left column, and the right one. */
 type Row = [string, string];
 
 function rowsOf(options: Options): Row[] {
@@ -103,7 +109,7 @@ function rowsOf(options: Options): Row[] {
     });
 }
 
-/** Of the width, at most half for what stands at the left; what is longer has a line of its own. */
+/** The left column takes at most half of the width. A longer entry has a line of its own. */
 function section(heading: string, rows: Row[], width: number): string {
   const half = Math.floor(width / 2);
   const left = Math.max(...rows.map(([name]) => (name.length > half ? 0 : name.length)));
@@ -119,7 +125,7 @@ function section(heading: string, rows: Row[], width: number): string {
   return rows.length > 0 ? [paragraph(heading, width), ...lines].join("\n") : "";
 }
 
-/** Of more than a line as a shell reads it, so that it can be copied. */
+/** A command of more than one line is broken as a shell reads it, so that it can be copied. */
 function commandLines(command: string, width: number): string[] {
   const [first = "", ...others] = wrap(command, width - 8);
   const lines = [`  ${first}`, ...others.map((line) => `      ${line}`)];

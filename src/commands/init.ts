@@ -117,8 +117,9 @@ export const command: Command = {
 };
 
 /**
- * Of S3, by flags, variables and the file that is found here. One that is broken is no reason not to write over it, or another;
- * one that somebody names by its variable is meant.
+ * The S3 settings, from flags, variables and the file found here. If that file is broken, init can still
+ * write over it, or write another one. If its variable names the file, the file is meant, and its error
+ * counts.
  */
 async function settingsHere(args: Args, output: Output): Promise<Settings> {
   const given = {
@@ -134,25 +135,28 @@ async function settingsHere(args: Args, output: Output): Promise<Settings> {
   } catch (error) {
     const isOfFile = existsSync(CONFIG_NAME) && !process.env["HOURPACK_CONFIG"];
     if (!isOfFile || !isHourpackError(error, "invalid")) throw error;
-    // Throws where it was not the file's fault.
+    // Throws if the file was not at fault.
     const settings = await settingsOf(given, { withoutDatasets: true, text: "{}" });
     output.notice(`${error.location} is passed over, and what it says of S3: ${error.message}`);
     return settings;
   }
 }
 
-/** The datasets that a file has, so that what is to be pasted into it takes the name of none, and stands as deep as they do. */
+/**
+ * The datasets of a file. What is to be pasted into it takes none of their names, and is indented as they
+ * are.
+ */
 async function othersIn(out: string): Promise<{ names: string[]; indent: number; datasets: Dataset[] }> {
   const { value, indentOf, lineOf } = await readConfigFile(resolve(out), out);
   const names = Object.keys((value["datasets"] as object | null | undefined) ?? {});
   const first = ["datasets", ...names.slice(0, 1)];
   const isBelow = lineOf(first) > lineOf(["datasets"]);
-  // What is wrong with one of them is for a run to say.
+  // If something is wrong with one of them, a run says so.
   const settings = await loadSettings({ file: out, env: {} }).catch(() => undefined);
   return { names, indent: isBelow ? indentOf(first) : 2, datasets: settings?.datasets ?? [] };
 }
 
-/** What a run would do twice, or refuse, once it is pasted. */
+/** What a run would do twice, or refuse, once the dataset is pasted. */
 function sharedWith({ raw, tier1 }: ReturnType<typeof sharing>, out: string): string[] {
   const texts: string[] = [];
   const named = (names: string[]) => `${listed(names, NAMES_MAX)} of ${out}`;
@@ -167,7 +171,7 @@ function sharedWith({ raw, tier1 }: ReturnType<typeof sharing>, out: string): st
 
 const NAMES_MAX = 3;
 
-/** What is in it was written by somebody, and stays as it is. */
+/** Somebody wrote what is in the file, and it stays as it is. */
 function isThere(out: string): HourpackError {
   return new HourpackError("invalid", `${out} is there already, and nothing was written`, {
     location: out,
@@ -179,7 +183,7 @@ function damageOf(pieces: number): string {
   return pieces === 1 ? "1 piece is no record" : `${count(pieces)} pieces are no records`;
 }
 
-/** What was found and is in no dataset of the draft would else be packed by nobody. */
+/** Reports what was found but is in no dataset of the draft: otherwise nobody would pack it. */
 function leftOut({ template, others = [], hourless = [] }: RawLayout, { uri }: Store): string[] {
   if (others.length + hourless.length === 0) return [];
   const why = [
@@ -196,7 +200,10 @@ function leftOut({ template, others = [], hourless = [] }: RawLayout, { uri }: S
   return [`in it: ${uri}${template}`, ...texts.slice(0, -1), `${texts.at(-1)}; ${next}`];
 }
 
-/** What it says. Throws what `run` would of the file; its lines are of no use, as it is not written then. */
+/**
+ * The settings that the text gives. Throws what `run` would throw for the file, but without its lines: they
+ * are of no use, because the file is not written then.
+ */
 async function usableOf(text: string, file: string): Promise<Settings> {
   return loadSettings({ text, file, env: {} }).catch((error) => {
     throw isHourpackError(error) ? error.with({ location: undefined }) : error;
@@ -235,7 +242,7 @@ async function layoutOf(
   });
 }
 
-/** `2022/07/26/` as a template, where it has all of an hour but the hour. */
+/** `2022/07/26/` as a template, if only the hour is missing. */
 function daysOf(folders: string): string | undefined {
   let rest: readonly HourPart[] = HOUR_PARTS;
   let template = "";
@@ -248,7 +255,9 @@ function daysOf(folders: string): string | undefined {
   return undefined;
 }
 
-/** What is there instead: the last folder, and the last in it, so many deep as an hour's are. */
+/**
+ * What is there instead: the last folder, the last one in it, and so on, as deep as an hour's folders are.
+ */
 async function foldersIn(store: Store, prefix: string, signal: AbortSignal): Promise<string> {
   let folder = prefix;
   for (let depth = 0; depth < 4; depth++)
@@ -256,7 +265,7 @@ async function foldersIn(store: Store, prefix: string, signal: AbortSignal): Pro
   return folder.slice(prefix.length);
 }
 
-/** URIs, or paths relative to the file that is written; and names after the folder above the hours. */
+/** URIs, or paths relative to the file that is written, and names after the folder above the hours. */
 function namesOf(
   layout: RawLayout,
   location: Location,
@@ -281,7 +290,7 @@ function namesOf(
   };
 }
 
-/** Enough to see what only some have, and quickly looked at where there are thousands. */
+/** Enough to see what only some hours have, and quick to look at if there are thousands. */
 const HOURS_LOOKED_AT = 8;
 
 /** `320 records in 64 objects of 8 hours from 2022-07-01T05 to 2022-07-26T00` */
@@ -297,19 +306,19 @@ function seenOf({ recordCount, objects, hours }: Sample, { template }: RawLayout
   return `${counted(recordCount, "record")} in ${counted(objects, "object")} of ${which}`;
 }
 
-/** What the folders of the template are of: where the hour is in the objects' names, a day or more. */
+/** What a folder of the template stands for: if the hour is in the objects' names, a day or more. */
 function kindOfFolder(template: string): string {
   const folders = template.slice(0, template.lastIndexOf("/") + 1);
   const finest = HOUR_PARTS.findLast((part) => folders.includes(`{${part}}`));
   return finest === undefined ? "folder" : { yyyy: "year", MM: "month", dd: "day", HH: "hour" }[finest];
 }
 
-/** An older hour is not due by itself, and `run` alone would find nothing to do. */
+/** An older hour is not due by itself, so `run` alone would find nothing to do. */
 function nextSteps(layout: RawLayout, { run }: Settings, out: string, nowMs: number): string {
   const hour = hourOfRawPrefix(layout.template, layout.newestPrefix);
   const isDue =
     hour === undefined || hour >= addHours(firstOpenHour(nowMs, run.settleMs), -run.lookBackHours);
-  // Found by itself is only the one of the working directory.
+  // Only the file of the working directory is found by itself.
   const file = resolve(out) === resolve(CONFIG_NAME) ? CONFIG_NAME : out;
   const [plan, pack] = ["plan", "run"].map((verb) =>
     commandText(verb, { file, datasets: [] }, { hours: isDue ? undefined : hour }),
@@ -317,7 +326,10 @@ function nextSteps(layout: RawLayout, { run }: Settings, out: string, nowMs: num
   return `next: look at its columns, its tier1 and its catalog, then ${plan} and ${pack}`;
 }
 
-/** A URI, or a path relative to the file that is written: the file may be moved with what it names. */
+/**
+ * A URI, or a path relative to the file that is written, so that the file can be moved together with what it
+ * names.
+ */
 function placeOf(location: Location, path: string, out: string): string {
   if (location.scheme === "s3") return `s3://${location.root}/${path}`;
   const text = relative(dirname(resolve(out)), resolve(location.root, path));

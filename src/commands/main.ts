@@ -34,7 +34,7 @@ export async function main(argv: string[]): Promise<void> {
     code = exitCodeOf(lost);
   }
   process.exitCode = code;
-  // Nothing should hold the process now; what does anyway is not worth waiting for.
+  // Nothing should hold the process now. If something does, it is not worth waiting for.
   setTimeout(() => process.exit(code), LINGER_MS).unref();
 }
 
@@ -65,11 +65,11 @@ async function runCommand(argv: string[], output: Output, signal: AbortSignal): 
   return command.handler(args, await contextOf(args, output, signal));
 }
 
-/** Columns of the help: where a terminal has many, and where there is none. */
+/** Columns of the help: on a wide terminal, and without a terminal. */
 const WIDTH_MAX = 110;
 const WIDTH = 100;
 
-/** After `--` there are words alone. */
+/** After `--` there are only words. */
 function endOfFlags(argv: string[]): number {
   const at = argv.indexOf("--");
   return at < 0 ? argv.length : at;
@@ -104,14 +104,14 @@ function interruption(error: unknown): unknown {
       });
 }
 
-/** `help run` and `version`, as other tools have them, are `run --help` and `--version`. */
+/** `help run` and `version`, as other tools have them, mean `run --help` and `--version`. */
 function withoutWords([first, ...others]: string[]): string[] {
   if (first === "version" && others.length === 0) return ["--version"];
   if (first === "help") return isCommand(others[0]) ? [...others, "--help"] : withoutWords(others);
   return first === undefined ? [] : [first, ...others];
 }
 
-/** So that `help rnu` is told what `rnu` would be told. */
+/** So that `help rnu` gets the answer that `rnu` gets. */
 function isCommand(word = "--help"): boolean {
   return word.startsWith("-") || entryNamed(word) !== undefined;
 }
@@ -120,7 +120,10 @@ function wantsJson(argv: string[]): boolean {
   return argv.slice(0, endOfFlags(argv)).some((arg) => arg === "--json" || arg === "--json=true");
 }
 
-/** Undefined where nothing is said of it. The last word counts, as errors before the flags are read have colours, too. */
+/**
+ * Undefined if no flag says. The last one counts. It is read early, because errors before the flags are read
+ * have colours, too.
+ */
 function wantsColor(argv: string[]): boolean | undefined {
   const said = argv
     .slice(0, endOfFlags(argv))

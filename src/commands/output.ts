@@ -15,9 +15,9 @@ interface Sink {
 }
 
 interface OutputOptions {
-  /** One JSON object a line on standard output, the last one the result or the error. */
+  /** One JSON object per line on standard output; the last one is the result or the error. */
   json: boolean;
-  /** `--color` and `--no-color`; goes before what the environment says. */
+  /** `--color` and `--no-color`; takes precedence over the environment. */
   color?: boolean | undefined;
   stdout?: Sink;
   stderr?: Sink;
@@ -27,7 +27,10 @@ export class Output {
   readonly json: boolean;
   readonly stdout: Sink;
   readonly stderr: Sink;
-  /** Of standard output and standard error: each only where it is a terminal and NO_COLOR is not set, or as it was said. */
+  /**
+   * For standard output and standard error: each only if it is a terminal and NO_COLOR is not set, or as the
+   * flag says.
+   */
   readonly colors: ReturnType<typeof createColors>;
   readonly errorColors: ReturnType<typeof createColors>;
   private readonly errorsSaid = new Set<string>();
@@ -52,14 +55,14 @@ export class Output {
     if (this.json) this.stdout.write(`${withoutCredentials(JSON.stringify(record, jsonValue))}\n`);
   }
 
-  /** The same of many at once, when they are written. False where nobody takes them any more. */
+  /** Many such lines at once; resolves when they are written. False if nobody takes them any more. */
   async records(records: object[]): Promise<boolean> {
     if (!this.json) return true;
     const text = records.map((record) => `${JSON.stringify(record, jsonValue)}\n`).join("");
     return new Promise((resolve) => this.stdout.write(withoutCredentials(text), (error) => resolve(!error)));
   }
 
-  /** What a command came to; it is said at its end, with its exit code. */
+  /** What a command came to. `end` writes it, with the exit code. */
   result(result: object): void {
     this.cameTo = result;
   }
@@ -74,25 +77,28 @@ export class Output {
     if (!this.json) this.aside(`${withoutCredentials(text)}\n`);
   }
 
-  /** A remark that `--json` has, too; `of` says what it is about. */
+  /** A remark that `--json` shows, too; `of` says what it is about. */
   notice(text: string, of: object = {}): void {
     this.note(text);
     this.record({ type: "notice", ...of, text });
   }
 
-  /** What went wrong beside the work, which goes on. */
+  /** A problem beside the work, which goes on. */
   warning({ message, hint }: Pick<HourpackError, "message" | "hint">, of: object = {}): void {
     this.notice(message, { ...of, hint });
     if (hint !== undefined) this.note(`  → ${hint}`);
   }
 
-  /** Whole lines for standard error, as they stand. */
+  /** Whole lines for standard error, as they are. */
   aside(text: string): void {
     if (this.sayAside) this.sayAside(text);
     else this.stderr.write(text);
   }
 
-  /** Whoever draws at the foot of the terminal puts such lines above that; undefined when there is nothing drawn any more. */
+  /**
+   * Whoever draws at the foot of the terminal puts such lines above the drawing. Undefined once nothing is
+   * drawn.
+   */
   setAside(say: ((text: string) => void) | undefined): void {
     this.sayAside = say;
   }
@@ -103,8 +109,8 @@ export class Output {
   }
 
   /**
-   * What went wrong, where, and what to do. A stack only for what is a bug of ours. What failed a hundred hours in the
-   * same words is said once.
+   * Says what went wrong, where, and what to do. Shows a stack only for a bug of ours. If a hundred hours
+   * failed in the same words, says it once.
    */
   error(error: unknown, debug = false): void {
     const text = withoutCredentials(this.errorText(error, debug));
@@ -113,7 +119,7 @@ export class Output {
     this.aside(text);
   }
 
-  /** The same as the last JSON line. */
+  /** The error as the last JSON line. */
   errorRecord(error: unknown, exitCode: number): void {
     this.record({ type: "error", ...errorFields(error), exitCode });
   }
@@ -143,7 +149,7 @@ function isColoured(sink: Sink): boolean {
   return Boolean(FORCE_COLOR && FORCE_COLOR !== "0") || (sink.isTTY === true && TERM !== "dumb");
 }
 
-/** The stack of what was thrown first. */
+/** The stack of the first error that was thrown. */
 function stackLines(error: unknown): string[] {
   let origin = error;
   while (origin instanceof HourpackError && origin.cause instanceof Error) origin = origin.cause;
@@ -155,9 +161,10 @@ function jsonValue(_key: string, value: unknown): unknown {
 }
 
 /**
- * Whoever reads our output may stop reading (`| head`), or the disk that it is written to is full: then the rest is not
- * said, and the command goes on to its end, so that an hour is not left half packed for it. Asked there, it says what
- * results could not be written; that somebody stopped reading is no loss.
+ * If whoever reads our output stops reading (`| head`), or if the disk that it is written to is full, the
+ * rest is not said. The command goes on to its end, so that no hour is left half packed. At the end, the
+ * returned function gives the error if results could not be written. A reader that stopped reading is no
+ * loss.
  */
 export function tolerateLostOutput(): () => Promise<HourpackError | undefined> {
   let lost: HourpackError | undefined;
@@ -168,7 +175,7 @@ export function tolerateLostOutput(): () => Promise<HourpackError | undefined> {
     });
   }
   return async () => {
-    // Of the last line, too.
+    // Waits for an error of the last line, too.
     await setImmediate();
     return lost;
   };

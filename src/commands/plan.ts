@@ -38,7 +38,7 @@ export function showPlan(
     const objectsToRead = work.reduce((sum, hour) => sum + hour.objectsToRead, 0);
     const toReadBytes = work.reduce((sum, hour) => sum + hour.toReadBytes, 0);
     const skipped = hours.reduce((sum, hour) => sum + hour.skipped, 0);
-    // Of a range, hours where nothing is to do are left to the last line.
+    // For a range, hours with nothing to do are left to the last line.
     const shown = hours.length > 1 ? hours.filter(({ action }) => !IDLE.has(action)) : hours;
     if (shown.length > 0 && !output.json) {
       showTable(COLUMNS, rowsOf(shown), output);
@@ -51,7 +51,7 @@ export function showPlan(
     );
     if (skipped > 0) output.note(passedOver(skipped));
     for (const { dataset, text } of older) output.notice(`${dataset}: ${text}`, { dataset });
-    // Which hours they are, and why each, is in the table.
+    // The table shows which hours they are, and why for each.
     for (const error of firstOfEach(refusals)) output.error(error);
     output.result({
       hours: hours.length,
@@ -65,7 +65,9 @@ export function showPlan(
   });
 }
 
-/** A row an hour; of many, those in a row of which the same is to be done for the same reason have one. */
+/**
+ * A row per hour. If there are many, consecutive hours with the same action for the same reason share a row.
+ */
 function rowsOf(hours: PlannedHour[]): string[][] {
   const rows: string[][] = [];
   const lines = new HourLines<PlannedHour>(hours.length, (alike) => {
@@ -87,7 +89,7 @@ function rowsOf(hours: PlannedHour[]): string[][] {
   return rows;
 }
 
-/** What no run packs by itself, and nobody would miss in a list of what is due. */
+/** Older hours: no run packs them by itself, and nobody would miss them in a list of what is due. */
 async function olderOf(
   components: Components,
   { datasets, signal }: RunRequest,

@@ -1,4 +1,4 @@
-/** What is told while a run goes on: bars on a terminal, plain lines elsewhere, JSON lines with --json. */
+/** What a run reports while it goes on: bars on a terminal, plain lines elsewhere, JSON lines with --json. */
 import { besideName } from "../errors.js";
 import { errorFields, type Fields, type Log } from "../log.js";
 import type { HourFailure, HourResult, Observer, RunEvent } from "../task.js";
@@ -11,16 +11,16 @@ import type { Output } from "./output.js";
 
 export interface Progress {
   observe: Observer;
-  /** Takes the bars away. */
+  /** Removes the bars. */
   stop(): void;
 }
 
 interface ProgressOptions {
-  /** The caller shows failures in full at its end: that of a single hour is left to it. */
+  /** The caller shows failures in full at its end, so the failure of a single hour is left to it. */
   tellsFailures: boolean;
 }
 
-/** Loads the bars only for a terminal. Elsewhere logs go where progress would: they are enough. */
+/** Loads the bars only for a terminal. Elsewhere, logs go where progress would go, and are enough. */
 export async function openProgress(output: Output, log: Log, options: ProgressOptions): Promise<Progress> {
   const shown = output.json
     ? jsonProgress(output)
@@ -44,7 +44,7 @@ export async function openProgress(output: Output, log: Log, options: ProgressOp
 
 type Level = "debug" | "info" | "warn" | "error";
 
-/** Of what an earlier hour had alike: a month of it would hide all else that is to be looked at. */
+/** The levels for what an earlier hour had alike: a month of it would hide everything else worth a look. */
 const LOWER = { error: "info", warn: "info", info: "debug", debug: "debug" } as const;
 
 function logLine(event: RunEvent): [Level, string, Fields] {
@@ -87,7 +87,7 @@ function jsonProgress(output: Output): Progress {
   return { observe, stop: () => {} };
 }
 
-/** A line an hour, and one every few seconds while an hour takes long. */
+/** A line per hour, and one every few seconds while an hour takes long. */
 function plainProgress(output: Output, options: ProgressOptions): Progress {
   const isDue = throttle(PLAIN_INTERVAL_MS);
   isDue();
@@ -125,7 +125,7 @@ const JSON_INTERVAL_MS = 1_000;
 /** The lines that stay, terminal or not. */
 class Lines {
   private readonly options: ProgressOptions;
-  /** Of the dataset at work. */
+  /** Hours of the dataset at work. */
   private hours = 1;
   private readonly alike = new Alike();
 
@@ -133,7 +133,7 @@ class Lines {
     this.options = options;
   }
 
-  /** Of a range, hours where nothing was to do are left to the summary. */
+  /** For a range, hours with nothing to do are left to the summary. */
   of(event: RunEvent): string | undefined {
     if (this.alike.isTold(event)) return undefined;
     switch (event.type) {
@@ -160,7 +160,10 @@ class Lines {
     }
   }
 
-  /** Which other hours are like one that was told: a store that is away would else be told hour by hour. */
+  /**
+   * Names the other hours that were like one already reported. Otherwise a store that is away would be
+   * reported hour by hour.
+   */
   rest(): string[] {
     return this.alike.rest().map(({ dataset, text }) => `${dataset}  ${text}`);
   }
@@ -170,7 +173,7 @@ class Lines {
     return isTold && this.hours === 1 ? undefined : failureLine(failure, !isTold);
   }
 
-  /** A run is not stuck that waits for another. */
+  /** Says that a run waits for another, so that it does not seem to be stuck. */
   private claimed(event: Extract<RunEvent, { type: "hour-claimed" }>): string {
     const meanwhile = this.hours > 1 ? "goes on with other hours, then waits" : "waits";
     return `${hourName(event)}  another run is at it: this one ${meanwhile} until that is done`;
@@ -183,7 +186,7 @@ function resultLine(result: HourResult): string {
   const words = [`${counted(objects, "object")} (${size(rawBytes)})`];
   if (part) words[0] += ` → ${counted(part.rows, "row")} (${size(part.sizeBytes)})`;
   words.push(...rescuedWords(rescued));
-  // Of the whole part, as its rows are: late objects leave what was in quarantine where it is.
+  // For the whole part, as its rows are: late objects leave what was in quarantine where it is.
   if (part) words.push(...quarantinedWords(part.quarantined, part.quarantinedBytes));
   if (skipped > 0) words.push(passedOver(skipped));
   return `${hourName(result)}  ${actionText(result)}: ${reason}, ${words.join(", ")}, ${duration(seconds)}`;
@@ -209,7 +212,7 @@ export function looksOf(output: Output): (done: number, all: number) => void {
   };
 }
 
-/** True at most once in so many milliseconds for each name. */
+/** True at most once per `intervalMs` for each name. */
 function throttle(intervalMs: number): (name?: string) => boolean {
   const last = new Map<string, number>();
   return (name = "") => {

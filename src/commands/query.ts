@@ -27,7 +27,7 @@ export const command: Command = {
   async handler(args, { output, signal }) {
     const settings = await settingsOf(args, { withoutDatasets: true });
     const datasets = datasetNames(args);
-    // The tables of all can be asked of; a name that is none is a mistake all the same.
+    // A query may use the tables of all datasets, but a name that does not exist is a mistake all the same.
     if (datasets) (await import("../run.js")).datasetsOf(settings, datasets);
     const answer = await ask(settings, String(args["sql"]), {
       rowsMax: output.json ? 1 : Number(args["limit"]),
@@ -49,32 +49,32 @@ function whatPacks(settings: Settings): string {
   return withDataset(hint, settings);
 }
 
-/** A query needs none, and the commands that it points at do. */
+/** A query needs no dataset, but the commands that the hint names do. */
 function withDataset(hint: string, { datasets }: Settings): string {
   if (datasets.length > 0) return hint;
   return `${hint} No dataset is configured here, and that needs one: add --config with its file, or --raw, --tier1 and --table.`;
 }
 
-/** Of the schema; a file made by another configuration may have another one. */
+/** The schema's default name. A file made by another configuration may have another one. */
 const DATABASE_DEFAULT = "hourpack";
 
 export interface Answer {
   columns: { name: string; type?: string }[];
   /** The first ones. */
   rows: Row[];
-  /** Of all. */
+  /** How many rows there are in all. */
   rowCount: number;
 }
 
 interface AskOptions {
-  /** Rows that are kept. */
+  /** How many rows are kept. */
   rowsMax: number;
-  /** Is told of all, some at a time; false ends it. */
+  /** Receives all rows, some at a time; false ends the query. */
   each?: (rows: Row[]) => Promise<boolean>;
   signal?: AbortSignal;
 }
 
-/** Opens the catalog's file for reading only. Throws `invalid` where there is none, and for SQL that DuckDB refuses. */
+/** Opens the catalog's file read-only. Throws `invalid` if there is none, and for SQL that DuckDB refuses. */
 export async function ask(
   settings: Settings,
   sql: string,
@@ -138,7 +138,7 @@ function localCatalog({ catalog, file }: Settings): Extract<CatalogSettings, { t
   });
 }
 
-/** Where the view of a table finds no file; undefined where the statement itself asked for files. */
+/** The error if a table's view finds no file. Undefined if the statement itself asked for files. */
 async function withoutParts(
   reason: string,
   database: Database,
@@ -156,8 +156,9 @@ async function withoutParts(
 }
 
 /**
- * Where what is read is no whole Parquet file: what to do about the part, or its copy, that DuckDB names. Of some damage it says what
- * the decoder met, and no name. Undefined where it is about something else, or about a file that the statement itself asked for.
+ * The error if what is read is not a whole Parquet file. It says what to do about the part, or its copy, that
+ * DuckDB names. For some damage DuckDB says what the decoder met, and no name. Undefined if the error is
+ * about something else, or about a file that the statement itself asked for.
  */
 function damageOf(reason: string, settings: Settings, catalogPath: string): HourpackError | undefined {
   const { message = "", path } =
@@ -195,7 +196,7 @@ function damageOf(reason: string, settings: Settings, catalogPath: string): Hour
   });
 }
 
-/** The catalog's database; where nobody named one, the only one that the file has. */
+/** The catalog's database. If nobody named one, the only one that the file has. */
 async function schemaOf(database: Database, wanted: string): Promise<string | undefined> {
   const rows = await database.rows("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal");
   const names = rows.map((row) => String(row["schema_name"]));
@@ -203,11 +204,14 @@ async function schemaOf(database: Database, wanted: string): Promise<string | un
   return names.length === 1 && wanted === DATABASE_DEFAULT ? names[0] : undefined;
 }
 
-/** One answer has one table, and `--json` one list of columns; of several, all but one would be lost. */
+/**
+ * An answer has one table, and `--json` one list of columns. With several statements, all but one would be
+ * lost.
+ */
 async function expectOne(sql: string, database: Database, settings: Settings): Promise<void> {
   const statements = await database.statements(sql);
   if (statements === 1) return;
-  // Throws what DuckDB minds; of nothing but blanks and comments, nothing.
+  // Throws what DuckDB objects to. Blanks and comments alone throw nothing.
   if (statements === 0) await database.run(sql);
   throw new HourpackError("invalid", `query: ${counted(statements, "statement")}, where one is asked for`, {
     hint:
@@ -224,7 +228,10 @@ interface Asked {
   settings: Settings;
 }
 
-/** DuckDB names the nearest table or column itself; here is what there is. Where a statement is no SQL, that is beside the point. */
+/**
+ * DuckDB names the nearest table or column itself; this lists what there is. If a statement is not SQL, that
+ * is beside the point.
+ */
 async function hintFor(
   reason: string,
   { sql, schema, database, settings }: Asked,
@@ -241,7 +248,7 @@ async function hintFor(
   }
   const [, column] = /^Binder Error: (?:Referenced column|.* have a column named) "(.*?)"/.exec(reason) ?? [];
   if (column !== undefined) {
-    // Where more than one is asked of, all of theirs.
+    // If the statement names several tables, the columns of all.
     const words = new Set(sql.split(/\W+/));
     const all = await database.rows(
       "SELECT DISTINCT table_name AS t, column_name AS c, column_index AS i FROM duckdb_columns() WHERE NOT internal ORDER BY t, i",
@@ -262,7 +269,7 @@ async function hintFor(
   return `Statements are in DuckDB's SQL.${quoted}`;
 }
 
-/** A word of the statement that is a column of the catalog and a keyword of SQL, and is not quoted. */
+/** An unquoted word of the statement that is a column of the catalog and a keyword of SQL. */
 async function keywordColumn(sql: string, database: Database): Promise<string | undefined> {
   const rows = await database.rows(
     "SELECT DISTINCT column_name AS c FROM duckdb_columns() JOIN duckdb_keywords() ON keyword_name = column_name WHERE NOT internal AND keyword_category <> 'unreserved'",
@@ -271,10 +278,10 @@ async function keywordColumn(sql: string, database: Database): Promise<string | 
   return rows.map(({ c }) => String(c)).find((column) => words.has(column));
 }
 
-/** A hint is a line or two. */
+/** A hint takes a line or two. */
 const NAMES_MAX = 30;
 
-/** A longer table is for nobody, and more than its library can lay out; --json has them all. */
+/** Nobody reads a longer table, and the library cannot lay one out; --json has all rows. */
 const TABLE_ROWS_MAX = 10_000;
 
 const NUMERIC = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL.*)$/;

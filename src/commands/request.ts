@@ -1,4 +1,4 @@
-/** Which hours a command is about, and what a run is asked for. */
+/** Which hours a command is about, and what a run is asked to do. */
 import { parseDurationMs } from "../config/units.js";
 import { HourpackError, isHourpackError } from "../errors.js";
 import {
@@ -22,7 +22,7 @@ export const hourOptions: Options = {
   to: { type: "string", group: GROUP, describe: "Up to and without this hour or day" },
 };
 
-/** Undefined where no hour is named. Throws `invalid`. */
+/** Undefined if no hour is named. Throws `invalid`. */
 export function hoursOf(args: Args): { from: Hour; to: Hour } | undefined {
   const read = (flag: string, parse: (text: string) => Hour): Hour | undefined => {
     const text = args[flag] as string | undefined;
@@ -65,7 +65,7 @@ export function hoursOf(args: Args): { from: Hour; to: Hour } | undefined {
   return { from, to };
 }
 
-/** Of a flag like `--last 2d`, milliseconds. Throws `invalid`. */
+/** The value of a flag like `--last 2d`, in milliseconds. Throws `invalid`. */
 export function durationMsOf(args: Args, flag: string): number {
   return atFlag(flag, () => {
     const ms = parseDurationMs(String(args[flag]));
@@ -76,7 +76,7 @@ export function durationMsOf(args: Args, flag: string): number {
   });
 }
 
-/** What is wrong with a flag's value is told with the flag. */
+/** Names the flag in the error about its value. */
 function atFlag<T>(flag: string, read: () => T, hint?: string): T {
   try {
     return read();
@@ -87,7 +87,7 @@ function atFlag<T>(flag: string, read: () => T, hint?: string): T {
   }
 }
 
-/** Who writes `--hour 2022-07-26` means the day. */
+/** Whoever writes `--hour 2022-07-26` means the day. */
 function dayHint(text: string): string | undefined {
   if (!/^\d{4}-\d{2}-\d{2}$/.test(text.trim())) return undefined;
   try {
@@ -98,7 +98,7 @@ function dayHint(text: string): string | undefined {
   }
 }
 
-/** Of `run` and `plan` alike. */
+/** Shared by `run` and `plan`. */
 export const requestOptions: Options = {
   ...hourOptions,
   rebuild: { type: "boolean", describe: "Make the parts anew, though their objects are unchanged" },
@@ -109,7 +109,7 @@ export const requestOptions: Options = {
   "from-remainder": { type: "boolean", describe: "Give up the rows of objects that are gone" },
 };
 
-/** Throws `invalid` where two flags want opposite things of the same rows. */
+/** Throws `invalid` if two flags want opposite things of the same rows. */
 export function requestOf(args: Args, signal: AbortSignal): RunRequest {
   if (args["keep-old"] && args["from-remainder"]) {
     throw new HourpackError(

@@ -64,7 +64,7 @@ export const command: Command = {
       await showPinned(pinned, settings, context.output);
       if (args["profile"]) await showProfile(result, settings, context.output);
       const code = tell(result, context);
-      // Of hours that somebody named, some may well be empty, but not all.
+      // If hours were named, some may well be empty, but not all.
       if (request.hours === undefined || result.hours.every(({ action }) => action === "empty"))
         await pointAtOthers(result, request.hours !== undefined, components, context);
       context.output.result(fieldsOf(result));
@@ -73,7 +73,7 @@ export const command: Command = {
   },
 };
 
-/** They are packed as they are, since somebody named them; what is due waits for its end. */
+/** Named hours are packed as they are. What is due waits for the end of its hour. */
 function tellOpenHours(range: RunRequest["hours"], nowMs: number, observe: Observer): void {
   if (range === undefined) return;
   const open = hoursBetween(range.from, range.to).filter((hour) => endMs(hour) > nowMs);
@@ -109,7 +109,7 @@ function fieldsOf(result: RunResult): Record<string, unknown> {
   return { runId, ...totalsOf(result), hours, failures, registered };
 }
 
-/** Somebody who tries it on old data, or mistypes raw, would otherwise learn only that there is nothing to do. */
+/** Otherwise somebody who tries old data, or mistypes raw, would learn only that there is nothing to do. */
 async function pointAtOthers(
   { hours, failures }: RunResult,
   areNamed: boolean,
@@ -119,7 +119,7 @@ async function pointAtOthers(
   for (const dataset of components.settings.datasets) {
     const looked = hours.filter((hour) => hour.dataset === dataset.name);
     if (looked.length === 0 || looked.some(({ objects }) => objects > 0)) continue;
-    // One that failed has some, for all that is known.
+    // An hour that failed has objects, for all that is known.
     if (failures.some((failed) => failed.dataset === dataset.name && failed.hour !== undefined)) continue;
     const published = looked.filter(({ part }) => part !== undefined);
     if (published.length > 0 && !published.some((hour) => isMissed(hour, components.nowMs()))) continue;
@@ -144,14 +144,14 @@ async function pointAtOthers(
 }
 
 /**
- * Its objects are gone, and no expiry deleted them: that takes none of an hour within a day of its end. Of older hours nobody can
- * tell by a listing whether raw is mistyped or was emptied, as it may be.
+ * Its objects are gone, and no expiry deleted them: expiry takes nothing of an hour within a day of its end.
+ * For older hours, a listing cannot tell whether raw is mistyped or was emptied, as it may be.
  */
 function isMissed({ hour, changes }: HourResult, nowMs: number): boolean {
   return (changes?.gone ?? 0) > 0 && nowMs < endMs(hour) + EXPIRE_AFTER_MIN_MS;
 }
 
-/** Where objects are, in hours that this run was not about. */
+/** Where objects are, in hours that this run did not cover. */
 async function othersHint(
   dataset: Dataset,
   newest: string,
@@ -172,7 +172,7 @@ function isToCome({ raw }: Dataset, prefix: string, { nowMs }: Components): bool
 
 type Pinned = Extract<RunEvent, { type: "pinned" }>;
 
-/** A first run's columns never change their types any more: now is the time to look at them. */
+/** The columns of a first run never change their types again: now is the time to look at them. */
 async function showPinned(pinned: Pinned[], settings: Settings, output: Output): Promise<void> {
   for (const { dataset, columns } of output.json ? [] : pinned) {
     const { showColumns } = await import("./columns.js");
@@ -188,7 +188,10 @@ const COLUMNS_SHOWN = 20;
 
 const STAGES = ["list", "convert", "merge", "verify", "publish"] as const;
 
-/** Seconds by stage, and what the figures of a run were. Reading goes on beside converting, so `convert` has both. */
+/**
+ * Seconds by stage, and the figures that the run had. Reading overlaps with converting, so `convert` has
+ * both.
+ */
 async function showProfile(result: RunResult, { run }: Settings, output: Output): Promise<void> {
   const { showTable } = await import("./table.js");
   const packed = result.hours.filter(({ action }) => action === "packed");
@@ -223,7 +226,7 @@ export function totalsOf(result: RunResult) {
     failed: failed.filter(({ hour }) => hour !== undefined).length,
     datasetsFailed: failed.filter(({ hour }) => hour === undefined).length,
     objects: sum((hour) => hour.objects),
-    // Of all hours: one whose objects are all passed over is empty.
+    // Over all hours: an hour whose objects are all passed over is empty.
     skipped: result.hours.reduce((total, hour) => total + hour.skipped, 0),
     rawBytes: sum((hour) => hour.rawBytes),
     files: packed.filter(({ part }) => part).length,

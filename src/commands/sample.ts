@@ -19,19 +19,19 @@ import { counted } from "../words.js";
 export interface Sample {
   records: RecordPath;
   columns: Column[];
-  /** By the names of columns that are text since a few values differ from most. */
+  /** By column name: columns that are text because a few values differ from most. */
   outliers: Map<string, Outlier>;
-  /** By the names of columns whose type may not be the one that is meant. */
+  /** By column name: columns whose type may not be the one that is meant. */
   doubts: Map<string, Doubt>;
-  /** Prefixes of those that had objects, as they were given. */
+  /** Prefixes of the hours that had objects, as they were given. */
   hours: string[];
   objects: number;
   recordCount: number;
-  /** Bytes that were no record. */
+  /** Pieces that are no record. */
   damaged: number;
 }
 
-/** An object that was read, without its gzip. */
+/** An object as it was read, without its gzip. */
 interface Body {
   key: string;
   bytes: Buffer;
@@ -43,7 +43,10 @@ const SAMPLE_BYTES = 32 << 20;
 const LIMITS = { maxRecordBytes: RECORD_BYTES };
 const GUNZIP = { ...GZIP_LIMITS, maxBytes: 64 << 20 };
 
-/** Columns as they would be inferred from some objects of each hour, taken evenly from its first page of keys. */
+/**
+ * The columns that would be inferred from some objects of each hour, taken evenly from its first page of
+ * keys.
+ */
 export async function sampleHours(
   store: Store,
   prefixes: string[],
@@ -70,7 +73,7 @@ export async function sampleHours(
   return { records: path, hours, objects: bodies.length, ...seen };
 }
 
-/** The bytes of some objects of one hour: its share of what is looked at. */
+/** The bytes of some objects of one hour: the hour's share of the sample. */
 async function sampleHour(
   store: Store,
   prefix: string,
@@ -93,7 +96,7 @@ async function sampleHour(
   return bodies;
 }
 
-/** Columns of nothing would be a configuration that packs nothing. */
+/** Columns inferred from nothing would be a configuration that packs nothing. */
 function noRecords(uri: string, bodies: Body[], path: RecordPath): HourpackError {
   const [other] = bodies.flatMap(({ bytes }) => otherFormat(bytes) ?? []);
   const what = other ? `and what was read is ${other}` : `and no JSON record found at ${path.text}`;
@@ -129,14 +132,14 @@ function look(
   return { columns, outliers: outliers.found(), doubts: doubts.found(), recordCount, damaged };
 }
 
-/** What is in each object, under its key. */
+/** What each object holds, with its key. */
 function* framesOf(bodies: Body[], path: RecordPath): Generator<Framed & { key: string }> {
   for (const { key, bytes } of bodies) {
     for (const framed of frameObject(bytes, path, LIMITS)) yield { ...framed, key };
   }
 }
 
-/** `Records[*]` where each value is an object that has its records in an array (CloudTrail, CloudWatch logs). */
+/** `Records[*]` if each value is an object that has its records in an array (CloudTrail, CloudWatch logs). */
 function likelyPath(bodies: Body[]): RecordPath {
   const keys = ["Records", "records", "logEvents", "events", "items"];
   const first: JsonObject[] = [];

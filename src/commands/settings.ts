@@ -1,4 +1,4 @@
-/** The flags that every command which reads the configuration has, and what they come to. */
+/** The flags of every command that reads the configuration, and the settings that they give. */
 import { capacityFigures, lackOf, machineOf } from "../capacity.js";
 import { type Components, openComponents } from "../components.js";
 import { FIELD_FLAGS, type FieldFlag, FORMS } from "../config/flags.js";
@@ -36,7 +36,7 @@ function optionOf(field: FieldFlag): Option {
   const form = FORMS[field.kind] ? `; written ${FORMS[field.kind]}` : "";
   const choices = field.choices ? ` (${field.choices.join(", ")})` : "";
   return {
-    // Texts are read in config/flags.ts, where variables are, so that both have one meaning and one message.
+    // config/flags.ts reads texts, as it reads variables, so that both have one meaning and one message.
     type: field.kind === "boolean" ? "boolean" : "string",
     describe: field.description + form + choices + byDefault,
     ...(field.choices ? { offers: field.choices } : {}),
@@ -46,7 +46,7 @@ function optionOf(field: FieldFlag): Option {
   };
 }
 
-/** Of `--dataset`; undefined where all are meant. */
+/** The names given with `--dataset`; undefined if all are meant. */
 export function datasetNames(args: Args): string[] | undefined {
   return args["dataset"] as string[] | undefined;
 }
@@ -63,7 +63,7 @@ export function settingsOf(
   });
 }
 
-/** How much is done at a time, for the log; and a note where that may be more than the machine has. */
+/** Logs how much is done at a time, and warns if that may be more than the machine has. */
 export function tellCapacity({ run }: Settings, { output, log }: CommandContext): void {
   const machine = machineOf();
   log.debug("capacity", { ...capacityFigures(machine, run) });
@@ -73,7 +73,7 @@ export function tellCapacity({ run }: Settings, { output, log }: CommandContext)
   log.warn(lack.message, { hint: lack.hint });
 }
 
-/** Opens what the settings name, and closes it again however the task ends. */
+/** Opens what the settings name, and closes it however the task ends. */
 export async function withComponents<T>(
   settings: Settings,
   task: (components: Components) => Promise<T>,

@@ -1,11 +1,13 @@
-/** Ctrl-C and SIGTERM: the first one stops the work cleanly, a second one (or ten seconds) ends the process. */
+/**
+ * Ctrl-C and SIGTERM: the first one stops the work cleanly; a second one (or ten seconds) ends the process.
+ */
 import { setMaxListeners } from "node:events";
 import { EXIT } from "../errors.js";
 import type { Output } from "./output.js";
 
 const GRACE_MS = 9_000;
 
-/** What to do when a command was stopped. */
+/** What to do after a command was stopped. */
 export const AFTER_INTERRUPT = "Nothing is half published; run the same command again.";
 
 export function listenForSignals(output: Output): { signal: AbortSignal; release(): void } {
@@ -22,7 +24,7 @@ export function listenForSignals(output: Output): { signal: AbortSignal; release
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
-  // It ends whoever does not listen; then a write beyond `ulimit -f` fails, and is told.
+  // Without a listener SIGXFSZ ends the process. With one, a write beyond `ulimit -f` fails and is reported.
   process.on("SIGXFSZ", () => {});
   const release = () => {
     clearTimeout(timer);
@@ -30,8 +32,8 @@ export function listenForSignals(output: Output): { signal: AbortSignal; release
     process.off("SIGTERM", onSignal);
   };
   /**
-   * Exiting waits for every thread, and DuckDB hears no interrupt while it plans or is inside of one function; a signal
-   * that nobody listens to ends them all. To a shell that is the code 130, too.
+   * Exiting waits for every thread, and DuckDB does not hear an interrupt while it plans or is inside one
+   * function. A signal without a listener ends them all. A shell sees that as exit code 130, too.
    */
   const endNow = (): never => {
     release();

@@ -33,15 +33,15 @@ interface HourStatus {
   hour: Hour;
   state: State;
   reason: string;
-  /** What can be done, where somebody has to decide. */
+  /** What can be done, if somebody has to decide. */
   hint?: string;
-  /** Listed now. */
+  /** Objects that are listed now. */
   objects: number;
   rawBytes: number;
-  /** That the part was made of; more than are listed where raw is gone. */
+  /** Objects that the part was made of; more than are listed if raw is gone. */
   partObjects: number;
   rows: number;
-  /** Of the rows, those with rescued data. */
+  /** Rows with rescued data. */
   rescued: number;
   quarantined: number;
   quarantinedBytes: number;
@@ -113,7 +113,7 @@ const WORDS: Record<State, string> = {
   refused: "needs a decision",
 };
 
-/** Of the marks that are there, in as many lines as the terminal needs. */
+/** Explains the marks that occur, in as many lines as the terminal needs. */
 function legend(datasets: Record<State, number>[], columns = Number.POSITIVE_INFINITY): string[] {
   const shown = (Object.keys(MARKS) as State[]).filter((state) =>
     datasets.some((states) => states[state] > 0),
@@ -154,7 +154,10 @@ async function statusOf(
   return withPassedOver(statuses);
 }
 
-/** An hour whose part was deleted looks like one that never had one. What was expired besides needs a decision. */
+/**
+ * An hour whose part was deleted looks like one that never had a part. If it was also expired, it needs a
+ * decision.
+ */
 async function tellLost(
   components: Components,
   dataset: Dataset,
@@ -170,8 +173,8 @@ async function tellLost(
 }
 
 /**
- * Hours are packed oldest first, so one that is not, between two that are, failed when its turn came, or had no objects
- * yet. Stores know no more of a failure: it leaves nothing behind.
+ * Hours are packed oldest first. An unpacked hour between two packed ones failed when its turn came, or had
+ * no objects yet. The stores know no more about a failure, because it leaves nothing behind.
  */
 function withPassedOver(hours: HourStatus[]): HourStatus[] {
   const hasPart = ({ partBytes }: HourStatus) => partBytes > 0;
@@ -234,7 +237,7 @@ function totalsOf(hours: HourStatus[]) {
   };
 }
 
-/** An empty strip above older hours looks like nothing was ever packed. */
+/** An empty strip above older hours looks as if nothing was ever packed. */
 function olderHint(dataset: string, newest: Hour, hours: HourStatus[]): string {
   const day = newest.slice(0, 10);
   const next = addHours(`${day}T00` as Hour, 24).slice(0, 10);
@@ -247,7 +250,7 @@ function ended(ageSeconds: number): string {
   return ageSeconds < 0 ? `ends in ${duration(-ageSeconds)}` : `ended ${duration(ageSeconds)} ago`;
 }
 
-/** Where raw objects of parts are gone, what is listed is not what the rows are of. */
+/** If raw objects of parts are gone, what is listed is not what the rows were made of. */
 function figuresOf(summary: Summary, hours: HourStatus[]): string {
   const listed = `${counted(summary.objects, "object")}, ${size(summary.rawBytes)}`;
   const isGone = hours.some(({ objects, partObjects }) => objects < partObjects);

@@ -5,22 +5,25 @@ import type { Output } from "./output.js";
 
 export interface TableColumn {
   name: string;
-  /** To the right, and never cut. */
+  /** Aligned to the right, and never cut. */
   isNumber?: boolean;
   /** Never cut, such as an hour. */
   isWhole?: boolean;
-  /** Never cut, either: it goes on in further lines. */
+  /** Never cut either: it continues on further lines. */
   isWrapped?: boolean;
-  /** What a narrow terminal leaves out first, the lowest before the others; then the last columns go. */
+  /**
+   * A narrow terminal leaves out columns with this rank first, the lowest before the others, then the last
+   * columns.
+   */
   spare?: number;
 }
 
 interface TableOptions {
-  /** What does not fit goes into further tables, beside the first column, and nothing is left out. */
+  /** Columns that do not fit go into further tables, beside the first column, and nothing is left out. */
   goesOn?: boolean;
 }
 
-/** Fitted to a terminal, which is told what it does not show; whole where it is read by a program. */
+/** Fits a table to a terminal, and says what it does not show. For a program the table is whole. */
 export function showTable(
   columns: TableColumn[],
   rows: unknown[][],
@@ -47,9 +50,9 @@ export function showTable(
 }
 
 /**
- * Nothing cut, nothing left out: where a table would not fit the terminal, each row is a record, a line a column, as
- * psql's `\x auto` has it; the terminal breaks the lines, so that what is copied from it is whole. So it is for a program
- * where a value would make every line of a table as long as itself.
+ * Cuts nothing and leaves nothing out. If a table would not fit the terminal, each row is a record with a
+ * line per column, like psql's `\x auto`. The terminal breaks the lines, so that what is copied from it is
+ * whole. A program gets records, too, if a value would make every line of a table as long as itself.
  */
 export function showWhole(columns: TableColumn[], rows: unknown[][], output: Output): void {
   const { isTTY, columns: terminalChars } = output.stdout;
@@ -70,13 +73,13 @@ export function showWhole(columns: TableColumn[], rows: unknown[][], output: Out
   }
 }
 
-/** Names that are longer move their own line alone. */
+/** A longer name moves only its own line. */
 const NAME_CHARS_MAX = 30;
 const RULE_CHARS = 40;
 
 interface LaidOut extends TableColumn {
   cells: string[];
-  /** Of the longest of its name and its cells. */
+  /** The length of the longest of its name and its cells. */
   chars: number;
 }
 
@@ -100,12 +103,12 @@ function table(columns: LaidOut[], paint: (header: string) => string): string {
 
 /** A text in a terminal is not cut shorter than this. */
 const CELL_CHARS_MIN = 8;
-/** Nor does one go on in lines that are shorter than what a range of hours needs. */
+/** Nor is it broken into lines that are shorter than a range of hours needs. */
 const WRAPPED_CHARS_MIN = "2022-07-26T00 to".length;
 /** A border and two spaces. */
 const BETWEEN = 3;
 
-/** Those that a terminal has room for when all texts are cut as short as can be; one at least. */
+/** The columns that a terminal has room for if all texts are cut as short as can be; at least one. */
 function fitting(columns: LaidOut[], width: number): LaidOut[] {
   const shown = [...columns];
   while (shown.length > 1 && widthOf(shown, CELL_CHARS_MIN) > width) {
@@ -115,7 +118,7 @@ function fitting(columns: LaidOut[], width: number): LaidOut[] {
   return shown;
 }
 
-/** The longest texts cut, or broken into lines, until the table is no wider than the terminal. */
+/** Cuts the longest texts, or breaks them into lines, until the table is no wider than the terminal. */
 function narrowed(columns: LaidOut[], width: number): LaidOut[] {
   let most = Math.max(CELL_CHARS_MIN, ...columns.map(({ chars }) => chars));
   while (most > CELL_CHARS_MIN && widthOf(columns, most) > width) most--;
@@ -130,7 +133,7 @@ function narrowed(columns: LaidOut[], width: number): LaidOut[] {
   });
 }
 
-/** A sentence goes on in further lines here, too: each line of the table would be as long as it. */
+/** Breaks sentences here, too: otherwise each line of the table would be as long as the longest. */
 function piped(column: LaidOut): LaidOut {
   if (!column.isWrapped) return column;
   return { ...column, cells: column.cells.map((text) => wrapped(text, PIPED_WRAPPED_CHARS)) };
@@ -145,7 +148,7 @@ function charsAt({ isNumber, isWhole, isWrapped, chars }: LaidOut, most: number)
   return Math.min(chars, isWrapped ? Math.max(most, WRAPPED_CHARS_MIN) : most);
 }
 
-/** Broken between words; in one only where it alone is longer. */
+/** Breaks between words; inside a word only if it alone is longer. */
 function wrapped(text: string, chars: number): string {
   const lines = text.match(new RegExp(`\\S.{0,${chars - 1}}(?=\\s|$)|\\S{${chars}}`, "g"));
   return lines?.join("\n") ?? text;
@@ -178,7 +181,7 @@ const CELL_CHARS_MAX = 80;
 const PIPED_CELL_CHARS_MAX = 1_000;
 const PIPED_WRAPPED_CHARS = 60;
 
-/** A cell's control characters are shown, not sent. */
+/** Shows a cell's control characters instead of sending them. */
 function cellText(value: unknown): string {
   if (value === null || value === undefined) return "NULL";
   const text =

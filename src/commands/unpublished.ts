@@ -1,4 +1,4 @@
-/** Hours that were named and have no part. */
+/** Hours that were named but have no part. */
 import { commandText } from "../command-text.js";
 import type { Dataset, Settings } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
@@ -12,8 +12,8 @@ type Range = { from: Hour; to: Hour };
 const NAMED_MAX = 3;
 
 /**
- * Of hours without a part, those that have a manifest: it is told that they may have had one, which nobody can know. After a large
- * deletion they are many: a person is told of all that are alike at once.
+ * Reports the hours that have a manifest but no part. They may have had a part, which nobody can know. A
+ * large deletion leaves many such hours, so a person reads about all that are alike at once.
  */
 export function tellTraces(
   dataset: Dataset,
@@ -50,7 +50,7 @@ function traceText({ name }: Dataset, hours: Hour[], trace: Trace, settings: Set
   return `${name} ${hoursText(hours)}: ${missing}, or ${attempt} published${atWork}; ${command} ${packs} raw objects are there`;
 }
 
-/** Gathers what is asked for and not there, and says it: as an error where nothing was there. */
+/** Gathers what is asked for but not there, and reports it: as an error if nothing is there. */
 export class Unpublished {
   private readonly doing: string;
   private readonly range: Range;
@@ -73,7 +73,7 @@ export class Unpublished {
     if (hours.length > 0) this.missing.push({ dataset: dataset.name, hours });
   }
 
-  /** Throws `invalid` where none of the hours has a part: a mistyped hour is no success. */
+  /** Throws `invalid` if none of the hours has a part: a mistyped hour is no success. */
   tell(output: Output): void {
     if (this.published === 0) throw this.noneThere();
     for (const { dataset, hours } of this.missing) {

@@ -1,4 +1,4 @@
-/** hourpack verify: whether published hours are what they say. */
+/** hourpack verify: checks whether published hours are what they say. */
 
 import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
@@ -49,7 +49,7 @@ export const command: Command = {
         const asked = range ?? newestDay(all, components.nowMs());
         const inRange = asked ? hoursBetween(asked.from, asked.to) : [];
         const hours = [...all].filter((hour) => asked && hour >= asked.from).sort();
-        // Where no hour is named, all that had a part which cannot be made again, too.
+        // If no hour is named, adds all hours that had a part which cannot be made again.
         const expected = [...inRange, ...(range ? [] : await expiredHours(tier1, dataset, signal))];
         const missing = [...new Set(expected)].filter((hour) => !all.has(hour)).sort();
         const lost = await lostHours(components, dataset, missing, output, signal);
@@ -103,13 +103,16 @@ async function verifyHours(
   return verified;
 }
 
-/** Nothing is to be told of it but its figures, and when all its raw objects were deleted, where they were. */
+/** Whether there is nothing to report but its figures and, if all its raw objects were deleted, when. */
 function isPlain({ state, deep, objects }: HourVerification): boolean {
   const isWhole = state === "sound" || (state === "expired" && deep?.expired.count === objects);
   return isWhole && !deep?.late.count && !deep?.replaced.count && !deep?.skipped;
 }
 
-/** The newest hour that has begun and the 23 before it; not from before the oldest, so that what has no part among them is a hole. */
+/**
+ * The newest hour that has begun and the 23 before it, but none from before the oldest: an hour without a
+ * part among them is a hole.
+ */
 function newestDay(published: Set<Hour>, nowMs: number): { from: Hour; to: Hour } | undefined {
   const hours = [...published].sort();
   const oldest = hours[0];
@@ -120,8 +123,8 @@ function newestDay(published: Set<Hour>, nowMs: number): { from: Hour; to: Hour 
 }
 
 /**
- * Hours whose part is gone: wrong where raw objects are gone that were deleted because it had their records. A manifest alone may be
- * that of an attempt that ended before it published, which is noted.
+ * Hours whose part is gone. They are wrong if raw objects are gone that were deleted because the part had
+ * their records. A manifest alone may come from an attempt that ended before it published, which is noted.
  */
 async function lostHours(
   components: Components,
@@ -153,7 +156,10 @@ async function lostHours(
     }));
 }
 
-/** Nothing was found: throws `invalid` where tier 1 has nothing of a table at all, as where one of them is mistyped. */
+/**
+ * Called when nothing was found. Throws `invalid` if tier 1 has nothing of a table at all, for example
+ * because one of the two is mistyped.
+ */
 async function requireTables(
   components: Components,
   datasets: Dataset[],
@@ -176,7 +182,7 @@ async function requireTables(
   }
 }
 
-/** `published`: of all hours, where none was named. */
+/** `published`: the number of all published hours, if none was named. */
 function conclude(
   verified: HourVerification[],
   failures: Failures,
@@ -221,7 +227,7 @@ function conclude(
   return failures.exitCodeWith(wrong > 0 ? EXIT.data : EXIT.done);
 }
 
-/** Of one hour, or of several of which nothing but figures is to be told. */
+/** Reports one hour, or several that have nothing but figures to report. */
 function tell(alike: HourVerification[], deep: boolean, settings: Settings, output: Output): void {
   const [result] = alike as [HourVerification];
   const { green, red, dim } = output.colors;
@@ -267,7 +273,10 @@ function tell(alike: HourVerification[], deep: boolean, settings: Settings, outp
   if (skipped > 0) output.line(`  ${passedOver(skipped)}`);
 }
 
-/** The part is what it should be; that these objects are in none is for somebody to decide. */
+/**
+ * The part is what it should be. These objects are in no part, and somebody has to decide what becomes of
+ * them.
+ */
 function tellReplaced({ dataset, hour, deep }: HourVerification, settings: Settings, output: Output): void {
   if (!deep || deep.replaced.count === 0) return;
   const plan = commandText("plan", settings, { dataset, hours: hour });
@@ -284,7 +293,7 @@ function proofOf(verified: HourVerification[], rows: number): string {
   return `${agree}: ${counted(rows, "row")}, of which ${count(expired)} were proved before their raw objects expired`;
 }
 
-/** What could be looked at where raw objects were deleted: of several hours, all of each. */
+/** What could be checked although raw objects were deleted. For several hours, all objects of each were. */
 function expiryOf(alike: HourVerification[]): string {
   const [{ deep, objects }] = alike as [HourVerification];
   const { count: expired, rows } = deep?.expired ?? { count: 0, rows: 0 };

@@ -1,4 +1,4 @@
-/** hourpack worker: does what is due every hour, and shows how it is. */
+/** hourpack worker: does what is due every hour, and shows how it goes. */
 import { EXIT, type HourpackError } from "../errors.js";
 import type { Log } from "../log.js";
 import { Hook, News } from "../operations/hooks.js";
@@ -63,10 +63,10 @@ export const command: Command = {
   },
 };
 
-/** A stop answers within seconds, whatever the webhook does. */
+/** A stop takes only seconds, whatever the webhook does. */
 const HOOK_FLUSH_MS = 3_000;
 
-/** Says on the terminal, in the log and to the webhook what happens. */
+/** Reports what happens on the terminal, in the log and to the webhook. */
 class Teller {
   private readonly context: CommandContext;
   private readonly news: News;
@@ -123,7 +123,7 @@ class Teller {
     this.log.warn(error.message, { error });
   }
 
-  /** A picture of progress for each round: none stays on the terminal while the worker sleeps. */
+  /** Opens new progress for each round, so that none stays on the terminal while the worker sleeps. */
   private async startRound(round: string): Promise<void> {
     const { output, log } = this.context;
     this.log = log.with({ round });
@@ -137,7 +137,7 @@ class Teller {
 
 type RoundFinished = Extract<WorkerEvent, { type: "round-finished" }>;
 
-/** A round as a run, whose totals it has and whose words it says. */
+/** Treats a round as a run, to get its totals and its words. */
 function runOf({ round, datasets, seconds }: RoundFinished): RunResult {
   const hours = datasets.flatMap((result) => result.hours);
   const failures = datasets.flatMap((result) => result.failures);

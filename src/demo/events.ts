@@ -14,12 +14,15 @@ const OBJECTS_AN_HOUR = 60;
 const EVENTS_AN_OBJECT = 40;
 const ODD_SHARE = 0.002;
 
-/** The hour's objects, some 40 events a piece: most are lines, a few run on without a newline, as Firehose writes them. */
+/**
+ * The hour's objects, some 40 events each. Most hold lines; a few run on without a newline, as Firehose
+ * writes them.
+ */
 export function makeHour(platform: Platform, hour: Hour, seed: number): RawObject[] {
   const random = seeded(seed ^ hash(platform + hour));
   return Array.from({ length: OBJECTS_AN_HOUR }, (_, i) => {
     const isFirehose = i % 20 === 19;
-    // A record that is cut off takes what runs on after it along, so those objects have none.
+    // A record that is cut off takes along what runs on after it, so those objects have none.
     const oddShare = isFirehose ? 0 : ODD_SHARE;
     const records = Array.from({ length: EVENTS_AN_OBJECT }, () => record(platform, hour, random, oddShare));
     const body = records.join(isFirehose ? "" : "\n") + (isFirehose ? "" : "\n");
@@ -29,7 +32,7 @@ export function makeHour(platform: Platform, hour: Hour, seed: number): RawObjec
 
 type Random = () => number;
 
-/** Names, and how often they come. */
+/** Names with their weights. */
 const EVENT_NAMES: [string, number][] = [
   ["app_open", 40],
   ["screen_view", 25],
@@ -88,7 +91,7 @@ function eventOf(platform: Platform, hour: Hour, random: Random) {
 /** What producers send on a bad day. */
 function odd(event: ReturnType<typeof eventOf>, random: Random): string {
   const kinds = [
-    // A member that no column knows, and a value that its column cannot hold: rescued.
+    // A member that no column knows, or a value that its column cannot hold: rescued.
     () => JSON.stringify({ ...event, install_referrer: "utm_source=campaign&gclid=1" }),
     () => JSON.stringify({ ...event, session_count: "many" }),
     () => JSON.stringify({ ...event, event_value: { ...event.event_value, coupon: "SUMMER" } }),

@@ -1,4 +1,4 @@
-/** Who is told, and of what: a webhook that takes `{"text": …}`, as Slack's and Mattermost's do. */
+/** Whom to tell, and what: a webhook that takes `{"text": …}`, as Slack's and Mattermost's do. */
 import { setTimeout } from "node:timers/promises";
 import pRetry from "p-retry";
 import { type CommandSettings, commandText } from "../command-text.js";
@@ -11,8 +11,8 @@ import { counted } from "../words.js";
 import type { DatasetRound } from "./worker.js";
 
 /**
- * What is worth telling of each dataset, remembered by this process alone: a failure once and not every hour anew, a
- * recovery when all that had failed is done.
+ * What is worth telling about each dataset, remembered by this process alone: a failure once rather than
+ * every hour, and a recovery when everything that failed is done.
  */
 export class News {
   private readonly settings: NewsSettings;
@@ -36,7 +36,7 @@ export class News {
     return texts;
   }
 
-  /** A round without a failure: what had failed is done, or has grown too old to be due. */
+  /** After a round without a failure, what had failed is done, or has grown too old to be due. */
   private ended(round: DatasetRound, trouble: Trouble): string[] {
     if (!this.troubles.delete(round.dataset)) return [];
     const { dataset, hours, finishedMs } = round;
@@ -54,7 +54,7 @@ export class News {
     ];
   }
 
-  /** Of an hour whose part has more in quarantine than is allowed; told again only where it has become more. */
+  /** For an hour whose part has more in quarantine than is allowed. Told again only if it has become more. */
   private quarantineOf(result: HourResult): string[] {
     const { dataset, hour, action, part } = result;
     const limit = this.settings.hooks.quarantine;
@@ -80,11 +80,14 @@ interface Trouble {
   sinceMs: number;
   /** Kinds of failures, and hours whose data need a person, that were told already. */
   told: Set<string>;
-  /** That failed since, and were not looked at without a failure of the dataset. */
+  /** Hours that have failed since then, until a round of the dataset has no failure. */
   hours: Set<Hour>;
 }
 
-/** One text a cause: an outage fails every hour alike; data that break the contract are each hour's own. */
+/**
+ * One text per cause: an outage fails every hour alike, while data that break the contract are each hour's
+ * own cause.
+ */
 function failureTexts(dataset: string, failures: HourFailure[], { told }: Trouble): string[] {
   const causes = new Map<string, { error: HourpackError; hours: Hour[] }>();
   for (const { hour, error } of failures) {
@@ -103,7 +106,7 @@ function failureTexts(dataset: string, failures: HourFailure[], { told }: Troubl
 
 interface HookOptions {
   timeoutMs?: number;
-  /** Between the tries; doubled each time. */
+  /** Pause between tries; doubled each time. */
   pauseMs?: number;
 }
 
@@ -111,7 +114,7 @@ const TRIES = 3;
 const WAITING_MAX = 50;
 const TEXT_CHARS_MAX = 3000;
 
-/** Sends texts one after the other, in the background. What cannot be delivered is logged and forgotten. */
+/** Sends texts one after the other, in the background. Logs and forgets what cannot be delivered. */
 export class Hook {
   private readonly url: string;
   private readonly log: Log;
@@ -122,7 +125,7 @@ export class Hook {
   private lost = 0;
   private reason = "";
 
-  /** The address is a secret, its host included: it stands in no message. */
+  /** The address is a secret, host included: no message contains it. */
   constructor(url: string, log: Log, { timeoutMs = 5_000, pauseMs = 1_000 }: HookOptions = {}) {
     this.url = url;
     this.log = log;
@@ -146,7 +149,10 @@ export class Hook {
     });
   }
 
-  /** Resolves when all is delivered or given up, or after so long, with what was not delivered. */
+  /**
+   * Resolves when everything is delivered or given up, or after `withinMs`. Returns an error if something was
+   * not delivered.
+   */
   async flush(withinMs: number): Promise<HourpackError | undefined> {
     const waited = new AbortController();
     const { signal } = waited;
@@ -190,7 +196,7 @@ export class Hook {
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ text: escaped(withoutCredentials(text)).slice(0, TEXT_CHARS_MAX) }),
       signal: AbortSignal.timeout(this.timeoutMs),
-      // Followed, a POST becomes a GET that says nothing and is answered with 200.
+      // If a redirect were followed, the POST would become a GET that says nothing and is answered with 200.
       redirect: "manual",
     });
     await response.body?.cancel();
@@ -207,7 +213,7 @@ class Refused extends Error {
   }
 }
 
-/** Messages of fetch name the host. */
+/** Gives only codes, because the messages of fetch name the host. */
 function deliveryReason(error: unknown): string {
   if (error instanceof Refused) return error.message;
   if (isHourpackError(error)) return error.kind;
@@ -215,7 +221,7 @@ function deliveryReason(error: unknown): string {
   return cause?.code ?? name ?? "unknown";
 }
 
-/** Keys and messages come from the data: none of it may become a link or a mention of everyone. */
+/** Keys and messages come from the data: nothing in them may become a link or a mention of everyone. */
 function escaped(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

@@ -1,4 +1,4 @@
-/** What a worker shows over HTTP: /metrics for Prometheus, /healthz and /readyz for whoever restarts it. */
+/** What a worker serves over HTTP: /metrics for Prometheus, /healthz and /readyz for whoever restarts it. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { HourpackError, reasonOf } from "../errors.js";
@@ -6,12 +6,12 @@ import type { Metrics } from "./metrics.js";
 import type { Readiness } from "./readiness.js";
 
 export interface StatusServer {
-  /** `http://127.0.0.1:9464`, with the port that was really taken. */
+  /** `http://127.0.0.1:9464`, with the port that was actually taken. */
   url: string;
   close(): Promise<void>;
 }
 
-/** Throws `invalid` where the address cannot be listened on. */
+/** Throws `invalid` if the server cannot listen on the address. */
 export async function serveStatus(
   listen: { host: string; port: number },
   metrics: Metrics,
@@ -50,7 +50,7 @@ async function answer(request: IncomingMessage, metrics: Metrics, readiness: Rea
     case "/metrics":
       return { status: 200, body: await metrics.text(), type: metrics.contentType };
     case "/healthz":
-      // That this is answered at all shows that the process lives.
+      // Any answer at all shows that the process lives.
       return { status: 200, body: "ok\n" };
     case "/readyz": {
       const { isReady, reason } = readiness.state();

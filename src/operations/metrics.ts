@@ -18,7 +18,7 @@ const STAGES = ["list", "convert", "merge", "verify", "publish"];
 
 export interface MetricsOptions {
   nowMs?: () => number;
-  /** The process's own memory, CPU and event loop, too: of use where it lives long. */
+  /** Adds the process's own memory, CPU and event loop, which are useful if it lives long. */
   withProcess?: boolean;
 }
 
@@ -27,16 +27,16 @@ export class Metrics {
   private readonly registry: Registry;
   private readonly counters: Counters;
   private readonly lastSuccess: Gauge;
-  /** Up to and without this instant every hour of a dataset was done when it was last looked at. */
+  /** When a dataset was last looked at, every hour of it up to but not including this instant was done. */
   private readonly doneUntilMs = new Map<string, number>();
-  /** Objects and bytes of an hour that are counted already: progress is told as a sum. */
+  /** Objects and bytes of an hour that are already counted, because progress comes as a sum. */
   private readonly counted = new Map<string, { objectsRead: number; readBytes: number }>();
   private readonly places: { dataset: string; uri: string }[];
-  /** Told by its `dataset-started`. */
+  /** Set by its `dataset-started` event. */
   private datasetAtWork: string | undefined;
   private readonly onRetry: (message: unknown) => void;
 
-  /** Loads the library only where numbers are wanted. */
+  /** Loads the library only if numbers are wanted. */
   static async open(datasets: Dataset[], options: MetricsOptions = {}): Promise<Metrics> {
     return new Metrics(require("prom-client") as typeof import("prom-client"), datasets, options);
   }
@@ -90,7 +90,7 @@ export class Metrics {
         this.read(event);
         break;
       case "hour-replanned":
-        // What it reads then is counted from nothing.
+        // What it reads from now on is counted from zero.
         this.counted.delete(nameOf(event));
         this.counters.retries.inc({ dataset: event.dataset });
         break;
@@ -124,8 +124,8 @@ export class Metrics {
   }
 
   /**
-   * Goes on from an earlier process's text, since what a run counts from nothing every time cannot rise. `ageMs`: how
-   * long ago it was written. What is not ours is left out.
+   * Continues from an earlier process's text, because a counter that starts at zero in every run cannot rise.
+   * `ageMs`: how long ago the text was written. Leaves out what is not ours.
    */
   resume(text: string, ageMs: number, nowMs: number): void {
     for (const { name, labels, value } of samplesOf(text)) {
@@ -173,7 +173,10 @@ export class Metrics {
     if (failures.length === 0) this.lastSuccess.set({ dataset }, finishedMs / 1000);
   }
 
-  /** To the dataset whose prefix is the longest that the location begins with; a catalog's to the dataset at work. */
+  /**
+   * Counts a retry for the dataset with the longest prefix that the location begins with. A catalog's retry
+   * counts for the dataset at work.
+   */
   private retried(location: string | undefined): void {
     const within = this.places.filter(({ uri }) => location?.startsWith(uri));
     const [nearest] = within.sort((a, b) => b.uri.length - a.uri.length);
@@ -210,7 +213,7 @@ function countersIn({ Counter }: typeof import("prom-client"), registers: Regist
   };
 }
 
-/** A series that appears with its first event has no increase to alert on. */
+/** A series that only appears with its first event has no increase to alert on. */
 function startAtZero(counters: Counters, dataset: string): void {
   const { hours, bytes, stageSeconds, ...plain } = counters;
   for (const outcome of OUTCOMES) hours.inc({ dataset, outcome }, 0);
@@ -219,7 +222,10 @@ function startAtZero(counters: Counters, dataset: string): void {
   for (const counter of Object.values(plain)) counter.inc({ dataset }, 0);
 }
 
-/** New, overwritten or lost objects of an hour that had a part; neither its first packing nor a rebuild. */
+/**
+ * Whether an hour that had a part has new, overwritten or lost objects. Its first packing and a rebuild do
+ * not count.
+ */
 function isLate({ changes, objects }: HourResult): boolean {
   if (!changes) return false;
   const { added, overwritten, gone } = changes;
@@ -253,18 +259,21 @@ function* samplesOf(text: string): Generator<Sample> {
   }
 }
 
-/** Takes up an earlier run's file, where there is one. */
+/** Continues from the file of an earlier run, if there is one. */
 export async function resumeFromFile(metrics: Metrics, path: string, nowMs: number): Promise<void> {
   try {
     const { mtimeMs } = await statOfFile(path);
     metrics.resume(await readFile(path, "utf8"), Math.max(0, nowMs - mtimeMs), nowMs);
   } catch (error) {
-    // Where no file can be, the writing says so.
+    // If there can be no file, writing it will say so.
     if (!(codeOf(error) in NO_FILE)) throw fileError(error, "read", path);
   }
 }
 
-/** Written aside and renamed: the collector reads a whole file, or the one before. Its name aside does not end in .prom. */
+/**
+ * Writes aside and renames: the collector reads a whole file, this one or the one before. The name aside does
+ * not end in .prom.
+ */
 export async function writeMetricsFile(metrics: Metrics, path: string): Promise<void> {
   const aside = `${path}.${process.pid}.new`;
   try {
@@ -279,7 +288,7 @@ export async function writeMetricsFile(metrics: Metrics, path: string): Promise<
   }
 }
 
-/** A pipe would be waited for where it is read, and be gone where a file takes its place: throws one of NO_FILE. */
+/** Throws one of NO_FILE. Reading a pipe would wait, and a file would take the pipe's place. */
 async function statOfFile(path: string): Promise<Stats> {
   const found = await stat(path);
   if (found.isFile()) return found;

@@ -1,4 +1,6 @@
-/** What a single run tells beside its output: the metrics file and the webhook. Neither ever fails the run. */
+/**
+ * What a single run tells besides its output: the metrics file and the webhook. Neither ever fails the run.
+ */
 import type { Settings } from "../config/settings.js";
 import type { HourpackError } from "../errors.js";
 import type { Log } from "../log.js";
@@ -10,16 +12,16 @@ import { datasetRound } from "./worker.js";
 
 interface Telling {
   observe(event: RunEvent): void;
-  /** To be called when the run is over. Returns what went wrong with telling. */
+  /** Call this when the run is over. Returns what went wrong with telling. */
   finish(): Promise<HourpackError[]>;
 }
 
-/** Longer than the tries of the webhook take. */
+/** Longer than all tries of the webhook take. */
 const HOOK_FLUSH_MS = 20_000;
 
 /**
- * Nothing is loaded or listened to where neither is asked for. A run of named hours says nothing of what is due: it
- * leaves lag and last success as they are.
+ * Loads and listens to nothing if neither is asked for. A run of named hours says nothing about what is due,
+ * so it leaves lag and last success as they are.
  */
 export async function openTelling(settings: Settings, request: RunRequest, log: Log): Promise<Telling> {
   const { file } = settings.metrics;

@@ -1,4 +1,4 @@
-/** Whether a worker can do its work: told by /readyz. */
+/** Whether a worker can do its work, as /readyz reports it. */
 import type { HourFailure } from "../task.js";
 import type { DatasetRound, WorkerEvent } from "./worker.js";
 
@@ -8,14 +8,15 @@ interface ReadyState {
 }
 
 /**
- * Ready from the first dataset on whose due hours could be found out, so that a long catch-up is no reason to call a
- * worker unready. No longer where a round ended and no dataset could be worked on to its end, or not one hour of any: until
- * the store answers again, or, where the due hours could be found out all the same (it was the catalog that did not, or
- * raw), until a round ends well. Refused is no better than unanswered.
+ * A worker is ready once it could find out the due hours of one dataset, so a long catch-up does not make it
+ * unready. It becomes unready when a round ends in which every dataset failed as a whole, or had not one hour
+ * that could be worked on. It is ready again when the store answers again. If the due hours could be found
+ * out even in that round (the catalog or raw did not answer), it is ready again only when a round ends well.
+ * A refusal is no better than no answer.
  */
 export class Readiness {
   private current: ReadyState = { isReady: false, reason: "starting: no store was reached yet" };
-  /** Datasets whose hours could be found out in this round. */
+  /** Datasets whose due hours could be found out in this round. */
   private readonly reached = new Set<string>();
   private isLostThoughReached = false;
 
@@ -42,7 +43,7 @@ export class Readiness {
   }
 }
 
-/** Why nothing of a dataset could be worked on; undefined where something could, or where its data are what is wrong. */
+/** Why nothing of a dataset could be worked on. Undefined if something could, or if its data are to blame. */
 function causeOf({ hours, failures }: DatasetRound): HourFailure | undefined {
   const isOfStore = ({ error: { kind } }: HourFailure) => kind === "unavailable" || kind === "invalid";
   const whole = failures.find(({ hour, error }) => hour === undefined && error.kind !== "interrupted");

@@ -1,4 +1,7 @@
-/** The long-running worker: at its minutes of every hour it does what is due, dataset by dataset, and never overlaps itself. */
+/**
+ * The long-running worker: at its minutes of every hour it does what is due, one dataset after another, and
+ * never overlaps itself.
+ */
 import { setTimeout } from "node:timers/promises";
 import { ulid } from "ulid";
 import { type Components, openComponents } from "../components.js";
@@ -11,7 +14,7 @@ import type { HourFailure, HourResult, RunEvent } from "../task.js";
 /** The time, and the one way to wait for it. */
 export interface Clock {
   nowMs(): number;
-  /** Resolves at this instant, at once where it has passed, and when the signal is aborted. */
+  /** Resolves at this instant, at once if it has passed, and when the signal is aborted. */
   sleepUntil(ms: number, signal: AbortSignal): Promise<void>;
 }
 
@@ -20,12 +23,15 @@ export interface DatasetRound {
   dataset: string;
   /** In order. */
   hours: HourResult[];
-  /** One without an hour is of the dataset as a whole: what is due could not be found out, or the catalog not be told. */
+  /**
+   * A failure without an hour concerns the whole dataset: what is due could not be found out, or the catalog
+   * could not be told.
+   */
   failures: HourFailure[];
   finishedMs: number;
 }
 
-/** Told while a worker works. A round is what it does at one of its minutes. */
+/** The events of a worker. A round is what it does at one of its minutes. */
 export type WorkerEvent =
   | RunEvent
   | { type: "round-started"; round: string }
@@ -35,13 +41,13 @@ export type WorkerEvent =
 
 export interface WorkerOptions {
   settings: Settings;
-  /** Names of datasets; all where absent. */
+  /** Names of datasets; all of them, if absent. */
   datasets?: string[];
   /** Stops the worker; work in progress is interrupted. */
   signal: AbortSignal;
-  /** The system's where absent. */
+  /** The system's clock, if absent. */
   clock?: Clock;
-  /** Awaited for the worker's own events; those of a run are told as they happen. */
+  /** Awaited for the worker's own events. Events of a run are passed on as they happen. */
   observe?: WorkerObserver;
 }
 
@@ -49,13 +55,14 @@ export type WorkerObserver = (event: WorkerEvent) => void | Promise<void>;
 
 export interface WorkerEnd {
   rounds: number;
-  /** The stop came while a round was at work; what it had not finished the next start does. */
+  /** The stop came during a round. The next start does what the round had not finished. */
   isInterrupted: boolean;
 }
 
 /**
- * Works until the signal is aborted: a round at once, then one at each of `worker.at`. A dataset, an hour or a round
- * that fails is told and does not end it. Throws `invalid` for a dataset that is not configured, before anything else.
+ * Works until the signal is aborted: a round at once, then one at each of `worker.at`. If a dataset, an hour
+ * or a round fails, that is reported and the worker goes on. Throws `invalid` for a dataset that is not
+ * configured, before anything else.
  */
 export async function work(options: WorkerOptions): Promise<WorkerEnd> {
   const { settings, signal, clock = SYSTEM_CLOCK, observe = () => {} } = options;
@@ -66,7 +73,7 @@ export async function work(options: WorkerOptions): Promise<WorkerEnd> {
     const startedMs = clock.nowMs();
     await workRound({ settings, datasets, signal, clock, observe });
     if (signal.aborted) return { rounds, isInterrupted: true };
-    // Counted from the start: where the round took longer than to the next minute, that one's begins at once.
+    // Counted from the round's start: if the round ran past the next minute, the next round begins at once.
     const untilMs = nextRoundMs(startedMs, at, settings.run.settleMs);
     const isAt = at.some((minute) => untilMs % HOUR_MS === minute * 60_000);
     await observe({ type: "asleep", untilMs, waitsFor: isAt ? "at" : "settle" });
@@ -74,10 +81,10 @@ export async function work(options: WorkerOptions): Promise<WorkerEnd> {
   }
 }
 
-/** The first instant after this one at which a round is to begin: a minute of `at`, or that at which an hour closes. */
+/** The next instant at which a round begins: a minute of `at`, or the instant at which an hour closes. */
 export function nextRoundMs(nowMs: number, at: number[], settleMs: number): number {
   const hourMs = Math.floor(nowMs / HOUR_MS) * HOUR_MS;
-  // An hour is closed `settle` after its end; a round before that would find it open and leave it for an hour.
+  // An hour closes `settle` after its end. A round before that would find it open and leave it for an hour.
   const earliestMs = settleMs % HOUR_MS;
   const offsets = at.map((minute) => Math.max(minute * 60_000, earliestMs));
   const times = [hourMs, hourMs + HOUR_MS].flatMap((startMs) => offsets.map((offset) => startMs + offset));
@@ -92,7 +99,10 @@ interface Round {
   observe: WorkerObserver;
 }
 
-/** Components live for a round: the engine's memory is free while the worker sleeps, and nothing that broke stays. */
+/**
+ * Components live for one round: the engine's memory is free while the worker sleeps, and nothing that broke
+ * stays.
+ */
 async function workRound(round: Round): Promise<void> {
   const { settings, datasets, signal, clock, observe } = round;
   const id = ulid(clock.nowMs());
@@ -116,7 +126,10 @@ async function workRound(round: Round): Promise<void> {
   await observe({ type: "round-finished", round: id, datasets: results, seconds });
 }
 
-/** What is due for one dataset. Hours that were done before it failed as a whole are in its result, too. */
+/**
+ * Does what is due for one dataset. The result includes hours that were done before the dataset failed as a
+ * whole.
+ */
 async function workDataset(
   components: Components,
   { name: dataset }: Dataset,
@@ -133,7 +146,7 @@ async function workDataset(
   return datasetRound(dataset, hours, failures, { signal, finishedMs: clock.nowMs() });
 }
 
-/** What became of a dataset, out of what became of the hours of all. */
+/** What became of one dataset, taken from the hours and failures of all. */
 export function datasetRound(
   dataset: string,
   hours: HourResult[],
@@ -143,7 +156,7 @@ export function datasetRound(
   const inOrder = <T extends { dataset: string; hour?: string }>(all: T[]) =>
     all.filter((one) => one.dataset === dataset).sort((a, b) => ((a.hour ?? "") < (b.hour ?? "") ? -1 : 1));
   const result = { dataset, hours: inOrder(hours), failures: inOrder(failures), finishedMs };
-  // Hours that were not begun any more leave no failure behind.
+  // Hours that were never begun leave no failure behind.
   if (signal?.aborted && !result.failures.some(({ error }) => error.kind === "interrupted")) {
     const error = new HourpackError("interrupted", `work on ${dataset}: interrupted`);
     result.failures.push({ dataset, error });
@@ -151,13 +164,13 @@ export function datasetRound(
   return result;
 }
 
-/** A long timer keeps no step with a clock that is set, or with a machine that was asleep. */
+/** A long timer does not follow a clock that is set, or a machine that was asleep. */
 const SLEEP_MAX_MS = 30_000;
 
 const SYSTEM_CLOCK: Clock = {
   nowMs: Date.now,
   async sleepUntil(ms, signal) {
-    // A timer may fire a millisecond early, when the hour is not closed yet.
+    // A timer may fire a millisecond early, before the hour is closed.
     for (let leftMs = ms - Date.now(); leftMs > 0 && !signal.aborted; leftMs = ms - Date.now()) {
       await setTimeout(Math.min(leftMs, SLEEP_MAX_MS), undefined, { signal }).catch(() => {});
     }

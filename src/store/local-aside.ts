@@ -1,24 +1,28 @@
-/** Where a directory store puts a file that is to be deleted, for as long as it looks which version it is. */
+/** How a directory store deletes one version of a file: it moves the file aside, then checks its version. */
 import { link, mkdir, readdir, readlink, rename, rm, rmdir, stat, symlink, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ulid } from "ulid";
 import { type FileLock, takeFileLock, tryFileLock } from "../lock.js";
 import { etagOf, isFolder, lstat, unlessMissing } from "./local-files.js";
 
-/** Begins the names of what is on its way: `.hourpack-tmp-<random>` is still being written. No listing shows any. */
+/** Begins temporary names: `.hourpack-tmp-<random>` is still being written. No listing shows any of them. */
 export const TEMPORARY = ".hourpack-tmp-";
 const ASIDE = `${TEMPORARY}aside-`;
 
 /**
- * Deletes files whose version is known. A name can be unlinked, but not under the condition that it is still this file's:
- * whatever is looked at before, a hard link too, another file may be renamed to it a moment later. So the name is taken
- * away first, and then it is seen what went with it. The file goes to a folder beside it, under its own name: so it is
- * known, however long, where it belongs, should this process die here. A lock tells that its maker lives.
+ * Deletes files whose version is known. A file system can unlink a name, but not on the condition that the
+ * name still belongs to this file: whatever is checked first (a hard link too), another file may be renamed
+ * to it a moment later. So the file is moved away first, and checked afterwards. It goes to a folder beside
+ * it and keeps its name, however long: if this process dies here, it is known where the file belongs. A lock
+ * shows that the folder's maker is alive.
  */
 export class Aside {
   private readonly folders = new Map<string, { users: number; idle: AsideFolder[] }>();
 
-  /** False where it was another version: that one is there still, or again, unless a newer one has come meanwhile. */
+  /**
+   * Returns false if the file is another version. That version stays or is put back, unless a newer file has
+   * taken its name meanwhile.
+   */
   deleteVersion(path: string, etag: string): Promise<boolean> {
     return this.withFolder(dirname(path), async (folder) => {
       const aside = join(folder, basename(path));
@@ -30,7 +34,10 @@ export class Aside {
     });
   }
 
-  /** Two deletions at once have two folders, as they may be of one name; they are made for many that follow each other. */
+  /**
+   * Two deletions at once get a folder each, since their files may have the same name. Deletions that follow
+   * each other share one.
+   */
   private async withFolder<T>(parent: string, task: (folder: string) => Promise<T>): Promise<T> {
     const shared = this.folders.get(parent) ?? { users: 0, idle: [] };
     this.folders.set(parent, shared);
@@ -52,8 +59,9 @@ export class Aside {
 }
 
 /**
- * Puts back under its own name what processes that are gone had put aside in a folder; `names` are what is in it. Where a
- * newer file has the name by now, that one had overwritten it. Returns how many were put back.
+ * Puts back, under their own names, the files that dead processes had put aside in a folder. `names` are the
+ * folder's entries. If a newer file has the name by now, it had overwritten the old one. Returns how many
+ * were put back.
  */
 export async function putBackIn(parent: string, names: string[]): Promise<number> {
   const asides = names.filter((name) => name.startsWith(ASIDE)).map((name) => name.replace(/\.lock$/, ""));
@@ -77,7 +85,7 @@ export async function putBackIn(parent: string, names: string[]): Promise<number
 
 interface AsideFolder {
   path: string;
-  /** Held for as long as its maker lives. */
+  /** Held as long as the folder's maker lives. */
   lock: FileLock;
 }
 
@@ -85,7 +93,10 @@ function lockOf(folder: string): string {
   return `${folder}.lock`;
 }
 
-/** The lock before the folder: whoever sees the folder can tell whether its maker is alive. */
+/**
+ * Takes the lock before it makes the folder, so that whoever sees the folder can tell whether its maker is
+ * alive.
+ */
 async function makeAside(parent: string): Promise<AsideFolder> {
   const path = join(parent, ASIDE + ulid());
   const lock = await takeFileLock(lockOf(path));
@@ -99,7 +110,7 @@ async function makeAside(parent: string): Promise<AsideFolder> {
   return { path, lock };
 }
 
-/** What could not be put back keeps it, for the next that try. */
+/** Leaves a folder that still holds a file, with its lock file: the next process tries to put it back. */
 async function removeAside({ path, lock }: AsideFolder): Promise<void> {
   try {
     await unlessMissing(rmdir(path));
@@ -111,7 +122,7 @@ async function removeAside({ path, lock }: AsideFolder): Promise<void> {
   }
 }
 
-/** By when they were put aside: of two that had one name, the older had been overwritten. */
+/** Sorted by when they were put aside: of two files with one name, the older had been overwritten. */
 async function newestFirst(folders: AsideFolder[]): Promise<string[]> {
   const files: { path: string; atNs: bigint }[] = [];
   for (const folder of folders) {
@@ -125,25 +136,28 @@ async function newestFirst(folders: AsideFolder[]): Promise<string[]> {
 }
 
 /**
- * Of a link it is the link that goes, whose version is its target's; where the target went before it, as another object
- * of the same hour, it stands for nothing any more.
+ * For a link, the link itself goes, and its version is its target's. If the target went before it, as another
+ * object of the same hour, the link stands for nothing any more.
  */
 async function isVersion(aside: string, etag: string): Promise<boolean> {
   const found = await lstat(aside, { bigint: true });
   if (!found.isSymbolicLink()) return etagOf(found) === etag;
   const target = await readlink(aside);
-  // It leads from where it lay.
+  // A relative link starts from where it lay.
   const from = target.startsWith("/") ? "" : `${dirname(dirname(aside))}/`;
   const meant = await unlessMissing(stat(from + target, { bigint: true }));
   return meant === undefined || etagOf(meant) === etag;
 }
 
-/** False where another has its name: it came later, as the name was free. Never over one, as a rename would. */
+/**
+ * Never overwrites, as a rename would. Returns false if another file has the name: it came later, while the
+ * name was free.
+ */
 async function copyBack(aside: string): Promise<boolean> {
   const path = join(dirname(dirname(aside)), basename(aside));
   const isLink = (await lstat(aside, { bigint: true })).isSymbolicLink();
   try {
-    // Some systems' `link` makes one to what a link stands for.
+    // On some systems `link` follows a symbolic link.
     await (isLink ? symlink(await readlink(aside), path) : link(aside, path));
     return true;
   } catch (error) {

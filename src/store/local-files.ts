@@ -1,4 +1,4 @@
-/** Calls of the file system that a directory store is made of. */
+/** The file system calls that a directory store is made of. */
 import {
   type BigIntStats,
   close as closeFile,
@@ -14,7 +14,10 @@ import { promisify } from "node:util";
 import { HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
 import type { Body, ObjectInfo } from "./store.js";
 
-/** For many small files: a FileHandle for each takes a third more CPU than its number, and `promises.lstat` a third more too. */
+/**
+ * For many small files: a FileHandle costs a third more CPU than a descriptor, and `promises.lstat` a third
+ * more too.
+ */
 export const openForReading = promisify<string, number, number>(openFile);
 export const read = promisify(readFile);
 export const fstat = promisify(fstatFile);
@@ -25,9 +28,9 @@ export function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === "ENOENT";
 }
 
-/** Of a path where nothing is: throws `invalid` where a link leads there whose target is away. */
+/** For a path at which nothing was found: throws `invalid` if a link on the way there has lost its target. */
 export async function requireNoLink(path: string): Promise<void> {
-  // Without a slash at its end, by which the link itself would not be seen.
+  // Without a trailing slash, which would hide the link itself.
   let at = resolve(path);
   while (!(await unlessMissing(lstat(at, { bigint: true })))) {
     if (at === dirname(at)) return;
@@ -42,7 +45,10 @@ export async function requireNoLink(path: string): Promise<void> {
   );
 }
 
-/** Of a path that is taken: throws `invalid` where no file is there, since none can come while that stands in its place. */
+/**
+ * For a path that is taken: throws `invalid` if something other than a file has its place, where no file can
+ * come.
+ */
 export async function requireFile(path: string): Promise<void> {
   const found = await unlessMissing(lstat(path, { bigint: true }));
   const meant = found?.isSymbolicLink() ? await unlessMissing(stat(path)) : found;
@@ -68,7 +74,7 @@ export async function isFolder(path: string): Promise<boolean> {
   );
 }
 
-/** The path with links resolved; of one that is not there yet, the nearest folder above that is. */
+/** The path with links resolved. If it does not exist yet, resolves the nearest folder above it that does. */
 export async function realOf(path: string): Promise<string> {
   try {
     return await realpath(path);
@@ -90,13 +96,16 @@ export async function writeWhole(path: string, body: Body): Promise<void> {
   }
 }
 
-/** On one file system there is nothing to copy; else by the kernel: the chunks of a stream make the collector run. */
+/**
+ * On one file system nothing is copied. Otherwise the kernel copies: the chunks of a stream would make the
+ * garbage collector run.
+ */
 async function linkOrCopy(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
     const { code = "" } = error as NodeJS.ErrnoException;
-    // Other file systems, and those without hard links.
+    // Another file system, or one without hard links.
     if (!["EXDEV", "EPERM", "EMLINK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(code)) throw error;
     await copyFile(from, to, constants.COPYFILE_EXCL);
   }
@@ -126,7 +135,7 @@ export function infoOf(key: string, stats: BigIntStats): ObjectInfo {
   return { key, sizeBytes: Number(stats.size), etag: etagOf(stats) };
 }
 
-/** Left out in silence, its records would be lost. */
+/** If the file were left out silently, its records would be lost. */
 export function skipped(
   path: string,
   why: string,
@@ -135,7 +144,7 @@ export function skipped(
   return new HourpackError("invalid", `list ${path}: ${why}`, { location: path, hint });
 }
 
-/** The file system refused what was being done in a directory. */
+/** The error for what the file system refused in a directory. */
 export function refused(error: unknown, doing: string, directory: string): HourpackError {
   const code = (error as NodeJS.ErrnoException).code ?? "";
   return new HourpackError(kindOfSystemError(error), `${doing}: ${reasonOf(error)}`, {
@@ -154,7 +163,7 @@ const HINTS: Record<string, string> = {
   ELOOP: "Links there lead to each other: remove them.",
 };
 
-/** Of an open file; throws `invalid` where it is none. */
+/** The ETag of an open file. Throws `invalid` if it is not a regular file. */
 export async function etagOfFile(file: number, location: string): Promise<string> {
   const stats = await fstat(file, { bigint: true });
   if (stats.isFile()) return etagOf(stats);
@@ -164,7 +173,7 @@ export async function etagOfFile(file: number, location: string): Promise<string
   });
 }
 
-/** Where another process's entries come and go, no listing is whole. */
+/** Under /proc, entries of other processes come and go, so no listing is complete. */
 export function requireDisk(root: string): void {
   if (!/^\/proc(\/|$)/.test(root)) return;
   throw new HourpackError("invalid", `open the directory ${root}: nothing can be kept under /proc`, {

@@ -2,8 +2,9 @@
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 
 /**
- * The same names, in the same order; takes them out of the array. Those of a large folder are kept deflated: a million as
- * JavaScript values take 120 MB for as long as their files are looked at, and packed 35.
+ * Returns the same names in the same order, and takes them out of the array. The names of a large folder are
+ * kept deflated: while their files are looked at, a million names take 120 MB as JavaScript values, and 35 MB
+ * packed.
  */
 export function packed(names: string[]): Iterable<string> {
   if (names.length <= PAGE_NAMES) return names;
@@ -21,20 +22,23 @@ function* unpacked(pages: Buffer[]): Generator<string> {
 }
 
 const PAGE_NAMES = 1000;
-/** The one character that no name of a file has, besides the slash of folders. */
+/** The one character, besides the slash, that no file name contains. */
 const SEPARATOR = "\0";
 
-/** Of keys in order: with these looked at, the folders of all of them are known. */
+/**
+ * For keys in order, the first key of each folder: once these are looked at, the folders of all keys are
+ * known.
+ */
 export function firstsOfFolders(keys: string[]): string[] {
   return keys.filter((key, i) => i === 0 || folderOf(key) !== folderOf(keys[i - 1] as string));
 }
 
-/** The key of the folder that it lies in, with a slash at its end as any folder's has; empty for the root. */
+/** The key of the folder that holds it, with a trailing slash like every folder's key. Empty for the root. */
 export function folderOf(key: string): string {
   return key.slice(0, key.lastIndexOf("/", key.length - 2) + 1);
 }
 
-/** No segment of it leads up, and it does not begin at the root. */
+/** Whether no segment leads up and the key does not begin at the root. */
 export function isPlain(key: string): boolean {
   return !/(^|\/)\.\.?(\/|$)|^\/|\0/.test(key);
 }

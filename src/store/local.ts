@@ -1,4 +1,6 @@
-/** A directory as a store: one machine only. What S3 promises by conditional writes is kept here by links and locks. */
+/**
+ * A directory as a store, for one machine only. Links and locks keep what S3 promises by conditional writes.
+ */
 import { createHash, randomBytes } from "node:crypto";
 import type { BigIntStats, Dirent } from "node:fs";
 import { constants } from "node:fs";
@@ -40,10 +42,10 @@ import { changed } from "./store.js";
 const PAGE_OBJECTS = 1000;
 /** Windows has no such flags. */
 const NO_FOLLOW = constants.O_NOFOLLOW as number | undefined;
-/** A pipe that nobody writes to is opened all the same, and then found to be no file. */
+/** A pipe that nobody writes to opens all the same, and is then found to be no file. */
 const READ = constants.O_RDONLY | ((constants.O_NONBLOCK as number | undefined) ?? 0);
 const FOLDERS_MAX = 10_000;
-/** Node.js has four threads for the file system: enough to keep them at work, and few enough to stay in the caches. */
+/** Enough to keep Node.js' four threads for the file system busy, few enough to stay in the caches. */
 const READS_AT_A_TIME = 16;
 
 export class LocalStore implements Store {
@@ -51,7 +53,7 @@ export class LocalStore implements Store {
   readonly uri: string;
   readonly clockOffsetMs = 0;
   private readonly root: string;
-  /** Paths of folders that are known to lie inside the root, links resolved, by their keys. */
+  /** Folders known to lie inside the root, links resolved: their paths by their keys. */
   private readonly inside = new Map<string, string>();
   private readonly pace: Pace;
   private readonly aside = new Aside();
@@ -109,7 +111,7 @@ export class LocalStore implements Store {
     interrupted(options.signal, `read ${this.uri}${key}`);
     const file = await this.openFile(key);
     try {
-      // An ETag says how large the file was, and it is compared when the bytes have been read.
+      // The ETag gives the size of the file, and is compared once the bytes have been read.
       const etag = options.etag ?? (await etagOfFile(file, this.uri + key));
       const fileBytes = sizeOf(etag);
       const start = options.range?.start ?? 0;
@@ -209,7 +211,7 @@ export class LocalStore implements Store {
 
   async close(): Promise<void> {}
 
-  /** `link` creates only where nothing is; a replacement compares and renames under a lock of the kernel. */
+  /** `link` creates only if nothing is there. A replacement compares and renames under a kernel lock. */
   private async publish(
     temporary: string,
     path: string,
@@ -240,7 +242,7 @@ export class LocalStore implements Store {
     return { outcome: "written", etag: etagOf(stats) };
   }
 
-  /** Keys in UTF-8 order: a folder sorts as its name with a slash, since that is how its keys begin. */
+  /** Keys in UTF-8 order. A folder sorts as its name with a slash, because its keys begin that way. */
   private async *keysUnder(folder: string, prefix: string): AsyncGenerator<string> {
     for (const name of await this.namesOf(folder, prefix)) {
       const key = folder + name;
@@ -253,7 +255,7 @@ export class LocalStore implements Store {
     }
   }
 
-  /** What no listing shows, folder by folder. */
+  /** The temporary names, which no listing shows, folder by folder. */
   private async *temporariesUnder(prefix: string): AsyncGenerator<{ folder: string; names: string[] }> {
     const folders = [prefix.slice(0, prefix.lastIndexOf("/") + 1)];
     for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
@@ -273,7 +275,10 @@ export class LocalStore implements Store {
     }
   }
 
-  /** In UTF-8 order; folders with a slash. Read a few at a time: a million entries at once take hundreds of megabytes. */
+  /**
+   * In UTF-8 order; folders have a trailing slash. Reads a few entries at a time: a million at once take
+   * hundreds of megabytes.
+   */
   private async namesOf(folder: string, prefix: string): Promise<Iterable<string>> {
     const path = await this.pathOf(folder);
     const names: string[] = [];
@@ -303,7 +308,7 @@ export class LocalStore implements Store {
     }
   }
 
-  /** A page's worth at a time, so that the disk is asked by several threads. */
+  /** Takes a page's worth at a time, so that several threads ask the disk. */
   private async infosOf(keys: string[]): Promise<ObjectInfo[]> {
     for (const key of firstsOfFolders(keys)) await this.pathOf(key);
     const stats = await Promise.all(keys.map((key) => this.statOf(key)));
@@ -311,15 +316,15 @@ export class LocalStore implements Store {
     return keys.flatMap((key, i) => (stats[i]?.isFile() ? [infoOf(key, stats[i])] : []));
   }
 
-  /** What was listed, and has no file behind its name, was deleted meanwhile; or it is refused. */
+  /** A listed key without a file behind its name was deleted meanwhile. If not, throws `invalid`. */
   private async requireGone(key: string): Promise<void> {
     const path = join(this.root, key);
-    // A name of other bytes than UTF-8 is read with this character in it, and no file has that name.
+    // A name that is not UTF-8 is read with this character in it, and no file has that name.
     if (key.includes("\uFFFD")) throw skipped(path, "its name is not UTF-8, which a key is");
     if (!isSkippedKey(key)) await requireNoLink(path);
   }
 
-  /** Links at a known place are not followed unseen: one call tells that a file is none, and all of it. */
+  /** In a known folder, one call is enough for a file that is no link. A link is not followed unchecked. */
   private async statOf(key: string): Promise<BigIntStats | undefined> {
     const known = this.knownPath(key);
     const path = known ?? (await this.pathOf(key));
@@ -351,7 +356,7 @@ export class LocalStore implements Store {
     }
   }
 
-  /** The path of a key in a folder whose links have been looked at; the file itself may be a link. */
+  /** The path of a key in a folder whose links have been checked. The file itself may be a link. */
   private knownPath(key: string): string | undefined {
     if (!isPlain(key)) throw this.escaped(key);
     const folderKey = folderOf(key);
@@ -359,7 +364,7 @@ export class LocalStore implements Store {
     return folder === undefined ? undefined : folder + sep + key.slice(folderKey.length);
   }
 
-  /** Refuses a key that leaves the root, by its segments or by a link. */
+  /** The path of a key. Throws `invalid` if the key leaves the root, by its segments or by a link. */
   private async pathOf(key: string): Promise<string> {
     if (!isPlain(key)) throw this.escaped(key);
     const path = join(this.root, key);

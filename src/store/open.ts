@@ -1,4 +1,4 @@
-/** The choice between the two stores. */
+/** Chooses between the two stores. */
 import type { S3Settings } from "../config/settings.js";
 import type { Location } from "../layout.js";
 import type { Store } from "./store.js";

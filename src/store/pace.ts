@@ -1,46 +1,49 @@
-/** How many GETs are in flight: more while the store answers more of them for it, fewer where it refuses some. */
+/**
+ * How many GETs are in flight: more as long as the store then answers more of them, fewer when it refuses
+ * some.
+ */
 import { tell } from "../waiting.js";
 
 interface PaceOptions {
-  /** At first. */
+  /** GETs in flight at first. */
   start: number;
-  /** Never more. */
+  /** GETs in flight at most. */
   max: number;
-  /** Whether this error says that it was too many. */
+  /** Whether this error says that there were too many. */
   isRefusal: (error: unknown) => boolean;
-  /** Told as words, with `location` before them. */
+  /** Begins the messages about a changed limit. */
   location: string;
   nowMs?: () => number;
 }
 
-/** What is judged together: so long, and at least so many GETs for each in flight. */
+/** A window lasts this long, and at least this many GETs for each one in flight. */
 const WINDOW_MS = 1_000;
 const WINDOW_ROUNDS = 2;
-/** A step up must bring a tenth more, or it is taken back, and none is tried any more. */
+/** If a step up does not bring a tenth more, it is taken back, and no other is tried. */
 const STEP = 1.5;
 const GAIN = 1.1;
-/** More failures than this come of too many GETs, and not of chance. */
+/** A larger share of failures comes from too many GETs, not from chance. */
 const REFUSED_SHARE_MAX = 0.1;
-/** After refusals, one more in flight is tried as often as this. */
+/** After refusals, one more in flight is tried this often. */
 const RECOVERY_MS = 30_000;
 
 export class Pace {
-  /** In flight at most, now. */
+  /** GETs in flight at most, now. */
   limit: number;
   private readonly options: Required<PaceOptions>;
   private inFlight = 0;
   private readonly waiting: (() => void)[] = [];
   private readonly expecting: (() => void)[] = [];
-  /** Of the window: when it began, what ended in it. */
+  /** When the window began, and what has ended in it. */
   private sinceMs: number;
   private done = 0;
   private refused = 0;
   /** The limit before the last step up, and what it brought: objects a second. */
   private before: { limit: number; rate: number } | undefined;
-  /** Times that the limit went down: what was in flight before says nothing of the limit after. */
+  /** How often the limit went down. What was in flight before says nothing about the limit after. */
   private stepsDown = 0;
   private phase: "climbing" | "settled" | "refused" = "climbing";
-  /** The last limit on the way up that was told. */
+  /** The last limit on the way up that was reported. */
   private said: number;
   /** When the limit last changed after refusals. */
   private changedMs = 0;
@@ -52,7 +55,10 @@ export class Pace {
     this.sinceMs = this.options.nowMs();
   }
 
-  /** Resolves when a GET could begin at once. Whoever has many to make waits here, with nothing made for the next one yet. */
+  /**
+   * Resolves when a GET could begin at once. Callers with many GETs to make wait here, before they allocate
+   * anything for the next one.
+   */
   async ready(): Promise<void> {
     while (this.inFlight >= this.limit || this.waiting.length > 0)
       await new Promise<void>((wake) => this.expecting.push(wake));
@@ -87,7 +93,9 @@ export class Pace {
     for (const wake of this.expecting.splice(0)) wake();
   }
 
-  /** At the end of a window, and as soon as refusals are many: the others in flight need not fail first. */
+  /**
+   * Judges at the end of a window, and as soon as many are refused: the others in flight need not fail first.
+   */
   private judge(): void {
     const nowMs = this.options.nowMs();
     const ended = this.done + this.refused;
@@ -95,7 +103,7 @@ export class Pace {
     const isOver = nowMs - this.sinceMs >= WINDOW_MS && ended >= this.limit * WINDOW_ROUNDS;
     if (!isOver && !(isRefused && ended >= this.limit)) return;
     if (isRefused) this.stepDown(ended, nowMs);
-    // Where nobody waits, more would not be used.
+    // If nobody waits, a higher limit would not be used.
     else if (this.waiting.length + this.expecting.length > 0)
       this.stepUp(this.done / (nowMs - this.sinceMs), nowMs);
     this.sinceMs = nowMs;

@@ -1,8 +1,8 @@
-/** What a store promises of conditions, found out by trying. */
+/** Finds out by trying what a store promises about conditions. */
 import { isHourpackError } from "../errors.js";
 import type { Store } from "./store.js";
 
-/** Deleting a version that never was must leave the one that is. */
+/** Deleting a version that never existed must leave the existing one. */
 export async function honoursDeletes(store: Store, key: string): Promise<boolean> {
   await store.put(key, Buffer.from("probe"));
   try {
@@ -15,7 +15,7 @@ export async function honoursDeletes(store: Store, key: string): Promise<boolean
   }
 }
 
-/** A second creation and a replacement of a version that never was must both be refused. */
+/** A second creation, and a replacement of a version that never existed, must both be refused. */
 export async function honoursWrites(store: Store, key: string): Promise<boolean> {
   let isAsked = false;
   try {
@@ -23,12 +23,12 @@ export async function honoursWrites(store: Store, key: string): Promise<boolean>
     isAsked = true;
     const second = await store.put(key, Buffer.from("again"), { condition: { absent: true } });
     const third = await store.put(key, Buffer.from("other"), { condition: { etag: NEVER } });
-    // Refused though the key is ours alone: the answer to our own creation was lost.
+    // Refused although the key is ours alone: the answer to our own creation was lost.
     const isThere = first.outcome === "written" || (await store.head(key)) !== undefined;
     return isThere && second.outcome === "refused" && third.outcome === "refused";
   } finally {
     const gone = store.delete(key);
-    // Where it could not be written either, that is what is told.
+    // If the key could not be written either, that is the error to report.
     await (isAsked ? gone : gone.catch(() => {}));
   }
 }

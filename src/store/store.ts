@@ -9,14 +9,14 @@ export interface ObjectInfo {
 
 export interface ObjectHead extends ObjectInfo {
   lastModifiedMs: number;
-  /** User metadata, keys in lower case. Always empty on a directory, which has nowhere to keep it. */
+  /** User metadata, keys in lower case. Always empty in a directory, which has nowhere to keep it. */
   metadata: Record<string, string>;
 }
 
-/** `absent`: only where nothing is there yet. `etag`: only over this very version. */
+/** `absent`: write only if nothing is there yet. `etag`: replace only this very version. */
 export type PutCondition = { absent: true } | { etag: string };
 
-/** Bytes, or a file with them. */
+/** Bytes, or a file that holds them. */
 export type Body = Uint8Array | { path: string };
 
 export interface PutOptions {
@@ -24,24 +24,30 @@ export interface PutOptions {
   metadata?: Record<string, string>;
   contentType?: string;
   /**
-   * Awaited before anything can be seen, while the bytes of a large body are on their way. Where it rejects nothing is
-   * written, and the put rejects with its error.
+   * Awaited before anything becomes visible, while the bytes of a large body are on their way. If it rejects,
+   * nothing is written, and the put rejects with its error.
    */
   before?: () => Promise<void>;
   signal?: AbortSignal;
 }
 
-/** `refused`: the condition did not hold (412, 409 to its end, or NoSuchKey under an ETag). Nothing was written. */
+/**
+ * `refused`: the condition did not hold (412, 409 until the retries ended, or NoSuchKey under an ETag).
+ * Nothing was written.
+ */
 export type PutOutcome = { outcome: "written"; etag: string } | { outcome: "refused"; reason: string };
 
 export interface GetOptions {
-  /** Read only this version; another one throws `conflict`. */
+  /** Reads only this version; another one throws `conflict`. */
   etag?: string;
-  /** Bytes from `start` up to and without `end`. */
+  /** Bytes from `start` up to but not including `end`. */
   range?: { start: number; end: number };
-  /** As it was listed: a body of another size is never returned. */
+  /** The size as listed: a body of another size is never returned. */
   sizeBytes?: number;
-  /** Where the bytes go, however they come: a buffer of at least this size, overwritten. A new one where absent. */
+  /**
+   * Returns the buffer for the bytes, whichever way they come: at least this size, overwritten. Without it, a
+   * new buffer is made.
+   */
   allocate?: (sizeBytes: number) => Buffer;
   signal?: AbortSignal;
 }
@@ -55,9 +61,12 @@ export interface GetOptions {
  */
 export interface Store {
   readonly kind: "s3" | "local";
-  /** `s3://bucket/` or `/an/absolute/dir/`: prefix for messages; `uri + key` names an object. */
+  /** `s3://bucket/` or `/an/absolute/dir/`. Messages begin with it, and `uri + key` names an object. */
   readonly uri: string;
-  /** How far its clock is ahead of this machine's, ms, by its answers so far: 0 where it is within minutes. */
+  /**
+   * How far the store's clock is ahead of this machine's, in ms, by its answers so far. 0 if it is within
+   * minutes.
+   */
   readonly clockOffsetMs: number;
 
   /** Pages of objects whose key begins with `prefix`, in UTF-8 byte order of the key over all pages. */
@@ -66,56 +75,68 @@ export interface Store {
   /** The names directly under `prefix` (a listing with the delimiter `/`): `year=2022/`, … with trailing slash, prefix included. */
   listPrefixes(prefix: string, options?: { signal?: AbortSignal }): Promise<string[]>;
 
-  /** Undefined where there is no such object. */
+  /** Undefined if there is no such object. */
   head(key: string, options?: { signal?: AbortSignal }): Promise<ObjectHead | undefined>;
 
-  /** The object's bytes. Missing, or another version than `etag`: `conflict`. A short body is never returned. */
+  /**
+   * The object's bytes. Throws `conflict` if it is missing, or another version than `etag`. A short body is
+   * never returned.
+   */
   get(key: string, options?: GetOptions): Promise<Buffer>;
 
   /**
-   * Resolves when a GET could begin at once: a store takes so many at a time, and further ones wait. Whoever has many to
-   * make waits here before each.
+   * Resolves when a GET could begin at once: a store takes only so many at a time, and further ones wait.
+   * Callers with many GETs to make wait here before each.
    */
   ready(): Promise<void>;
 
   /**
-   * Writes whole or not at all. A file is streamed, in parts where it is big, or linked: it is not to be changed any more. An
-   * unknown outcome throws `unavailable`.
+   * Writes the whole body or nothing. A file is streamed (in parts if it is big) or linked, so it must not be
+   * changed any more. An unknown outcome throws `unavailable`.
    */
   put(key: string, body: Body, options?: PutOptions): Promise<PutOutcome>;
 
-  /** Deletes; a missing object is no error. With `etag`, only this version (throws `conflict`). */
+  /**
+   * Deletes; a missing object is no error. With `etag`, deletes only this version: another one throws
+   * `conflict`.
+   */
   delete(key: string, options?: { etag?: string; signal?: AbortSignal }): Promise<void>;
 
   /**
-   * Drops what writes to keys under `prefix` left unfinished before `beforeMs`: multipart uploads, temporary files. Of a
-   * directory what deletions left aside comes back, as by `putBack`.
-   * Returns how many. (MinIO lists uploads for an exact key only.)
+   * Drops what writes to keys under `prefix` left unfinished before `beforeMs`: multipart uploads, temporary
+   * files. In a directory, what deletions left aside comes back, as by `putBack`.
+   * Returns how many were dropped. (MinIO lists uploads for an exact key only.)
    */
   dropUnfinished(prefix: string, beforeMs: number, options?: { signal?: AbortSignal }): Promise<number>;
 
   /**
-   * Of a directory: puts back what deletions under `prefix`, by processes that died in the midst of one, had put aside. What
-   * is at work is left alone. Returns how many objects came back.
+   * Only a directory has this. Puts back what deletions under `prefix` had put aside when their processes
+   * died. Leaves alone what is at work. Returns how many objects came back.
    */
   putBack?(prefix: string): Promise<number>;
 
-  /** Whether `delete` with an ETag spares another version, found out like `honoursConditions`. MinIO ignores it. */
+  /**
+   * Whether `delete` with an ETag spares another version, found out like `honoursConditions`. MinIO ignores
+   * the ETag.
+   */
   honoursConditionalDeletes(prefix: string): Promise<boolean>;
 
   /**
-   * Whether conditional writes are enforced, found out by really trying under `<prefix>_hourpack/probe/…`.
-   * The result is remembered for the store's life.
+   * Whether conditional writes are enforced, found out by trying under `<prefix>_hourpack/probe/…`. The
+   * result is remembered for the store's life.
    */
   honoursConditions(prefix: string): Promise<boolean>;
 
   close(): Promise<void>;
 }
 
-/** GETs in flight at most, where nobody says otherwise: an S3 that takes 200 ms for each serves a thousand a second. */
+/**
+ * GETs in flight at most, unless the settings say otherwise: an S3 that takes 200 ms for each serves a
+ * thousand a second.
+ */
 export const GETS_MAX = 256;
 
-/** The object is no longer there, or another version than the one that was asked for. */
+/** The object is gone, or is another version than the one that was asked for. */
 export function changed(doing: "read" | "delete", location: string, why: string): HourpackError {
   return new HourpackError("conflict", `${doing} ${location}: ${why}`, { location });
 }

@@ -1,4 +1,4 @@
-/** What hourpack needs of the catalog: that it answers, that its tables are ours, and that it knows what is published. */
+/** What hourpack needs of the catalog: it answers, its tables are ours, and it knows what is published. */
 import type { TableSpec } from "../../catalog/catalog.js";
 import { commandText } from "../../command-text.js";
 import type { Dataset, Settings } from "../../config/settings.js";
@@ -7,7 +7,10 @@ import { newestPublishedHour, oldestPublishedHour } from "../../tier1/published.
 import type { Verdict } from "./check.js";
 import type { StoreContext } from "./stores.js";
 
-/** Both tables of each dataset, in one look; then what is published, of the datasets whose tier 1 could be read. */
+/**
+ * Looks at both tables of each dataset in one call, then at what is published for the datasets whose tier 1
+ * could be read.
+ */
 export async function checkCatalog(
   context: StoreContext,
   datasets: Dataset[],
@@ -26,7 +29,7 @@ export async function checkCatalog(
   if (isRead) for (const dataset of readable) await checkRegistered(context, dataset, there);
 }
 
-/** That of tier 1 first. */
+/** The tier-1 table comes first. */
 function tablesFor(dataset: Dataset, settings: Settings) {
   return tablesIn(tablesOf(dataset, [], settings), settings).toReversed();
 }
@@ -42,7 +45,10 @@ function verdictOfTables({ catalog }: Settings, tables: TableSpec[], lacking: Ta
   return { status: "ok", message: `${catalog.type} database ${database}, ${words.join("; ")}` };
 }
 
-/** No fault, as queries of the other hours are right: told only where hours are lacking, since no run is about all of them. */
+/**
+ * Not a fault, because queries of the other hours are right. Reported only if hours are lacking, since no run
+ * covers all hours.
+ */
 async function checkRegistered(context: StoreContext, dataset: Dataset, there: Set<string>): Promise<void> {
   const { components, checks } = context;
   const looking = lackingOf(context, dataset, there);
@@ -59,7 +65,10 @@ async function checkRegistered(context: StoreContext, dataset: Dataset, there: S
   }));
 }
 
-/** A new catalog lacks the oldest hour, once a run has been, and one that was away the newest: not all are compared. */
+/**
+ * Compares two hours, not all. A new catalog lacks the oldest one once there has been a run; one that was
+ * away lacks the newest.
+ */
 async function lackingOf(
   { components, signal }: StoreContext,
   dataset: Dataset,

@@ -2,13 +2,13 @@
 import { exitCodeOf, HourpackError, isHourpackError, reasonOf } from "../../errors.js";
 
 export interface Verdict {
-  /** `warning`: it works, and something is to be known. `skipped`: what it rests on failed. */
+  /** `warning`: it works, but there is something to know. `skipped`: what it rests on failed. */
   status: "ok" | "warning" | "failed" | "skipped";
   /** What was found. */
   message: string;
   /** What to do. */
   hint?: string;
-  /** Of a failed one: that of a run which meets it. */
+  /** For a failed check: the exit code of a run that meets the same failure. */
   exitCode?: number;
 }
 
@@ -18,7 +18,7 @@ export interface Check extends Verdict {
   dataset?: string;
 }
 
-/** Gathers checks, and tells each as it is made. */
+/** Gathers checks, and reports each as it is made. */
 export class Checks {
   readonly all: Check[] = [];
   private readonly tell: (check: Check) => void;
@@ -27,7 +27,10 @@ export class Checks {
     this.tell = tell;
   }
 
-  /** Makes a check; what it throws is its failure. True where it did not fail. An interruption is thrown on. */
+  /**
+   * Makes a check. What the task throws is its failure, except an interruption, which is thrown on. Returns
+   * true for `ok` and `warning`.
+   */
   async make(name: string, dataset: string | undefined, task: () => Promise<Verdict>): Promise<boolean> {
     let verdict: Verdict;
     try {

@@ -3,12 +3,15 @@ import type { S3Settings } from "../../config/settings.js";
 import { EXIT, reasonOf } from "../../errors.js";
 import type { Verdict } from "./check.js";
 
-/** S3 refuses requests that are signed more than 15 minutes off. Source: AWS S3 API reference, RequestTimeTooSkewed. */
+/**
+ * S3 refuses requests that are signed more than 15 minutes off. Source: AWS S3 API reference,
+ * RequestTimeTooSkewed.
+ */
 const SKEW_MAX_MS = 15 * 60_000;
 const SKEW_NOTED_MS = 30_000;
 const TIMEOUT_MS = 5_000;
 
-/** Asks without credentials: the answer may be a refusal, its Date counts. */
+/** Asks without credentials: the answer may be a refusal, because only its Date counts. */
 export async function checkClock(
   s3: S3Settings,
   options: { settleMs: number; nowMs: () => number; region?: string },
@@ -33,9 +36,9 @@ export async function checkClock(
   return judgeSkew(nowMs - storeMs, options.settleMs);
 }
 
-/** A clock that is ahead by more than `settle` takes an hour for closed that is still being written. */
+/** If the clock is ahead by more than `settle`, an hour counts as closed while it is still being written. */
 export function judgeSkew(aheadMs: number, settleMs: number): Verdict {
-  // The header has whole seconds.
+  // The header gives whole seconds.
   const offMs = Math.max(0, Math.abs(aheadMs) - 1000);
   const word = aheadMs > 0 ? "ahead of" : "behind";
   if (offMs === 0) return { status: "ok", message: "in step with the store's" };

@@ -1,4 +1,7 @@
-/** The doctor: looks at everything that a run rests on, and says what is wrong and what to do. Leaves nothing behind. */
+/**
+ * The doctor: looks at everything that a run rests on, and says what is wrong and what to do. Leaves nothing
+ * behind.
+ */
 import { machineOf } from "../../capacity.js";
 import { type ComponentOptions, openComponents } from "../../components.js";
 import type { Dataset, Settings } from "../../config/settings.js";
@@ -21,11 +24,14 @@ import {
 interface DoctorOptions extends ComponentOptions {
   datasets?: string[];
   signal?: AbortSignal;
-  /** Told of each check as it is made. */
+  /** Receives each check as it is made. */
   tell?: (check: Check) => void;
 }
 
-/** The checks in the order in which they were made. Throws `interrupted`, and `invalid` for an unknown dataset. */
+/**
+ * Returns the checks in the order in which they were made. Throws `interrupted`, and `invalid` for an unknown
+ * dataset.
+ */
 export async function diagnose(settings: Settings, options: DoctorOptions = {}): Promise<Check[]> {
   const { signal, tell = () => {}, nowMs = Date.now } = options;
   const datasets = datasetsOf(settings, options.datasets);
@@ -45,13 +51,13 @@ export async function diagnose(settings: Settings, options: DoctorOptions = {}):
   return checks.all;
 }
 
-/** That of the first failure; 0 where nothing failed. */
+/** The exit code of the first failure; 0 if nothing failed. */
 export function exitCodeOfChecks(checks: Check[]): number {
   const failed = checks.find(({ status }) => status === "failed");
   return failed ? (failed.exitCode ?? EXIT.bug) : EXIT.done;
 }
 
-/** A person waits for the answer: what does not answer within seconds is told as it is. */
+/** A person waits for the answer: if something does not answer within seconds, that is reported as it is. */
 function withShortLimits(settings: Settings): Settings {
   const { timeoutMs, retryBudgetMs } = settings.s3;
   return {

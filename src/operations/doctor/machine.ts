@@ -34,7 +34,9 @@ export function checkMemory(run: Capacity, machine: Machine): Verdict {
 const DISK_LOW_BYTES = 2 ** 30;
 const DISK_MIN_BYTES = 128 << 20;
 
-/** Writes a file into the spool folder and takes it away again. `hourBytes`: of the newest raw hour, where known. */
+/**
+ * Writes a file into the spool folder and deletes it. `hourBytes`: the size of the newest raw hour, if known.
+ */
 export async function checkDisk(run: RunSettings, hourBytes: number): Promise<Verdict> {
   const { spoolDir } = run;
   const path = join(spoolDir, `.doctor-${randomUUID()}`);
@@ -53,8 +55,9 @@ export async function checkDisk(run: RunSettings, hourBytes: number): Promise<Ve
   }
   const { bavail, bsize } = await statfs(spoolDir);
   const freeBytes = bavail * bsize;
-  // Batches are plain text where objects may be compressed, and the Parquet files lie beside them.
-  // Hours in flight wait for each other where they come to more than the spool may have; one alone may have more.
+  // Batches are plain text even if objects are compressed, and the Parquet files lie beside them. Hours in
+  // flight wait for each other if together they need more than the spool may have; a single hour may have
+  // more.
   const rawBytes = Math.max(hourBytes, Math.min(hourBytes * run.hoursInFlight, run.spoolBytesMax));
   const neededBytes = Math.max(DISK_MIN_BYTES, 2 * rawBytes);
   const wantedBytes = Math.max(DISK_LOW_BYTES, 2 * neededBytes);

@@ -1,4 +1,7 @@
-/** What hourpack needs of the stores: each permission by a call that harms nothing, and the promise of conditional writes. */
+/**
+ * What hourpack needs of the stores: each permission, tried by a harmless call, and the promise of
+ * conditional writes.
+ */
 import { rmdir } from "node:fs/promises";
 import { ulid } from "ulid";
 import { initText } from "../../command-text.js";
@@ -25,13 +28,13 @@ export interface StoreContext {
   signal: AbortSignal | undefined;
 }
 
-/** Refusals that are about who asks, whatever is asked for; the first is this side's own. */
+/** Refusals that concern who asks, whatever is asked for. The first is this side's own. */
 const NOT_KNOWN =
   /^(UnsendableCredentials|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|TokenRefreshRequired|CredentialsProviderError|NoCredentials|InvalidClientTokenId|ExpiredTokenException)$/;
 /** Refusals of a store that knows who asks. */
 const KNOWN = /^(AccessDenied|AllAccessDisabled|NoSuchBucket|Forbidden)$/;
 
-/** Whether S3 answers and knows these credentials. False where it does not: then nothing more need be tried there. */
+/** Whether S3 answers and knows these credentials. If not, nothing more need be tried there. */
 export async function checkCredentials(
   { components, checks, signal }: StoreContext,
   dataset: Dataset,
@@ -45,7 +48,7 @@ export async function checkCredentials(
     const code = refusalOf(error);
     if (!KNOWN.test(code)) {
       const isAnswered = NOT_KNOWN.test(code);
-      // What is wrong on this side, as a region that is missing, is found before anything is sent.
+      // What is wrong on this side, such as a missing region, is found before anything is sent.
       const why = isHourpackError(error, "unavailable") ? "S3 did not answer" : "S3 could not be asked";
       if (!isAnswered) await checks.skip("credentials", undefined, why);
       return checks.make(isAnswered ? "credentials" : "reach S3", undefined, async () => {
@@ -63,7 +66,7 @@ function refusalOf(error: unknown): string {
   return error instanceof HourpackError ? codeOf(error.cause) : "";
 }
 
-/** Does the task; where it is not allowed the remedy is the very right that is missing. */
+/** Does the task. If it is denied, the hint names the very right that is missing. */
 async function granted(rights: string, on: string, task: () => Promise<Verdict>): Promise<Verdict> {
   try {
     return await task();
@@ -112,7 +115,7 @@ export async function checkRaw(
   return page.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
-/** No fault: told only where there are some, and nobody said how far back a run is to look. */
+/** Not a fault. Reported only if there are older hours and nobody said how far back a run is to look. */
 export async function checkOlder(
   { components, checks, signal }: StoreContext,
   dataset: Dataset,
@@ -140,7 +143,7 @@ async function noHour(
   const base = rawBasePrefix(dataset.raw);
   const [other] = (await firstOf(store.list(base, { signal }))) ?? [];
   if (!other) {
-    // Where it is not there a run fails.
+    // Throws if the directory is missing, because a run then fails.
     missingRawDirectory(dataset, undefined);
     return {
       status: "warning",
@@ -155,7 +158,7 @@ async function noHour(
   };
 }
 
-/** What is published and pinned can be read, and is ours. */
+/** Checks that what is published and pinned can be read and is ours. */
 export async function checkTier1(
   { components, checks, signal }: StoreContext,
   dataset: Dataset,
@@ -177,7 +180,7 @@ export async function checkTier1(
   if (!isRead) return false;
   return checks.make("schema", name, () =>
     granted("s3:GetObject", `${uriOf(tier1)}*`, async () => {
-      // What a run of what is due asks before it begins.
+      // A run of what is due asks this before it begins.
       await requirePinnable(components, dataset, { newest, signal });
       const pinned = await readPinned(store, tier1.prefix, signal);
       if (!pinned)
@@ -239,7 +242,8 @@ export async function checkConditions(context: StoreContext, dataset: Dataset): 
   const isVouchedFor = components.settings.run.singleWriter;
   return checks.make("conditional writes", dataset.name, async () => {
     for (let race = 0; race < RACES; race++) {
-      // A directory keeps an empty lock file for each key that was ever replaced: one is enough there.
+      // A directory keeps an empty lock file for each key that was ever replaced, so there all races use one
+      // key.
       const key = probePrefix(dataset.tier1.prefix) + (store.kind === "local" ? "doctor" : ulid());
       const wrong = await raceAt(store, key, signal).finally(async () => {
         await store.delete(key, { signal });
@@ -291,7 +295,7 @@ async function raceAt(
   return late.outcome === "refused" ? undefined : "a version that was there no longer could be replaced";
 }
 
-/** A directory keeps the folder of a file that is gone; one that is in use stays. */
+/** Removes the folder that a deleted file leaves in a directory. A folder in use stays. */
 async function dropEmptyFolder(store: Store, dataset: Dataset): Promise<void> {
   if (store.kind === "local") await rmdir(store.uri + probePrefix(dataset.tier1.prefix)).catch(() => {});
 }

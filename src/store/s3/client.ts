@@ -1,4 +1,4 @@
-/** What all requests to a bucket share: the official SDK's client, and the connections beside it. */
+/** What all requests to a bucket share: the official SDK's client, and the direct connections beside it. */
 import type { S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
 import type { S3Settings } from "../../config/settings.js";
 import { require } from "../../require.js";
@@ -14,7 +14,7 @@ export interface S3Access {
   sdk: Sdk;
   client: S3Client;
   direct: DirectRequests;
-  /** In the input of every command of the SDK. */
+  /** Goes into the input of every SDK command. */
   target: { Bucket: string; ExpectedBucketOwner: string | undefined };
 }
 
@@ -39,9 +39,9 @@ function openClient(sdk: Sdk, settings: S3Settings): S3Client {
     ...(settings.endpoint ? { endpoint: settings.endpoint } : {}),
     ...(settings.region ? { region: settings.region } : {}),
     forcePathStyle: settings.forcePathStyle ?? false,
-    // Retries happen in one place, `call` of s3.ts, where the body of a GET is covered, too.
+    // `call` in s3.ts makes all retries, so that they cover the body of a GET, too.
     maxAttempts: 1,
-    // Newer checksums by default are more than MinIO of some years ago and other look-alikes take.
+    // MinIO of some years ago and other look-alikes do not take the newer default checksums.
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
     followRegionRedirects: true,
@@ -50,7 +50,7 @@ function openClient(sdk: Sdk, settings: S3Settings): S3Client {
       connectionTimeout: Math.min(settings.timeoutMs, 10_000),
       requestTimeout: settings.timeoutMs,
       throwOnRequestTimeout: true,
-      // A body that stops coming, too: requestTimeout ends with the first header.
+      // Covers a body that stops coming: `requestTimeout` ends with the first header.
       socketTimeout: settings.timeoutMs,
       socketAcquisitionWarningTimeout: 600_000,
       httpAgent: { maxSockets: SDK_SOCKETS_MAX, keepAlive: true },
@@ -62,5 +62,7 @@ function openClient(sdk: Sdk, settings: S3Settings): S3Client {
 
 const SDK_SOCKETS_MAX = 40;
 
-/** What goes wrong is told by whoever asked: without a logger the SDK writes of an upload that failed to the console. */
+/**
+ * The caller reports what goes wrong. Without a logger the SDK writes to the console about a failed upload.
+ */
 const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };

@@ -1,34 +1,37 @@
 /**
- * Requests over connections that stay open: as much of HTTP/1.1 (RFC 9112) as an answer with its length before it needs, at
- * half of the CPU that a general client takes (docs/decisions/0004-requests-over-sockets.md). Of an answer in any other form only
- * the head is read, and the connection is given up: the caller asks again by other means.
+ * Requests over connections that stay open. It reads answers that announce their length, which takes little
+ * of HTTP/1.1 (RFC 9112) and half the CPU of a general client (docs/decisions/0004-requests-over-sockets.md).
+ * For an answer in any other form, only the head is read and the connection is given up: the caller asks
+ * again by other means.
  */
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 
 export interface HttpAnswer {
   status: number;
-  /** Those that say something of an object, by their names in lower case. */
+  /** The headers that say something about an object, names in lower case. */
   headers: Record<string, string>;
-  /** Undefined where the body does not come with its length before it: none of it was read. */
+  /** Undefined if the body does not announce its length: none of it was read. */
   bytes: Buffer | undefined;
 }
 
 export interface HttpRequest {
   method: "GET" | "HEAD" | "PUT" | "DELETE";
-  /** The request's lines, the first one and `content-length` included, without the empty one at their end. */
+  /** The request's lines, including the first one and `content-length`, without the empty line at the end. */
   head: string;
   body?: Uint8Array;
-  /** Where the body of a 200 or 206 goes: a buffer of at least this size. A new one where absent. */
+  /**
+   * Returns the buffer for the body of a 200 or 206, of at least this size. Without it, a new buffer is made.
+   */
   allocate?: (sizeBytes: number) => Buffer;
   signal?: AbortSignal;
 }
 
 export interface ConnectionsOptions {
-  /** At a time; further requests wait. */
+  /** Connections at a time; further requests wait. */
   max: number;
   connectTimeoutMs: number;
-  /** So long may nothing come. */
+  /** How long nothing may come before a request fails. */
   timeoutMs: number;
 }
 
@@ -53,7 +56,7 @@ export class Connections {
     this.options = options;
   }
 
-  /** Rejects with an error of the system or of TLS, `ETIMEDOUT` and `ECONNRESET` among them. */
+  /** Rejects with a system or TLS error, such as `ETIMEDOUT` or `ECONNRESET`. */
   async send(request: HttpRequest): Promise<HttpAnswer> {
     const { signal } = request;
     if (signal?.aborted) throw interrupted();
@@ -66,7 +69,7 @@ export class Connections {
     }
   }
 
-  /** Requests under way and waiting are rejected, and are not worth another try. */
+  /** Rejects the requests under way and waiting; they are not worth another try. */
   close(): void {
     this.isClosed = true;
     for (const pending of this.waiting.splice(0)) pending.reject(closed());
@@ -100,7 +103,10 @@ export class Connections {
     if (next) this.begin(next);
   }
 
-  /** One listener a signal, however many requests it is for, and none once they have ended: it may outlive us. */
+  /**
+   * One listener per signal, for any number of requests, and none once they have ended: the signal may
+   * outlive us.
+   */
   private watch(signal: AbortSignal): void {
     const watched = this.watched.get(signal) ?? { requests: 0, abort: () => this.abort(signal) };
     if (watched.requests++ > 0) return;
@@ -128,18 +134,21 @@ export class Connections {
 
 interface Owner {
   onIdle: (connection: Connection) => void;
-  /** `again`: a request that is to be made on another connection. */
+  /** `again`: a request to repeat on another connection. */
   onClosed: (connection: Connection, again: Pending | undefined) => void;
 }
 
-/** What is read lies here until the callback returns, whichever connection it came from: no two are in it at a time. */
+/**
+ * All connections read into this buffer. Each callback is done with it when it returns, and no two run at a
+ * time.
+ */
 const READ_BUFFER = Buffer.allocUnsafeSlow(64 << 10);
-/** As Node's own client has it. */
+/** The limit of Node's own client. */
 const HEAD_BYTES_MAX = 16 << 10;
-/** Of the body of an answer that is no object. */
+/** For the body of an answer that is not an object. */
 const REFUSAL_BYTES_MAX = 64 << 10;
 const HEAD_END = Buffer.from("\r\n\r\n");
-/** A line that goes on in the next one, or ends in another way than lines do: others may read it otherwise. */
+/** A line that continues on the next one, or ends in an unusual way: others may read it differently. */
 const ODD_LINES = /(?<!\r)\n|\r(?!\n[^ \t])/;
 const HEADERS =
   /\r\n(content-length|content-range|connection|etag|last-modified|transfer-encoding|x-amz-meta-[\w-]+|x-amz-server-side-encryption[a-z-]*)[ \t]*:[ \t]*([^\r\n]*)/gi;
@@ -148,15 +157,15 @@ class Connection {
   private readonly socket: Socket;
   private readonly owner: Owner;
   private pending: Pending | undefined;
-  /** Of a head that has not come whole. */
+  /** A head that has not arrived whole yet. */
   private headBytes: Buffer | undefined;
   private answer: (HttpAnswer & { bytes: Buffer }) | undefined;
   private received = 0;
   /** No other request may follow this one. */
   private isLast = false;
   /**
-   * It has answered before, and nothing has come since. Where it is cut off now, the server took it for idle just as it
-   * was used: what only reads can be asked again (RFC 9112, 9.3.1).
+   * The connection has answered before, and nothing has come since. If it is cut off now, the server closed
+   * it as idle just as it was used. A request that only reads can be made again (RFC 9112, 9.3.1).
    */
   private mayBeStale = false;
   private isClosed = false;
@@ -200,7 +209,7 @@ class Connection {
     this.socket.uncork();
   }
 
-  /** Also where nothing is under way: the connection is gone then. */
+  /** With no request under way, this only drops the connection. */
   fail(error: unknown): void {
     if (this.isClosed) return;
     this.isClosed = true;
@@ -217,15 +226,17 @@ class Connection {
     this.mayBeStale = false;
     try {
       const body = this.answer ? chunk : this.readHead(chunk);
-      // The buffer of a request that has failed may be another's by now.
+      // After a failure, the request's buffer may belong to another request by now.
       if (body && this.answer && !this.isClosed) this.readBody(body, this.answer);
     } catch (error) {
-      // Such as a length that no buffer has.
+      // For example, a length that no buffer can have.
       this.fail(error);
     }
   }
 
-  /** What follows the head; undefined where it is not whole yet, or there is nothing to be read. */
+  /**
+   * Returns what follows the head. Undefined if the head is not complete yet, or if there is nothing to read.
+   */
   private readHead(chunk: Buffer): Buffer | undefined {
     const { pending } = this;
     if (!pending) throw broken("ECONNRESET", "an answer without a request");
@@ -265,7 +276,7 @@ class Connection {
     this.pending = undefined;
     this.answer = undefined;
     this.mayBeStale = true;
-    // More than was announced: what comes next could not be told from it.
+    // More bytes than announced: what comes next could not be told from them.
     if (this.isLast || taken < chunk.length) this.fail(undefined);
     else this.owner.onIdle(this);
     pending?.resolve(answer);
@@ -276,7 +287,7 @@ interface Head {
   status: number;
   headers: Record<string, string>;
   isHttp11: boolean;
-  /** Undefined where the body does not come with one length before it, or the head could be read in more than one way. */
+  /** Undefined if the body does not announce one length, or if the head can be read in more than one way. */
   sizeBytes: number | undefined;
 }
 
@@ -287,11 +298,11 @@ function parsedHead(head: string, method: HttpRequest["method"]): Head {
   const headers: Record<string, string> = {};
   for (const [, name = "", value = ""] of head.matchAll(HEADERS)) {
     const known = name.toLowerCase();
-    // Two of a name are a list: of lengths, none is to be believed.
+    // Two headers of one name become a list, and a list of lengths is not to be believed.
     headers[known] = (known in headers ? `${headers[known]}, ${value}` : value).trimEnd();
   }
   const length = headers["content-length"] ?? "";
-  // Whatever length they give (RFC 9112, 6.3). Neither is an answer to a GET of ours.
+  // These have no body, whatever length they announce (RFC 9112, 6.3). Neither is an answer to a GET of ours.
   const isBodiless = status === 204 || status === 304;
   const hasNone = method === "HEAD" || (isBodiless && method !== "GET");
   const isPlain =

@@ -1,7 +1,7 @@
 /**
- * Requests of a month of small hours, some eight for each, and of the objects in them: connections of our own and a cached
- * signing key take a tenth of the CPU that the SDK takes. Whatever is out of the ordinary is asked again through the SDK,
- * which knows it all.
+ * The requests of a month of small hours (some eight for each) and of the objects in them. Our own
+ * connections and a cached signing key take a tenth of the CPU that the SDK takes. Anything out of the
+ * ordinary is asked again through the SDK, which knows it all.
  */
 import type { S3Client } from "@aws-sdk/client-s3";
 import type { S3Settings } from "../../config/settings.js";
@@ -12,13 +12,13 @@ import { codeOfAnswer } from "./errors.js";
 import { encodePath, encodeText, RequestSigner, withPlainEquals } from "./sign.js";
 
 interface DirectRequest {
-  /** For the message where the store is busy: `read`, `write`. */
+  /** The verb for the message if the store is busy: `read`, `write`. */
   doing: string;
   method: HttpRequest["method"];
-  /** Empty: of the bucket. */
+  /** Empty for the bucket itself. */
   key: string;
   query?: Record<string, string>;
-  /** In lower case; those that are undefined are not sent. */
+  /** Names in lower case. A header that is undefined is not sent. */
   headers?: Record<string, string | undefined>;
   body?: Uint8Array;
   allocate?: (sizeBytes: number) => Buffer;
@@ -27,7 +27,7 @@ interface DirectRequest {
 
 interface Opened {
   connections: Connections;
-  /** Of the bucket, without a slash at its end. */
+  /** The path of the bucket, without a trailing slash. */
   path: string;
   signer: RequestSigner;
 }
@@ -38,9 +38,9 @@ export class DirectRequests {
   private readonly client: S3Client;
   private opened: Promise<Opened | undefined> | undefined;
   /**
-   * S3 and MinIO sign what a path says, however it is written. MinIO takes a tenth less CPU for a GET where `=` is not
-   * escaped: its router looks at the path for each of its routes, and Go keeps a path that it would write otherwise twice. Off
-   * where a store signs what it was sent.
+   * S3 and MinIO sign what a path says, however it is written. MinIO takes a tenth less CPU for a GET if `=`
+   * is not escaped: its router looks at the path for each of its routes, and Go keeps a path twice if it
+   * would write it differently. Off if a store signs what it was sent.
    */
   private sendsPlainEquals = true;
 
@@ -51,9 +51,9 @@ export class DirectRequests {
   }
 
   /**
-   * One try. Undefined where nothing was sent, since it takes more than plain SigV4 or plain text; `bytes` is undefined
-   * where only the head of the answer was read. Throws `unavailable` where the store is busy or unwell, and what
-   * `Connections` throw.
+   * One try. Returns undefined if nothing was sent, because the request takes more than plain SigV4 or plain
+   * text. `bytes` is undefined if only the head of the answer was read. Throws `unavailable` if the store is
+   * busy or unwell, and what `Connections` throws.
    */
   async send(request: DirectRequest): Promise<HttpAnswer | undefined> {
     this.opened ??= this.open().catch((error) => {
@@ -85,7 +85,7 @@ export class DirectRequests {
     const signable = { method, ...paths, query: queryOf(query), body };
     let head: string;
     if (method === "GET") {
-      // Signed are those that all have: the hot path.
+      // The hot path: signs only the headers that all requests have.
       head = await signer.head(signable, nowMs);
       for (const name in headers) head += `${name}: ${headers[name]}\r\n`;
     } else {
@@ -96,14 +96,17 @@ export class DirectRequests {
   }
 
   async close(): Promise<void> {
-    // What it could not be opened for was told to whoever asked first.
+    // Whoever asked first was told why it could not be opened.
     (await this.opened?.catch(() => undefined))?.connections.close();
   }
 
-  /** The SDK's own rules say where the bucket is and how it is signed for; undefined where that is not plain SigV4. */
+  /**
+   * The SDK's own rules say where the bucket is and how requests are signed. Undefined if that is not plain
+   * SigV4.
+   */
   private async open(): Promise<Opened | undefined> {
     const { config } = this.client;
-    // A profile may have one, too, which the SDK asks for with each request.
+    // A profile may name an endpoint, too; the SDK asks for it with each request.
     const custom = this.settings.endpoint ?? (await config.serviceConfiguredEndpoint?.());
     const endpoint = config.endpointProvider({
       Bucket: this.bucket,
@@ -144,7 +147,7 @@ export class DirectRequests {
   }
 }
 
-/** Undefined where one could be read, or signed, in more than one way. */
+/** Undefined if a header could be read, or signed, in more than one way. */
 function sentOf(headers: DirectRequest["headers"]): Record<string, string> | undefined {
   const sent: Record<string, string> = {};
   for (const name in headers) {
@@ -156,7 +159,7 @@ function sentOf(headers: DirectRequest["headers"]): Record<string, string> | und
   return sent;
 }
 
-/** As Signature Version 4 wants it: sorted, every byte escaped but the unreserved ones. */
+/** As Signature Version 4 wants it: sorted, every byte escaped except the unreserved ones. */
 function queryOf(query: Record<string, string> | undefined): string | undefined {
   if (!query) return undefined;
   const names = Object.keys(query).sort();

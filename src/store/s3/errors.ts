@@ -1,13 +1,13 @@
-/** What went wrong at S3, in one sentence with the remedy. */
+/** Says in one sentence what went wrong at S3, with the remedy. */
 import { HourpackError, isHourpackError } from "../../errors.js";
 import { codeOf, isNetworkCode, isPassing, type SdkError, statusOf } from "../../sdk-errors.js";
 
-/** Empty where the body names none. */
+/** Empty if the body names none. */
 export function codeOfAnswer(body: Buffer | undefined): string {
   return /<Code>([A-Za-z]+)<\/Code>/.exec(body?.toString("latin1") ?? "")?.[1] ?? "";
 }
 
-/** What a refusal says, in the form that the SDK gives it ("Error responses", S3 API Reference). */
+/** A refusal in the form that the SDK gives it ("Error responses", S3 API Reference). */
 export function refusal(status: number, body: Buffer | undefined): Error {
   const code = codeOfAnswer(body);
   const [, message = ""] = /<Message>([^<]*)<\/Message>/.exec(body?.toString("utf8") ?? "") ?? [];
@@ -18,13 +18,16 @@ export function refusal(status: number, body: Buffer | undefined): Error {
   });
 }
 
-/** The answer to a HEAD has no body that could name the code: expired credentials, or a clock that was set meanwhile. */
+/**
+ * The answer to a HEAD has no body to name the code: the credentials may have expired, or a clock was set
+ * meanwhile.
+ */
 export function mayHaveExpired(error: unknown): boolean {
   const isNameless = (error as SdkError | undefined)?.Code === undefined;
   return codeOf(error) === "ExpiredToken" || (isNameless && [400, 403].includes(statusOf(error) ?? 0));
 }
 
-/** Whether another try may end otherwise: no answer, a broken one, throttling, an error of the server. */
+/** Whether another try may end differently: no answer, a broken one, throttling, a server error. */
 export function isTransient(error: unknown): boolean {
   if (isHourpackError(error)) return error.kind === "unavailable";
   const { message = "" } = error as SdkError;
@@ -36,7 +39,7 @@ interface Where {
   endpoint?: string;
 }
 
-/** Named here, by its code, is what somebody has to mend. */
+/** Hints, by code, for what somebody has to mend. */
 const HINTS: [RegExp, (where: Where) => string][] = [
   [/^NoSuchBucket$/, ({ bucket }) => `Create the bucket ${bucket}, or mend its name in the configuration.`],
   [
@@ -65,7 +68,7 @@ const HINTS: [RegExp, (where: Where) => string][] = [
   [/^RequestTimeTooSkewed$/, () => "This machine's clock is off by more than 15 minutes: set it."],
 ];
 
-/** What has no code of its own, by its message. */
+/** Hints, by message, for errors without a code of their own. */
 const HINTS_BY_MESSAGE: typeof HINTS = [
   [/region is missing|region not accepted/i, () => "Set s3.region or AWS_REGION."],
   [
@@ -74,7 +77,7 @@ const HINTS_BY_MESSAGE: typeof HINTS = [
       "Take it away where the credentials are kept: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile; it may be the newline at the end of a file.",
   ],
   [
-    // Ours, and the SDK's.
+    // Our message, and the SDK's.
     /character .*\bheader\b/i,
     () =>
       "Check AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN, or the profile: a newline came with it, or a letter that is not ASCII.",
@@ -86,7 +89,10 @@ const HINTS_BY_MESSAGE: typeof HINTS = [
   ],
 ];
 
-/** What S3 refuses has a code of its own, save an answer to a HEAD: a 404 there is no error, and a 403 has its own hint. */
+/**
+ * A refusal by S3 has a code of its own, except in answer to a HEAD: there a 404 is no error, and a 403 has
+ * its own hint.
+ */
 function isNoApi(error: unknown, { endpoint }: Where): boolean {
   const status = statusOf(error) ?? 0;
   const isCoded = (error as SdkError).Code !== undefined;
@@ -95,19 +101,22 @@ function isNoApi(error: unknown, { endpoint }: Where): boolean {
   );
 }
 
-/** MinIO's console answers at a port beside its API's. */
+/** MinIO's console answers on another port than its API. */
 function noApiHint({ endpoint = "the endpoint" }: Where): string {
   return `Is ${endpoint} the address of S3's API? (MinIO's console has a port of its own.)`;
 }
 
-/** Where one of these is set credentials come from a service, which may be away for a moment. */
+/** If one of these is set, credentials come from a service, which may be away for a moment. */
 const ROLE_VARIABLES = [
   "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
   "AWS_CONTAINER_CREDENTIALS_FULL_URI",
   "AWS_WEB_IDENTITY_TOKEN_FILE",
 ];
 
-/** Whether it may be over by itself before a later run: a clock is set, a role's credentials come or are renewed. */
+/**
+ * Whether the problem may pass by itself before a later run: a clock is set, a role's credentials come or are
+ * renewed.
+ */
 function mayPass(error: unknown): boolean {
   const isAwaited = /^(CredentialsProviderError|NoCredentials)$/.test(codeOf(error));
   return (
@@ -144,7 +153,7 @@ export function s3Error(
       `Is the store running at ${endpoint ?? "the AWS endpoint"}, and can this machine reach it?`,
     );
   }
-  // The answer to a HEAD has no body that would tell.
+  // The answer to a HEAD has no body to give the reason.
   if (status === 403) {
     return told(
       unlessItPasses,

@@ -1,7 +1,9 @@
 import { createReadStream } from "node:fs";
 import type { Body } from "../store.js";
 
-/** Keeps back the end of a body: an upload in parts is complete, and can be seen, only after its last part. */
+/**
+ * Holds back the end of a body: an upload in parts becomes complete, and visible, only after its last part.
+ */
 export class Gate {
   failure: { error: unknown } | undefined;
   private readonly before: () => Promise<void>;
@@ -14,7 +16,7 @@ export class Gate {
   async *after(body: Body): AsyncGenerator<Uint8Array> {
     if (body instanceof Uint8Array) yield body;
     else yield* createReadStream(body.path, { highWaterMark: 1 << 20 });
-    // Once, however often the upload is tried; and no other try where it fails.
+    // Called once, however often the upload is tried. If it fails, there is no other try.
     this.passed ??= this.before();
     await this.passed.catch((error) => {
       this.failure = { error };

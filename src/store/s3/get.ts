@@ -1,4 +1,4 @@
-/** GETs of objects, the hot path of an hour of small ones. */
+/** GETs of objects: the hot path of an hour of small ones. */
 import { HourpackError } from "../../errors.js";
 import { codeOf, statusOf } from "../../sdk-errors.js";
 import { changed, type GetOptions } from "../store.js";
@@ -11,7 +11,7 @@ interface Answer {
   status: number;
   etag: string;
   encryption: string;
-  /** Of the object's bytes; undefined where these are all. */
+  /** Which of the object's bytes these are; undefined if they are all of them. */
   contentRange: string | undefined;
   bytes: Buffer;
 }
@@ -27,10 +27,13 @@ export class ObjectReader {
     this.md5 = md5;
   }
 
-  /** One try. Throws `conflict` where the object is gone or another version, and what the SDK or `DirectRequests` throw. */
+  /**
+   * One try. Throws `conflict` if the object is gone or another version, and what the SDK or `DirectRequests`
+   * throw.
+   */
   async get(key: string, options: GetOptions): Promise<Buffer> {
     const answer = await this.ask(key, options);
-    // A redirect, a refusal, expired credentials, a clock that is off: not often, and best told by the SDK.
+    // A redirect, a refusal, expired credentials or a wrong clock is rare, and the SDK reports it best.
     const isPlain = answer && [200, 206, 404, 412].includes(answer.status);
     return this.checked(key, options, isPlain ? answer : await this.send(key, options));
   }
@@ -49,13 +52,16 @@ export class ObjectReader {
       );
     }
     const { start, end, objectBytes } = rangeOf(answer) ?? {};
-    // `bytes 0-719/720` is all of it, too.
+    // `bytes 0-719/720` is the whole object, too.
     if (start === 0 && end === objectBytes && answer.encryption === "")
       this.md5.read(key, answer.etag, answer.bytes);
     return answer.bytes;
   }
 
-  /** Whoever knows no ranges answers with all of it, which is as good only where that was asked for. */
+  /**
+   * A server that knows no ranges answers with the whole object, which is right only if all of it was asked
+   * for.
+   */
   private checkRange(key: string, range: { start: number; end: number }, answer: Answer): void {
     const came = rangeOf(answer);
     if (came?.start === range.start && came.end === range.end) return;
@@ -102,7 +108,7 @@ export class ObjectReader {
     }
   }
 
-  /** Undefined where the answer, or the ETag, is in a form that is left to the SDK. */
+  /** Undefined if the answer or the ETag has a form that is left to the SDK. */
   private async ask(key: string, options: GetOptions): Promise<Answer | undefined> {
     const { etag, range, allocate, signal } = options;
     const answer = await this.access.direct.send({
@@ -116,7 +122,7 @@ export class ObjectReader {
       allocate,
       signal,
     });
-    // The status of a refusal is all that is needed of it.
+    // A refusal needs only its status.
     if (!answer || (!answer.bytes && answer.status < 400)) return undefined;
     const { status, headers, bytes } = answer;
     return {
@@ -132,7 +138,10 @@ export class ObjectReader {
   }
 }
 
-/** To where the caller wants them; as they are where they do not fit there, which is told by their length. */
+/**
+ * Copies the bytes to where the caller wants them. If they do not fit there, returns them as they are: their
+ * length tells.
+ */
 function copied(bytes: Buffer, allocate: (sizeBytes: number) => Buffer): Buffer {
   const into = allocate(bytes.length);
   if (into.length < bytes.length) return bytes;
@@ -142,14 +151,17 @@ function copied(bytes: Buffer, allocate: (sizeBytes: number) => Buffer): Buffer 
 
 const RANGE = /^bytes (\d+)-(\d+)\/(\d+|\*)$/;
 
-/** Which bytes came, and of how many (NaN where that is not told); undefined where it is not said as HTTP does. */
+/**
+ * Which bytes came, and of how many (NaN if that is not given). Undefined if the header is not as HTTP
+ * defines it.
+ */
 function rangeOf({ contentRange, bytes }: Answer) {
   if (!contentRange) return { start: 0, end: bytes.length, objectBytes: bytes.length };
   const [, start, last, objectBytes] = RANGE.exec(contentRange)?.map(Number) ?? [];
   return start === undefined ? undefined : { start, end: Number(last) + 1, objectBytes: Number(objectBytes) };
 }
 
-/** Empty where the ETag of a whole object is its MD5 all the same: not encrypted, or by S3's own keys. */
+/** Empty if the ETag of a whole object is its MD5: not encrypted, or encrypted with S3's own keys. */
 function encryptionOf(serverSide: string | undefined, customer: string | undefined): string {
   return /kms/.test(serverSide ?? "") ? String(serverSide) : (customer ?? "");
 }

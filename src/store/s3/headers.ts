@@ -1,11 +1,11 @@
-/** What a request or an answer says of an object, as HTTP has it and as the SDK names it. */
+/** What a request or an answer says about an object, in HTTP's terms and in the SDK's. */
 import type { PutObjectCommandInput } from "@aws-sdk/client-s3";
 import type { S3Settings } from "../../config/settings.js";
 import type { ObjectHead, PutOptions } from "../store.js";
 
 type WriteInput = Omit<PutObjectCommandInput, "Body" | "Bucket" | "Key">;
 
-/** For every way of writing an object. */
+/** Goes into every way of writing an object. */
 export function writeInput(write: S3Settings["write"], { condition, ...options }: PutOptions): WriteInput {
   return {
     ContentType: options.contentType,
@@ -35,7 +35,7 @@ export function writeHeaders(input: WriteInput): Record<string, string | undefin
   return headers;
 }
 
-/** Undefined where they do not say how large it is. */
+/** Undefined if the headers do not give the size. */
 export function headOf(key: string, headers: Record<string, string>): ObjectHead | undefined {
   const sizeBytes = headers["content-length"] ?? "";
   if (!/^\d{1,15}$/.test(sizeBytes)) return undefined;

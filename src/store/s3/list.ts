@@ -1,6 +1,7 @@
 /**
- * Pages of ListObjectsV2. Where an answer has the shape that S3 documents, it is read here: the SDK's XML reader takes
- * 20 µs of CPU for each object, which for an hour of small ones is a tenth of it all. The SDK reads any other.
+ * Pages of ListObjectsV2. An answer in the shape that S3 documents is read here: the SDK's XML reader takes
+ * 20 µs of CPU per object, which is a tenth of all CPU for an hour of small objects. The SDK reads any other
+ * answer.
  */
 import { buffer } from "node:stream/consumers";
 import type { ListObjectsV2CommandInput, ListObjectsV2CommandOutput } from "@aws-sdk/client-s3";
@@ -10,9 +11,9 @@ import { unquoted } from "./headers.js";
 
 export interface ListedPage {
   objects: ObjectInfo[];
-  /** With a trailing slash; only where the request has a delimiter. */
+  /** With a trailing slash; only if the request has a delimiter. */
   prefixes: string[];
-  /** Of the next page; undefined after the last one. */
+  /** For the next page; undefined after the last one. */
   token: string | undefined;
 }
 
@@ -25,20 +26,20 @@ export interface PageRequest {
 
 export class Lister {
   private readonly access: S3Access;
-  /** Off where the store answers in a form that is left to the SDK: AWS sends listings in chunks. */
+  /** False if the store answers in a form that is left to the SDK: AWS sends listings in chunks. */
   private isDirect = true;
 
   constructor(access: S3Access) {
     this.access = access;
   }
 
-  /** One request. A key may hold characters that XML cannot, so that keys are asked for encoded. */
+  /** One request. It asks for encoded keys, because a key may hold characters that XML cannot. */
   async page(asked: PageRequest, signal: AbortSignal | undefined): Promise<ListedPage> {
     const xml = this.isDirect ? await this.askDirectly(asked, signal) : undefined;
     return (xml === undefined ? undefined : pageOf(xml)) ?? this.ask(asked, signal);
   }
 
-  /** Undefined where the answer is not one that is read here. */
+  /** Undefined if the answer is not one that is read here. */
   private async askDirectly(
     { prefix, maxKeys, delimiter, token }: PageRequest,
     signal: AbortSignal | undefined,
@@ -108,7 +109,7 @@ function listedPage(
   };
 }
 
-/** The whole of an answer; undefined where it is not quite as S3 documents it. */
+/** Reads a whole answer. Undefined if it is not exactly as S3 documents it. */
 export function pageOf(xml: string): ListedPage | undefined {
   const { contents, rest } = takeContents(xml);
   if (!/^\s*(?:<\?xml[^>]*\?>\s*)?<ListBucketResult[\s>]/.test(rest) || /<!|<Contents/.test(rest))
@@ -126,7 +127,7 @@ export function pageOf(xml: string): ListedPage | undefined {
   return listedPage(encodingType, contents, prefixes, truncated === "true" ? token : undefined);
 }
 
-/** What a middleware of the SDK's last step calls: the request goes out, the answer comes in. */
+/** What a middleware in the SDK's last step calls: the request goes out, the answer comes in. */
 type Handler = (args: {
   input: ListObjectsV2CommandInput;
   request: unknown;
@@ -140,8 +141,8 @@ interface RawObject {
 }
 
 /**
- * The objects of an answer, and the answer without them. Where one has not the shape that S3 documents
- * ("ListObjectsV2, Response Syntax", S3 API Reference), all are left for the SDK.
+ * The objects of an answer, and the answer without them. If one does not have the shape that S3 documents
+ * ("ListObjectsV2, Response Syntax", S3 API Reference), all are left to the SDK.
  */
 export function takeContents(xml: string): { contents: RawObject[]; rest: string } {
   const untouched = { contents: [], rest: xml };
@@ -173,7 +174,10 @@ function objectOf(xml: string): RawObject | undefined {
   return { Key: key, Size: Number(size), ETag: etag };
 }
 
-/** The text of the one element of this name; undefined where there is none, or where it has elements in it. */
+/**
+ * The text of the only element of this name. Undefined if there is none or another one, or if it contains
+ * elements.
+ */
 function elementOf(xml: string, open: string, close: string): string | undefined {
   const start = xml.indexOf(open) + open.length;
   const end = xml.indexOf(close, start);
@@ -190,7 +194,7 @@ function decodeEntity(entity: string, numeric: string | undefined, name: string)
   return String.fromCodePoint(Number.parseInt(name, numeric === "#x" ? 16 : 10));
 }
 
-/** With `EncodingType: url` S3 sends keys form-encoded and says so; versitygw does neither. */
+/** With `EncodingType: url`, S3 sends keys form-encoded and says so. versitygw does neither. */
 function decodeForm(key: string): string {
   return decodeURIComponent(key.replaceAll("+", " "));
 }

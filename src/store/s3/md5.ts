@@ -1,21 +1,24 @@
 /**
- * Bodies compared with their ETags. The ETag of an object written whole, and not encrypted with KMS or a customer's key,
- * is its MD5 (S3 User Guide, "Object ETag"); a look-alike may have other ideas.
+ * Compares bodies with their ETags. If an object was written whole, and not encrypted with KMS or a
+ * customer's key, its ETag is its MD5 (S3 User Guide, "Object ETag"). A look-alike may have other ideas.
  */
 import { hash } from "node:crypto";
 import type { S3Settings } from "../../config/settings.js";
 import { HourpackError } from "../../errors.js";
 import { tell } from "../../waiting.js";
 
-/** Where a body had the MD5 that its ETag says, written or read, ETags are MD5s: the stores of one endpoint share settings. */
+/**
+ * Settings of stores whose ETags are MD5s: a body, written or read, had the MD5 that its ETag says. The
+ * stores of one endpoint share settings.
+ */
 const proved = new WeakSet<S3Settings>();
 
 export class Md5Check {
   private readonly uri: string;
   private readonly settings: S3Settings;
-  /** ETags of directory buckets never are MD5s; of a look-alike's bucket that is found out. */
+  /** ETags of directory buckets are never MD5s. For a look-alike's bucket, this is found out. */
   private isOff: boolean;
-  /** Of keys whose bodies have another MD5 than their ETag says: which. */
+  /** For keys whose body has another MD5 than its ETag says: that MD5. */
   private readonly odd = new Map<string, string>();
 
   constructor(bucket: string, settings: S3Settings) {
@@ -24,14 +27,17 @@ export class Md5Check {
     this.isOff = bucket.endsWith("--x-s3");
   }
 
-  /** What the store answers to a body that is ours, before anything of others is read: a run's first writes tell. */
+  /**
+   * Learns from the ETag that the store gives a body of ours. A run's first writes come before it reads
+   * anything of others.
+   */
   written(etag: string, body: Uint8Array): void {
     if (!proved.has(this.settings) && hash("md5", body) === etag) proved.add(this.settings);
   }
 
   /**
-   * Throws `unavailable` where the bytes are not those of the ETag. Where no ETag ever was an MD5, the same bytes twice
-   * under one that is none are what the store has; a cache or proxy could have damaged them alike, so that is told.
+   * Throws `unavailable` if the bytes are not those of the ETag. If no ETag ever was an MD5, bytes that come
+   * twice alike are what the store has. A cache or proxy could have damaged them alike, so this is reported.
    */
   read(key: string, etag: string, bytes: Uint8Array): void {
     if (this.isOff || !/^[0-9a-f]{32}$/.test(etag)) return;

@@ -7,12 +7,12 @@ import type { S3Access } from "./client.js";
 import { refusal } from "./errors.js";
 import { unquoted, writeHeaders, writeInput } from "./headers.js";
 
-/** Files above this go up in parts of this size. */
+/** Larger files go up in parts of this size. */
 export const PART_BYTES = 16 << 20;
-/** A condition that did not hold, or two writes that met. */
+/** The condition did not hold, or two writes met. */
 const REFUSED = [404, 409, 412];
 
-/** Each method is one try, answers with the ETag, and throws what the SDK or `DirectRequests` throw. */
+/** Each method is one try. It returns the ETag, and throws what the SDK or `DirectRequests` throw. */
 export class ObjectWriter {
   private readonly access: S3Access;
 
@@ -47,7 +47,7 @@ export class ObjectWriter {
     }
   }
 
-  /** The condition is that of CompleteMultipartUpload; parts of a failed upload are dropped. */
+  /** CompleteMultipartUpload carries the condition. The parts of a failed upload are dropped. */
   async parts(
     key: string,
     body: AsyncGenerator<Uint8Array>,

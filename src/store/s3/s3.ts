@@ -58,7 +58,7 @@ class S3Store implements Store {
   private readonly writer: ObjectWriter;
   private readonly lister: Lister;
   private readonly pace: Pace;
-  /** As they were last renewed. */
+  /** As last renewed. */
   private credentials: Promise<unknown> = Promise.resolve();
 
   constructor(access: S3Access, pageKeys: number) {
@@ -83,7 +83,10 @@ class S3Store implements Store {
     for await (const { objects } of this.pages(asked, options.signal)) yield objects;
   }
 
-  /** A request that another clock has signed is refused, and the SDK sets its own by the refusal. */
+  /**
+   * A store refuses a request that was signed by another clock, and the SDK sets its own clock by the
+   * refusal.
+   */
   get clockOffsetMs(): number {
     return this.access.client.config.systemClockOffset;
   }
@@ -99,7 +102,7 @@ class S3Store implements Store {
     const { signal } = options;
     return this.call("head", key, signal, (abortSignal) => this.headOnce(key, abortSignal)).catch(
       async (error: HourpackError) => {
-        // Now that it is told.
+        // Asks for the reason of a 403 only now that the error is reported.
         if (statusOf(error.cause) !== 403) throw error;
         throw this.told(await this.withReason(error.cause, key, signal), "head", key, signal);
       },
@@ -124,12 +127,12 @@ class S3Store implements Store {
       };
     } catch (error) {
       if (statusOf(error) === 404) return undefined;
-      // A token that expired is renewed, where it is known to be that.
+      // The reason tells whether the token expired. If so, it is renewed.
       throw statusOf(error) === 400 ? await this.withReason(error, key, abortSignal) : error;
     }
   }
 
-  /** The answer to a HEAD has no body that would name the reason of a 400 or a 403; a GET's has. */
+  /** The answer to a HEAD has no body to name the reason of a 400 or a 403; a GET's has one. */
   private async withReason(refused: unknown, key: string, signal: AbortSignal | undefined): Promise<unknown> {
     const asked = this.reader.get(key, { range: { start: 0, end: 1 }, signal });
     return asked.then(
@@ -156,8 +159,8 @@ class S3Store implements Store {
   }
 
   /**
-   * A retry after a lost answer can be refused by one's own success; who wrote what is there a HEAD tells, since the
-   * object's metadata name its attempt.
+   * If an answer is lost, the retry can be refused because the first try succeeded. A HEAD tells who wrote
+   * what is there: the object's metadata names its attempt.
    */
   async put(key: string, body: Body, options: PutOptions = {}): Promise<PutOutcome> {
     const sizeBytes = body instanceof Uint8Array ? body.length : (await stat(body.path)).size;
@@ -181,7 +184,7 @@ class S3Store implements Store {
         const isGone = code === "NoSuchKey" && options.condition !== undefined && "etag" in options.condition;
         if (isGone || code === "NoSuchUpload")
           return { outcome: "refused", reason: `the version to replace is gone (${code})` };
-        // S3 answers 409 where two conditional writes meet: a new upload under the same condition.
+        // S3 answers 409 if two conditional writes meet. Starts a new upload under the same condition.
         if (status === 409 && attempt < CONFLICTS_MAX) continue;
         if (status === 409) return { outcome: "refused", reason: "others are writing it (409)" };
         throw error;
@@ -265,7 +268,7 @@ class S3Store implements Store {
     } while (token !== undefined);
   }
 
-  /** Asks once in the store's life, and again where there was no answer. */
+  /** Asks once in the store's life, and again if there was no answer. */
   private probed(name: string, ask: () => Promise<boolean>): Promise<boolean> {
     let probe = this.probes.get(name);
     if (!probe) {
@@ -276,7 +279,10 @@ class S3Store implements Store {
     return probe;
   }
 
-  /** One request with its retries: jittered backoff, within the budget. What fails to the end is told as our error. */
+  /**
+   * One request with its retries: jittered backoff, within the budget. What fails to the end is thrown as our
+   * error.
+   */
   private async call<T>(
     doing: string,
     key: string,
@@ -303,13 +309,13 @@ class S3Store implements Store {
         maxRetryTime: settings.retryBudgetMs,
         signal,
         shouldRetry: async ({ error }) => {
-          // A clock that was set once may be set again, rightly or not, by whatever else is in flight.
+          // Once a clock was set, other requests in flight may set it again, rightly or not.
           const isClockSet = Math.abs(client.config.systemClockOffset) >= CLOCK_SET_MS;
           const renewalsMax = isClockSet ? RETRIES_MAX : RENEWALS_MAX;
           const isExpired = renewals < renewalsMax && mayHaveExpired(error);
           if (isExpired) {
             renewals++;
-            // Of many requests that are refused together, one asks for new ones.
+            // If many requests are refused together, only one asks for new credentials.
             if (this.credentials === known)
               this.credentials = client.config.credentials({ forceRefresh: true });
             await this.credentials;
@@ -333,7 +339,10 @@ class S3Store implements Store {
   }
 }
 
-/** A refusal without a reason may be a clock that the SDK has just set by a wrong one: twice, and it is right again. */
+/**
+ * A refusal without a reason may come from a clock that the SDK has just set by a wrong one. Set twice, it is
+ * right again.
+ */
 const RENEWALS_MAX = 3;
-/** The SDK notes every answer's offset, and takes those from here on for a clock that is wrong. */
+/** The SDK notes the offset of every answer. From this one on it takes its clock for wrong. */
 const CLOCK_SET_MS = 240_000;

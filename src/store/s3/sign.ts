@@ -1,7 +1,7 @@
 /**
- * Signature Version 4 for requests of one object or listing, with all that the requests of a second share made once: a hundred times
- * cheaper than the general signer. After "Authenticating Requests: Using the Authorization Header (AWS Signature
- * Version 4)", S3 API Reference.
+ * Signature Version 4 for requests for one object or listing. What the requests of one second share is made
+ * once, which is a hundred times cheaper than the general signer. After "Authenticating Requests: Using the
+ * Authorization Header (AWS Signature Version 4)", S3 API Reference.
  */
 import { createHmac, createSecretKey, hash, type KeyObject } from "node:crypto";
 
@@ -11,45 +11,46 @@ interface Credentials {
   sessionToken?: string;
 }
 
-/** Of an empty body. */
 const EMPTY_SHA256 = hash("sha256", "");
 
 interface Signable {
   method: string;
-  /** Encoded as it is signed. */
+  /** Encoded the way it is signed. */
   path: string;
-  /** As it is sent, where that is written otherwise. */
+  /** The path as sent, if it is written differently. */
   sentPath?: string;
   /** Sorted and encoded, without the `?`. */
   query?: string;
-  /** In lower case; sent, and signed. */
+  /** Names in lower case; sent and signed. */
   headers?: Record<string, string>;
   body?: Uint8Array;
 }
 
-/** What is the same for all requests of a second. */
+/** What all requests of one second share. */
 interface Second {
   second: number;
   headers: Record<string, string>;
-  /** Of the string to sign, before the canonical request's hash. */
+  /** The string to sign, up to the canonical request's hash. */
   head: string;
-  /** Of the authorization, before the names of the headers. */
+  /** The credential in the authorization header. */
   credential: string;
   key: KeyObject;
-  /** For a request that adds nothing. */
+  /** For a request without headers or a body of its own. */
   plain: Canonical;
 }
 
 interface Canonical {
-  /** Sent: header lines. */
+  /** The header lines, as sent. */
   lines: string;
-  /** Of the canonical request, after the query. */
+  /** The canonical request, from the query's end on. */
   tail: string;
-  /** Of the authorization, before the signature. */
+  /** The authorization header, up to the signature. */
   authorization: string;
 }
 
-/** Signs requests to one host. Headers beyond those that it is given need not be signed, but for `x-amz-*`. */
+/**
+ * Signs requests to one host. A header that is not given to it need not be signed, unless it is an `x-amz-*`.
+ */
 export class RequestSigner {
   private readonly host: string;
   private readonly region: string;
@@ -58,7 +59,7 @@ export class RequestSigner {
   private readonly more: Record<string, string>;
   private second: Second | undefined;
 
-  /** `credentials` are asked for once a second. `more`: further `x-amz-*` headers, to be sent and signed. */
+  /** `credentials` is called once a second. `more`: further `x-amz-*` headers to send and sign. */
   constructor(
     scope: { host: string; region: string; service: string },
     credentials: () => Promise<Credentials>,
@@ -71,7 +72,7 @@ export class RequestSigner {
     this.more = more;
   }
 
-  /** The lines of a request, to which others may be added. */
+  /** The lines of the request. Others may be added. */
   async head(request: Signable, nowMs: number): Promise<string> {
     const now = Math.floor(nowMs / 1000);
     if (this.second?.second !== now) this.second = this.prepare(now, await this.credentials());
@@ -131,7 +132,10 @@ export class RequestSigner {
   }
 }
 
-/** What came with white space (a newline of a file) is another credential to a store, which says no more than that. */
+/**
+ * White space (such as a file's newline) makes other credentials of them, and a store says no more than that
+ * they are wrong.
+ */
 function requireSendable({ accessKeyId, secretAccessKey, sessionToken = "" }: Credentials): void {
   for (const [name, value, isSent] of [
     ["access key id", accessKeyId, true],
@@ -145,12 +149,15 @@ function requireSendable({ accessKeyId, secretAccessKey, sessionToken = "" }: Cr
   }
 }
 
-/** With a code, as what a store refuses has. */
+/** Has a code, like a refusal by a store. */
 function unsendable(message: string): Error {
   return Object.assign(new Error(message), { code: "UnsendableCredentials" });
 }
 
-/** A key as a path: every byte escaped but the unreserved ones and the slash. An hour's keys share their folder. */
+/**
+ * A key as a path: every byte escaped except the unreserved ones and the slash. An hour's keys share their
+ * folder.
+ */
 export function encodePath(key: string): string {
   const cut = key.lastIndexOf("/") + 1;
   const folder = key.slice(0, cut);
@@ -158,7 +165,7 @@ export function encodePath(key: string): string {
   return lastFolder.encoded + encoded(key.slice(cut));
 }
 
-/** `=` may stand in a path as it is (RFC 3986, 3.3), and in a Hive partition's it does so four times. */
+/** A path may contain a plain `=` (RFC 3986, 3.3), and a Hive partition's path has four. */
 export function withPlainEquals(path: string): string {
   return path.replaceAll("%3D", "=");
 }
@@ -170,7 +177,7 @@ function encoded(path: string): string {
   return encodeText(path).replaceAll("%2F", "/");
 }
 
-/** Every byte escaped but the unreserved ones. */
+/** Escapes every byte except the unreserved ones. */
 export function encodeText(text: string): string {
   return encodeURIComponent(text).replace(
     /[!'()*]/g,
