@@ -1,4 +1,4 @@
-/** Configured columns: types, sources, and names that cannot stand together. */
+/** Configured columns: types, sources, and names that cannot go together. */
 import { HourpackError } from "../errors.js";
 import { parseHiveType, plainColumn } from "../schema/hive.js";
 import { TAKEN_NAMES } from "../schema/names.js";

@@ -16,14 +16,14 @@ interface Draft {
   /** `$` or `Records[*]`. */
   records: string;
   columns: Column[];
-  /** By the names of columns that are text since a few values differ from most. */
+  /** By column name: the columns that are text because a few values differ from most. */
   outliers?: ReadonlyMap<string, Outlier>;
-  /** By the names of columns whose type may not be the one that is meant. */
+  /** By column name: the columns whose type may not be the one that is meant. */
   doubts?: ReadonlyMap<string, Doubt>;
-  /** What they were inferred from, as words. */
+  /** What the columns were inferred from, in words. */
   seen: string;
   s3?: Pick<S3Settings, "endpoint" | "region" | "forcePathStyle">;
-  /** A local catalog's file; where absent the catalog is left for the reader to choose. */
+  /** A local catalog's file. If absent, the reader chooses the catalog. */
   catalogPath?: string;
 }
 
@@ -32,7 +32,7 @@ export function draftConfig(draft: Draft): string {
   return [...s3Lines(draft), ...dataset, ...catalogLines(draft), ...RUN_LINES, ""].join("\n");
 }
 
-/** The dataset alone, as it stands below the `datasets:` of a file that has others, which are indented so far. */
+/** The dataset alone, as it goes below the `datasets:` of a file that indents its datasets by `indent`. */
 export function draftDataset(draft: Draft, indent: number): string {
   return datasetLines(draft)
     .map((line) => " ".repeat(indent) + line.slice("  ".length))
@@ -124,7 +124,7 @@ function columnLines(column: Column, { columns, outliers, doubts }: Draft): stri
   return unsaid ? [...unsaidLines(unsaid, columns), line] : [line];
 }
 
-/** `name: type`, or with `from:` where the member has another name, or lies deeper. */
+/** `name: type`, with `from:` if the member has another name or lies deeper. */
 function definition({ name, hive, path }: { name: string; hive: string; path: string[] }): string {
   const from = fromText(name, path);
   if (from === "") return `${keyText(path[0] ?? name)}: ${/^[a-z]+$/.test(hive) ? hive : quoted(hive)}`;
@@ -136,7 +136,9 @@ function fromText(name: string, path: string[]): string {
   return `, from: ${quoted(fromPathText(path))}`;
 }
 
-/** A member that a struct cannot take when its type is written down; no path leads into an array or a map. */
+/**
+ * A member that a struct no longer takes once its type is written down. No path leads into an array or a map.
+ */
 interface Unsaid {
   key: string;
   type: Type;
@@ -144,8 +146,8 @@ interface Unsaid {
 }
 
 /**
- * Hive's notation has a place for the name of a struct's field and none for its key: read back, `content_type` no longer
- * takes `Content-Type`, and each such row would be rescued.
+ * Hive's notation has a place for the name of a struct's field, but none for its key. Read back,
+ * `content_type` would no longer take `Content-Type`, and each such row would be rescued.
  */
 function unsaidMember(type: Type, path: string[] | undefined): Unsaid | undefined {
   if (type.kind === "array") return unsaidMember(type.element, undefined);
@@ -159,7 +161,7 @@ function unsaidMember(type: Type, path: string[] | undefined): Unsaid | undefine
   return undefined;
 }
 
-/** Why a column is text, and how the member that is to blame would be a column of its own. */
+/** Why a column is text, and how the member that causes it would become a column of its own. */
 function unsaidLines({ key, type, path }: Unsaid, columns: Column[]): string[] {
   const why = `# JSON text: a struct<…> names its members in a-z, 0-9 and _ alone, and would miss ${quoted(key)}.`;
   if (!path) return [why];
@@ -172,7 +174,7 @@ function unsaidLines({ key, type, path }: Unsaid, columns: Column[]): string[] {
 /** ` # bigint in 318 of 320 values; string in "events/2022/07/26/00/a.json"` */
 function outlierText({ name }: Column, outliers: Draft["outliers"]): string {
   const outlier = outliers?.get(name);
-  // What cannot be written down is no type to change it to.
+  // A type that cannot be written down is not one to change to.
   if (!outlier || unsaidMember(outlier.usual, undefined)) return "";
   const { usual, count, of, kind, object } = outlier;
   return ` # ${hiveType(usual)} in ${count} of ${of} values; ${kind} in ${quoted(object)}`;
@@ -199,7 +201,7 @@ function keyText(key: string): string {
   return /^[A-Za-z_][A-Za-z0-9_-]*$/.test(key) && !/^(true|false|null)$/i.test(key) ? key : quoted(key);
 }
 
-/** JSON's strings are YAML's double-quoted ones. */
+/** JSON strings are also YAML double-quoted strings. */
 function quoted(text: string): string {
   return JSON.stringify(text);
 }

@@ -1,4 +1,4 @@
-/** Reads hourpack.yaml and remembers on which line each of its values stands. */
+/** Reads hourpack.yaml, and remembers the line of each value. */
 import { readFile } from "node:fs/promises";
 import type { Document, Node, Pair } from "yaml";
 import { HourpackError, reasonOf } from "../errors.js";
@@ -9,19 +9,20 @@ type Yaml = typeof import("yaml");
 export type ConfigPath = readonly (string | number)[];
 
 export interface ConfigFile {
-  /** As it was named, for messages. */
+  /** As the caller named it, for messages. */
   path: string;
   /** Plain JSON values. */
   value: Record<string, unknown>;
-  /** Line of a value's key, counted from 1; of the nearest thing above it where there is no such value. */
+  /** The line of a value's key, counted from 1. For a missing value, that of the nearest thing above it. */
   lineOf(path: ConfigPath): number;
-  /** How many characters stand before its key, on the same line. */
+  /** How many characters precede the value's key on its line. */
   indentOf(path: ConfigPath): number;
 }
 
 /**
- * `path` is its name in messages. Throws `invalid`, with the line, where it cannot be read or is no YAML map; custom
- * tags are refused. It may be a pipe, such as `<(sops -d hourpack.yaml)`: signals are heard while nobody writes to it.
+ * `path` is the file's name in messages. Throws `invalid`, with the line, if the file cannot be read or is
+ * not a YAML map; custom tags are refused. The file may be a pipe, such as `<(sops -d hourpack.yaml)`:
+ * signals are handled while nobody writes to it.
  */
 export async function readConfigFile(absolutePath: string, path: string): Promise<ConfigFile> {
   let text: string;
@@ -84,10 +85,10 @@ export function parseConfig(text: string, path: string): ConfigFile {
   };
 }
 
-/** Of what is called `__proto__`. */
+/** For anything named `__proto__`. */
 export const PROTO_HINT = "Give it another name: JavaScript's objects take no member of this one.";
 
-/** Numbers under `for:` name folders: read as a number, 1.10 would be 1.1, and 01 would be 1. */
+/** Numbers under `for:` name folders. Read as numbers, 1.10 would become 1.1, and 01 would become 1. */
 function keepAsWritten(document: Document, yaml: Yaml): void {
   const resolved = (node: unknown) => (yaml.isAlias(node) ? node.resolve(document) : node);
   yaml.visit(document, {
@@ -106,8 +107,8 @@ function plainValue(document: Document, path: string): unknown {
   try {
     return document.toJS();
   } catch (error) {
-    // The library counts what aliases stand for, so that a few lines cannot come to gigabytes. A name that stands for nothing
-    // may be a secret that is not quoted.
+    // The library counts what aliases stand for, so a few lines cannot expand to gigabytes. A name without an
+    // anchor may be a secret that is not quoted, so it is left out.
     const reason = reasonOf(error).replace(
       /^(Unresolved alias).*/s,
       "$1 (*name without its &name before it)",
@@ -119,7 +120,7 @@ function plainValue(document: Document, path: string): unknown {
   }
 }
 
-/** Walks as far as the path is there. */
+/** Walks as far as the path exists. */
 function offsetOf(contents: Node | null, path: ConfigPath, { isMap, isScalar, isSeq }: Yaml): number {
   let node: unknown = contents;
   let offset = contents?.range?.[0] ?? 0;

@@ -1,8 +1,9 @@
 /**
- * Every field of the configuration as a flag and an environment variable, by one rule: the flag is the field's path
- * in kebab case (`s3.endpoint` is `--s3-endpoint`), without `run.`, `worker.` and a dataset's name, and `catalog.type`
- * is `--catalog`; the variable is the flag in capitals after `HOURPACK_` (`HOURPACK_S3_ENDPOINT`). `hooks.url` is a
- * secret, which a command line would show to everyone on the machine: it has a variable alone (`HOURPACK_HOOK_URL`).
+ * Every configuration field as a flag and an environment variable, by one rule. The flag is the field's path
+ * in kebab case (`s3.endpoint` is `--s3-endpoint`), without `run.`, `worker.` and a dataset's name;
+ * `catalog.type` is `--catalog`. The variable is the flag in capitals after `HOURPACK_`
+ * (`HOURPACK_S3_ENDPOINT`). `hooks.url` is a secret, and a command line would show it to everyone on the
+ * machine: it has only a variable (`HOURPACK_HOOK_URL`).
  */
 import { getMetadata } from "valibot";
 import { HourpackError } from "../errors.js";
@@ -24,7 +25,7 @@ export interface FieldFlag {
   flag: string;
   /** `HOURPACK_S3_ENDPOINT`. */
   variable: string;
-  /** Where it belongs in the file; that of a dataset's field is relative to the dataset. */
+  /** Where it belongs in the file. A dataset field's path is relative to the dataset. */
   path: string[];
   group: "dataset" | "s3" | "catalog" | "run";
   kind: "text" | "texts" | "number" | "numbers" | "boolean" | "map" | "variables" | "columns";
@@ -33,7 +34,7 @@ export interface FieldFlag {
   default?: string;
 }
 
-/** How a flag and a variable say what is a list or a map in the file. */
+/** How a flag or a variable writes a list or a map. */
 export const FORMS: Partial<Record<FieldFlag["kind"], string>> = {
   texts: "a,b",
   numbers: "5,35",
@@ -63,7 +64,7 @@ function fieldsOf({ entries = {} }: Schema, group: FieldFlag["group"], path: str
   });
 }
 
-/** The fields of all kinds of catalog; which of them a kind has is the schema's to say. */
+/** The fields of all kinds of catalog. The schema decides which of them a kind has. */
 function catalogFields(): FieldFlag[] {
   const type = fieldFlag("catalog", ["catalog", "type"], catalogSchema);
   const fields = new Map<string, FieldFlag>();
@@ -107,17 +108,21 @@ function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** A value that was given in place of the file's. */
+/** A value given in place of the file's. */
 export interface Override {
   field: FieldFlag;
   value: unknown;
   /** `--s3-endpoint` or `HOURPACK_S3_ENDPOINT`, for messages. */
   source: string;
-  /** `--s3-endpoint http://127.0.0.1:9000`; undefined for a variable, which holds for the next command, too. */
+  /**
+   * `--s3-endpoint http://127.0.0.1:9000`. Undefined for a variable, which also holds for the next command.
+   */
   typed?: string | undefined;
 }
 
-/** What flags and variables say; a flag goes before its variable. Throws `invalid` for a value of another kind. */
+/**
+ * What flags and variables say. A flag overrides its variable. Throws `invalid` for a value of another kind.
+ */
 export function readOverrides(flags: Record<string, unknown>, env: NodeJS.ProcessEnv): Override[] {
   return FIELD_FLAGS.flatMap((field) => {
     const given = flags[field.flag];
@@ -130,12 +135,12 @@ export function readOverrides(flags: Record<string, unknown>, env: NodeJS.Proces
   });
 }
 
-/** Undefined for a map that a caller in JavaScript gave as that. */
+/** Undefined for a map given as an object by a JavaScript caller. */
 function typedText(flag: string, given: unknown): string | undefined {
   if (typeof given === "boolean") return given ? `--${flag}` : `--no-${flag}`;
   if (typeof given === "object") return undefined;
   const text = String(given);
-  // What begins with dashes would be the next flag.
+  // A value that begins with dashes would be read as the next flag.
   return `--${flag}${text.startsWith("-") ? "=" : " "}${shellWord(text)}`;
 }
 

@@ -1,8 +1,8 @@
-/** The kinds of values that the configuration is made of (schema.ts). Each takes what is said about the field. */
+/** The kinds of values in the configuration (schema.ts). Each takes the field's description. */
 import * as v from "valibot";
 import { DURATION, DURATION_HINT, LISTEN, LISTEN_HINT, SIZE, SIZE_HINT } from "./units.js";
 
-/** The message goes on after the field's name and value; its second line is the hint. */
+/** The message continues after the field's name and value. Its second line is the hint. */
 const matching = (pattern: RegExp, message: string, about: string) =>
   v.pipe(v.string(), v.regex(pattern, message), v.description(about));
 
@@ -36,7 +36,7 @@ export const url = (about: string, hint: string) =>
 
 const ENDPOINT_HINT = "Write it like http://127.0.0.1:9000";
 
-/** No request would use credentials or a query in it, and messages would show them. */
+/** Requests would ignore credentials or a query in it, and messages would show them. */
 export const endpoint = (about: string) =>
   v.pipe(
     v.string(),
@@ -52,7 +52,7 @@ export const endpoint = (about: string) =>
 
 export const text = (about: string) => v.pipe(v.string(), v.minLength(1), v.description(about));
 
-/** DuckDB takes what follows a question mark for parameters, and puts its log elsewhere. */
+/** DuckDB reads what follows a question mark as parameters, and puts its log elsewhere. */
 export const duckdbFile = (about: string) =>
   v.pipe(
     v.string(),
@@ -61,7 +61,7 @@ export const duckdbFile = (about: string) =>
     v.description(about),
   );
 
-/** `instead`: what is said about another word that somebody may well write, by that word. */
+/** `instead`: for words that somebody may well write by mistake, what to say about each. */
 export const oneOf = <const Choices extends readonly string[]>(
   about: string,
   choices: Choices,
@@ -73,7 +73,7 @@ export const yesOrNo = (about: string) => v.pipe(v.boolean(), v.description(abou
 export const integer = (min: number, max: number) =>
   v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max));
 
-/** A count, or a share where below 1. */
+/** A count, or a share if below 1. */
 export const amount = (about: string) =>
   v.pipe(
     v.number(),
@@ -91,8 +91,8 @@ export const map = <const Fields extends v.ObjectEntries>(about: string, fields:
   v.pipe(noList(v.strictObject(fields)), v.description(about));
 
 /**
- * Values by names that the user gives. valibot leaves out what is named `constructor` or `prototype`, so such a map is
- * checked as one of fields: those that it has.
+ * Values by names that the user chooses. valibot drops a key named `constructor` or `prototype`, so such a
+ * map is checked as a map of fields: the ones that it has.
  */
 export function byName<Value extends v.GenericSchema>(
   about: string,
@@ -111,7 +111,7 @@ export function byName<Value extends v.GenericSchema>(
   return v.pipe(noList(checked), v.description(about));
 }
 
-/** valibot takes a list for a map; here it is refused like all else that is none. */
+/** valibot accepts a list as a map. Here it is refused, like everything else that is not a map. */
 export function noList<Schema extends v.GenericSchema>(schema: Schema): Schema {
   return {
     ...schema,

@@ -1,4 +1,7 @@
-/** A file, flags and environment variables to Settings. A flag goes before its variable, and that before the file. */
+/**
+ * Turns a file, flags and environment variables into Settings. A flag takes precedence over its variable, and
+ * the variable over the file.
+ */
 import { existsSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { safeParse } from "valibot";
@@ -12,19 +15,19 @@ import { catalogSchema, configSchema } from "./schema.js";
 import { CONFIG_NAME, type GivenFlag, type Settings } from "./settings.js";
 
 export interface SettingsSource {
-  /** Path of the configuration; `HOURPACK_CONFIG`, or hourpack.yaml in `cwd` if there is one, where absent. */
+  /** Path of the configuration. If absent: `HOURPACK_CONFIG`, or else hourpack.yaml in `cwd` if it exists. */
   file?: string;
-  /** What `file` says, or is going to say, in place of what is written there. */
+  /** What `file` says, or is going to say, in place of its contents. */
   text?: string;
   /** By flag name without dashes (`s3-endpoint`), as texts or as the values themselves. */
   flags?: Record<string, unknown>;
-  /** Names of the datasets chosen; flags about a dataset are for this one. */
+  /** Names of the chosen datasets. Flags about a dataset apply to this one. */
   datasets?: string[];
-  /** `process.env` where absent. */
+  /** If absent, `process.env`. */
   env?: NodeJS.ProcessEnv;
-  /** What relative paths in flags are relative to; those in a file are relative to the file. */
+  /** Relative paths in flags are relative to this. Those in a file are relative to the file. */
   cwd?: string;
-  /** Having no dataset is fine: for a command that needs the catalog alone. */
+  /** Accepts a configuration without a dataset, for a command that only needs the catalog. */
   withoutDatasets?: boolean;
 }
 
@@ -59,7 +62,7 @@ export async function loadSettings(source: SettingsSource = {}): Promise<Setting
   value["datasets"] ??= {};
   const parsed = safeParse(configSchema, value, { abortPipeEarly: true });
   if (!parsed.success) throw problemOf(parsed.issues, value, places.locate);
-  // After a key that is misspelt: `dataset:` is the reason.
+  // Misspelt keys come first: `dataset:` would be the reason.
   if (!source.withoutDatasets && isEmpty(parsed.output.datasets)) throw noDataset(file, ofDataset);
   return resolveSettings(parsed.output, {
     file: file?.path,
@@ -69,7 +72,7 @@ export async function loadSettings(source: SettingsSource = {}): Promise<Setting
   });
 }
 
-/** What an hour becomes does not hang on when a worker looks at it, nor on who is told. */
+/** An hour's result does not depend on when a worker looks at it, nor on who is notified. */
 function typedIn(overrides: Override[], dataset?: string): GivenFlag[] {
   return overrides.flatMap(({ field, typed }) =>
     typed === undefined || NOT_OF_HOURS.has(field.path[0] ?? "") ? [] : [{ text: typed, dataset }],
@@ -84,7 +87,7 @@ async function openFile(named: string | undefined, cwd: string): Promise<ConfigF
   return existsSync(path) ? readConfigFile(path, relative(cwd, path)) : undefined;
 }
 
-/** Who said a value: a flag, a variable, or a line of the file. */
+/** Where a value was set: a flag, a variable, or a line of the file. */
 class Places {
   private readonly file: ConfigFile | undefined;
   private readonly sources = new Map<string, string>();
@@ -110,7 +113,7 @@ class Places {
     return field ? `--${field.flag}` : "the command line";
   };
 
-  /** Of the value, or of what it is a part of. */
+  /** The source of the value, or of what contains it. */
   private sourceOf(path: ConfigPath): string | undefined {
     for (let length = path.length; length > 0; length--) {
       const source = this.sources.get(path.slice(0, length).join("\n"));
@@ -130,8 +133,8 @@ function put(value: Record<string, unknown>, path: readonly string[], leaf: unkn
 }
 
 /**
- * The dataset that flags are about: `--raw`, `--tier1` and `--table` together are one of their own, in place of the
- * file's; else it is the file's only one, or the one chosen.
+ * The dataset that flags are about. `--raw`, `--tier1` and `--table` together make one of their own, in place
+ * of the file's datasets. Otherwise it is the file's only one, or the chosen one.
  */
 function datasetFor(
   overrides: Override[],
@@ -140,7 +143,7 @@ function datasetFor(
 ): string | undefined {
   const given = new Map(overrides.map((override) => [override.field.flag, override.value]));
   if (ONE_OFF_FLAGS.every((flag) => given.has(flag))) {
-    // Under the name __proto__ it would be lost, and nobody would say that this is no table name.
+    // Under the name __proto__ it would be lost, and nothing would report that this is not a table name.
     const name = String(given.get("table")).replace(/_?\{[^}]*\}|^__proto__$/g, "") || "dataset";
     value["datasets"] = { [name]: {} };
     return name;
@@ -184,7 +187,7 @@ function columnsOf({ value, source }: Override): unknown {
   }
 }
 
-/** The SDK's own variables for an endpoint, which its other clients honour too. */
+/** The SDK's own variables for an endpoint. Its other clients honour them too. */
 function addAwsEndpoint(value: Record<string, unknown>, places: Places, env: NodeJS.ProcessEnv): void {
   const s3 = value["s3"] as { endpoint?: unknown } | undefined;
   const variable = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].find((name) => env[name]);
@@ -193,7 +196,7 @@ function addAwsEndpoint(value: Record<string, unknown>, places: Places, env: Nod
   places.add(["s3", "endpoint"], variable);
 }
 
-/** The one field that has a variable and no flag. */
+/** The only field that has a variable but no flag. */
 function addHookUrl(value: Record<string, unknown>, places: Places, env: NodeJS.ProcessEnv): void {
   if (!env["HOURPACK_HOOK_URL"]) return;
   put(value, ["hooks", "url"], env["HOURPACK_HOOK_URL"]);
@@ -201,8 +204,9 @@ function addHookUrl(value: Record<string, unknown>, places: Places, env: NodeJS.
 }
 
 /**
- * Another kind of catalog than the file's is one of its own: fields that only the file's kind has go with it. A flag's
- * kind goes before variables in the same way; a path alone is the local one's. Returns the overrides that stay.
+ * If a flag or a variable names another kind of catalog than the file's, fields that only the file's kind has
+ * are dropped. A flag's kind likewise drops the variables' fields that it lacks. A path alone means the local
+ * kind. Returns the overrides that stay.
  */
 function withOneCatalog(value: Record<string, unknown>, overrides: Override[]): Override[] {
   const of = (key: string) => overrides.find(({ field }) => field.path.join(".") === `catalog.${key}`);
@@ -221,7 +225,7 @@ function withOneCatalog(value: Record<string, unknown>, overrides: Override[]): 
   });
 }
 
-/** A path alone says that the catalog is the local one. */
+/** A path alone means the local catalog. */
 function addCatalogType(value: Record<string, unknown>): void {
   const catalog = value["catalog"] as { type?: unknown; path?: unknown } | undefined;
   if (catalog?.path !== undefined && catalog.type === undefined) catalog.type = "local";

@@ -1,4 +1,4 @@
-/** Which prefixes may not lie in one another: two tier 1s, or raw and tier 1. */
+/** Which prefixes must not contain each other: two tier 1s, or raw and tier 1. */
 import { realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { HourpackError } from "../errors.js";
@@ -13,7 +13,7 @@ interface PlacedDataset {
   path: ConfigPath;
 }
 
-/** Throws `invalid` where one dataset's files could be taken for another's, or tier 1 for raw. */
+/** Throws `invalid` if one dataset's files could be taken for another's, or tier 1 for raw. */
 export function requireApart(datasets: PlacedDataset[], locate: Locate): void {
   for (const [i, { dataset, path }] of datasets.entries()) {
     for (const other of datasets.slice(0, i)) {
@@ -36,7 +36,10 @@ export function requireApart(datasets: PlacedDataset[], locate: Locate): void {
   }
 }
 
-/** Names of those that read the very raw objects of one of these, and of those whose tier 1 lies in one's, or around it. */
+/**
+ * The names of those that read the same raw objects as one of `datasets`, and of those whose tier 1 lies
+ * inside one's tier 1 or around it.
+ */
 export function sharing(datasets: Dataset[], others: Dataset[]): { raw: string[]; tier1: string[] } {
   const rawOf = ({ raw: { location, template } }: Dataset) => fullPath(location) + template;
   const namesOf = (isShared: (one: Dataset, other: Dataset) => boolean) =>
@@ -78,13 +81,13 @@ function isVariant(a: Dataset, b: Dataset): boolean {
   return a.name.includes("/") && a.name.split("/")[0] === b.name.split("/")[0];
 }
 
-/** `s3:bucket/a/b/` or `file:/a/b/`; two names of one directory are one. */
+/** `s3:bucket/a/b/` or `file:/a/b/`. Two names of one directory give the same path. */
 export function fullPath({ scheme, root, prefix }: Location): string {
   if (scheme === "s3") return `s3:${root}/${prefix}`;
   return `file:${realFolder(join(root, prefix))}`;
 }
 
-/** With links resolved, as far as it is there, and a slash at its end. */
+/** The path with links resolved, as far as it exists, and a slash at its end. */
 export function realFolder(path: string): string {
   return realPath(path).replace(/\/?$/, "/");
 }
@@ -107,7 +110,9 @@ function rawMeets(raw: RawTemplate, tier1: Location): boolean {
   return areNested(fullPath({ ...raw.location, prefix: base }), fullPath(tier1));
 }
 
-/** Raw objects from a bucket's root on (`{yyyy}/{MM}/…`): tier 1 may lie beside them where no hour's folder is its. */
+/**
+ * Raw may start at a bucket's root (`{yyyy}/{MM}/…`). Tier 1 may lie beside it, outside every hour's folder.
+ */
 function isBucketShared(raw: RawTemplate, tier1: Location): boolean {
   if (tier1.scheme !== "s3" || tier1.root !== raw.location.root) return false;
   const levels = raw.template.split("/").filter((level) => level !== "");

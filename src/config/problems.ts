@@ -1,4 +1,4 @@
-/** What is wrong with a configuration, in words, at the place where it was said. */
+/** What is wrong with a configuration, in words, at the place where it was given. */
 import type { BaseIssue } from "valibot";
 import { HourpackError, isHourpackError } from "../errors.js";
 import type { ConfigPath } from "./file.js";
@@ -10,13 +10,13 @@ export type Locate = (path: ConfigPath) => string;
 
 type Issue = BaseIssue<unknown>;
 
-/** The first problem as `invalid`; the others are counted in its hint. */
+/** The first problem as `invalid`. Its hint counts the others. */
 export function problemOf(issues: Issue[], value: unknown, locate: Locate): HourpackError {
-  // A misspelt key comes before the one that is missing for it.
+  // A misspelt key comes before the missing key that it causes.
   const inOrder = issues.map(innermost).sort((a, b) => Number(isUnknownKey(b)) - Number(isUnknownKey(a)));
   const [first] = inOrder.map((issue) => describe(issue, value));
   if (!first) throw new HourpackError("internal", "the configuration was refused without a reason");
-  // A value may be wrong in more than one way.
+  // One value may have several problems.
   const others = new Set(inOrder.map((issue) => String(pathOf(issue)))).size - 1;
   const more = others > 0 ? ` (${others} more after this one.)` : "";
   return new HourpackError("invalid", first.message, {
@@ -78,7 +78,7 @@ function describe(issue: Issue, value: unknown): Problem {
   return mustBe(KINDS[issue.type] ?? `a ${issue.type}`, hint);
 }
 
-/** What valibot names otherwise than people do. */
+/** Kinds that valibot names differently from people. */
 const KINDS: Record<string, string> = {
   array: "a list",
   boolean: "true or false",
@@ -88,14 +88,14 @@ const KINDS: Record<string, string> = {
   variant: "a map",
 };
 
-/** A webhook's address is not told, even where it is wrong or in the wrong place; of an endpoint's the host alone. */
+/** Hides a webhook's address, even if it is wrong or in the wrong place. Shows only an endpoint's host. */
 function withoutSecret(path: ConfigPath, given: unknown): unknown {
   if (typeof given !== "string") return given;
   if (path[0] === "hooks") return "…";
   return path.at(-1) === "endpoint" ? given.replace(/^.*@/s, "…@").replace(/[?#].*$/s, "?…") : given;
 }
 
-/** `of`: where the schema with the choices is; that of a `type` is around it. */
+/** `of`: where the schema with the choices is. For a `type`, it is the level around it. */
 function oneOf(path: ConfigPath, of: ConfigPath, value: unknown): Problem {
   const name = nameOf(path);
   const given = valueAt(value, path);
@@ -110,7 +110,7 @@ function oneOf(path: ConfigPath, of: ConfigPath, value: unknown): Problem {
   return { path, message, hint: meant ? `Did you mean "${meant}"?` : adviceFor(path, value) };
 }
 
-/** Where a map belongs, what is in it. */
+/** If a map belongs here: what goes into it. */
 function fieldsText(path: ConfigPath, value: unknown): string {
   const schema = schemaAt(path, value);
   const map = schema && mapOf(schema, undefined);
@@ -134,7 +134,7 @@ function unknownKey(issue: Issue, value: unknown): Problem {
   return { path, message: `unknown key "${key}" in ${nameOf(parent)}`, hint };
 }
 
-/** Of a union's problems, that of the kind which was given: it lies further in. */
+/** For a union, the problem of the kind that was given: it lies further in. */
 function innermost(issue: Issue): Issue {
   const inner = issue.type === "union" ? issue.issues?.find(({ path }) => path) : undefined;
   if (!inner?.path) return issue;

@@ -1,4 +1,4 @@
-/** docs/configuration.md, made from the schema, so that it cannot be behind. */
+/** docs/configuration.md, generated from the schema, so that it cannot fall behind. */
 import { FIELD_FLAGS, type FieldFlag, FORMS } from "./flags.js";
 
 const SECTIONS: [group: FieldFlag["group"], title: string, about: string][] = [

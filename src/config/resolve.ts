@@ -1,4 +1,7 @@
-/** A valid configuration to Settings: defaults filled in, variables substituted, and the checks that no single field can make. */
+/**
+ * Turns a valid configuration into Settings: fills in defaults, substitutes variables, and makes the checks
+ * that no single field can make.
+ */
 import { tmpdir, userInfo } from "node:os";
 import { join, parse, resolve } from "node:path";
 import { capacityOf, machineOf } from "../capacity.js";
@@ -66,7 +69,7 @@ function resolveCatalog(config: Config, s3: S3Settings, context: ResolveContext)
       return catalog;
     case "local": {
       const path = ["catalog", "path"];
-      // DuckDB names an open file by its stem, and could not tell it from a schema of that name.
+      // DuckDB names an open file by its stem, and could not tell it from a schema of the same name.
       if (parse(catalog.path).name.toLowerCase() === catalog.database) {
         throw new HourpackError(
           "invalid",
@@ -138,14 +141,14 @@ function resolveMetrics({ file }: Config["metrics"], context: ResolveContext): S
   return file === undefined ? {} : { file: resolve(context.baseOf(["metrics", "file"]), file) };
 }
 
-/** A folder of one's own: another user's could not be swept. */
+/** A folder of the user's own, because another user's could not be swept. */
 function defaultSpoolDir(): string {
   return join(tmpdir(), `hourpack-${userInfo().uid}`);
 }
 
 type Variables = Record<string, string>;
 
-/** Every combination of the values under `for:`, in the order in which they are written. */
+/** Every combination of the values under `for:`, in the order written. */
 function variantsOf(dataset: DatasetConfig): Variables[] {
   return Object.entries(dataset.for ?? {}).reduce<Variables[]>(
     (variants, [name, values]) =>
@@ -161,7 +164,7 @@ function resolveDataset(
   context: ResolveContext,
 ): Dataset {
   const path = ["datasets", name];
-  /** Runs a reader of one field; its error is told at the field's place. */
+  /** Runs a reader of one field. Its error gets the field's place. */
   const at = <T>(field: string, read: () => T): T => {
     try {
       return read();
@@ -196,14 +199,14 @@ function resolveDataset(
   };
 }
 
-/** `{platform}` by its value; the hour's own placeholders and unknown ones stay. */
+/** Replaces `{platform}` by its value. Leaves the hour's own placeholders and unknown ones. */
 function fill(text: string, variables: Variables): string {
   return text.replace(/\{([^}]*)\}/g, (whole, name: string) =>
     Object.hasOwn(variables, name) ? String(variables[name]) : whole,
   );
 }
 
-/** Beside a bucket, `lake/events/` is more likely one without its `s3://` than a directory, which a container loses. */
+/** Beside a prefix in a bucket, `lake/events/` probably lacks its `s3://`. A container loses a directory. */
 function requireScheme(field: string, text: string, other: string, otherText: string): void {
   if (!/^s3[an]?:\/\//.test(otherText) || SCHEME.test(text) || /^\.{0,2}(\/|$)/.test(text)) return;
   throw new HourpackError("invalid", `${field} "${text}" is a directory, and ${other} is in S3`, {

@@ -1,7 +1,7 @@
 /**
- * The shape of hourpack.yaml, once: it validates the file, names the flags and environment variables (flags.ts), and
- * becomes docs/hourpack.schema.json for editors. What a single field cannot know (two datasets with one prefix, a
- * column type that Athena lacks) is checked in resolve.ts.
+ * The shape of hourpack.yaml, defined once. It validates the file, names the flags and environment variables
+ * (flags.ts), and becomes docs/hourpack.schema.json for editors. resolve.ts checks what a single field cannot
+ * know (two datasets with one prefix, a column type that Athena lacks).
  */
 import * as v from "valibot";
 import {
@@ -59,7 +59,7 @@ const HIVE_TYPE = "Hive type, such as bigint or struct<a:string,b:array<int>>";
 const ZONE = "Time zone of timestamps that name none";
 
 const FINER = "are not read as times. Leave epoch out and write type: bigint: the numbers stay as they are.";
-/** One letter from `s`, and a million or a thousand million from what is meant. */
+/** One letter away from `s`, and off by a million or a thousand million. */
 const OTHER_EPOCHS = {
   ...Object.fromEntries(
     ["us", "µs", "micros", "microseconds"].map((unit) => [unit, `Microseconds ${FINER}`]),
@@ -246,7 +246,7 @@ const hooksSchema = map("Webhook", {
   ),
 });
 
-/** The whole file. Strict everywhere: an unknown key is an error. */
+/** The whole file. It is strict everywhere: an unknown key is an error. */
 export const configSchema = map("hourpack.yaml", {
   s3: v.optional(s3Schema, {}),
   datasets: byName("Datasets by name", v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]+$/)), datasetSchema),
@@ -261,7 +261,7 @@ export type Config = v.InferOutput<typeof configSchema>;
 export type DatasetConfig = v.InferOutput<typeof datasetSchema>;
 export type ColumnConfig = v.InferOutput<typeof columnSchema>;
 
-/** What translates it is for development alone, so whoever asks brings it. */
+/** The translator is a development dependency, so the caller passes it in. */
 type ToJsonSchema = (
   schema: typeof configSchema,
   options: { target: "draft-2020-12"; typeMode: "input"; ignoreActions: string[] },
@@ -275,7 +275,7 @@ export function configJsonSchema(toJsonSchema: ToJsonSchema): object {
     ...toJsonSchema(configSchema, {
       target: "draft-2020-12",
       typeMode: "input",
-      // What JSON Schema has no word for, or need not know.
+      // JSON Schema cannot express these, or need not know them.
       ignoreActions: ["trim", "check", "finite", "metadata"],
     }),
   };

@@ -1,4 +1,4 @@
-/** The nearest of the known words to one that is not known, or undefined where none is near enough to be meant. */
+/** The known word nearest to an unknown one; undefined if none is near enough to be meant. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   const allowed = Math.max(1, Math.floor(word.length / 3));
   let best: { candidate: string; distance: number } | undefined;
@@ -15,7 +15,7 @@ function plain(word: string): string {
   return word.toLowerCase().replace(/[-_]/g, "");
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours that make one word of the other. */
+/** Insertions, deletions, replacements and swaps of neighbours that turn one word into the other. */
 function editDistance(a: string, b: string): number {
   let [before, previous]: number[][] = [[], Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {

@@ -9,7 +9,7 @@ export const LISTEN = /^(?:off|(?:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]*)):)?(
 
 const MS_BY_UNIT: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** `5m` in milliseconds. Throws `invalid` for anything else than a number and one of ms, s, m, h, d. */
+/** `5m` in milliseconds. Throws `invalid` for anything but a number and one of ms, s, m, h, d. */
 export function parseDurationMs(text: string): number {
   const [, number, unit = ""] = DURATION.exec(text) ?? [];
   if (number === undefined) {
@@ -28,7 +28,7 @@ export function parseSizeBytes(text: string): number {
   return Math.round(Number(number) * (unit.endsWith("iB") ? 1024 : 1000) ** power);
 }
 
-/** Where to listen; undefined for `off`. `9464` and `:9464` are on the loopback alone. Throws `invalid`. */
+/** Where to listen; undefined for `off`. `9464` and `:9464` listen on the loopback only. Throws `invalid`. */
 export function parseListen(text: string): { host: string; port: number } | undefined {
   const [, ipv6, name, port] = LISTEN.exec(text) ?? [];
   if (text === "off") return undefined;
@@ -44,7 +44,7 @@ export const SIZE_HINT = "Write a number and a unit, like 512KB, 16MB or 1GiB.";
 
 /** A zone of the IANA database, such as Asia/Tokyo. Throws `invalid`. */
 export function zoneName(zone: string): string {
-  // What most have, without Intl, which takes 10 ms to come up.
+  // The usual zone, without Intl, which takes 10 ms to start.
   if (zone === "UTC") return zone;
   try {
     return new Intl.DateTimeFormat("en", { timeZone: zone }) && zone;

@@ -1,17 +1,17 @@
-/** Environment variables that look like ours and are none. */
+/** Environment variables that look like ours but are not. */
 import { nearest } from "./spelling.js";
 
-/** Beside those of the fields. */
+/** Variables besides those of the fields. */
 const OTHERS = ["HOURPACK_CONFIG", "HOURPACK_HOOK_URL", "HOURPACK_LOG_LEVEL"];
-/** What this project's tests and benchmark read. */
+/** Variables that this project's tests and benchmark read. */
 const OF_TESTS = /^HOURPACK_(CACHE$|TEST_|PROPERTY_)/;
-/** What Kubernetes puts into every pod beside a Service whose name begins with hourpack. */
+/** Variables that Kubernetes sets in every pod for a Service whose name begins with hourpack. */
 const OF_KUBERNETES =
   /^HOURPACK_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
 
 /**
- * A sentence for each variable that is set and read by nobody. No errors: the environment is also others' to write,
- * as Kubernetes does.
+ * One sentence for each variable that is set but not read. These are not errors, because others also write
+ * the environment, as Kubernetes does.
  */
 export async function unreadVariables(env: NodeJS.ProcessEnv): Promise<string[]> {
   const names = Object.keys(env).filter((name) => name.startsWith("HOURPACK_") && env[name]);

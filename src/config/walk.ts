@@ -1,11 +1,11 @@
-/** What the schema says of a field: found by a walk over valibot's objects. */
+/** Finds what the schema says about a field, by walking over valibot's objects. */
 import { type GenericSchema, getDescription, getMetadata, type PicklistOptions } from "valibot";
 import type { ConfigPath } from "./file.js";
 import { configSchema } from "./schema.js";
 
-/** A valibot schema of any kind, as far as anybody asks here. */
+/** A valibot schema of any kind, with the members that are read here. */
 export interface Schema extends GenericSchema {
-  /** Of one that can be left out. */
+  /** Of an optional schema. */
   wrapped?: Schema;
   default?: unknown;
   /** Of a map of fields. */
@@ -15,11 +15,11 @@ export interface Schema extends GenericSchema {
   /** Of a union or a variant, or the choices of a picklist. */
   options?: readonly Schema[] | PicklistOptions;
   literal?: unknown;
-  /** Of a value of several steps; the message of a pattern has a hint after its first line. */
+  /** Of a value with several steps. A pattern's message has a hint after its first line. */
   pipe?: readonly { type: string; message?: unknown }[];
 }
 
-/** Without "or nothing". */
+/** The schema without "or nothing". */
 export function bareOf(schema: Schema): Schema {
   return schema.wrapped ? bareOf(schema.wrapped) : schema;
 }
@@ -28,7 +28,7 @@ export function descriptionOf(schema: Schema): string | undefined {
   return getDescription(bareOf(schema));
 }
 
-/** What is said about a word that is no choice, where the schema knows it. */
+/** What the schema says about a word that is not a choice, if it knows the word. */
 export function saidInstead(schema: Schema, word: string): string | undefined {
   const { instead = {} } = getMetadata(schema) as { instead?: Record<string, string> };
   return Object.hasOwn(instead, word) ? instead[word] : undefined;
@@ -43,13 +43,13 @@ export function formOf(schema: Schema | undefined): string | undefined {
   return undefined;
 }
 
-/** Of a picklist, or of a variant's `type`; none of other schemas. */
+/** The choices of a picklist, or of a variant's `type`; none for other schemas. */
 export function choicesOf({ type, options = [] }: Schema): string[] {
   if (type === "picklist") return options.map(String);
   return type === "variant" ? (options as Schema[]).map((option) => String(literalOf(option))) : [];
 }
 
-/** What the whole value has at a place. */
+/** The schema at a place in the whole value. */
 export function schemaAt(path: ConfigPath, value: unknown): Schema | undefined {
   return path.reduce<Schema | undefined>((schema, segment, i) => {
     const map = schema && mapOf(schema, valueAt(value, path.slice(0, i)));
@@ -58,7 +58,7 @@ export function schemaAt(path: ConfigPath, value: unknown): Schema | undefined {
   }, configSchema);
 }
 
-/** Of several schemas that of the value's `type`, or else the last one of a map. */
+/** Of several schemas, the one for the value's `type`, or else the last one of a map. */
 export function mapOf(schema: Schema, value: unknown): Schema | undefined {
   if (!schema.options) return schema;
   const type = (value as { type?: unknown } | undefined | null)?.type;

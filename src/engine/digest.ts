@@ -1,6 +1,6 @@
-/** A set of rows, told apart from any other set without regard to order. */
+/** A digest that tells a set of rows from any other, whatever their order. */
 
-/** Their number, and two sums over hashes of them: a row counts as often as it is there. */
+/** The number of rows, and two sums over their hashes. A row counts as often as it occurs. */
 export interface RowsDigest {
   rows: number;
   sums: readonly [bigint, bigint];
@@ -8,7 +8,7 @@ export interface RowsDigest {
 
 const NONE: RowsDigest = { rows: 0, sums: [0n, 0n] };
 
-/** Of all the rows of several sets. */
+/** The digest of all rows of several sets. */
 export function digestOfAll(digests: readonly RowsDigest[]): RowsDigest {
   return digests.reduce(
     (all, { rows, sums: [first, second] }) => ({

@@ -4,7 +4,7 @@ import type { RowsDigest } from "./digest.js";
 /** Lines that a schema's columns take without loss, ready to become Parquet. */
 export interface RowFiles {
   schema: Schema;
-  /** NDJSON whose members are the raw records' own; each line was accepted by the schema's grammar. */
+  /** NDJSON with the raw records' own members. The schema's grammar accepted each line. */
   accepted: string | undefined;
   /** NDJSON by column name, as `writeRow` makes it. */
   exact: string | undefined;
@@ -17,27 +17,37 @@ export interface WrittenRows {
   rows: number;
 }
 
-/** Parquet files on their way into one: Snappy, V1 pages. */
+/** A merge of Parquet files into one: Snappy, V1 pages. */
 export interface Merge {
-  /** The next file, whose rows are copied at once where nothing else is to be done with them. It may lack columns: they are NULL then. */
+  /**
+   * Adds the next file. Copies its rows at once if nothing else is to be done with them. It may lack columns:
+   * they are NULL then.
+   */
   add(path: string): Promise<void>;
   /**
-   * Writes the footer with this metadata; no files at all make a part of 0 rows. The SHA-256 is that of the file's bytes, in
-   * hexadecimal digits; absent where DuckDB wrote them.
+   * Writes the footer with this metadata. No files at all make a part of 0 rows. `sha256` is that of the
+   * file's bytes, in hexadecimal digits; it is absent if DuckDB wrote them.
    */
   finish(metadata: Record<string, string>): Promise<WrittenRows & { sha256?: string }>;
 }
 
-/** The embedded database that reads and writes Parquet. One for a process; calls may overlap. */
+/** The embedded database that reads and writes Parquet. A process has one; its calls may overlap. */
 export interface Engine {
   /**
-   * Lines to one Parquet file with the schema's columns and `_rescued_data`, for `merge` alone to read: it may have more in
-   * it. The digest is that of the rows before they were written; absent where that would take too much memory.
+   * Writes lines to one Parquet file with the schema's columns and `_rescued_data`. Only `merge` reads the
+   * file, which may contain more. The digest is that of the rows before they were written; it is absent if it
+   * would take too much memory.
    */
   writeRows(files: RowFiles, outPath: string): Promise<WrittenRows & { digest?: RowsDigest }>;
-  /** Begins a part with these columns at `outPath`. `sortBy`: names of columns that its rows are sorted by, in pieces that the memory holds. */
+  /**
+   * Begins a part with these columns at `outPath`. `sortBy` names the columns that its rows are sorted by, in
+   * pieces that fit in memory.
+   */
   merge(columns: Column[], outPath: string, options: { sortBy: string[] }): Merge;
-  /** Over these columns and `_rescued_data` of all rows of the files; `complete`: each of them has them all. */
+  /**
+   * The digest of all rows of the files, over these columns and `_rescued_data`. `complete`: each file has
+   * all of them.
+   */
   digest(paths: string[], columns: Column[], options?: { complete: boolean }): Promise<RowsDigest>;
   close(): Promise<void>;
 }

@@ -1,10 +1,10 @@
 /**
- * The canonical text of a record under a schema. One function serves both sides: the raw record, and the record
- * that a row gives back. Two records are the same exactly where their texts are the same.
+ * The canonical text of a record under a schema. One function serves both sides: the raw record, and the
+ * record that a row gives back. Two records are the same exactly if their texts are the same.
  *
  * A member that its column holds is written under the column's type, so that texts of one value (`1.50` and
- * `1.5`, two offsets of one instant) come out equal; any other member is written as plain JSON. Members are
- * sorted; null members are dropped at every depth; numbers count by exact value.
+ * `1.5`, two offsets of one instant) come out equal. Any other member is written as plain JSON. Members are
+ * sorted, null members are dropped at every depth, and numbers count by exact value.
  */
 import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/types.js";
 import { epochMs, parseDate, parseTimestamp } from "./instant.js";
@@ -13,13 +13,13 @@ import { Day, elementsOf, fold, Inner, Instant, type Json, Num, Obj, objectOf } 
 import { canonicalNumber, holdDecimal, holdDouble, holdInteger, numberText } from "./number.js";
 import { parseJson, writeJson } from "./text.js";
 
-/** The canonical text of a value where the type holds it, else undefined. */
+/** The canonical text of a value if the type holds it, else undefined. */
 export type Hold = (value: Json) => string | undefined;
 
-/** Thrown inside, where NaN or Infinity would have to be written as plain JSON. */
+/** Thrown internally if NaN or Infinity would have to be written as plain JSON. */
 export class NonFinite {}
 
-/** Derived columns as a tree of the keys they read. */
+/** Derived columns as a tree of the keys that they read. */
 interface Derived {
   own?: Hold;
   children: Map<string, Derived>;
@@ -37,7 +37,7 @@ export class Canon {
   private readonly envelope: Derived = { children: new Map() };
   private readonly path: string[];
 
-  /** `path`: the keys of the record path, none for `$`; `zone`: of timestamps that carry none. */
+  /** `path`: the keys of the record path, none for `$`. `zone` is for timestamps that carry none. */
   constructor(schema: Schema, { zone, path }: { zone: string; path: string[] }) {
     this.path = path;
     for (const column of schema.columns) {
@@ -47,7 +47,7 @@ export class Canon {
     }
   }
 
-  /** One line a member. Undefined where NaN or Infinity stands outside of a double column: that is no record. */
+  /** One line per member. Undefined if NaN or Infinity is outside a double column: that is no record. */
   text(record: Obj, envelope?: Obj): string | undefined {
     try {
       const lines = new Joined("\n");
@@ -66,7 +66,9 @@ export class Canon {
     }
   }
 
-  /** Members whose keys fold to one: more than one collide, and then all stand as they are. */
+  /**
+   * Members whose keys fold to the same text. If there are several, they collide, and all stay as they are.
+   */
   private writeRun(run: Member[], lines: Joined): void {
     const [first] = run;
     if (run.length > 1 || !first) {
@@ -84,8 +86,8 @@ export class Canon {
   }
 
   /**
-   * The last one is the envelope; it is compared member by member, since derived columns may hold some of it. Those
-   * before it are members of that name which the record itself has, compared as plain JSON.
+   * The last one is the envelope. It is compared member by member, because derived columns may hold some of
+   * it. Those before it are the record's own members of that name, compared as plain JSON.
    */
   private writeEnvelopes(envelopes: Json[], lines: Joined): void {
     const last = envelopes.at(-1);
@@ -97,7 +99,7 @@ export class Canon {
         for (const { key, value } of run) lines.push(`^${quoted(key)}:${plainText(value)}`);
         continue;
       }
-      // What is left of an object that the path led through may be nothing.
+      // What is left of an object that the path led through may be empty.
       if (first.value instanceof Obj && first.value.keys.length === 0 && first.key === this.path[0]) continue;
       const group = this.envelope.children.get(first.folded);
       const held = group && holdDerived(first.value, group);
@@ -108,18 +110,18 @@ export class Canon {
 
 const quotedKeys = new Map<string, string>();
 
-/** A key as a JSON string; keys come again and again. */
+/** A key as a JSON string. Keys come again and again, so the strings are cached. */
 export function quoted(key: string): string {
   let text = quotedKeys.get(key);
   if (text === undefined) {
     text = JSON.stringify(key);
-    // As a string of its own: the key may be a slice of a window's text, which it would hold on to.
+    // A string of its own: the key may be a slice of a window's text, and would keep all of that alive.
     if (quotedKeys.size < 10_000) quotedKeys.set(JSON.parse(text) as string, text);
   }
   return text;
 }
 
-/** The members that are not null, sorted by folded key, colliding ones together and in their order. */
+/** The members that are not null, sorted by folded key. Colliding ones stay together, in their order. */
 function* runsOf(object: Obj): Generator<Member[]> {
   const members: Member[] = [];
   for (let i = 0; i < object.keys.length; i++) {
@@ -139,7 +141,7 @@ function* runsOf(object: Obj): Generator<Member[]> {
   if (run.length > 0) yield run;
 }
 
-/** The one member each that keys fold to; undefined where two collide, and where the value is no object. */
+/** The members by folded key; undefined if two collide, or if the value is not an object. */
 function foldedMembers(value: Json): Map<string, Json> | undefined {
   const object = objectOf(value);
   if (!object) return undefined;
@@ -165,8 +167,8 @@ function plant(root: Derived, path: string[], hold: Hold): void {
 }
 
 /**
- * A member that has no column of its own is held where derived columns cover every leaf of it. A place belongs to the
- * first column that names it, and with it all that lies below.
+ * A member without a column of its own is held if derived columns cover every leaf of it. A place and
+ * everything below it belong to the first column that names it.
  */
 function holdDerived(value: Json, node: Derived): string | undefined {
   if (node.own) return node.own(value);
@@ -187,7 +189,7 @@ export function holdOfColumn(column: Column, zone: string): Hold {
   return column.jsonString ? (value) => holdInner(value, hold) : hold;
 }
 
-/** A string that is JSON is held only where it is compact: the column gives back no other spelling. */
+/** A string that is JSON is held only if it is compact: the column gives back no other spelling. */
 function holdInner(value: Json, hold: Hold): string | undefined {
   let inner: Json | undefined;
   if (value instanceof Inner) inner = value.value;
@@ -246,21 +248,24 @@ function ofNumber(value: Json, hold: (text: string) => string | undefined): stri
   return text === undefined ? undefined : hold(text);
 }
 
-/** What is no string is held as its JSON text, compact, numbers with the digits that they were written with: `7` is not `7.0`. */
+/**
+ * A value that is not a string is held as its compact JSON text. Numbers keep the digits that they were
+ * written with: `7` is not `7.0`.
+ */
 function holdString(value: Json): string | undefined {
   if (typeof value === "string") return literal(value);
   if (value === null) return undefined;
-  // Thrown where NaN or Infinity is in it: such a text gives no value back.
+  // This throws if NaN or Infinity is in it: such a text gives no value back.
   plainText(value);
   return JSON.stringify(writeJson(value));
 }
 
-/** As JSON.stringify, but most strings have nothing to escape. */
+/** Like JSON.stringify, but most strings have nothing to escape. */
 function literal(text: string): string {
   return /["\\\x00-\x1f\ud800-\udfff]/.test(text) ? JSON.stringify(text) : `"${text}"`;
 }
 
-/** A number counts since 1970 where the column says so; a string of digits is read like one. */
+/** A number counts since 1970 if the column says so. A string of digits is read like one. */
 function holdTimestamp(value: Json, epoch: "s" | "ms" | undefined, zone: string): string | undefined {
   if (value instanceof Instant) return `T${value.ms}`;
   if (typeof value === "string") {
@@ -285,7 +290,7 @@ function holdArray(hold: Hold): Hold {
   };
 }
 
-/** A map's keys are data: they are not folded, and a repeated one is held by no map. */
+/** A map's keys are data: they are not folded, and no map holds a repeated one. */
 function holdMap(hold: Hold): Hold {
   return (value) => {
     const object = objectOf(value);

@@ -1,11 +1,11 @@
 import type { Source } from "./source.js";
 
-/** A place in a source, and the bytes behind it that are held. */
+/** A place in a source, and the bytes after it that are held. */
 export class Cursor {
   /** Offset of the first byte that is held. */
   at = 0;
   heldBytes = 0;
-  /** Nothing comes behind what is held. */
+  /** Nothing comes after what is held. */
   isEnd = false;
   private readonly source: Source;
   private readonly next: AsyncIterator<Buffer>;
@@ -16,12 +16,12 @@ export class Cursor {
     this.next = source.pieces(0)[Symbol.asyncIterator]();
   }
 
-  /** Holds at least so many bytes, or all that are left. */
+  /** Holds at least `sizeBytes`, or all that are left. */
   async fill(sizeBytes: number): Promise<void> {
     while (this.heldBytes < sizeBytes && (await this.pull())) {}
   }
 
-  /** The first of the held bytes, as one. */
+  /** The first of the held bytes, as one buffer. */
   bytes(sizeBytes: number): Buffer {
     const [first] = this.pieces;
     if (this.pieces.length > 1 && (first?.length ?? 0) < sizeBytes)
@@ -41,7 +41,10 @@ export class Cursor {
     }
   }
 
-  /** The bytes from here on, without moving. Up to about so many are held; those beyond are read for this alone. */
+  /**
+   * The bytes from here on, without moving. Holds up to about `maxBytes`; those beyond are read for this
+   * alone.
+   */
   async *ahead(maxBytes: number): AsyncGenerator<Buffer> {
     for (let i = 0; i < this.pieces.length || (this.heldBytes <= maxBytes && (await this.pull())); i++) {
       yield this.pieces[i] as Buffer;

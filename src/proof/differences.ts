@@ -1,22 +1,25 @@
-/** Names what differs: the records and rows of the buckets that do not balance, matched one by one. */
+/** Names what differs: matches the records and rows of the buckets that do not balance, one by one. */
 import { holesIn, type Likeness } from "./likeness.js";
 import { bucketOf, type Fingerprint } from "./multiset.js";
 
 export interface Difference {
   /**
-   * `missing`: a record has no row. `extra`: a row has no record, or one row too many. `changed`: both, and the two
-   * are alike. `contradicted`: a row's columns and its rescued data disagree. `quarantine`: an object's bytes that
-   * are no record are not those in quarantine. `count`: the manifest counts otherwise.
+   * - `missing`: a record has no row.
+   * - `extra`: a row has no record, or there is one row too many.
+   * - `changed`: both, and the two are alike.
+   * - `contradicted`: a row's columns and its rescued data disagree.
+   * - `quarantine`: an object's bytes that are no record are not those in quarantine.
+   * - `count`: the manifest counts differently.
    */
   kind: "missing" | "extra" | "changed" | "contradicted" | "quarantine" | "count";
   detail: string;
   /** Key of the raw object. */
   object?: string;
-  /** Of the record in the object's decompressed bytes. */
+  /** Offset of the record in the object's decompressed bytes. */
   offset?: number;
-  /** Number of the row in the part, the first being 0. */
+  /** Number of the row in the part, counted from 0. */
   row?: number;
-  /** The record as it stands, its beginning at most. */
+  /** The record as it stands, or its beginning. */
   record?: string;
   /** For `changed`, each member that differs; for `extra`, what the row gives back. Canonical texts. */
   members?: { record?: string; row?: string }[];
@@ -41,13 +44,13 @@ interface FoundRow {
   twinOf?: FoundRecord;
 }
 
-/** What a record or row is remembered by; the texts are asked for only where they will be kept. */
+/** What a record or row is remembered by. The texts are asked for only if they will be kept. */
 interface Texts {
   canonical: string;
   text?: string;
 }
 
-/** Texts are kept up to this many chars; what comes after is counted, but not shown. */
+/** Texts are kept up to this many chars. What comes after is counted, but not shown. */
 const TEXT_BUDGET = 64 * 2 ** 20;
 const LINE_CHARS = 300;
 
@@ -56,7 +59,7 @@ export class DifferenceFinder {
   private readonly records = new Map<Fingerprint, FoundRecord>();
   private readonly rows: FoundRow[] = [];
   private kept = 0;
-  /** How many rows leave a derived column NULL whose record has a value for it, by the column's number. */
+  /** By a derived column's number: how many rows leave it NULL although their record has a value for it. */
   readonly unfilled = new Map<number, number>();
 
   constructor(buckets: Set<number>) {
@@ -67,11 +70,11 @@ export class DifferenceFinder {
     return this.buckets.has(bucketOf(print));
   }
 
-  /** All records come before the first row. */
+  /** All records must come before the first row. */
   addRecord(likeness: Likeness, object: string, offset: number, texts: () => Texts): void {
     const { print, recordPrint: record, columnPrints: columns } = likeness;
     const found = this.records.get(print);
-    // Where one of several equal records has no row, the last of them is named.
+    // If one of several equal records has no row, the last of them is named.
     if (found) Object.assign(found, { count: found.count + 1, object, offset });
     else {
       const kept = this.keep(texts);
@@ -93,7 +96,7 @@ export class DifferenceFinder {
     return kept;
   }
 
-  /** `changed` first, then what is missing, then what is too many. */
+  /** `changed` first, then what is missing, then what is extra. */
   differences(): Difference[] {
     const rows = new Set(this.rows);
     const records = [...this.records.values()].filter((record) => record.matched < record.count);
@@ -118,8 +121,9 @@ export class DifferenceFinder {
   }
 
   /**
-   * A row that leaves derived columns NULL has lost nothing: it is its record's, and counted. Rows that leave the fewest
-   * choose first, as what they leave the others leave, too: columns are only ever appended.
+   * A row that leaves derived columns NULL has lost nothing: it belongs to its record, and is counted. Rows
+   * that leave the fewest choose first. The others leave those columns NULL as well, because columns are only
+   * ever appended.
    */
   private matchUnfilled(records: FoundRecord[], rows: Set<FoundRow>): void {
     const byRecord = new Map<Fingerprint, FoundRecord[]>();
@@ -144,7 +148,10 @@ export class DifferenceFinder {
   }
 }
 
-/** The row of the same record that shows it falsely, or the one that shares most members with it, and at least half of them. */
+/**
+ * The row of the same record that shows it falsely, or else the row that shares most members with it, and at
+ * least half of them.
+ */
 function mostAlike(record: FoundRecord, rows: Set<FoundRow>): FoundRow | undefined {
   if (record.canonical === undefined) return undefined;
   const members = new Set(membersOf(record.canonical));
@@ -163,7 +170,7 @@ function mostAlike(record: FoundRecord, rows: Set<FoundRow>): FoundRow | undefin
       bestShared = shared;
     }
   }
-  // A record of one member shares none of them with a row that changed it.
+  // A record of one member shares none with a row that changed it.
   return best ?? (members.size === 1 ? aloneWithKey(record.canonical, rows) : undefined);
 }
 
@@ -175,7 +182,7 @@ function aloneWithKey(canonical: string, rows: Set<FoundRow>): FoundRow | undefi
   return undefined;
 }
 
-/** Without the lines of derived columns, which say again what is in a member. */
+/** Leaves out the lines of derived columns, which repeat what is in a member. */
 function membersOf(canonical: string): string[] {
   return canonical.split("\n").filter((line) => !line.startsWith("@"));
 }
@@ -221,7 +228,7 @@ function keyOf(line: string): string {
   return /^[\^@]?"(?:[^"\\]|\\.)*"/.exec(line)?.[0] ?? line;
 }
 
-/** As it is told: a member by its key, a derived column by its name. */
+/** For messages: a member's key, or a derived column's name. */
 function nameOf(line: string): string {
   const key = keyOf(line);
   return key.startsWith("@") ? `the column ${JSON.parse(key.slice(1))}` : key;

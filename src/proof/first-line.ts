@@ -1,4 +1,6 @@
-/** Whether an object is lines: then damage ends at its newline. Its first line that is not blank decides. */
+/**
+ * Whether an object is lines, so that damage ends at its newline. Its first line that is not blank decides.
+ */
 import { Cursor } from "./cursor.js";
 import { Damage } from "./json.js";
 import { isSpace, Scanner } from "./scan.js";
@@ -38,7 +40,7 @@ export async function firstLineIsWhole(source: Source): Promise<boolean> {
 /** Values one after the other. */
 class Line {
   private scanner: Scanner | undefined;
-  /** A number or a word has just ended, and something must set it off from the next one. */
+  /** A number or a word has just ended, and something must separate it from the next one. */
   private isOpen = false;
 
   /** Throws Damage. */
@@ -68,7 +70,7 @@ class Line {
   }
 }
 
-/** Blank lines, white space and byte order marks. */
+/** Skips blank lines, white space and byte order marks. */
 export async function skipBlanks(cursor: Cursor): Promise<void> {
   for (;;) {
     await cursor.fill(CHUNK_BYTES);
@@ -76,7 +78,7 @@ export async function skipBlanks(cursor: Cursor): Promise<void> {
     let start = 0;
     while (isSpace(bytes[start]) || isMark(bytes, start)) start += isSpace(bytes[start]) ? 1 : MARK_BYTES;
     cursor.drop(start);
-    // Of a mark there may be a part.
+    // Looks again if anything was skipped: the chunk may end inside a mark.
     if (start === 0) return;
   }
 }
@@ -93,12 +95,15 @@ export function isMark(bytes: Buffer, at: number): boolean {
   return bytes[at] === 0xef && bytes[at + 1] === 0xbb && bytes[at + 2] === 0xbf;
 }
 
-/** A number or a word runs up to white space, a bracket or a quote, as an element also to what ends one. */
+/**
+ * A number or a word must be followed by white space, an opening bracket or a quote. An element may also be
+ * followed by a comma or `]`.
+ */
 export function isDelimiter(byte: number, isElement: boolean): boolean {
   return isSpace(byte) || isOpener(byte) || (isElement && (byte === COMMA || byte === CLOSE_ARRAY));
 }
 
-/** Begins an object, an array or a string. */
+/** Whether the byte begins an object, an array or a string. */
 export function isOpener(byte: number | undefined): boolean {
   return byte === 0x7b || byte === OPEN_ARRAY || byte === 0x22;
 }

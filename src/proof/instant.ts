@@ -1,11 +1,11 @@
-/** Timestamps and dates, read by the grammar of the design's section 4. */
+/** Timestamps and dates, read by the grammar of docs/fidelity.md. */
 import { numberText, parseDecimal } from "./number.js";
 import type { Json } from "./values.js";
 
 interface Timestamp {
   /** Milliseconds since 1970, floored. */
   ms: number;
-  /** Nothing was floored away. */
+  /** Whether nothing was floored away. */
   exact: boolean;
 }
 
@@ -14,7 +14,9 @@ const TIMESTAMP =
 const DATE = /^([0-9]{4})-([0-9]{2})-([0-9]{2})$/;
 const DAY_MS = 86_400_000;
 
-/** Undefined for what is no timestamp: a date alone, lower-case t or z, the year 0000, the 30th of February. */
+/**
+ * Undefined for what is no timestamp: a date alone, lower-case t or z, the year 0000, the 30th of February.
+ */
 export function parseTimestamp(text: string, zone: string): Timestamp | undefined {
   const match = TIMESTAMP.exec(text);
   if (!match) return undefined;
@@ -36,7 +38,7 @@ function isInRange(ms: number): boolean {
   return ms >= -62_135_596_800_000 && ms < 253_402_300_800_000;
 }
 
-/** Days since 1970; undefined for what is no date and nothing more. */
+/** Days since 1970; undefined for anything but a date. */
 export function parseDate(text: string): number | undefined {
   const match = DATE.exec(text);
   return match ? daysOf(Number(match[1]), Number(match[2]), Number(match[3])) : undefined;
@@ -59,8 +61,8 @@ function utcOfOffset(localMs: number, offset: string): number | undefined {
 }
 
 /**
- * A wall clock's reading in a zone. Where the clock showed it twice the earlier instant counts; a reading that
- * the clock skipped is none.
+ * The instant of a wall clock's reading in a zone. If the clock showed the reading twice, the earlier instant
+ * counts. If the clock skipped it, undefined.
  */
 function utcOfLocal(localMs: number, zone: string): number | undefined {
   if (zone === "UTC") return localMs;
@@ -73,7 +75,7 @@ function utcOfLocal(localMs: number, zone: string): number | undefined {
 
 const clocks = new Map<string, Intl.DateTimeFormat>();
 
-/** Before this no clock ever changed, and a formatter's years would have to be told from those before Christ. */
+/** Before this no clock ever changed, and a formatter's years could be those before Christ. */
 const YEAR_2_MS = -62_104_060_800_000;
 
 /** How far a zone's clock is ahead of UTC at an instant. */
@@ -101,7 +103,7 @@ function offsetMsAt(zone: string, instantMs: number): number {
   return days * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1_000 - Math.floor(ms / 1_000) * 1_000;
 }
 
-/** Milliseconds since 1970, floored; undefined for what is no number or beyond the years of a timestamp. */
+/** Milliseconds since 1970, floored; undefined for anything but a number within the years of a timestamp. */
 export function epochMs(value: Json, epoch: "s" | "ms"): { ms: number; exact: boolean } | undefined {
   const text = numberText(value);
   if (text === undefined) return undefined;

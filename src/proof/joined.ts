@@ -1,4 +1,4 @@
-/** Texts with a mark between them: many of them are joined now and then, since millions would take more than they hold. */
+/** Texts with a mark between them. They are joined now and then: millions would take more than they hold. */
 export class Joined {
   private readonly mark: string;
   private readonly chunks: string[] = [];

@@ -1,5 +1,5 @@
 /**
- * The proof's own JSON: a recursive-descent reader that keeps what JSON.parse throws away, namely the text of
+ * The proof's own JSON: a recursive-descent reader that keeps what JSON.parse drops, namely the text of
  * numbers, repeated keys, the order of members and where a value lies.
  */
 import { isUtf8 } from "node:buffer";
@@ -8,12 +8,12 @@ import { type Json, Num, Obj } from "./values.js";
 export { Day, fold, Inner, Instant, type Json, Num, Obj } from "./values.js";
 
 /**
- * A large object or array that was checked and not kept: it is read again, a level at a time, as a tree of it would take
- * ten times its text.
+ * A large object or array that was checked and not kept. It is read again, one level at a time, because a
+ * tree of it would take ten times its text.
  */
 export class Unread {
   private readonly text: string;
-  /** Where it stands in the text that the reader was given. */
+  /** Its place in the text that the reader was given. */
   readonly start: number;
   readonly end: number;
   private readonly spans: WeakMap<Json[], number[]> | undefined;
@@ -29,22 +29,22 @@ export class Unread {
     return this.text[this.start] === "[";
   }
 
-  /** All of it. */
+  /** The whole value. */
   whole(): Json {
     return this.reader({}).value();
   }
 
-  /** An object, whose large members are unread. */
+  /** The object's members. Large ones are unread. */
   members(): Obj {
     return this.reader({ unreadChars: UNREAD_CHARS }).value() as Obj;
   }
 
-  /** Of an array, one after the other. */
+  /** The array's elements, one by one. */
   *elements(): Generator<Json, void> {
     for (const { value } of this.places()) yield value;
   }
 
-  /** The same with their places in the text. */
+  /** The same, with their places in the text. */
   *places(): Generator<{ value: Json; start: number; end: number }, void> {
     const reader = this.reader({ unreadChars: UNREAD_CHARS });
     reader.at++;
@@ -64,27 +64,27 @@ export class Unread {
   }
 }
 
-/** The value itself, with all that is in it. */
+/** The value itself, with everything in it. */
 export function whole(value: Json): Exclude<Json, Unread> {
   return value instanceof Unread ? (value.whole() as Exclude<Json, Unread>) : value;
 }
 
-/** The members of an object; undefined where the value is none. */
+/** The members of an object; undefined if the value is not one. */
 export function objectOf(value: Json): Obj | undefined {
   if (value instanceof Unread) return value.isArray ? undefined : value.members();
   return value instanceof Obj ? value : undefined;
 }
 
-/** The elements of an array; undefined where the value is none. */
+/** The elements of an array; undefined if the value is not one. */
 export function elementsOf(value: Json): Iterable<Json> | undefined {
   if (value instanceof Unread) return value.isArray ? value.elements() : undefined;
   return Array.isArray(value) ? value : undefined;
 }
 
-/** An object or an array of so many chars is left unread, where that is asked for. */
+/** An object or array of this many chars is left unread, if the reader is asked to. */
 export const UNREAD_CHARS = 2 ** 16;
 
-/** Bytes that are no JSON value; `reason` says why. Thrown by the reader and caught by its callers only. */
+/** Bytes that are not a JSON value; `reason` says why. Readers throw it, and only their callers catch it. */
 export class Damage {
   readonly reason: string;
   constructor(reason: string) {
@@ -92,7 +92,7 @@ export class Damage {
   }
 }
 
-/** Objects and arrays inside one another: deeper values are no records. A reader that recurses must have a limit. */
+/** The nesting limit. Deeper values are no records. A reader that recurses must have a limit. */
 export const MAX_DEPTH = 1_000;
 
 const PLAIN_STRING = /[^"\\\x00-\x1f\x80-\xff]*"/y;
@@ -110,7 +110,7 @@ const ESCAPED: Record<string, string> = {
   t: "\t",
 };
 
-/** How a number's rest begins where the text ends inside of it. */
+/** How the rest of a number begins if the text ends inside it. */
 const OPEN_NUMBER = /^(?:\.|[eE][+-]?)?$/;
 /** As long as `-Infinity`, the longest word. */
 const WORD_CHARS = 9;
@@ -121,26 +121,26 @@ export interface ReaderOptions {
   maxDepth?: number;
   /** More bytes may follow. */
   isOpen?: boolean;
-  /** Objects and arrays of so many chars inside of the value come as `Unread`. */
+  /** Objects and arrays of this many chars inside the value come as `Unread`. */
   unreadChars?: number;
 }
 
 /**
- * Reads values out of bytes that were turned into text one char a byte (latin1), so that positions in the text
- * are offsets in the bytes; string literals are decoded as UTF-8 one by one. Takes trailing commas, NaN and
- * Infinity, as DuckDB's JSON reader does; nothing else that RFC 8259 forbids.
+ * Reads values from bytes that were turned into text, one char a byte (latin1), so that positions in the text
+ * are offsets in the bytes. String literals are decoded as UTF-8 one by one. Accepts trailing commas, NaN and
+ * Infinity, as DuckDB's JSON reader does, and nothing else that RFC 8259 forbids.
  *
- * Where more bytes may follow (`isOpen`) and the text ends inside of a value, it throws Damage with `at` at the end.
+ * If more bytes may follow (`isOpen`) and the text ends inside a value, throws Damage with `at` at the end.
  */
 export class Reader {
   at: number;
   end: number;
   private readonly text: string;
-  /** Positions of strings that are not UTF-8 or hold a lone surrogate, and of NaN or Infinity, that were met. */
+  /** Positions of the strings that are not UTF-8, of those with a lone surrogate, and of NaN and Infinity. */
   readonly badStrings: number[] = [];
   readonly loneSurrogates: number[] = [];
   readonly nonFinites: number[] = [];
-  /** Whether a comma was met with nothing behind it, which only a lenient reader takes. */
+  /** Whether a comma had nothing after it, which only a lenient reader accepts. */
   hasSpareComma = false;
   private readonly spans: WeakMap<Json[], number[]> | undefined;
 
@@ -158,7 +158,7 @@ export class Reader {
     this.spans = options.spans;
   }
 
-  /** The next char that is no white space, or NaN at the end. */
+  /** Skips white space. Returns the next char; NaN at the end. */
   peek(): number {
     const { text, end } = this;
     let at = this.at;
@@ -172,7 +172,7 @@ export class Reader {
     return at < end ? code : Number.NaN;
   }
 
-  /** The value at `at`, white space before it skipped. Throws Damage. */
+  /** The value at `at`. Skips white space before it. Throws Damage. */
   value(depth = 0): Json {
     const code = this.peek();
     if (depth > 0 && this.unreadChars < this.end && (code === 0x7b || code === 0x5b)) {
@@ -208,7 +208,7 @@ export class Reader {
     return value;
   }
 
-  /** Reads a value and makes nothing of it. Throws what `value` throws. */
+  /** Reads a value and builds nothing. Throws what `value` throws. */
   private pass(depth: number): void {
     const open = this.peek();
     if (open !== 0x7b && open !== 0x5b) {
@@ -325,7 +325,7 @@ export class Reader {
       if (char === undefined) throw new Damage(`\`${whole}\` is no escape`);
       return char;
     });
-    // With the flag u a surrogate matches only where it has no partner.
+    // With the flag u, a surrogate matches only if it has no partner.
     if (/\p{Surrogate}/u.test(value)) this.loneSurrogates.push(position);
     return value;
   }
@@ -352,7 +352,7 @@ export class Reader {
     return value;
   }
 
-  /** A word, or a number's beginning, may be cut off. */
+  /** A word, or the beginning of a number, may be cut off. */
   private noValue(): Damage {
     return this.isOpen && this.end - this.at < WORD_CHARS
       ? this.cut("a value is cut")

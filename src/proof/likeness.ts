@@ -1,7 +1,7 @@
 /**
- * What a record and its row have in common: the record, as its canonical text, and what the derived columns show, a line
- * each. A derived column holds nothing, and what a row gives back has lost the spelling that such a column may show; so
- * it is compared with the raw record.
+ * What a record and its row have in common: the record's canonical text, and what the derived columns show,
+ * one line each. A derived column holds nothing, and what a row gives back has lost the spelling that such a
+ * column may show. So the column is compared with the raw record.
  */
 import type { Schema } from "../schema/types.js";
 import { Canon } from "./canon.js";
@@ -15,7 +15,7 @@ const OF_NULL = "\0".repeat(PRINT_CHARS);
 
 export class Likeness {
   private readonly record: string;
-  /** A line a derived column; undefined where it is NULL. */
+  /** One line per derived column; undefined if it is NULL. */
   private readonly columns: readonly (string | undefined)[];
 
   constructor(record: string, columns: readonly (string | undefined)[]) {
@@ -23,13 +23,15 @@ export class Likeness {
     this.columns = columns;
   }
 
-  /** One line a member, and one a derived column that is not NULL. */
+  /** One line per member, and one per derived column that is not NULL. */
   get text(): string {
     if (this.columns.length === 0) return this.record;
     return [this.record, ...this.columns.filter((line) => line !== undefined)].join("\n");
   }
 
-  /** Of the text. All that have one record begin alike, so that they are in one bucket. */
+  /**
+   * The fingerprint of the text. All fingerprints of one record begin alike, so that they are in one bucket.
+   */
   get print(): Fingerprint {
     if (this.columns.length === 0) return fingerprint(this.record);
     return this.recordPrint.slice(0, 2) + fingerprint(this.text).slice(2);
@@ -39,13 +41,13 @@ export class Likeness {
     return fingerprint(this.record);
   }
 
-  /** Of each derived column's line, one after the other. */
+  /** The fingerprint of each derived column's line, one after the other. */
   get columnPrints(): string {
     return this.columns.map((line) => (line === undefined ? OF_NULL : fingerprint(line))).join("");
   }
 }
 
-/** Which columns a row leaves NULL that a record would show; undefined where they show different things. */
+/** The columns that a row leaves NULL and a record would show; undefined if the two show different things. */
 export function holesIn(row: string, record: string): number[] | undefined {
   const holes: number[] = [];
   for (let at = 0; at < record.length; at += PRINT_CHARS) {
@@ -70,7 +72,7 @@ export class Likenesses {
   }[];
   private readonly inRow: Shown[];
 
-  /** `path`: the keys of the record path, none for `$`; `zone`: of timestamps that carry none. */
+  /** `path`: the keys of the record path, none for `$`. `zone` is for timestamps that carry none. */
   constructor(schema: Schema, options: { zone: string; path: string[] }) {
     const { zone } = options;
     this.canon = new Canon(schema, options);
@@ -86,7 +88,7 @@ export class Likenesses {
     this.inRow = columns.map(([, column]) => shownBy(column, { zone, isRow: true }));
   }
 
-  /** Undefined where NaN or Infinity stands outside of a double column: that is no record. */
+  /** Undefined if NaN or Infinity is outside a double column: that is no record. */
   ofRecord(record: Obj, envelope?: Obj): Likeness | undefined {
     const text = this.canon.text(record, envelope);
     if (text === undefined) return undefined;

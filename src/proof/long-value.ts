@@ -1,20 +1,20 @@
-/** A value that is longer than what is looked at at once: where it begins and ends, found without keeping it. */
+/** Finds where a value begins and ends that is too long to look at in one piece, without keeping it. */
 import { Cursor } from "./cursor.js";
 import { CLOSE_ARRAY, isDelimiter, isOpener, OPEN_ARRAY, skipBlanks } from "./first-line.js";
 import { Damage } from "./json.js";
 import { Scanner } from "./scan.js";
 
-/** Offsets are those in the object. */
+/** Offsets in the object. */
 interface LongValue {
   start: number;
   end: number;
-  /** Of a top-level array. */
+  /** Whether it is an element of a top-level array. */
   isElement: boolean;
 }
 
 /**
- * The next value, which is an element if it is the first behind the bracket of an array, too. Up to about so many bytes
- * are held by the cursor. Of no size where that array is empty, or nothing but blanks is left.
+ * The next value. The first one after an array's opening bracket is an element, too. The cursor holds up to
+ * about `maxBytes`. The value has no size if that array is empty, or if only blanks are left.
  */
 export async function findLongValue(
   cursor: Cursor,

@@ -1,4 +1,4 @@
-/** Two multisets of texts compared in bounded memory: sums of 128-bit hashes, in buckets. */
+/** Compares two multisets of texts in bounded memory: sums of 128-bit hashes, in buckets. */
 import { hash } from "node:crypto";
 
 /** 128 bits of a SHA-256, as 16 chars of latin1. */
@@ -12,9 +12,9 @@ const BUCKETS = 65_536;
 const WORDS = 4;
 
 /**
- * Adds up fingerprints, those of records counting up and those of rows counting down. A bucket whose two sides are
- * the same multiset ends with four sums of zero and equal counts; one that differs does so with 1 chance in 2^128.
- * Takes 1.5 MB, however many texts there are.
+ * Adds up fingerprints: those of records count up, those of rows count down. A bucket whose two sides are the
+ * same multiset ends with four sums of zero and equal counts. A bucket that differs does so with a chance of
+ * 1 in 2^128. Takes 1.5 MB, however many texts there are.
  */
 export class Balance {
   private readonly sums = new Uint32Array(BUCKETS * WORDS);

@@ -1,4 +1,4 @@
-/** Numbers by exact value, from their texts: nothing is rounded, whatever its size. */
+/** Numbers by exact value, from their texts. Nothing is rounded, whatever its size. */
 import { type Json, Num } from "./values.js";
 
 interface Decimal {
@@ -15,7 +15,9 @@ const JSON_NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
 const SHORT_INTEGER = /^(?:0|-?[1-9][0-9]{0,14})$/;
 const LONG_EXPONENT = /[eE][+-]?0*[1-9][0-9]{15}/;
 
-/** Of a number, or of a string that is written like one; undefined for all else, NaN and Infinity too. */
+/**
+ * The text of a number, or of a string written like one; undefined for all else, NaN and Infinity included.
+ */
 export function numberText(value: Json): string | undefined {
   if (value instanceof Num) return value.isFinite ? value.text : undefined;
   return typeof value === "string" && JSON_NUMBER.test(value) ? value : undefined;
@@ -35,7 +37,7 @@ export function parseDecimal(text: string): Decimal {
   return { negative: sign === "-", digits: all.slice(start, end), exponent };
 }
 
-/** One text a value: `0`, `-15e-1`, `12`. Integers below 10^15 are written plainly. */
+/** One text per value: `0`, `-15e-1`, `12`. Integers below 10^15 are written plainly. */
 export function canonicalNumber(text: string): string {
   if (SHORT_INTEGER.test(text)) return text;
   const { negative, digits, exponent } = parseDecimal(text);
@@ -46,13 +48,13 @@ export function canonicalNumber(text: string): string {
   return `${sign}${digits}e${exponent}`;
 }
 
-/** The exponent of a number whose exponent is beyond what a double counts exactly. */
+/** The exponent of a number if it is larger than a double counts exactly. */
 function exactExponent(text: string): bigint {
   const [mantissa = "", power = "0"] = text.split(/[eE]/);
   return BigInt(power) + BigInt(parseDecimal(mantissa).exponent);
 }
 
-/** The canonical text where the value is an integer in the range of so many bits, signed. */
+/** The canonical text if the value is an integer in the signed range of this many bits. */
 export function holdInteger(text: string, bits: 32 | 64): string | undefined {
   const canonical = holdDecimal(text, 19, 0);
   if (canonical === undefined) return undefined;
@@ -68,7 +70,7 @@ function integerOf(text: string): bigint {
   return negative ? -value : value;
 }
 
-/** The canonical text where value × 10^scale is an integer of at most `precision` digits. */
+/** The canonical text if value × 10^scale is an integer of at most `precision` digits. */
 export function holdDecimal(text: string, precision: number, scale: number): string | undefined {
   const { digits, exponent } = parseDecimal(text);
   const isHeld = digits === "" || (exponent + scale >= 0 && digits.length + exponent + scale <= precision);
@@ -76,8 +78,8 @@ export function holdDecimal(text: string, precision: number, scale: number): str
 }
 
 /**
- * A double holds v where the double nearest to v is printed as v: by the fewest digits that read back as the same
- * double. Returns that text.
+ * A double holds v if the double nearest to v is printed as v, with the fewest digits that read back as the
+ * same double. Returns that text.
  */
 export function holdDouble(text: string): string | undefined {
   const double = Number(text);

@@ -1,4 +1,4 @@
-/** The raw objects that a manifest names, against what is there now, and their bytes in order. */
+/** Compares the raw objects that a manifest names with what is there now, and reads their bytes in order. */
 import { isHourpackError } from "../errors.js";
 import { isSkippedKey } from "../layout.js";
 import { compareUtf8 } from "../listing.js";
@@ -10,10 +10,13 @@ export type Sighting =
   | { kind: "same"; entry: ManifestEntry }
   | { kind: "gone"; entry: ManifestEntry }
   | { kind: "overwritten"; entry: ManifestEntry; object: ObjectInfo }
-  /** Listed, and not in the manifest. */
+  /** Listed, but not in the manifest. */
   | { kind: "late"; object: ObjectInfo };
 
-/** Merges the manifest with the listing; both are in UTF-8 order of the key. What is no data by its name is told apart. */
+/**
+ * Merges the manifest with the listing. Both are in UTF-8 order of the key. Calls `onSkipped` for each object
+ * that is no data by its name.
+ */
 export async function* sight(
   entries: AsyncIterable<ManifestEntry>,
   pages: AsyncIterable<ObjectInfo[]>,
@@ -59,7 +62,7 @@ export type ReadObject = (
   range?: { start: number; end: number },
 ) => Promise<Buffer>;
 
-/** Reads the version that the manifest names, by If-Match on its ETag. */
+/** Reads the version that the manifest names, with If-Match on its ETag. */
 export function readFrom(store: Store): ReadObject {
   return ({ key, etag }, signal, range) => store.get(key, { etag, range, signal });
 }
@@ -71,13 +74,15 @@ const RANGE_BYTES = 8 * 2 ** 20;
 
 interface ReadAheadOptions {
   signal?: AbortSignal;
-  /** Told of objects that are gone or overwritten, which are then passed over; without it they throw `conflict`. */
+  /**
+   * Called for objects that are gone or overwritten, which are skipped. Without it, they throw `conflict`.
+   */
   onGone?(entry: ManifestEntry): void;
 }
 
 /**
- * Objects with their bytes, in the given order, some of them read ahead within a limit of bytes. One that changes while
- * its ranges are read throws `conflict`.
+ * Objects with their bytes, in the given order. Some are read ahead, within a limit of bytes. An object that
+ * changes while its ranges are read throws `conflict`.
  */
 export async function* readAhead(
   entries: AsyncIterable<ManifestEntry>,
@@ -105,7 +110,7 @@ export async function* readAhead(
       onGone(entry);
       return undefined;
     });
-    // A failure is thrown when its turn comes; until then it must not count as unhandled.
+    // A failure is thrown when its turn comes. Until then it must not count as unhandled.
     head.catch(() => undefined);
     pending.push({ entry, head });
   }
@@ -138,7 +143,7 @@ function storedOf(object: ObjectInfo, head: Buffer, read: ReadObject, signal?: A
   return {
     sizeBytes,
     head,
-    /** The next range comes while one is looked at. */
+    /** Fetches the next range while one is looked at. */
     async *pieces(from) {
       if (from < head.length) yield head.subarray(from);
       let start = Math.max(from, head.length);

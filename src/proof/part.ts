@@ -1,4 +1,6 @@
-/** A part's rows, read by hyparquet as they physically lie, so that no digit passes through a JavaScript number. */
+/**
+ * Reads a part's rows with hyparquet as they are stored, so that no digit passes through a JavaScript number.
+ */
 import { open } from "node:fs/promises";
 import type { AsyncBuffer, FileMetaData, SchemaElement } from "hyparquet";
 import { parquetMetadataAsync, parquetRead, parquetSchema } from "hyparquet";
@@ -17,14 +19,16 @@ export interface Part {
   rows: number;
   /** Row group by row group, in the order of the file. Can be read again. */
   read(): AsyncGenerator<Row>;
-  /** Each row as what `make` makes of it: where that throws, the part is damaged, as where it cannot be read. */
+  /**
+   * What `make` returns for each row. If `make` throws, the part is damaged, as it is if it cannot be read.
+   */
   readAs<T>(make: (row: Row) => T): AsyncGenerator<T>;
   close(): Promise<void>;
 }
 
 /**
- * Opens a local Parquet file, which errors name by its `location` in the store. Throws `data` where it is damaged, or its
- * columns are not those of the schema.
+ * Opens a local Parquet file. Errors name it by its `location` in the store. Throws `data` if it is damaged,
+ * or if its columns are not those of the schema.
  */
 export async function openPart(path: string, schema: Schema, location: string): Promise<Part> {
   const file = await open(path, "r");
@@ -48,7 +52,7 @@ export async function openPart(path: string, schema: Schema, location: string): 
   }
 }
 
-/** What hyparquet stumbled over is of no use to its reader: it is the cause. */
+/** hyparquet's own error is of no use to whoever reads the message, so it is the cause. */
 function damaged(location: string, where: string, cause: unknown): HourpackError {
   const message = `read the part ${location}: it is damaged, and ${where} cannot be read`;
   return new HourpackError("data", message, { cause, location });
@@ -62,7 +66,7 @@ function made<T>(make: (row: Row) => T, row: Row, at: number, location: string):
   }
 }
 
-/** A row group that leaves so much behind is cleared away before the next. */
+/** After a row group that leaves this much behind, the garbage is collected before the next. */
 const GARBAGE_BYTES = 16 * 2 ** 20;
 const GARBAGE_ROWS = 50_000;
 
@@ -125,7 +129,10 @@ function* rowsOf(
   }
 }
 
-/** One row group's columns, each as an array of its rows; decoded one by one, as each takes several times its size. */
+/**
+ * One row group's columns, each as an array of its rows. They are decoded one by one, because each takes
+ * several times its size.
+ */
 async function readGroup(
   file: AsyncBuffer,
   metadata: FileMetaData,
@@ -162,9 +169,10 @@ function stringFromBytes(bytes: Uint8Array | undefined): string | undefined {
 }
 
 /**
- * Changes what hyparquet believes of the file: decimals, timestamps and dates are shown as the integers they are
- * stored as (it would make doubles of decimals), and a map as the group it is stored as, with one repeated group of
- * pairs inside (it would make a JavaScript object of it, which loses repeated keys, the order and `__proto__`).
+ * Changes what hyparquet believes about the file. Decimals, timestamps and dates are shown as the integers
+ * that they are stored as; hyparquet would make doubles of decimals. A map is shown as the group that it is
+ * stored as, with one repeated group of pairs inside; hyparquet would make a JavaScript object of it, which
+ * loses repeated keys, the order and `__proto__`.
  */
 function showPhysical(elements: SchemaElement[]): void {
   for (const element of elements) {
@@ -234,7 +242,7 @@ function orNull(read: (value: unknown) => Json): (value: unknown) => Json {
   return (value) => (value === null || value === undefined ? null : read(value));
 }
 
-/** Big-endian two's complement, or an integer as it is (the Parquet format's LogicalTypes.md, DECIMAL). */
+/** Reads big-endian two's complement, or an integer as it is (parquet-format's LogicalTypes.md, DECIMAL). */
 function unscaled(value: unknown): bigint {
   if (!(value instanceof Uint8Array)) return BigInt(value as number | bigint);
   const hex = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("hex");
@@ -258,7 +266,10 @@ const PHYSICAL: Record<string, { types: string[]; converted?: string[] }> = {
 
 type Tree = ReturnType<typeof parquetSchema>;
 
-/** What the file's footer says of its columns against the schema; a column that the file lacks reads as NULL. */
+/**
+ * Compares the columns in the file's footer with the schema, and throws `data` if they differ. A column that
+ * the file lacks reads as NULL.
+ */
 function checkColumns(metadata: FileMetaData, schema: Schema, location: string): void {
   const known = new Map<string, Type>(schema.columns.map((column: Column) => [column.name, column.type]));
   known.set(RESCUED_COLUMN, { kind: "string" });

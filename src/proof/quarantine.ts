@@ -1,4 +1,4 @@
-/** Are the bytes in quarantine those that are no record? Judged by the bytes, not by how they are cut into entries. */
+/** Checks that quarantine has exactly the bytes that are no record, however they are cut into entries. */
 import { createHash } from "node:crypto";
 import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import { linesOf } from "../streams.js";
@@ -14,8 +14,8 @@ export interface Quarantined {
 }
 
 /**
- * Reads a quarantine file (gzip of NDJSON), keyed by object. An entry's bytes are held while they are hashed. Throws
- * `data` where the file itself is damaged.
+ * Reads a quarantine file (gzip of NDJSON), keyed by object. An entry's bytes are held while they are hashed.
+ * Throws `data` if the file itself is damaged.
  */
 export async function readQuarantine(gzip: Stored, location: string): Promise<Map<string, Quarantined[]>> {
   const byObject = new Map<string, Quarantined[]>();
@@ -41,7 +41,7 @@ export async function readQuarantine(gzip: Stored, location: string): Promise<Ma
   return byObject;
 }
 
-/** An entry that leaves so much behind is cleared away before the next. */
+/** After an entry that leaves this much behind, the garbage is collected before the next. */
 const GARBAGE_BYTES = 16 * 2 ** 20;
 
 function quarantined(line: string): Quarantined & { key: string } {
@@ -58,9 +58,9 @@ interface QuarantineFault {
 }
 
 /**
- * Are an object's quarantined bytes those of its raw bytes that are no record? It is given all its bytes in order, and
- * whether they belong to a record or lie between values. White space, commas and brackets there are no data: they may be
- * in quarantine or not.
+ * Checks that an object's quarantined bytes are those of its raw bytes that are no record. It is given all
+ * the object's bytes in order, and whether they belong to a record or lie between values. White space, commas
+ * and brackets there are no data: they may be in quarantine or not.
  */
 export class QuarantineCheck {
   private readonly entries: Quarantined[];
@@ -78,7 +78,7 @@ export class QuarantineCheck {
     }
   }
 
-  /** `bytes` is asked only where it must be looked at. */
+  /** `bytes` is called only if the bytes must be looked at. */
   pass(offset: number, sizeBytes: number, isRecord: boolean, bytes: () => Buffer): void {
     if (this.found || (isRecord && this.index === this.entries.length)) return;
     const end = offset + sizeBytes;
@@ -95,7 +95,7 @@ export class QuarantineCheck {
     }
   }
 
-  /** After the last byte. */
+  /** Call this after the last byte. */
   result(): QuarantineFault | undefined {
     const [beyond] = this.entries.slice(this.index);
     if (beyond) this.fault(beyond.offset, NOT_THOSE);

@@ -29,22 +29,24 @@ export interface RawRecord extends Place {
   hasNonFinite: boolean;
 }
 
-/** Bytes that are no record. Long ones come in several pieces, the later of which `goesOn`. */
+/** Bytes that are no record. Long ones come in several pieces; the later ones have `goesOn`. */
 interface NonRecord extends Place {
   kind: "none";
   reason: string;
   goesOn?: boolean;
 }
 
-/** White space and marks between values, and what stands around the records under a record path. */
+/** White space and marks between values, and what surrounds the records under a record path. */
 interface Gap extends Place {
   kind: "gap";
 }
 
-/** In the order of the bytes, and every byte is in exactly one of them. */
+/** Items come in the order of the bytes, and every byte is in exactly one of them. */
 export type RawItem = RawRecord | NonRecord | Gap;
 
-/** Read in pieces of about this size, so that a text of a whole big object never exists beside its bytes. */
+/**
+ * The size of the pieces that are read, so that a whole large object's text never exists beside its bytes.
+ */
 const WINDOW_BYTES = 4 * 2 ** 20;
 
 interface RawOptions {
@@ -53,7 +55,7 @@ interface RawOptions {
   /** A longer value is no record; `RECORD_BYTES` unless given. */
   maxRecordBytes?: number;
   windowBytes?: number;
-  /** Whether a record with NaN or Infinity is one that columns take; none is unless given. */
+  /** Whether the columns take a record with NaN or Infinity. If absent, they take none. */
   isTaken?(value: Obj, envelope: Obj): boolean;
 }
 
@@ -67,20 +69,23 @@ export class RawReader {
   /** A longer value is not looked at: it is no record, and holds none under a record path. */
   private readonly valueBytes: number;
   private readonly cursor: Cursor;
-  /** The bytes that items are being read from, and their place in the object. */
+  /** The bytes that items are read from, and their place in the object. */
   private view: Buffer = Buffer.alloc(0);
   private base = 0;
-  /** In the view: where the value or mark that is being read begins, and up to where there are items. */
+  /** In the view: where the current value or mark begins, and up to where there are items. */
   private at = 0;
   private done = 0;
   /** What ended the view before its end. */
   private ended: { reason: string; isCut: boolean } | undefined;
-  /** Of the arrays in the view, under a record path. */
+  /** Of the arrays in the view, if there is a record path. */
   private spans: WeakMap<Json[], number[]> | undefined;
   /** In a top-level array, whose elements come one by one. */
   private inArray = false;
   private isAfterElement = false;
-  /** No value has come yet, in the object or in a top-level array: what stands before the first is damaged where that is. */
+  /**
+   * No value has come yet, in the object or in a top-level array. If the first one is damaged, so is what
+   * comes before it.
+   */
   private isFirst = true;
   private isLines: boolean | undefined;
 
@@ -96,7 +101,7 @@ export class RawReader {
     this.cursor = new Cursor(source);
   }
 
-  /** Each batch is read to its end before the next. */
+  /** Each batch must be read to its end before the next. */
   async *items(): AsyncGenerator<Iterable<RawItem>> {
     const { cursor, windowBytes } = this;
     try {
@@ -115,7 +120,7 @@ export class RawReader {
     }
   }
 
-  /** An item's bytes, as long as its batch is read. */
+  /** An item's bytes, valid as long as its batch is read. */
   bytesOf({ offset, sizeBytes }: RawItem): Buffer {
     return this.view.subarray(offset - this.base, offset - this.base + sizeBytes);
   }
@@ -128,7 +133,7 @@ export class RawReader {
     this.ended = undefined;
   }
 
-  /** The values of the view; one that its end cuts off is left, unless this is the last. */
+  /** The values of the view. A value that the view's end cuts off is left, unless this is the last view. */
   private *values(isLast: boolean, isLong = false): Generator<RawItem> {
     const text = this.view.toString("latin1");
     this.spans = this.path.length > 0 ? new WeakMap() : undefined;
@@ -142,7 +147,7 @@ export class RawReader {
         this.at = text.length;
       } catch (error) {
         if (!(error instanceof Damage)) throw error;
-        // From its bracket on it is read again, or passed over.
+        // The array is read again from its bracket on, or passed over.
         if (this.isFirst) this.inArray = false;
         const isCut = !isLast && reader.at >= reader.end;
         if (isCut || !this.isLines) this.ended = { reason: error.reason, isCut };
@@ -152,7 +157,7 @@ export class RawReader {
     yield* this.gap();
   }
 
-  /** Among lines damage is passed over at once, where its newline is in the view. */
+  /** Among lines, damage is passed over at once if its newline is in the view. */
   private *damagedLine(reason: string): Generator<RawItem> {
     const end = endOfLine(this.view, this.at);
     yield* this.gap();
@@ -166,7 +171,7 @@ export class RawReader {
     }
   }
 
-  /** Values one after the other, up to the reader's end; byte order marks between them are passed over. */
+  /** Values one after the other, up to the reader's end. Skips byte order marks between them. */
   private *valuesOf(reader: Reader): Generator<RawItem> {
     for (let code = reader.peek(); !Number.isNaN(code) || this.isOpened; code = reader.peek()) {
       if (!this.isFirst) this.at = reader.at;
@@ -198,7 +203,7 @@ export class RawReader {
     else throw new Damage("no JSON value");
   }
 
-  /** What lies before the value that is being read. */
+  /** What comes before the value that is being read. */
   private *gap(): Generator<RawItem> {
     if (this.at > this.done) yield { kind: "gap", ...this.place(this.done, this.at) };
     this.done = Math.max(this.at, this.done);
@@ -245,7 +250,7 @@ export class RawReader {
       return;
     }
     const places = () => (items instanceof Unread ? items.places() : placesOf(items, spans));
-    // The envelope is given back with its records: where none is one, all of the value is in quarantine.
+    // The envelope is given back with its records. If none is one, all of the value is in quarantine.
     if (envelope.keys.length > 0 && !this.hasRecord(reader, places(), envelope)) {
       yield this.none(start, end, "an envelope without a record");
       return;
@@ -276,7 +281,7 @@ export class RawReader {
     return { kind: "record", value, envelope, ...this.place(start, end), hasNonFinite };
   }
 
-  /** A value that is longer than a window, or what is held before it: its end is looked for first. */
+  /** A value, with the gap before it, that may be longer than a window. Its end is found first. */
   private async *longValue(): AsyncGenerator<Iterable<RawItem>> {
     const { cursor } = this;
     const found = await findLongValue(cursor, this.inArray, this.valueBytes);
@@ -299,7 +304,7 @@ export class RawReader {
     this.isAfterElement = true;
   }
 
-  /** What fails goes up to its newline where the object is lines, else up to the end. */
+  /** Damage ends at its newline if the object is lines, else with the object. */
   private async *damage(reason: string): AsyncGenerator<Iterable<RawItem>> {
     this.inArray = false;
     this.isFirst = false;
@@ -308,7 +313,7 @@ export class RawReader {
     else yield* this.nones(reason, () => Number.POSITIVE_INFINITY);
   }
 
-  /** Bytes from the cursor on that are no record, as many of each piece as are told. */
+  /** Bytes from the cursor on that are no record. `take` says how many of each piece. */
   private nones(reason: string, take: (bytes: Buffer) => number): AsyncGenerator<Iterable<RawItem>> {
     return this.stretches(take, (place, goesOn) => ({
       kind: "none",
@@ -318,7 +323,10 @@ export class RawReader {
     }));
   }
 
-  /** From the cursor on, as many bytes of each piece as are told; fewer than a piece are the last. */
+  /**
+   * From the cursor on, as many bytes of each piece as `take` says. If these are fewer than the piece, they
+   * are the last.
+   */
   private async *stretches(
     take: (bytes: Buffer) => number,
     itemAt: (place: Place, goesOn: boolean) => RawItem,
@@ -347,7 +355,7 @@ export class RawReader {
   }
 }
 
-/** A log line's `2022-07-26` is not the number 2022. */
+/** Throws Damage if nothing ends the value: a log line's `2022-07-26` is not the number 2022. */
 function checkDelimited(reader: Reader, value: Json, isElement: boolean): void {
   if (value instanceof Obj || Array.isArray(value) || typeof value === "string") return;
   const end = reader.at;

@@ -1,7 +1,10 @@
-/** Where the records are in a value, and what is left of it beside them. */
+/** Finds the records in a value, and what is left of the value beside them. */
 import { type Json, Obj, objectOf, Unread } from "./json.js";
 
-/** Walks to the array; the envelope is what is left of the value beside it. A repeated key on the way is no path. */
+/**
+ * Walks to the array. The envelope is what is left of the value beside it. Undefined if a key on the way
+ * repeats, or leads to no array.
+ */
 export function takePath(value: Json, path: string[]): { items: Json[] | Unread; envelope: Obj } | undefined {
   const object = objectOf(value);
   if (!object) return undefined;

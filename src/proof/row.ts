@@ -1,4 +1,4 @@
-/** What a row gives back: its columns, overridden by `_rescued_data`; and whether its columns show what they may. */
+/** What a row gives back: its columns, overridden by `_rescued_data`; and whether they show what they may. */
 import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/types.js";
 import { type Hold, holdOf, holdOfColumn, nearest } from "./canon.js";
 import { epochMs, parseTimestamp } from "./instant.js";
@@ -22,11 +22,11 @@ interface RestoredRow {
   record: Obj;
   /** What is wrong with the row by itself, such as a column that shows another value than its rescued member. */
   faults: string[];
-  /** The same of derived columns: what can be told of them without the raw record. */
+  /** The same for derived columns, as far as it shows without the raw record. */
   derivedFaults: string[];
 }
 
-/** Of larger rescued data no tree is made. */
+/** No tree is made of larger rescued data. */
 const LARGE_CHARS = 2 ** 21;
 
 export class Restorer {
@@ -34,7 +34,9 @@ export class Restorer {
   private readonly zone: string;
   private readonly hasEnvelopes: boolean;
 
-  /** `hasEnvelopes`: there is a record path, so the last rescued `_envelope` is no member of the record. */
+  /**
+   * `hasEnvelopes`: there is a record path, so the last rescued `_envelope` is not a member of the record.
+   */
   constructor(schema: Schema, zone: string, hasEnvelopes = false) {
     this.zone = zone;
     this.hasEnvelopes = hasEnvelopes;
@@ -74,7 +76,7 @@ export class Restorer {
     return { record, faults, derivedFaults };
   }
 
-  /** The equation would not see a column that shows something else than the member which overrides it. */
+  /** The equation would not see a column that shows something else than the member that overrides it. */
   private faultOf(index: number, row: Row, record: Obj, isRescued: boolean): string | undefined {
     const { column, root, hold } = this.columns[index] as (typeof this.columns)[number];
     const shown = row.values[index] ?? null;
@@ -98,7 +100,9 @@ function goesBefore(other: Column, j: number, column: Column, i: number): boolea
   return i !== j && isNear && leadsTo && Boolean(other.envelope) === Boolean(column.envelope);
 }
 
-/** Strictly RFC 8259, as other readers will read it. The envelope lies a level deeper here than in its object. */
+/**
+ * Strictly RFC 8259, as other readers read it. The envelope lies one level deeper here than in its object.
+ */
 function parseRescued(text: string, hasEnvelopes: boolean): Obj | undefined {
   const unreadChars = text.length > LARGE_CHARS && !hasEnvelopes ? UNREAD_CHARS : undefined;
   const value = parseJson(text, { maxDepth: MAX_DEPTH + 1, isStrict: true, unreadChars });
@@ -116,7 +120,7 @@ function addEnvelope(record: Obj, rescued: Obj | undefined, held: Obj): void {
   else for (const [i, key] of held.keys.entries()) rescued.set(key, held.values[i] ?? null);
 }
 
-/** Puts a derived column's value where it came from; the first column to fill a place keeps it. */
+/** Puts a derived column's value where it came from. The first column to fill a place keeps it. */
 function setPath(object: Obj, path: string[], value: Json): void {
   const [key = "", ...rest] = path;
   const found = last(object, fold(key));
@@ -140,7 +144,7 @@ function last(object: Obj, folded: string): Json | undefined {
   return undefined;
 }
 
-/** The record's own members, some of which may be named like the envelope, which comes last. */
+/** The record's own members. Some may be named like the envelope, which comes last. */
 function withoutEnvelope(record: Obj): Obj {
   const at = record.keys.lastIndexOf(ENVELOPE_KEY);
   const own = new Obj();
@@ -148,7 +152,7 @@ function withoutEnvelope(record: Obj): Obj {
   return own;
 }
 
-/** What is at a path, also through members that are JSON inside of a string. */
+/** What is at a path, also through members that are JSON inside a string. */
 export function memberAt(record: Obj, path: string[]): Json | undefined {
   let value: Json | undefined = record;
   for (const key of path) {
@@ -159,20 +163,23 @@ export function memberAt(record: Obj, path: string[]): Json | undefined {
   return value;
 }
 
-/** The value inside of a string that is JSON, else the value itself. */
+/** The value inside a string that is JSON, else the value itself. */
 function innerOf(value: Json): Json {
   if (value instanceof Inner) return value.value;
   return (typeof value === "string" ? parseJson(value) : undefined) ?? value;
 }
 
-/** A value out of another column has lost its spelling: where that may tell what is shown, only the raw record can. */
+/**
+ * A value from another column has lost its spelling. If that decides what is shown, only the raw record
+ * tells.
+ */
 function isComparable(value: Json, type: Type): boolean {
   if (value instanceof Num || typeof value === "boolean") return type.kind !== "string";
   return typeof value === "string" && !["array", "map", "struct"].includes(type.kind);
 }
 
 /**
- * Does a column's value contradict the member that it was taken from? NULL never does, except where a timestamp
+ * Whether a column's value contradicts the member that it was taken from. NULL never does, unless a timestamp
  * was only floored. A double may be the nearest to a number of more digits. `hold` is the type's own.
  */
 function contradicts(

@@ -1,4 +1,4 @@
-/** Finds where a JSON value ends, byte by byte: it keeps nothing of the value, so that any length will do. */
+/** Finds where a JSON value ends, byte by byte. It keeps nothing of the value, so that any length will do. */
 import { Damage, MAX_DEPTH } from "./json.js";
 
 /** What comes next. */
@@ -36,16 +36,16 @@ export class Scanner {
   private depth = 0;
   private isKey = false;
   private word = "";
-  /** Chars of the word, or hexadecimal digits of the escape, that were met. */
+  /** How many chars of the word, or hexadecimal digits of the escape, were met. */
   private met = 0;
 
-  /** Where the value ends in these bytes, or -1 where it goes on behind them. Throws Damage. */
+  /** Where the value ends in these bytes, or -1 if it goes on after them. Throws Damage. */
   scan(bytes: Uint8Array): number {
     for (let at = 0; at < bytes.length; at++) {
       if (this.state === STRING) at = inString(bytes, at);
       const byte = bytes[at];
       if (byte === undefined) return -1;
-      // A number ends before the byte that is none of it.
+      // A number ends before the first byte that is not part of it.
       if (this.isNumberEnd(byte)) {
         if (this.depth === 0) return at;
         this.state = COMMA_OR_END;
@@ -55,7 +55,7 @@ export class Scanner {
     return -1;
   }
 
-  /** At the end of all bytes: whether they are a whole value. Only a number does not tell by itself that it ends. */
+  /** At the end of all bytes: whether they are a whole value. Only a number does not end by itself. */
   get isWhole(): boolean {
     return this.depth === 0 && isWholeNumber(this.state);
   }
@@ -112,7 +112,7 @@ export class Scanner {
     return false;
   }
 
-  /** What is neither white space nor inside of a string, a word or a number. */
+  /** A byte that is neither white space nor inside a string, a word or a number. */
   private takeMark(byte: number): boolean {
     const { state, depth } = this;
     const container = depth > 0 ? this.containers[depth - 1] : 0;
@@ -192,7 +192,7 @@ function isHex(byte: number): boolean {
   return isDigit(byte) || (byte >= 0x41 && byte <= 0x46) || (byte >= 0x61 && byte <= 0x66);
 }
 
-/** White space of RFC 8259. */
+/** White space as RFC 8259 defines it. */
 export function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }

@@ -1,6 +1,7 @@
 /**
- * What a column shows, as canonical text: of the member that it is made of, and of the value in its row. Unlike what it
- * holds (`canon.ts`) that need not be all of the member: of a list or an object it may be a part, of a time the floor.
+ * What a column shows, as canonical text: for the member that it is made of, and for the value in its row.
+ * Unlike what it holds (`canon.ts`), this need not be all of the member. Of a list or an object it may be a
+ * part, of a time the floor.
  */
 import { COLUMN_VALUES_MAX } from "../limits.js";
 import type { Column, Field, Type } from "../schema/types.js";
@@ -16,7 +17,7 @@ export type Shown = (value: Json) => string | undefined;
 
 interface Reading {
   zone: string;
-  /** Of a row's value nothing is passed over: what the column has twice, or as NULL, stands in the text. */
+  /** Nothing of a row's value is passed over: what the column has twice, or as NULL, is in the text. */
   isRow: boolean;
 }
 
@@ -25,7 +26,7 @@ type Show = (value: Json, left: { values: number }) => string;
 
 const NULL = "null";
 
-/** Thrown inside, where a column is NULL since the record has more values for it than one takes. */
+/** Thrown internally if a column is NULL because the record has more values for it than one takes. */
 class TooMany {}
 
 export function shownBy({ type, jsonString }: Column, reading: Reading): Shown {
@@ -80,7 +81,7 @@ function showArray(show: Show): Show {
   };
 }
 
-/** Of a key that a record has twice, the last is shown. */
+/** If a record has a key twice, the last one is shown. */
 function showMap(show: Show, isRow: boolean): Show {
   return (value, left) => {
     const object = objectOf(value);
@@ -98,7 +99,9 @@ function showMap(show: Show, isRow: boolean): Show {
   };
 }
 
-/** Of the members that one field is of, the last is shown; what no field is of is not. */
+/**
+ * If several members belong to one field, the last one is shown. A member that belongs to none is not shown.
+ */
 function showStruct(fields: readonly Field[], reading: Reading): Show {
   const shows = fields.map((field) => showOf(field.type, reading));
   const exact = new Map(fields.map(({ key }, i) => [key, i]));
@@ -116,7 +119,7 @@ function showStruct(fields: readonly Field[], reading: Reading): Show {
   };
 }
 
-/** A number is also shown where it has all the digits that the double nearest to it has to so many places. */
+/** A number is also shown if the double nearest to it, printed with as many digits, is the number. */
 function showDouble(value: Json): string | undefined {
   if (value instanceof Num && !value.isFinite) return value.text;
   const text = numberText(value);
@@ -129,7 +132,7 @@ function showDouble(value: Json): string | undefined {
   return [shortest, asLong].includes(canonicalNumber(text)) ? shortest : undefined;
 }
 
-/** Digits of a number that any column takes; no counting has more. */
+/** No column takes a number of more digits. */
 const DIGITS_MAX = 1000;
 
 function showTimestamp(value: Json, epoch: "s" | "ms" | undefined, zone: string): string | undefined {

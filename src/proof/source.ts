@@ -1,4 +1,4 @@
-/** An object's bytes, in order and from any place on: as the store holds them, and opened where they are gzip. */
+/** An object's bytes, in order and from any place on: as the store holds them, and decompressed if gzip. */
 import { Readable } from "node:stream";
 import { createGunzip, type Gunzip, gunzipSync } from "node:zlib";
 import { isHourpackError, reasonOf } from "../errors.js";
@@ -6,20 +6,20 @@ import type { GzipLimits } from "../limits.js";
 
 /** Bytes that can be read again and again. */
 export interface Source {
-  /** From this offset up to the end. */
+  /** The bytes from this offset up to the end. */
   pieces(from: number): AsyncIterable<Buffer>;
 }
 
 /** What a store holds. */
 export interface Stored extends Source {
   sizeBytes: number;
-  /** Its beginning; all of it where it is small. */
+  /** Its beginning, or all of it if it is small. */
   head: Buffer;
 }
 
 /** Up to this no ratio is looked at. */
 const SMALL_BYTES = 64 * 2 ** 20;
-/** A gzip object of up to this size is opened at once, if it stays below `SMALL_BYTES`. */
+/** A gzip object of up to this size is decompressed at once, if it stays below `SMALL_BYTES`. */
 const AT_ONCE_BYTES = 2 ** 20;
 const CHUNK_BYTES = 2 ** 18;
 
@@ -34,9 +34,8 @@ export function inMemory(bytes: Buffer): Stored {
 }
 
 /**
- * What offsets count in: the decompressed bytes, or the stored ones where a gzip is damaged. Magic bytes decide, not
- * names. A large gzip is read twice, since the checksum at its end decides over all of it. One that unpacks to more than
- * the limits is damaged.
+ * The bytes that offsets count in: the decompressed ones, or the stored ones if a gzip is damaged. Magic
+ * bytes decide, not names. A large gzip is read twice, because the checksum at its end covers all of it.
  */
 export async function opened(
   stored: Stored,
@@ -57,7 +56,7 @@ export async function opened(
   return { source: { pieces: (from) => gunzipped(stored, from) } };
 }
 
-/** Undefined where it is larger. Throws on damage. */
+/** Undefined if the output is larger. Throws on damage. */
 function openedAtOnce(bytes: Buffer, maxOutputLength: number): Buffer | undefined {
   try {
     const unpacked = gunzipSync(bytes, { maxOutputLength, info: true } as object) as unknown;
@@ -81,12 +80,12 @@ async function check(stored: Stored, maxBytes: number): Promise<void> {
   for await (const piece of stored.pieces(gunzip.bytesWritten)) checkPadding(piece);
 }
 
-/** Zeros may follow the last member, as padding; zlib does not look at what follows those. */
+/** Zeros may follow the last member as padding. zlib does not look at what follows them. */
 function checkPadding(bytes: Buffer): void {
   if (bytes.some((byte) => byte !== 0)) throw new Error("bytes follow its end");
 }
 
-/** A gzip, opened. Throws where it is damaged, which may be known at its end only. */
+/** A gzip, decompressed. Throws if it is damaged, which may be known only at its end. */
 export async function* gunzipped(stored: Stored, from: number): AsyncGenerator<Buffer> {
   let offset = 0;
   for await (const piece of unpacked(stored, createGunzip({ chunkSize: CHUNK_BYTES }))) {

@@ -3,8 +3,8 @@ import { Damage, Reader, type ReaderOptions, Unread } from "./json.js";
 import { Day, Inner, type Json, Num, Obj } from "./values.js";
 
 /**
- * A whole text as one value; undefined where it is none. Lone surrogates, NaN and Infinity are refused, and where it is
- * to be strictly RFC 8259 spare commas are, too.
+ * A whole text as one value; undefined if it is not one. Refuses lone surrogates, NaN and Infinity. With
+ * `isStrict` (RFC 8259) it also refuses spare commas.
  */
 export function parseJson(
   text: string,
@@ -21,7 +21,7 @@ export function parseJson(
   }
 }
 
-/** One char a byte of its UTF-8. */
+/** One char per byte of its UTF-8. */
 function bytesAsText(text: string): string {
   return /[^\x00-\x7f]/.test(text) ? Buffer.from(text, "utf8").toString("latin1") : text;
 }

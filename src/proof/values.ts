@@ -1,4 +1,4 @@
-/** What JSON values are to the proof: they keep what JavaScript's own would lose. */
+/** JSON values as the proof has them. They keep what JavaScript's own would lose. */
 import type { Unread } from "./json.js";
 
 /** A number by its text; also `NaN`, `Infinity` and `-Infinity`, which some producers write. */
@@ -13,7 +13,7 @@ export class Num {
   }
 }
 
-/** An object as it stands: members in order, repeated keys and all. */
+/** An object as it stands: members in order, repeated keys included. */
 export class Obj {
   readonly keys: string[] = [];
   readonly values: Json[] = [];
@@ -25,7 +25,7 @@ export class Obj {
   }
 }
 
-/** A timestamp out of a column: its text is not known, its instant is. */
+/** A timestamp from a column. Its instant is known, its text is not. */
 export class Instant {
   readonly ms: number;
   constructor(ms: number) {
@@ -33,7 +33,7 @@ export class Instant {
   }
 }
 
-/** A date out of a column, in days since 1970. */
+/** A date from a column, in days since 1970. */
 export class Day {
   readonly days: number;
   constructor(days: number) {
@@ -41,7 +41,7 @@ export class Day {
   }
 }
 
-/** A value out of a `json: string` column: stands for the string that is its compact JSON text. */
+/** A value from a `json: string` column. It stands for the string that is its compact JSON text. */
 export class Inner {
   readonly value: Json;
   constructor(value: Json) {
@@ -51,7 +51,7 @@ export class Inner {
 
 export type Json = null | boolean | string | Num | Obj | Json[] | Instant | Day | Inner | Unread;
 
-/** Folds ASCII letters only, as keys are matched with columns. */
+/** Folds only ASCII letters, as keys are matched with columns. */
 export function fold(key: string): string {
   return /[A-Z]/.test(key) ? key.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()) : key;
 }

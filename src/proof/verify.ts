@@ -1,7 +1,7 @@
 /**
- * `hourpack verify --deep`: reads an hour's raw objects and its part again and compares them as multisets of
- * canonical records. The raw side shares no code with the converter, and the part is read by hyparquet, not by the
- * engine that wrote it.
+ * `hourpack verify --deep`: reads an hour's raw objects and its part again, and compares them as multisets of
+ * canonical records. The raw side shares no code with the converter. hyparquet reads the part, not the engine
+ * that wrote it.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -33,11 +33,11 @@ export interface DeepVerification {
   /** The hour's prefix in the raw store. */
   rawPrefix: string;
   partKey: string;
-  /** The part's version that the manifest belongs to. */
+  /** The version of the part that the manifest belongs to. */
   partEtag: string;
   /** The manifest's entries in UTF-8 order of the key; read again for a second pass. */
   entries(): AsyncIterable<ManifestEntry>;
-  /** In the tier-1 store; absent where nothing was quarantined. */
+  /** In the tier-1 store; absent if nothing was quarantined. */
   quarantineKey?: string;
   /** The version that the part names. */
   schema: Schema;
@@ -45,28 +45,30 @@ export interface DeepVerification {
   records: { keys: string[] };
   zone: string;
   signal?: AbortSignal;
-  /** Whether an object that is gone was deleted by `expire`; asked in key order. None was unless given. */
+  /** Whether `expire` deleted an object that is gone; asked in key order. If absent, it deleted none. */
   isExpired?(entry: ManifestEntry): Promise<boolean>;
-  /** Takes the objects that were read; where no difference is found they are proved to be in tier 1. */
+  /** Takes the objects that were read. If no difference is found, they are proved to be in tier 1. */
   proved?: Listing;
-  /** How to get an object's stored bytes; `raw.get` under If-Match unless given. */
+  /** How to get an object's stored bytes; `raw.get` under If-Match by default. */
   readObject?: ReadObject;
   /** What a record may have; `RECORD_BYTES` unless given. */
   maxRecordBytes?: number;
   /** How many differences are named; 20 unless given. */
   maxDifferences?: number;
-  /** How many texts a second pass remembers at a time; 500,000 unless given. */
+  /** How many texts a second pass remembers at a time; 500,000 by default. */
   maxTexts?: number;
-  /** Where the copy of the part lies while it is read; the system's temporary directory unless given. */
+  /** Where the copy of the part lies while it is read; the system's temporary directory by default. */
   workDirectory?: string;
 }
 
 const SECOND_PASS_TEXTS = 500_000;
 const RECORD_CHARS = 500;
-/** A record that leaves twenty times so much behind is cleared away before the next. */
+/** After a record that leaves twenty times this much behind, the garbage is collected before the next. */
 const GARBAGE_BYTES = 4 * 2 ** 20;
 
-/** Throws `conflict` where the part changes meanwhile, `data` where a file is damaged, `interrupted` on the signal. */
+/**
+ * Throws `conflict` if the part changes meanwhile, `data` if a file is damaged, `interrupted` on the signal.
+ */
 export async function verifyDeep(options: DeepVerification): Promise<DeepResult> {
   const directory = await mkdtemp(join(options.workDirectory ?? tmpdir(), "hourpack-verify-"));
   let part: Part | undefined;
@@ -104,12 +106,12 @@ class Verification {
   private readonly result: Findings;
   private readonly maxDifferences: number;
   private readonly goneKeys = new Set<string>();
-  /** What the quarantine file has of objects that were not met yet. */
+  /** What the quarantine file has of objects that have not been read yet. */
   private quarantine = new Map<string, Quarantined[]>();
-  /** Rows that are no record's, of which as many may be there as gone objects had. */
+  /** Rows that match no record. There may be as many of them as gone objects had rows. */
   private readonly extra: Difference[] = [];
   private extraCount = 0;
-  /** By derived column: rows that leave it NULL. */
+  /** By derived column: how many rows leave it NULL. */
   private readonly unfilled = new Map<string, number>();
 
   constructor(options: DeepVerification, part: Part) {
@@ -127,7 +129,7 @@ class Verification {
     const balance = new Balance();
     await this.readRecords(balance);
     await this.readRows(balance);
-    // Where no object is left there are no records to find in the rows; they are as many as they were, or not.
+    // If no object is left, there are no records to find in the rows. Only their number can be compared.
     if (result.objects === 0) this.compareCounts();
     else await this.compareRecords(balance);
     result.unfilled = [...this.unfilled].map(([column, rows]) => ({ column, rows }));
@@ -138,11 +140,11 @@ class Verification {
   private async compareRecords(balance: Balance): Promise<void> {
     const { result, maxDifferences } = this;
     for (const buckets of balance.differing(this.options.maxTexts ?? SECOND_PASS_TEXTS)) {
-      // What is not looked at any more differs as well.
+      // The buckets that are no longer looked at differ, too.
       if (result.differences.length >= maxDifferences) result.hasMore = true;
       else await this.nameDifferences(buckets);
     }
-    // Rows of objects that are gone are nobody's now; only more of them than the manifest counts are a difference.
+    // Rows of gone objects match no record. They are a difference only if the manifest counts fewer.
     if (this.extraCount <= goneOf(result).rows + result.expired.rows) return;
     for (const difference of this.extra) this.report(difference);
     if (this.extraCount > this.extra.length) result.hasMore = true;
@@ -197,12 +199,12 @@ class Verification {
   private async loadQuarantine(): Promise<Map<string, Quarantined[]>> {
     const { tier1, quarantineKey, signal } = this.options;
     const head = quarantineKey === undefined ? undefined : await tier1.head(quarantineKey, { signal });
-    // Where it is missing, what should be in it is found to be.
+    // If the file is missing, the check finds that its bytes are not in quarantine.
     if (!head) return new Map();
     return readQuarantine(await storedIn(tier1, head, signal), tier1.uri + head.key);
   }
 
-  /** The manifest's objects that are still what they were; the others are counted. */
+  /** The manifest's objects that are still what they were. The others are counted. */
   private objects(): AsyncGenerator<{ entry: ManifestEntry; stored: Stored }> {
     const { raw, rawPrefix, signal, readObject = readFrom(raw), isExpired } = this.options;
     const { result } = this;
@@ -225,11 +227,11 @@ class Verification {
         else await onMissing(sighting);
       }
     }
-    // One may go between the listing and now.
+    // An object may go between the listing and now.
     return readAhead(present(), readObject, { signal, onGone });
   }
 
-  /** Of what it held there is left to see whether as much of it is in quarantine as the manifest says. */
+  /** All that can still be checked: whether quarantine has as many of its entries as the manifest says. */
   private noteGone(entry: ManifestEntry, kind: "gone" | "overwritten" | "expired"): void {
     if (kind === "expired") this.result.expired.count++;
     else note(this.result[kind], entry.key);
@@ -238,7 +240,7 @@ class Verification {
     this.compareObject(entry, rowsOf(entry), this.takeQuarantined(entry).length);
   }
 
-  /** An object's records; all of its bytes are passed to the check. */
+  /** An object's records. All of its bytes are passed to the check. */
   private async readItems(
     stored: Stored,
     check: QuarantineCheck | undefined,
@@ -270,14 +272,14 @@ class Verification {
     for await (const row of this.part.read()) {
       const { record, faults, derivedFaults } = this.restorer.restore(row);
       balance.add(this.likenesses.ofRow(record, row.values).print, "row");
-      // Where each row has its raw record, that tells more.
+      // If every row has its raw record, the comparison with it tells more.
       const told = isComplete ? faults : [...faults, ...derivedFaults];
       for (const detail of told) this.report({ kind: "contradicted", row: result.rows, detail });
       if (++result.rows % 10_000 === 0) this.checkSignal();
     }
   }
 
-  /** Second pass, over the buckets that differ only. */
+  /** Second pass, only over the buckets that differ. */
   private async nameDifferences(buckets: Set<number>): Promise<void> {
     const { options } = this;
     const finder = new DifferenceFinder(buckets);
@@ -336,7 +338,7 @@ function rowsOf({ records, quarantined }: ManifestEntry): number {
   return records - quarantined;
 }
 
-/** A damaged gzip is in quarantine as it lies. */
+/** A damaged gzip is in quarantine as it is stored. */
 async function passDamaged(source: Source, check: QuarantineCheck | undefined): Promise<void> {
   let offset = 0;
   if (!check) return;

@@ -1,4 +1,4 @@
-/** A grammar a type: which values a column takes, and what it shows of the rest. */
+/** One grammar a type: which values a column takes, and what it shows of the rest. */
 import { COLUMN_VALUES_MAX } from "../limits.js";
 import { fold } from "../schema/names.js";
 import type { Field, Type, Value } from "../schema/types.js";
@@ -8,13 +8,13 @@ import { isInRange, parseDate, parseTimestamp } from "./timestamp.js";
 import { writeJson } from "./write.js";
 
 export interface Cast {
-  /** What the column shows; NULL for what does not fit at all. */
+  /** What the column shows; NULL if the value does not fit at all. */
   value: Value;
-  /** Whether the column gives the value back. Where it does not, the whole top-level member is rescued. */
+  /** Whether the column gives the value back. If not, the whole top-level member is rescued. */
   held: boolean;
 }
 
-/** `zone`: of timestamps that carry none. Throws JsonDamage where NaN or Infinity would have to become JSON. */
+/** `zone` is for timestamps that carry none. Throws JsonDamage if NaN or Infinity would have to become JSON. */
 export function cast(value: JsonValue, type: Type, zone: string): Cast {
   const state = { held: true, zone, valuesLeft: COLUMN_VALUES_MAX };
   const shown = castInto(value, type, state);
@@ -103,7 +103,7 @@ function castDouble(value: JsonValue, state: State): number | undefined {
   if (value instanceof JsonNumber && !value.isFinite) return Number(value.text);
   const text = numberText(value);
   const nearest = text === undefined ? undefined : toDouble(text);
-  // Of more digits than it is printed with: shown, and rescued.
+  // The number has more digits than the double is printed with: shown, and rescued.
   if (nearest && !nearest.isHeld) state.held = false;
   return nearest?.double;
 }
@@ -134,7 +134,7 @@ function floorDivide(digits: bigint, power: number): bigint {
   return digits < 0n && quotient * divisor !== digits ? quotient - 1n : quotient;
 }
 
-/** A key that stands twice shows its last value, and the map does not give both back. */
+/** If a key occurs twice, the map shows its last value, and cannot give both back. */
 function castMap(object: JsonObject, valueType: Type, state: State): Value {
   const entries = new Map<string, Value>();
   for (let i = 0; i < object.keys.length; i++) {
@@ -147,7 +147,7 @@ function castMap(object: JsonObject, valueType: Type, state: State): Value {
   return [...entries];
 }
 
-/** Holds the object only if every key has a leaf, and one of its own; the leaves that fit are shown. */
+/** Holds the object only if every key has a leaf of its own. Shows the leaves that fit. */
 function castStruct(object: JsonObject, fields: readonly Field[], state: State): Value {
   const values: Value[] = new Array(fields.length).fill(null);
   const seen = new Set<number>();

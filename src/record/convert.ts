@@ -1,6 +1,6 @@
 /**
- * The exact way: a record to its row. Whatever no column gives back goes to `_rescued_data`, so that always
- * record = columns, overridden by `_rescued_data`.
+ * The exact way: turns a record into its row. Whatever no column gives back goes to `_rescued_data`, so a
+ * record is always its columns, overridden by `_rescued_data`.
  */
 import { fold } from "../schema/names.js";
 import { type Column, ENVELOPE_KEY, type Schema, type Value } from "../schema/types.js";
@@ -15,11 +15,14 @@ type Row =
       values: Value[];
       /** The text of `_rescued_data`. */
       rescued: string | null;
-      /** Whose text that is, and whether that is all that its column lacks: a `json: string` whose fields took each value. */
+      /**
+       * The members in that text. True if the column lacks only the member's spelling: a `json: string`
+       * column whose fields took every value.
+       */
       members: Map<string, boolean>;
     }
   | {
-      /** Why the record can be no row: it goes to quarantine. */
+      /** Why the record cannot be a row. It goes to quarantine. */
       reason: string;
     };
 
@@ -27,7 +30,7 @@ export interface CompiledSchema {
   convert(record: JsonObject, envelope?: JsonObject): Row;
 }
 
-/** `zone`: of timestamps that carry none. */
+/** `zone` is for timestamps that carry none. */
 export function compileSchema(schema: Schema, zone: string): CompiledSchema {
   const plain = new Map<string, number>();
   const derived: Derived[] = [];
@@ -80,7 +83,7 @@ class Conversion {
     return { values: this.values, rescued, members: this.rescuedMembers };
   }
 
-  /** `hasEnvelope`: then `_envelope` is the envelope's name, and a member that has it is never left to a column. */
+  /** `hasEnvelope`: `_envelope` then names the envelope, and a member of that name is never left to a column. */
   private members(record: JsonObject, hasEnvelope: boolean): void {
     const { keys, values } = record;
     const times = countFolded(record);
@@ -104,7 +107,7 @@ class Conversion {
     }
   }
 
-  /** Members outside the record path, under a key of their own that always comes last. */
+  /** Members outside the record path. They have a key of their own, which always comes last. */
   private envelope(record: JsonObject, envelope: JsonObject): void {
     const outside: string[] = [];
     const times = countFolded(envelope);
@@ -114,7 +117,7 @@ class Conversion {
       if (value === null || (isAlone && this.isCovered(value, this.derivedFrom(key, true), 1))) return;
       outside.push(`${JSON.stringify(key)}:${writeJson(value)}`);
     });
-    // A record's own member of this name must not be taken for the envelope, so then there is one, even if empty.
+    // A record's own `_envelope` must not be taken for the envelope, so that is then written even if empty.
     const isClaimed = record.keys.some((key) => fold(key) === ENVELOPE_KEY);
     if (outside.length === 0 && !isClaimed) return;
     this.rescued.push(`"${ENVELOPE_KEY}":{${outside.join(",")}}`);
@@ -136,8 +139,8 @@ class Conversion {
   }
 
   /**
-   * Whether derived columns together give back every leaf of a member that has no column of its own. A place belongs
-   * to the first column that names it, and with it all that lies below, so that it is known what is given back.
+   * Whether derived columns together give back every leaf of a member that has no column of its own. A place
+   * and everything below it belong to the first column that names it, so it is clear what is given back.
    */
   private isCovered(value: JsonValue, columns: Column[], depth: number): boolean {
     if (columns.length === 0) return false;
@@ -160,7 +163,7 @@ class Conversion {
     );
   }
 
-  /** The value at a path, also through members that are JSON inside a string; NULL where it does not fit. */
+  /** The value at a path, also through members that are JSON inside a string; NULL if it does not fit. */
   private derive(record: JsonObject, column: Column): Value {
     let value: JsonValue | undefined = record;
     for (const key of column.path) {
@@ -172,14 +175,14 @@ class Conversion {
     try {
       return castMember(value, column, this.zone).value;
     } catch (error) {
-      // It holds nothing, so what it cannot show is for the member's own column or the rescued data to say.
+      // A derived column only shows. The member's own column or the rescued data keeps what it cannot show.
       if (error instanceof JsonDamage) return null;
       throw error;
     }
   }
 }
 
-/** The last member of this key, or of one that folds to it. */
+/** The last member that is not null and whose key folds to this one. */
 function lookUp(object: JsonObject, key: string): JsonValue | undefined {
   for (let i = object.keys.length - 1; i >= 0; i--) {
     if (fold(object.keys[i] as string) === fold(key) && object.values[i] !== null) return object.values[i];
@@ -187,7 +190,7 @@ function lookUp(object: JsonObject, key: string): JsonValue | undefined {
   return undefined;
 }
 
-/** `isTextAlone`: the column shows all that the text says, and would write it otherwise. */
+/** `isTextAlone`: the column shows all that the text says, but would spell it differently. */
 function castMember(value: JsonValue, column: Column, zone: string): Cast & { isTextAlone?: boolean } {
   if (!column.jsonString) return cast(value, column.type, zone);
   if (typeof value !== "string") return { ...cast(value, column.type, zone), held: false };
@@ -204,7 +207,7 @@ function castMember(value: JsonValue, column: Column, zone: string): Cast & { is
   }
 }
 
-/** A text that is one JSON value, or undefined; NaN, Infinity and lone surrogates are none. */
+/** The one JSON value that a text is, else undefined. NaN, Infinity and lone surrogates are not JSON here. */
 function parseText(text: string): JsonValue | undefined {
   try {
     const parsed = parseJson(text);
@@ -216,7 +219,7 @@ function parseText(text: string): JsonValue | undefined {
   }
 }
 
-/** How often each folded key stands with a value; undefined where each stands once, which is nearly always. */
+/** How often each folded key occurs with a value; undefined if none occurs twice, which is nearly always so. */
 function countFolded({ keys, values }: JsonObject): Map<string, number> | undefined {
   const times = new Map<string, number>();
   let collides = false;

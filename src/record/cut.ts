@@ -1,6 +1,7 @@
 /**
- * Cutting: an object that is too large to be held is read range by range, and cut into pieces that are framed by
- * themselves (`frame.ts`) to what framing the whole would find: the same records, and the same bytes in quarantine.
+ * Cutting: an object too large to be held is read range by range, and cut into pieces that are framed by
+ * themselves (`frame.ts`). Framing the pieces finds what framing the whole would find: the same records, and
+ * the same bytes in quarantine.
  */
 import { type InArray, UNDELIMITED, type Within } from "./frame.js";
 import { MAGIC_BYTES_MAX, otherFormatReason } from "./other-formats.js";
@@ -8,29 +9,29 @@ import { ValueScan } from "./scan.js";
 import { FirstLine, type Source, Window } from "./window.js";
 
 export interface CutLimits {
-  /** How much is read at a time. A piece that is lines comes to as much. */
+  /** How much is read at a time. A piece that is lines is as long at most. */
   rangeBytes: number;
-  /** What any other piece comes to at most, unless one value is longer. */
+  /** The size limit of any other piece, unless a single value is longer. */
   pieceBytes: number;
-  /** No value and no damage that is longer is held: its bytes are quarantine in several pieces. */
+  /** A longer value, or longer damage, is never held: its bytes go to quarantine in several pieces. */
   heldBytes: number;
 }
 
 export interface Piece extends Within {
-  /** In the object's bytes. */
+  /** Offset in the object's bytes. */
   offset: number;
-  /** Good until the next piece is asked for. */
+  /** Valid until the next piece is asked for. */
   bytes: Buffer;
-  /** Set where these are no record: why. */
+  /** Set if the bytes are no record: why. */
   damage?: string;
 }
 
-/** The pieces of an object in their order. What lies between them is white space, commas and brackets. */
+/** The pieces of an object, in order. Only white space, commas and brackets lie between them. */
 export function cutObject(source: Source, limits: CutLimits): AsyncGenerator<Piece, void> {
   return new Cutter(source, limits).pieces();
 }
 
-/** Bytes that are no record, verbatim. Cut, where they must be, between characters, so that text stays text. */
+/** Bytes that are no record, verbatim. If they are cut, it is between characters, so that text stays text. */
 export async function* damagedPieces(
   source: Source,
   { start, end }: { start: number; end: number },
@@ -48,10 +49,10 @@ export async function* damagedPieces(
   }
 }
 
-/** What is longer is held in several entries of quarantine (docs/fidelity.md). */
+/** Longer damage is held in several entries of quarantine (docs/fidelity.md). */
 const ENTRY_BYTES_MAX = 64 << 20;
 
-/** Where the last character of a UTF-8 text begins, if it is one of several bytes; else the end. */
+/** Where the last character of a UTF-8 text begins if it has several bytes; else the end. */
 function lastCharacter(bytes: Buffer): number {
   for (let at = bytes.length - 1; at > 0 && at >= bytes.length - 4; at--) {
     const byte = bytes[at] as number;
@@ -76,18 +77,18 @@ class Cutter {
   private readonly window: Window;
   private readonly scan = new ValueScan();
   private areLines: boolean | undefined;
-  /** What is looked at next. Offsets are those in the object. */
+  /** Where to look next. All offsets are offsets in the object. */
   private at = 0;
-  /** As in framing: within a top-level array, elements come one by one. */
+  /** As in framing: the elements of a top-level array come one by one. */
   private array: InArray = "outside";
-  /** As in framing: from where on all is damaged with the next value, if that is. */
+  /** As in framing: where the damage begins if the next value is damaged. */
   private from: number | undefined = 0;
   /** Where the value that is being scanned begins. */
   private value: number | undefined;
   private run: Run | undefined;
-  /** What comes before it, where it was to be closed. */
+  /** The run before `run`, closed because the next value did not fit. */
   private full: Run | undefined;
-  /** Up to there no border of lines was found in a quick way. */
+  /** Up to here, the quick way found no border between lines. */
   private scannedUpTo = 0;
 
   constructor(source: Source, limits: CutLimits) {
@@ -121,7 +122,7 @@ class Cutter {
     yield* this.flush();
   }
 
-  /** Goes on through the window, value by value. */
+  /** Goes through the window value by value. */
   private advance(): Met {
     const { window, scan, limits } = this;
     for (;;) {
@@ -146,7 +147,10 @@ class Cutter {
     }
   }
 
-  /** Passes over what stands between values; false where the window ends before the next, unless one must come. */
+  /**
+   * Skips what stands between values. Returns false if the window ends before the next value, unless one must
+   * come: an array that the object's end cuts off before its first element is damage.
+   */
   private skip(): boolean {
     const { window } = this;
     for (;;) {
@@ -168,7 +172,7 @@ class Cutter {
     }
   }
 
-  /** Adds a value to the piece; true where it begins another, because it would make this one too long. */
+  /** Adds a value to the piece. Returns true if it begins another, because this one would get too long. */
   private add(start: number, end: number): boolean {
     const { run } = this;
     if (run && end - run.start <= this.limits.pieceBytes) {
@@ -189,7 +193,7 @@ class Cutter {
     this.run = undefined;
   }
 
-  /** Reads a range more. Of a value that is too long nothing is kept. */
+  /** Reads one more range. Keeps nothing of a value that is too long. */
   private async *more(): AsyncGenerator<Piece, void> {
     const { window, limits, value = this.at } = this;
     if (this.run && window.end - this.run.start > limits.pieceBytes) yield* this.flush();
@@ -205,7 +209,7 @@ class Cutter {
     this.value = undefined;
   }
 
-  /** Damage ends at its newline where the object is lines; else with the object, and false is returned. */
+  /** Damage ends at its newline if the object is lines. Else it ends with the object, and false is returned. */
   private async *damaged(): AsyncGenerator<Piece, boolean> {
     const { value = 0, source, limits, window } = this;
     const start = this.from ?? value;
@@ -227,7 +231,7 @@ class Cutter {
     return this.areLines;
   }
 
-  /** Of the object. */
+  /** Looks at the object's first bytes. */
   private async otherFormatReason(): Promise<string | undefined> {
     const first = Buffer.alloc(Math.min(this.source.sizeBytes, MAGIC_BYTES_MAX));
     await this.source.read(0, first);
@@ -244,7 +248,7 @@ class Cutter {
     }
   }
 
-  /** The end of the line that `start` is in, in the window; so is `start`, unless the line is too long. */
+  /** The end of the line that contains `start`. The window then holds the line, unless it is too long. */
   private async lineEnd(start: number): Promise<number> {
     const { window } = this;
     if (start < window.start) await window.seek(start);
@@ -257,7 +261,7 @@ class Cutter {
     }
   }
 
-  /** Whether what comes next may be cut at a newline without a look at every byte. */
+  /** Whether what comes next may be cut at a newline without looking at every byte. */
   private mayBeLines(): boolean {
     return (
       this.areLines === true &&

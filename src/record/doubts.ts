@@ -1,15 +1,17 @@
-/** Of columns whose type takes all the values that were seen: why it may all the same not be the one that is meant. */
+/** Why a column's type may not be the one that is meant, although it takes all the values that were seen. */
 import { fold } from "../schema/names.js";
 import type { Column } from "../schema/types.js";
 import { asArray, JsonNumber, type JsonObject, type JsonValue } from "./json.js";
 
 /**
- * Integers that are times in this unit since 1970, arrays without an element alone, a single value in more records, or decimals of
- * which most are `bigint`.
+ * - `s`, `ms`: integers that may be times in this unit since 1970.
+ * - `empty`: only arrays without an element.
+ * - `single`: one value in several records.
+ * - `large`: decimals, most of which would fit `bigint`.
  */
 export type Doubt = "s" | "ms" | "empty" | "single" | "large";
 
-/** 2000 to 2100, in seconds: what ids and counts seldom all lie in. */
+/** 2000 to 2100, in seconds. Ids and counts seldom all lie in this range. */
 const TIMES = { from: Date.UTC(2000) / 1000, to: Date.UTC(2100) / 1000 };
 
 /** The values of one column so far. */

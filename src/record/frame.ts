@@ -1,6 +1,7 @@
 /**
- * Framing: the bytes of an object to the records in them, and to stretches that are no record. The shape is decided
- * from the bytes: one value a line, several, none delimited at all, top-level arrays, pretty-printed, in any mix.
+ * Framing: finds the records in an object's bytes, and the stretches that are no record. The bytes alone
+ * decide the shape: one value a line, several, none delimited at all, top-level arrays, pretty-printed JSON,
+ * in any mix.
  */
 import { isUtf8 } from "node:buffer";
 import type { RecordPath } from "../schema/path.js";
@@ -26,28 +27,30 @@ export interface FrameLimits {
   maxRecordBytes: number;
 }
 
-/** Where the bytes are a piece of a larger object (`cut.ts`): what is known of that. */
+/** What is known of bytes that are a piece of a larger object (`cut.ts`). */
 export interface Within {
-  /** Whether it is lines, so that damage ends at its newline. */
+  /** Whether the object is lines, so that damage ends at its newline. */
   areLines?: boolean;
-  /** Set where the piece begins with an element of a top-level array. */
+  /** Set if the piece begins with an element of a top-level array. */
   inArray?: boolean;
 }
 
-/** Of a top-level array, whose elements come one by one: one that is cut off keeps what came before. */
+/** State in a top-level array. Its elements come one by one, so a cut-off array keeps what came before. */
 export type InArray = "outside" | "opened" | "before an element" | "after an element";
 
 interface Place {
-  /** In the bytes given. */
+  /** Offset in the bytes given. */
   offset: number;
   sizeBytes: number;
 }
 
-/** A value under the record path that has more than its records: that is in their rows, or nowhere. */
+/**
+ * A value under the record path that holds more than its records. Their rows hold the rest, or nothing does.
+ */
 export interface Enclosing extends Place {
-  /** How many of its records have become rows: counted by whoever makes rows of them. */
+  /** How many of its records became rows. Whoever makes the rows counts them. */
   rows: number;
-  /** Why it goes to quarantine where none has. */
+  /** Why it goes to quarantine if none did. */
   reason: string;
 }
 
@@ -56,8 +59,8 @@ export type Framed =
   | ({ kind: "quarantine"; reason: string; within?: Enclosing } & Place);
 
 /**
- * In the order of the bytes. Never throws, whatever the bytes are. Returns whether they end inside a top-level array:
- * then what follows them is an element of it.
+ * Yields records and damage in the order of the bytes. Never throws, whatever the bytes are. Returns true if
+ * they end inside a top-level array: what follows them is then an element of it.
  */
 export function* frameObject(
   bytes: Buffer,
@@ -71,8 +74,9 @@ export function* frameObject(
   let position = 0;
   let array: InArray = within.inArray ? "before an element" : "outside";
   /**
-   * What is damaged with the next value, if that is: all before the first value of an object, and the bracket before the first
-   * element of an array, such as a log line's `[ERROR]`. Damage in a piece of a larger object has values before it.
+   * Where the damage begins if the next value is damaged. If no value has come yet, that is the beginning of
+   * the object. If an array has no element yet, it is the array's bracket, such as that of a log line's
+   * `[ERROR]`. Undefined means the value itself. A piece of a larger object has values before it.
    */
   let from = within.areLines || within.inArray ? undefined : 0;
   for (;;) {
@@ -121,8 +125,8 @@ function parsedAt(text: string, position: number, isElement: boolean): Parsed | 
 }
 
 /**
- * A number or a word runs up to white space, a bracket or a quote, as an element also to what ends one: a log line's
- * `2022-07-26` is not the number 2022.
+ * A number or a word must be followed by white space, an opening bracket or a quote. An element may also be
+ * followed by a comma or `]`. So a log line's `2022-07-26` is not the number 2022.
  */
 function endsThere(text: string, { value, end }: Parsed, isElement: boolean): boolean {
   const isOpen = value === null || typeof value === "boolean" || value instanceof JsonNumber;
@@ -130,7 +134,9 @@ function endsThere(text: string, { value, end }: Parsed, isElement: boolean): bo
   return (isElement ? /[ \t\r\n{["\],]/ : /[ \t\r\n{["]/).test(text[end] as string);
 }
 
-/** The bytes as text: UTF-8 where they are, else byte by byte, so that good neighbours of bad bytes can be read. */
+/**
+ * The bytes as text: UTF-8 if valid, else byte by byte, so that the good neighbours of bad bytes can be read.
+ */
 class ObjectText {
   readonly text: string;
   private readonly bytes: Buffer;
@@ -149,7 +155,7 @@ class ObjectText {
     this.mark = isText ? "\ufeff" : "\xef\xbb\xbf";
   }
 
-  /** Passes over white space, and over byte order marks: files put one after the other have them in the middle, too. */
+  /** Skips white space and byte order marks. Files put one after the other also have marks in the middle. */
   skip(from: number): number {
     let position = skipBlank(this.text, from);
     while (this.text.startsWith(this.mark, position))
@@ -157,7 +163,7 @@ class ObjectText {
     return position;
   }
 
-  /** Byte place of a span. Asked for in order, mostly, so that the text before is not measured anew each time. */
+  /** A span's place in bytes. Spans mostly come in order, so the text before is not measured again each time. */
   place(span: Span): Place {
     if (this.isByteByByte) return { offset: span.start, sizeBytes: span.end - span.start };
     if (span.start < this.from.position) this.from = { position: 0, offset: 0 };
@@ -166,17 +172,20 @@ class ObjectText {
     return { offset, sizeBytes: Buffer.byteLength(this.text.slice(span.start, span.end)) };
   }
 
-  /** A key as it stands in the text. */
+  /** The key as this text spells it. */
   spelled(key: string): string {
     return this.isText ? key : Buffer.from(key, "utf8").toString("latin1");
   }
 
-  /** What was parsed of a span in an object that is not UTF-8 as a whole; undefined where the span is not either. */
+  /**
+   * A span's value. If the object is not UTF-8 as a whole, the span is parsed by itself; undefined if it is
+   * not UTF-8 either.
+   */
   decoded(span: Span, parsed: JsonValue): JsonValue | undefined {
     return this.isText ? parsed : this.parsed(this.bytes.subarray(span.start, span.end));
   }
 
-  /** What is left of a span where the elements of an array in it are taken out; undefined where it is not UTF-8. */
+  /** A span's value without the elements of an array in it; undefined if the rest is not UTF-8. */
   without(span: Span, array: Span, parsed: JsonValue): JsonValue | undefined {
     if (this.isText) return this.decoded(span, parsed);
     const rest = `${this.text.slice(span.start, array.start)}[]${this.text.slice(array.end, span.end)}`;
@@ -188,7 +197,7 @@ class ObjectText {
   }
 }
 
-/** A whole value: a record, or what holds records under the record path. */
+/** Frames a whole value: a record, or what holds records under the record path. */
 function* framed(
   text: ObjectText,
   span: Span,
@@ -218,7 +227,7 @@ function* framed(
   if (isEmpty && within) yield quarantine(reason);
 }
 
-/** What should be a record. `whole`: the value that it is, or stands in. */
+/** Frames what should be a record. `whole` is the value that it is, or that contains it. */
 function element(
   text: ObjectText,
   span: Span,
@@ -241,8 +250,8 @@ function element(
 }
 
 /**
- * What lies outside of the array at the path; undefined where there is none. A key that stands twice leads nowhere:
- * neither value goes before.
+ * What lies outside the array at the path; undefined if there is no array. A key that occurs twice leads
+ * nowhere, because neither value takes precedence.
  */
 function followPath(value: JsonObject, keys: readonly string[]): JsonObject | undefined {
   const [key, ...rest] = keys as [string, ...string[]];
@@ -259,7 +268,7 @@ function followPath(value: JsonObject, keys: readonly string[]): JsonObject | un
   return new JsonObject([...outside.keys, key], [...outside.values, inner]);
 }
 
-/** Where the array at the path stands. The text was parsed before, and has one. */
+/** Where the array at the path is. The text was parsed before, and has one. */
 function pathSpan(text: string, span: Span, keys: readonly string[]): Span {
   return keys.reduce((inner, key) => {
     for (const part of partsOf(text, inner.start, 0)) if (part.key === key) return part;
@@ -267,7 +276,7 @@ function pathSpan(text: string, span: Span, keys: readonly string[]): Span {
   }, span);
 }
 
-/** Whether the first line that is not blank is made of whole values: then the object is lines. */
+/** Whether the first line that is not blank is made of whole values. If so, the object is lines. */
 function firstLineIsWhole(text: ObjectText): boolean {
   const start = text.skip(0);
   const newline = lineEnd(text.text, start);
@@ -280,9 +289,9 @@ function firstLineIsWhole(text: ObjectText): boolean {
   return true;
 }
 
-/** The next LF or CR (a CR alone ends lines, too), or -1. */
+/** The next LF or CR, or -1. A CR alone also ends a line. */
 function lineEnd(text: string, from: number): number {
-  // Not by indexOf, which would look through the whole text for the one that it does not have.
+  // indexOf would search the whole text for whichever of the two it does not have.
   const newline = /[\r\n]/g;
   newline.lastIndex = from;
   return newline.exec(text)?.index ?? -1;
@@ -294,8 +303,8 @@ function kindOf(value: JsonValue): string {
   return typeof value === "string" ? "a string" : String(value);
 }
 
-// Reasons are the same for all that is wrong in one way, so that they can be counted.
-/** Such as a log line. */
+// All damage of one sort has the same reason, so that reasons can be counted.
+/** A log line, for example. */
 export const UNDELIMITED = "text that begins like a number or a word";
 const LONE = "a lone surrogate";
 const NO_UTF8 = "invalid UTF-8";

@@ -1,10 +1,11 @@
 /**
- * The fast way: a grammar compiled from the schema that accepts a line only where the columns hold every member
- * of it without loss, and where the engine's own JSON reader gives exactly those values. Whatever it does not
- * accept goes the exact way, so it may be as narrow as it likes but never too wide.
+ * The fast way: a grammar compiled from the schema. It accepts a line only if the columns hold every member
+ * of it without loss, and the engine's own JSON reader gives exactly those values. Everything else goes the
+ * exact way, so the grammar may be as narrow as it likes, but never too wide.
  *
- * Lines are matched as Latin-1 text of UTF-8 bytes that were checked natively before: bytes from 0x80 on occur in
- * strings only. Each alternative is told from the next by its first character, so matching never backtracks far.
+ * Lines are matched as Latin-1 text of UTF-8 bytes that were checked natively before, so bytes from 0x80 on
+ * occur only in strings. The first character tells each alternative from the next, so matching never
+ * backtracks far.
  */
 import { fold } from "../schema/names.js";
 import { type Column, type Field, RESCUED_COLUMN, type Schema, type Type } from "../schema/types.js";
@@ -20,19 +21,21 @@ const STRING = (() => {
 const BIGINT = "(?:0|-?[1-9][0-9]{0,17})";
 /** At most 9 digits, which fit an int. */
 const INT = "(?:0|-?[1-9][0-9]{0,8})";
-/** At most 15 significant digits: every such decimal is given back by the double nearest to it. */
+/** At most 15 significant digits: the nearest double gives back every such decimal. */
 const DOUBLE =
   "(?:0|-?[1-9][0-9]{0,14}(?![0-9.])|-?(?:0|[1-9][0-9]{0,4})\\.[0-9]{1,10}|-?[1-9][0-9]{0,8}\\.[0-9]{1,6})";
-/** The same, and written as a double is printed: no zero at the end, and no small fraction that takes an exponent. */
+/**
+ * The same, written as a double is printed: no zero at the end, and no small fraction that takes an exponent.
+ */
 const PRINTED_DOUBLE = "(?:0|-?[1-9][0-9]{0,14}(?![0-9.])|-?[1-9][0-9]{0,8}\\.[0-9]{0,5}[1-9])";
 
-/** How JSON is written where a value stands. */
+/** How JSON is written: plainly, or inside a string. */
 interface Notation {
   string: string;
   quote: string;
-  /** What may stand after a colon and a comma. */
+  /** What may follow a colon or a comma. */
   gap: string;
-  /** Inside a string (`json: string`) the text itself must be given back, so only its one compact writing is taken. */
+  /** Inside a string (`json: string`) the text must be given back: only its one compact spelling is accepted. */
   isInString: boolean;
 }
 
@@ -44,7 +47,9 @@ const IN_STRING: Notation = {
   isInString: true,
 };
 
-/** Dates of the Gregorian calendar from 1700 to 2199; 29 February only of years that surely are leap years. */
+/**
+ * Dates of the Gregorian calendar from 1700 to 2199. 29 February only in years that surely are leap years.
+ */
 const DATE = (() => {
   const years = "(?:1[7-9]|2[01])[0-9]{2}";
   const leap = "(?:1[7-9]|2[01])(?:0[48]|[2468][048]|[13579][26])";
@@ -58,18 +63,18 @@ const DATE = (() => {
 const TIME = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,3})?";
 const OFFSET = "(?:Z|[+-](?:0[0-9]|1[0-3]):?[0-5][0-9])";
 
-/** Members per object and levels of nesting that are compiled; wider or deeper schemas go the exact way. */
+/** Members per object and levels of nesting that are compiled. Wider or deeper schemas go the exact way. */
 const MEMBERS_MAX = 400;
 const DEPTH_MAX = 8;
 const VARIANTS_MAX = 8;
-/** A larger pattern takes seconds to compile, or cannot be; keys may be of any length. */
+/** A larger pattern takes seconds to compile, or cannot be compiled. Keys may have any length. */
 const PATTERN_CHARS_MAX = 400_000;
 
 /** A line may end in blanks or a carriage return. */
 const LINE_END = String.raw`[ \t\r]*\n`;
 
 export class Grammar {
-  /** Members it knows, by key as written in the record. */
+  /** The members that it knows, by key as written in the record. */
   private readonly members: Map<string, string>;
   private variants: RegExp[] = [];
   private readonly tried = new Set<string>();
@@ -81,7 +86,7 @@ export class Grammar {
     if (keys.length <= MEMBERS_MAX) this.addVariant(keys);
   }
 
-  /** The end of the line that begins at `start` (after its newline), or -1 where it is not accepted. */
+  /** The end of the line that begins at `start` (after its newline), or -1 if the line is not accepted. */
   accept(text: string, start: number): number {
     for (let i = 0; i < this.variants.length; i++) {
       const variant = this.variants[i] as RegExp;
@@ -94,7 +99,9 @@ export class Grammar {
     return -1;
   }
 
-  /** Learns the order of keys of a record that had to go the exact way, so that the next such line is accepted. */
+  /**
+   * Learns the key order of a record that had to go the exact way, so that the next such line is accepted.
+   */
   learn(keys: readonly string[]): void {
     if (this.variants.length >= VARIANTS_MAX || keys.length === 0 || keys.length > MEMBERS_MAX) return;
     const id = JSON.stringify(keys);
@@ -117,7 +124,7 @@ export class Grammar {
   }
 }
 
-/** A value of millions of escapes or elements is more than the matcher's stack holds: the exact way takes it. */
+/** A value of millions of escapes or elements overflows the matcher's stack. The exact way takes it. */
 function matches(pattern: RegExp, text: string): boolean {
   try {
     return pattern.test(text);
@@ -127,7 +134,10 @@ function matches(pattern: RegExp, text: string): boolean {
   }
 }
 
-/** The plain column that a derived one is read from, and the fields on the way to it; undefined where none contains it. */
+/**
+ * The plain column that a derived one is read from, and the fields on the way to it; undefined if no plain
+ * column contains it.
+ */
 export function ownerOf(column: Column, schema: Schema): { column: Column; fields: Field[] } | undefined {
   const owner = schema.columns.find((other) => !other.derived && other.path[0] === column.path[0]);
   if (!owner || column.envelope || column.jsonString) return undefined;
@@ -165,17 +175,20 @@ function memberPatterns(schema: Schema, zone: string): Map<string, string> {
   return members;
 }
 
-/** The engine names columns by key, so a key it could not name, or that means something here, goes the exact way. */
+/**
+ * The engine names columns by key. A key that it cannot name, or that means something here, goes the exact
+ * way.
+ */
 function isPlainKey(key: string): boolean {
   return (
     key !== "" && key.length <= KEY_CHARS_MAX && fold(key) !== RESCUED_COLUMN && !/[\x00-\x1f]/.test(key)
   );
 }
 
-/** The compiler of patterns refuses a literal of tens of thousands of characters. */
+/** The compiler of regular expressions refuses a literal of tens of thousands of characters. */
 const KEY_CHARS_MAX = 1000;
 
-/** Undefined where values of this type always go the exact way. */
+/** Returns undefined if values of this type always go the exact way. */
 function valuePattern(type: Type, zone: string, depth: number, notation: Notation): string | undefined {
   if (depth > DEPTH_MAX) return undefined;
   const { isInString, string, quote, gap } = notation;
@@ -222,7 +235,9 @@ function timestampPattern(
   return `(?:"${DATE}[T ]${TIME}${OFFSET}${isUtc ? "?" : ""}"|null)`;
 }
 
-/** JSON numbers reach a decimal through a double in the engine, so only integers are accepted, and of 15 digits. */
+/**
+ * In the engine, a JSON number reaches a decimal through a double: only integers of up to 15 digits are safe.
+ */
 function decimalPattern(precision: number, scale: number): string | undefined {
   const digits = Math.min(precision - scale, 15);
   return digits < 1 ? undefined : `(?:0|-?[1-9][0-9]{0,${digits - 1}}|null)`;
@@ -242,14 +257,14 @@ function structPattern(fields: Field[], zone: string, depth: number, notation: N
   const members: (readonly [string, string])[] = [];
   for (const field of fields) {
     const pattern = valuePattern(field.type, zone, depth + 1, notation);
-    // A struct's reader names its members by key too; another spelling than the field's name is for the exact way.
+    // A struct's reader also names members by key, so a key that is not the field's name goes the exact way.
     if (pattern !== undefined && field.key === field.name && field.key.length <= KEY_CHARS_MAX)
       members.push([field.key, pattern]);
   }
   return objectPattern(members, notation);
 }
 
-/** An object with these members in this order, each of them optional. A comma stands before all but the first. */
+/** An object with these members in this order, each of them optional. A comma precedes all but the first. */
 function objectPattern(members: (readonly [string, string])[], notation: Notation): string {
   const { quote, gap } = notation;
   const written = members.map(

@@ -2,7 +2,7 @@ import { promisify } from "node:util";
 import { createGunzip, type Gunzip, gunzip } from "node:zlib";
 import type { GzipLimits } from "../limits.js";
 
-/** RFC 1952: a gzip member begins with 1f 8b. Names say nothing. */
+/** RFC 1952: a gzip member begins with 1f 8b. An object's name says nothing. */
 export const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 
 export function isGzip(bytes: Buffer): boolean {
@@ -10,8 +10,9 @@ export function isGzip(bytes: Buffer): boolean {
 }
 
 /**
- * RFC 1952, all members of the file. Damage, or what grows beyond the limits, is told and not thrown. Zeros after the
- * last member are padding; zlib passes over whatever follows them, so that is looked for here.
+ * Decompresses all members of a gzip file (RFC 1952). Returns damage, or growth beyond the limits, and does
+ * not throw it. Zeros after the last member are padding. zlib ignores whatever follows them, so this function
+ * looks for it.
  */
 export async function gunzipWithin(
   bytes: Buffer,
@@ -20,7 +21,7 @@ export async function gunzipWithin(
   return (await gunzipAtOnce(bytes, outputMax(limits, bytes.length))) ?? { damage: growsBeyond(limits) };
 }
 
-/** The same; undefined where more than `maxBytes` come of it. */
+/** Like `gunzipWithin`; undefined if the output is larger than `maxBytes`. */
 export async function gunzipAtOnce(
   bytes: Buffer,
   maxBytes: number,
@@ -36,8 +37,8 @@ export async function gunzipAtOnce(
 }
 
 /**
- * The same for a file that comes in stretches, which may lie in one memory, one after the other. Returns the damage,
- * which is known at the end only: whoever takes the bytes must not trust them before.
+ * Like `gunzipWithin`, for a file that comes in stretches. The stretches may share one buffer. Returns the
+ * damage, which is known only at the end: callers must not trust the bytes before then.
  */
 export async function* gunzipStream(
   stretches: AsyncIterable<Buffer>,
@@ -69,7 +70,7 @@ export async function* gunzipStream(
   return damage ?? fed;
 }
 
-/** Hands over one stretch after the other. Returns what is wrong with those behind the end. */
+/** Feeds one stretch after the other. Returns what is wrong with the bytes after the end. */
 async function feed(
   stretches: AsyncIterable<Buffer>,
   engine: Gunzip,
@@ -83,7 +84,7 @@ async function feed(
   });
   let fedBytes = 0;
   for await (const bytes of stretches) {
-    // What lies behind the end it leaves, and may not answer for.
+    // The engine ignores bytes after the end, and may never call back for them.
     if (!hasEnded) await Promise.race([new Promise((taken) => engine.write(bytes, taken)), ended]);
     if (engine.errored || !isWanted()) return undefined;
     const taken = Math.max(0, engine.bytesWritten - fedBytes);
@@ -112,11 +113,11 @@ function outputMax({ maxRatio, maxBytes }: GzipLimits, sizeBytes: number): numbe
   return Math.max(SMALL_BYTES, Math.min(maxBytes, sizeBytes * maxRatio));
 }
 
-/** Below this no ratio is looked at: repetitive records compress 600 to 1 and harm nobody. */
+/** Below this size the ratio does not matter: repetitive records compress 600 to 1 and do no harm. */
 const SMALL_BYTES = 64 << 20;
 const CHUNK_BYTES = 1 << 20;
 
-/** With `info` it tells the engine, too, which counts the bytes that it took. */
+/** With `info`, zlib also returns the engine, which counts the bytes that it took. */
 const inflate = promisify(gunzip) as unknown as (
   bytes: Buffer,
   options: { maxOutputLength: number; info: true },

@@ -1,6 +1,6 @@
 /**
- * Columns from records: every record of an hour is looked at, and the result does not depend on their order. Counts
- * and sums are all that is kept of them.
+ * Infers columns from records. It looks at every record of an hour, and the result does not depend on their
+ * order. It keeps only counts and sums.
  */
 import { knownMembers } from "../schema/evolution.js";
 import { fold, TAKEN_NAMES, uniqueNames } from "../schema/names.js";
@@ -17,16 +17,17 @@ import { asArray, asObject, JsonNumber, type JsonObject, type JsonValue } from "
 import { parseDecimal, toDouble, toInteger } from "./number.js";
 import { parseDate, parseTimestamp } from "./timestamp.js";
 
-/** An object becomes a struct only with at most so many keys, each in at least this share of its values. */
+/** An object becomes a struct only with at most this many keys, each in at least this share of its values. */
 const STRUCT_KEYS_MAX = 64;
 const STRUCT_KEY_SHARE_MIN = 0.01;
-/** Columns at most; members beyond are rescued. Distinct members that are counted at most. */
+/** Columns at most. Members beyond are rescued. */
 const COLUMNS_MAX = 2000;
-/** Leaves of their types together, of which a writer needs memory for each; members beyond are text. */
+/** Leaves at most, of all column types together: a writer needs memory for each. Members beyond are text. */
 const LEAVES_MAX = 5000;
+/** Distinct members that are counted at most. */
 const MEMBERS_MAX = 20_000;
 
-/** What has been seen of the records of an hour. */
+/** What was seen of an hour's records. */
 export class Shape {
   private readonly members = new Members(MEMBERS_MAX, 0);
 
@@ -35,9 +36,10 @@ export class Shape {
   }
 
   /**
-   * In the order in which members stand in the records, on average. With a `schema` those that it lacks, for members that no
-   * column knows, named so that they collide with none; nested fields are never added. What was unknown when the hour was
-   * converted may be known by now: hours that are worked on at a time bring the same member.
+   * The columns, in the members' average order in the records. With a `schema`, only columns for members that
+   * none of its columns knows, under names that collide with none of its own. Nested fields are never added.
+   * A member that was unknown when the hour was converted may be known by now, because hours that are worked
+   * on at the same time bring the same member.
    */
   columns(schema?: Schema): Column[] {
     const pinned = schema?.columns ?? [];
@@ -62,7 +64,7 @@ export class Shape {
   }
 }
 
-/** The members of the objects that stand in one place. Keys that differ only in ASCII case are one member. */
+/** The members of the objects in one place. Keys that differ only in ASCII case are one member. */
 class Members {
   isOverfull = false;
   private readonly byKey = new Map<string, { member: Member; count: number }>();
@@ -70,7 +72,7 @@ class Members {
   private readonly keysMax: number;
   private readonly depth: number;
 
-  /** `depth`: how many arrays and objects their values stand in, the record aside. */
+  /** `depth`: how many arrays and objects enclose their values, not counting the record. */
   constructor(keysMax: number, depth: number) {
     this.keysMax = keysMax;
     this.depth = depth;
@@ -126,7 +128,7 @@ class Member {
     this.values = values;
   }
 
-  /** Its commonest spelling. */
+  /** The most common spelling. */
   key(): string {
     let best = { key: this.folded, count: -1 };
     for (const [key, { member, count }] of this.spellings) {
@@ -137,18 +139,20 @@ class Member {
   }
 }
 
-/** The values that stand in one place. */
+/** The values in one place. */
 export class Values {
   private booleans = 0;
   private numbers = 0;
   private strings = 0;
   private arrays = 0;
   private objects = 0;
-  /** What all numbers so far are: in a bigint, of at most 38 digits and no fraction, given back by a double. */
+  /**
+   * Whether all numbers so far: fit a bigint; are integers of at most 38 digits; are given back by a double.
+   */
   private areBigints = true;
   private areIntegers = true;
   private areDoubles = true;
-  /** What all strings so far are. */
+  /** Whether all strings so far are: dates; times without a zone; times with one. */
   private areDates = true;
   private areLocalTimes = true;
   private areInstants = true;
@@ -170,7 +174,7 @@ export class Values {
 
   private nested(value: JsonValue): void {
     const elements = asArray(value);
-    // Deeper, a column takes its text.
+    // A column takes deeper values as text.
     if (this.depth === NESTING_MAX) this.string("");
     else if (elements) {
       this.arrays++;
@@ -183,7 +187,7 @@ export class Values {
     }
   }
 
-  /** The narrowest type that takes them all; undefined where there is no value but null. */
+  /** The narrowest type that takes all values; undefined if all are null. */
   type(): Type | undefined {
     const kinds = [this.booleans, this.numbers, this.strings, this.arrays, this.objects].filter(
       (count) => count > 0,

@@ -1,7 +1,7 @@
 /**
- * An exact JSON reader: members keep their order and their duplicates, numbers their text. RFC 8259, and two
- * leniencies that the rest of the room decides about: trailing commas are passed over, NaN and Infinity are numbers
- * whose text is no JSON.
+ * An exact JSON reader: members keep their order and duplicates, numbers keep their text. It reads RFC 8259,
+ * with two leniencies that the rest of the room decides about: it skips trailing commas, and takes NaN and
+ * Infinity for numbers whose text is not JSON.
  */
 
 /** A number by its text, such as `1.10` or `1E5`; also `NaN`, `Infinity` and `-Infinity`. */
@@ -17,7 +17,7 @@ export class JsonNumber {
   }
 }
 
-/** All members in the order of the text, duplicates too. */
+/** All members in the order of the text, duplicates included. */
 export class JsonObject {
   readonly keys: string[];
   readonly values: JsonValue[];
@@ -28,8 +28,8 @@ export class JsonObject {
 }
 
 /**
- * An array or an object of very many values, kept as its text: as a tree it would take up to fifty times as much
- * memory. Its parts are read anew each time that they are asked for.
+ * An array or object of very many values, kept as its text. A tree would take up to fifty times as much
+ * memory. Its parts are parsed again each time that they are asked for.
  */
 export class JsonText {
   readonly isArray: boolean;
@@ -41,7 +41,7 @@ export class JsonText {
     this.isArray = text[span.start] === "[";
   }
 
-  /** Its members, in which what nests is text again. */
+  /** Its members. Arrays and objects in them stay text. */
   opened(): JsonObject {
     const object = new JsonObject([], []);
     for (const { key, value } of partsOf(this.text, this.span.start, 0)) {
@@ -58,39 +58,42 @@ export class JsonText {
 
 export type JsonValue = null | boolean | string | JsonNumber | JsonValue[] | JsonObject | JsonText;
 
-/** The value as an object; undefined where it is none. */
+/** The value as an object; undefined if it is not one. */
 export function asObject(value: JsonValue | undefined): JsonObject | undefined {
   if (value instanceof JsonObject) return value;
   return value instanceof JsonText && !value.isArray ? value.opened() : undefined;
 }
 
-/** The value's elements; undefined where it is no array. */
+/** The value's elements; undefined if it is not an array. */
 export function asArray(value: JsonValue | undefined): Iterable<JsonValue> | undefined {
   if (Array.isArray(value)) return value;
   return value instanceof JsonText && value.isArray ? value : undefined;
 }
 
-/** Why a text is no JSON. */
+/** Why a text is not JSON. */
 export class JsonDamage extends Error {}
 
-/** Deeper values are damage; the stack would not hold them in every reader. */
+/** Deeper values are damage: not every reader's stack would hold them. */
 export const DEPTH_MAX = 1000;
 
 export interface Parsed {
   value: JsonValue;
   end: number;
-  /** False where some string holds a lone surrogate, which no UTF-8 can write. */
+  /** False if a string holds a lone surrogate, which UTF-8 cannot write. */
   isWellFormed: boolean;
-  /** False where NaN or Infinity is in it, which no JSON can write. */
+  /** False if the value contains NaN or Infinity, which JSON cannot write. */
   isFinite: boolean;
 }
 
-/** Values of a text that become a tree; from then on arrays and objects stay text. Some tens of bytes each. */
+/** So many values of a text become a tree, some tens of bytes each. After that, arrays and objects stay text. */
 const VALUES_MAX = 100_000;
-/** What was begun before that becomes text, too, once it has more than so many parts. */
+/** An array or object begun before that also becomes text once it has more parts than this. */
 const PARTS_MAX = 1000;
 
-/** The value that begins at or after `start` (white space before it is passed over), and where it ends. */
+/**
+ * The value that begins at or after `start`, and where it ends. Skips white space before it. Throws
+ * JsonDamage if no JSON value is there.
+ */
 export function parseJson(text: string, start = 0, maxDepth = DEPTH_MAX, maxValues = VALUES_MAX): Parsed {
   const reader = new Reader(text, start, maxDepth, maxValues);
   const value = reader.value(0);
@@ -117,13 +120,13 @@ export function isFiniteJson(value: JsonValue): boolean {
 
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
-/** Where something stands in a text. */
+/** A stretch of a text. */
 export interface Span {
   start: number;
   end: number;
 }
 
-/** An element of an array (its key is empty), or a member of an object. */
+/** An element of an array (its key is empty) or a member of an object. */
 interface Part extends Span {
   key: string;
   value: JsonValue;
@@ -186,7 +189,7 @@ class Reader {
     }
   }
 
-  /** The first character that is no white space; NaN at the end. */
+  /** Skips white space. Returns the next character; NaN at the end. */
   peek(): number {
     const { text } = this;
     let unit = text.charCodeAt(this.position);
@@ -232,7 +235,7 @@ class Reader {
     return isKept ? values : new JsonText(this.text, { start, end: this.position });
   }
 
-  /** False where all that is kept of these values from now on is their text. */
+  /** Returns false once only the text of these values is kept. */
   private keep(values: JsonValue[], value: JsonValue): boolean {
     values.push(value);
     if (this.valuesLeft-- > 0 || values.length <= PARTS_MAX) return true;
@@ -248,7 +251,7 @@ class Reader {
     return key;
   }
 
-  /** Passes over a comma; false at the closing character, which is left. */
+  /** Skips a comma. Returns false at the closing character, which it leaves. */
   comma(close: number): boolean {
     const unit = this.peek();
     if (unit === 0x2c) {
@@ -332,7 +335,7 @@ class Reader {
   private literal<T extends JsonValue>(word: string, value: T): T {
     const { text, position } = this;
     const isWhole = text.startsWith(word, position);
-    // A word that the end of the text cuts off could be a whole one.
+    // A word cut off by the end of the text may have been whole: the damage is then that the text ends early.
     if (isWhole || word.startsWith(text.slice(position, position + word.length)))
       this.position += word.length;
     if (!isWhole) this.fail("a value was expected");
@@ -350,7 +353,7 @@ class Reader {
   }
 }
 
-/** Reads a text of `_rescued_data`, in which an envelope lies a level deeper than in its object. */
+/** Reads the text of `_rescued_data`, in which an envelope lies one level deeper than in its object. */
 export function parseRescued(text: string): JsonObject {
   return asObject(parseJson(text, 0, DEPTH_MAX + 1).value) as JsonObject;
 }

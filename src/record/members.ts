@@ -1,9 +1,12 @@
-/** Which members of records were rescued, and in how many rows: of the first thousand names, so that it stays small. */
+/**
+ * Which members of records were rescued, and in how many rows. Only the first thousand names count, so that
+ * it stays small.
+ */
 const NAMES_MAX = 1000;
 
 interface Rows {
   rows: number;
-  /** In so many of them all that the member's text says is in its column, too. */
+  /** In how many of these rows the column, too, has all that the member's text says. */
   textAlone: number;
 }
 

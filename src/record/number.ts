@@ -15,7 +15,10 @@ export function isJsonNumber(text: string): boolean {
   return NUMBER.test(text);
 }
 
-/** Undefined where the text is no JSON number, or beyond any column by its exponent or its digits: none are made up. */
+/**
+ * Returns undefined if the text is not a JSON number, or if its exponent or digits are beyond any column.
+ * Never makes up digits.
+ */
 export function parseDecimal(text: string): Decimal | undefined {
   const match = NUMBER.exec(text);
   if (!match) return undefined;
@@ -33,31 +36,32 @@ export function parseDecimal(text: string): Decimal | undefined {
 /** More significant digits than any column holds. */
 export const DIGITS_MAX = 1000;
 
-/** A pattern would begin anew at every zero on the way. */
+/** A regular expression would start again at every zero on the way. */
 function endWithoutZeros(digits: string): number {
   let end = digits.length;
   while (end > 0 && digits[end - 1] === "0") end--;
   return end;
 }
 
-/** The integer that this number is, if it is one of at most `maxDigits` digits. */
+/** The number as an integer; undefined if it is not one, or has more than `maxDigits` digits. */
 export function toInteger(decimal: Decimal, maxDigits: number): bigint | undefined {
   if (decimal.exponent < 0 || decimal.precision + decimal.exponent > maxDigits) return undefined;
   return decimal.digits * 10n ** BigInt(decimal.exponent);
 }
 
-/** The number at this scale, if that is exact and has at most `precision` digits. */
+/** The number at this scale; undefined if that is not exact, or has more than `precision` digits. */
 export function toUnscaled(decimal: Decimal, precision: number, scale: number): bigint | undefined {
   return toInteger({ ...decimal, exponent: decimal.exponent + scale }, precision);
 }
 
 /**
- * The double nearest to a number, if printed with as many digits as the number has (at most 17) it is the number.
- * `isHeld`: it is also where it is printed as short as can be, as `restore` and most readers do. Of 0.10000000000000001 they make 0.1.
+ * The nearest double, if it gives the number back when it is printed with as many digits as the number has
+ * (at most 17). `isHeld`: it also does when it is printed as short as can be, as `restore` and most readers
+ * print it. They turn 0.10000000000000001 into 0.1.
  */
 export function toDouble(text: string): { double: number; isHeld: boolean } | undefined {
   const double = Number(text);
-  // Up to 15 digits without an exponent are always given back (IEEE 754 binary64).
+  // A double always gives back up to 15 digits without an exponent (IEEE 754 binary64).
   if (text.length <= 15 && !/[eE]/.test(text)) return { double, isHeld: true };
   const exact = parseDecimal(text);
   if (!exact || !Number.isFinite(double)) return undefined;

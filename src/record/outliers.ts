@@ -1,20 +1,20 @@
-/** Of columns that are text since their values differ: what most values are, and the first that is something else. */
+/** For columns that are text because their values differ: what most values are, and the first exception. */
 import { fold } from "../schema/names.js";
 import type { Column, Type } from "../schema/types.js";
 import { Values } from "./inference.js";
 import type { JsonObject, JsonValue } from "./json.js";
 
 export interface Outlier {
-  /** The type of most values, and of how many among all that are not null. */
+  /** The type of most values, how many they are, and how many values are not null. */
   usual: Type;
   count: number;
   of: number;
-  /** Of the first value that is no such one, and the object that it stands in. */
+  /** The kind of the first other value, and the object that contains it. */
   kind: Type["kind"];
   object: string;
 }
 
-/** Values alike, which may be of one type. */
+/** Values that may be of one type. */
 interface Alike {
   values: Values;
   count: number;
@@ -32,7 +32,7 @@ export class Outliers {
     }
   }
 
-  /** `object`: where the record stands. */
+  /** `object`: the one that contains the record. */
   observe({ keys, values }: JsonObject, object: string): void {
     for (const [i, key] of keys.entries()) {
       const alike = this.seen.get(fold(key))?.alike;
@@ -41,7 +41,7 @@ export class Outliers {
       const alone = new Values(0);
       alone.observe(value);
       const kind = alone.type()?.kind ?? "string";
-      // A fraction among integers makes doubles of them, and no text.
+      // Integers and fractions together make a double, not text.
       const name = kind === "bigint" || kind === "decimal" ? "double" : kind;
       const group = alike.get(name) ?? { values: new Values(0), count: 0, kind, object };
       group.values.observe(value);

@@ -1,14 +1,14 @@
-/** The way back: a row to its record, which is its columns, overridden by `_rescued_data`. */
+/** The way back: turns a row into its record, which is its columns, overridden by `_rescued_data`. */
 import { fold } from "../schema/names.js";
 import { type Column, ENVELOPE_KEY, type Schema, type Type, type Value } from "../schema/types.js";
 import { asObject, JsonObject, type JsonValue, parseRescued } from "./json.js";
 import { decimalText, valueText } from "./rows.js";
 import { writeJson } from "./write.js";
 
-/** The record's JSON text, compact. Members come in the order of the columns, then the rescued ones in theirs. */
+/** The record's compact JSON text: members in the order of the columns, then the rescued ones in their own. */
 export function restoreRecord(schema: Schema, values: readonly Value[], rescued: string | null): string {
   const overrides = rescued === null ? NOTHING : parseRescued(rescued);
-  // The converter writes the envelope last. It is overridden member by member, since columns may hold some of it.
+  // The converter writes the envelope last. Columns may hold some of it: it is overridden member by member.
   const last = overrides.keys.at(-1) === ENVELOPE_KEY ? asObject(overrides.values.at(-1)) : undefined;
   const rest = last ?? NOTHING;
   const members = new Tree(overrides);
@@ -38,8 +38,8 @@ function memberText(key: string, texts: string[], rest: JsonObject): string {
 const holders = new WeakMap<Schema, [number, Column][]>();
 
 /**
- * The columns that give something back: plain ones, and derived ones of members that no plain column has. Of derived
- * columns the first that names a place has it, with all that lies below.
+ * The columns that give something back: plain ones, and derived ones of members that no plain column has.
+ * Among derived columns, the first that names a place gives it back, with everything below.
  */
 function holdersOf(schema: Schema): [number, Column][] {
   let found = holders.get(schema);
@@ -61,8 +61,8 @@ function holdersOf(schema: Schema): [number, Column][] {
 }
 
 /**
- * Whether rows of the older version say the same when they are read under the newer one: a column that was appended
- * since may be the one that gives a member back which another held, and is NULL in rows of before.
+ * Whether rows of the older version read the same under the newer one. They do not if a column that was
+ * appended since gives back a member that another column held: in older rows it is NULL.
  */
 export function readsAlike(older: Schema, newer: Schema): boolean {
   const now = new Set(holdersOf(newer).map(([, { name }]) => name));
@@ -108,12 +108,12 @@ function timestampJson(ms: number, epoch: "s" | "ms" | undefined): string {
   return `"${new Date(ms).toISOString()}"`;
 }
 
-/** Members by path, in the order they were first named; keys that fold to one are one. */
+/** Members by path, in the order in which they were first named. Keys that fold to the same text are one. */
 class Tree {
   private readonly children = new Map<string, { key: string; child: string | Tree }>();
   private readonly overridden: Set<string>;
 
-  /** Top-level members that are overridden are left out. */
+  /** Leaves out top-level members that are overridden. */
   constructor(overrides: JsonObject) {
     this.overridden = new Set(overrides.keys.map(fold));
   }
@@ -134,7 +134,7 @@ class Tree {
     child.set(rest, text);
   }
 
-  /** `"key":value` each. */
+  /** One `"key":value` each. */
   texts(): string[] {
     return [...this.children.values()].map(
       ({ key, child }) =>

@@ -1,7 +1,7 @@
-/** Rows as lines: how the exact way hands its values to the engine, which then need only be cast. */
+/** Rows as lines: how the exact way hands its values to the engine, which then only has to cast them. */
 import { type Column, RESCUED_COLUMN, type Type, type Value } from "../schema/types.js";
 
-/** One NDJSON line by column name. Decimals, timestamps and dates are strings, so that no reader re-prints them. */
+/** One NDJSON line by column name. Decimals, timestamps and dates are strings, so no reader re-prints them. */
 export function writeRow(
   columns: readonly Column[],
   values: readonly Value[],
@@ -18,7 +18,7 @@ export function writeRow(
   return `${line}}\n`;
 }
 
-/** A value as it stands in such a line. */
+/** A value as it is written in such a line. */
 export function valueText(value: Value, type: Type): string {
   if (value === null) return "null";
   switch (type.kind) {
@@ -49,7 +49,10 @@ export function valueText(value: Value, type: Type): string {
   }
 }
 
-/** A JSON integer `-0` would lose its sign, and the three that are no JSON numbers are taken from strings. */
+/**
+ * The JSON integer `-0` would lose its sign. NaN and the infinities are not JSON numbers; the engine reads
+ * them from strings.
+ */
 function doubleText(value: number): string {
   if (Object.is(value, -0)) return "-0.0";
   return Number.isFinite(value) ? String(value) : `"${value}"`;

@@ -1,10 +1,10 @@
 /**
- * Where a JSON value ends in bytes that come piece by piece, and whether it is one: what `json.ts` reads, and nothing
- * else. Makes nothing of it, so that it is as quick for a value of 5 GB as for one of 5 bytes.
+ * Finds where a JSON value ends in bytes that come piece by piece, and whether it is JSON. It accepts what
+ * `json.ts` reads, and nothing else. It builds nothing, so it is as quick for 5 GB as for 5 bytes.
  */
 import { DEPTH_MAX } from "./json.js";
 
-/** What may come next. The numbers and words are those that can end with the text. */
+/** The states: what may come next. A text may end in ZERO, INTEGER, FRACTION, POWER or WORD_END. */
 const VALUE = 0;
 const ELEMENT_OR_END = 1;
 const KEY_OR_END = 2;
@@ -30,7 +30,7 @@ const DIGIT = 2;
 const PLAIN_IN_STRING = 4;
 const HEX_DIGIT = 8;
 const ESCAPED = 16;
-/** What each byte can be. */
+/** The classes of each byte. */
 const CLASS = new Uint8Array(256);
 for (let byte = 0x20; byte < 256; byte++) if (byte !== 0x22 && byte !== 0x5c) CLASS[byte] = PLAIN_IN_STRING;
 const mark = (bytes: string, what: number) => {
@@ -42,10 +42,10 @@ mark("abcdefABCDEF", HEX_DIGIT);
 mark('"\\/bfnrt', ESCAPED);
 
 export class ValueScan {
-  /** Why it is no value; it is looked at no further then. */
+  /** Why it is not a value. Scanning then stops. */
   damage: string | undefined;
   isDone = false;
-  /** Whether it is a number or a word, which nothing but what follows it ends. */
+  /** Whether it is a number or a word, which only the byte after it ends. */
   isOpen = false;
   private state = VALUE;
   private depth = 0;
@@ -53,10 +53,10 @@ export class ValueScan {
   private hexLeft = 0;
   private word = WORDS[0] as Buffer;
   private wordAt = 0;
-  /** By depth: whether what is open there is an object. */
+  /** By depth: whether the open value is an object. */
   private readonly isObject = new Uint8Array(DEPTH_MAX + 1);
 
-  /** A new value begins with the next byte. */
+  /** Begins a new value with the next byte. */
   begin(): this {
     this.damage = undefined;
     this.isDone = false;
@@ -68,8 +68,8 @@ export class ValueScan {
   }
 
   /**
-   * Goes on from `from`. Returns where the value ends, where it fails, or `to` where neither is seen yet. A number or a
-   * word is done where another byte follows it.
+   * Goes on from `from`. Returns where the value ends or fails, or `to` if neither is seen yet. A number or a
+   * word is done once another byte follows it.
    */
   scan(bytes: Buffer, from: number, to: number): number {
     let at = from;
@@ -132,7 +132,7 @@ export class ValueScan {
           at++;
           break;
         default:
-          // A number or a word: where it ends, this byte is looked at again as what comes after it.
+          // A number or a word. The byte that ends it is read again, as what comes after it.
           if (this.goesOn(byte)) at++;
           else if (this.damage !== undefined) return at;
           else if (this.closed()) return at;
@@ -141,7 +141,7 @@ export class ValueScan {
     return at;
   }
 
-  /** No more bytes come. */
+  /** Call this when no more bytes come. */
   finish(): void {
     const { state } = this;
     if (this.isDone || this.damage !== undefined) return;
@@ -151,7 +151,7 @@ export class ValueScan {
     else this.damage = "the text ends early";
   }
 
-  /** A value is closed; true where it was the outermost. */
+  /** Closes a value. Returns true if it was the outermost one. */
   private closed(): boolean {
     this.state = COMMA_OR_END;
     this.isDone = this.depth === 0;
@@ -163,7 +163,7 @@ export class ValueScan {
     return at;
   }
 
-  /** The first byte of any value but a string. */
+  /** Whether this byte begins a value other than a string. */
   private opens(byte: number): boolean {
     if (byte === 0x7b || byte === 0x5b) {
       if (this.depth === DEPTH_MAX) {
@@ -203,7 +203,9 @@ export class ValueScan {
     return byte === 0x75 || (what & ESCAPED) !== 0;
   }
 
-  /** Whether this byte is one of the number's or the word's. Where it is not, either `damage` is set, or it ended before. */
+  /**
+   * Whether the number or word goes on with this byte. If not, either `damage` is set, or it ended before.
+   */
   private goesOn(byte: number): boolean {
     const isDigit = ((CLASS[byte] as number) & DIGIT) !== 0;
     const isExponent = byte === 0x65 || byte === 0x45;

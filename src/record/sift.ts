@@ -1,7 +1,7 @@
 /**
  * Sifting: which lines of an object the engine may read as they are (the fast way), which records must be
- * converted value by value (the exact way), and which bytes are no record (quarantine). Decided per object from
- * its bytes; only an object with anything else than accepted lines pays for it, and mostly for those lines alone.
+ * converted value by value (the exact way), and which bytes are no record (quarantine). Each object's bytes
+ * decide. Only an object with anything but accepted lines pays for it, and mostly for those lines alone.
  */
 import { isUtf8 } from "node:buffer";
 import { knownMembers } from "../schema/evolution.js";
@@ -18,17 +18,20 @@ import { writeRow } from "./rows.js";
 import { Stretches } from "./stretches.js";
 
 export interface Sifted {
-  /** Whole lines that the engine may read as they are. The last may end one past the bytes: the newline that the spool adds. */
+  /**
+   * Whole lines that the engine may read as they are. The last may end one past the bytes, at the newline
+   * that the spool adds.
+   */
   accepted: Stretches;
   acceptedRows: number;
-  /** The exact way's rows, a line each. */
+  /** The exact way's rows, one line each. */
   exact: string[];
-  /** How many of them have rescued data. */
+  /** How many of the exact rows have rescued data. */
   rescued: number;
-  /** What of them was rescued. */
+  /** The members that were rescued from them. */
   members: MemberCounts;
   quarantine: Piece[];
-  /** The longest accepted or exact line, bytes (characters for exact ones). */
+  /** The longest accepted or exact line, in bytes (in characters for exact ones). */
   maxLineBytes: number;
 }
 
@@ -48,7 +51,7 @@ export class Sifter {
   private readonly unknown: Shape | undefined;
   private readonly known: Set<string>;
 
-  /** `unknown` is shown the members that no column knows: the census for `unknown: add`. */
+  /** `unknown` sees the members that no column knows: the census for `unknown: add`. */
   constructor(schema: Schema, records: RecordPath, zone: string, limits: FrameLimits, unknown?: Shape) {
     this.schema = schema;
     this.records = records;
@@ -60,8 +63,8 @@ export class Sifter {
   }
 
   /**
-   * Sifts one object's decompressed bytes, in chunks of a bounded number of exact rows, so that a large object does not
-   * hold up all else. Never throws on data.
+   * Sifts one object's decompressed bytes, in chunks of a bounded number of exact rows, so that a large
+   * object does not hold up everything else. Never throws on data.
    */
   *chunks(bytes: Buffer, within?: Within): Generator<Sifted> {
     const isTried = this.grammar && !within?.inArray && isUtf8(bytes);
@@ -70,20 +73,23 @@ export class Sifter {
     else yield* this.exactChunks(bytes, within);
   }
 
-  /** The same, every value the exact way: for objects that are not lines, and where the fast way is not to be trusted. */
+  /**
+   * The same, with every value going the exact way: for objects that are not lines, and when the fast way is
+   * not to be trusted.
+   */
   *exactChunks(bytes: Buffer, within?: Within): Generator<Sifted> {
     let sifted = nothing();
     for (const framed of frameObject(bytes, this.records, this.limits, within)) {
       this.convert(framed, 0, sifted, false);
       if (sifted.exact.length < EXACT_CHUNK_ROWS) continue;
-      // It ends with a row: a value without one is never cut in two.
+      // The chunk ends with a row, because a value without one is never cut in two.
       yield withEnvelopes(sifted);
       sifted = nothing();
     }
     yield withEnvelopes(sifted);
   }
 
-  /** Line by line; undefined where a line is not made of whole values, so that the object must be seen as a whole. */
+  /** Line by line. Undefined if the object must be seen as a whole, as when a line is not whole values. */
   private siftLines(bytes: Buffer, grammar: Grammar): Sifted | undefined {
     const sifted = nothing();
     const text = endWithNewline(bytes.toString("latin1"));
@@ -99,7 +105,7 @@ export class Sifter {
       }
       const newline = text.indexOf("\n", position);
       const lineEnd = newline < 0 ? text.length : newline + 1;
-      // An array, say, or records without a newline: what comes of them is not to be held all at once.
+      // An array, for example, or records without a newline: their rows must not be held all at once.
       if (position === 0 && lineEnd > LINE_BYTES_MAX) return undefined;
       if (sifted.exact.length === EXACT_LINES_MAX) return undefined;
       if (!this.convertLine(bytes.subarray(position, lineEnd), position, sifted)) return undefined;
@@ -108,7 +114,9 @@ export class Sifter {
     return sifted;
   }
 
-  /** False where some of the bytes are no record, or the line does not stand alone: it leaves an array open. */
+  /**
+   * False if some of the bytes are no record, or if the line leaves an array open and does not stand alone.
+   */
   private convertLine(bytes: Buffer, offset: number, sifted: Sifted): boolean {
     const framing = frameObject(bytes, this.records, this.limits);
     let next = framing.next();
@@ -159,10 +167,10 @@ export class Sifter {
 const LINE_BYTES_MAX = 1 << 20;
 
 const EXACT_CHUNK_ROWS = 1000;
-/** Of an object with more, all lines go the exact way: in chunks, so that their rows are not held all at once. */
+/** If an object has more, all its lines go the exact way, in chunks: their rows are then not held all at once. */
 const EXACT_LINES_MAX = 20_000;
 
-/** Where none of a value's records is a row, what stands beside them would be in none: the whole value goes to quarantine. */
+/** If none of a value's records is a row, no row has what is beside them: the whole value is quarantined. */
 function withEnvelopes(sifted: Sifted): Sifted {
   const quarantine: Piece[] = [];
   let last: Enclosing | undefined;

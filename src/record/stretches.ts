@@ -1,6 +1,9 @@
 const NEWLINE = 0x0a;
 
-/** Stretches of bytes in order: where each starts and ends, in turn, since an hour of short lines may have a million. */
+/**
+ * Stretches of bytes in order. Starts and ends alternate in one array, because an hour of short lines may
+ * have a million.
+ */
 export class Stretches {
   private readonly bounds: number[] = [];
 
@@ -8,14 +11,14 @@ export class Stretches {
     return this.bounds.length === 0;
   }
 
-  /** One that goes on where the last one ended makes that one longer. */
+  /** A stretch that begins where the last one ended extends it. */
   add(start: number, end: number): void {
     const { bounds } = this;
     if (bounds.length > 0 && bounds[bounds.length - 1] === start) bounds[bounds.length - 1] = end;
     else bounds.push(start, end);
   }
 
-  /** Those of a segment that begins at `offset`. */
+  /** Adds the stretches of a segment that begins at `offset`. */
   addAll(others: Stretches, offset: number): void {
     others.forEach((start, end) => {
       this.add(offset + start, offset + end);
@@ -35,7 +38,7 @@ export class Stretches {
     return sizeBytes;
   }
 
-  /** What lies before, between and after them in the bytes, where it is more than newlines. */
+  /** What lies before, between and after the stretches, if it is more than newlines. */
   othersIn(bytes: Buffer): Stretches {
     const others = new Stretches();
     let from = 0;

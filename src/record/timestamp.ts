@@ -1,4 +1,6 @@
-/** The grammar of timestamps and dates: ISO 8601 with `T` or a space, and what DuckDB and JavaScript would let through is not. */
+/**
+ * The grammar of timestamps and dates: ISO 8601 with `T` or a space, and stricter than DuckDB and JavaScript.
+ */
 
 const TIMESTAMP =
   /^([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?(Z|[+-][0-9]{2}:?[0-9]{2})?$/;
@@ -7,11 +9,14 @@ const DATE = /^([0-9]{4})-([0-9]{2})-([0-9]{2})$/;
 interface Instant {
   /** Milliseconds since 1970, floored. */
   ms: number;
-  /** False where the text is finer than milliseconds. */
+  /** False if the text is finer than milliseconds. */
   isExact: boolean;
 }
 
-/** Undefined where the text is no timestamp, or leaves the years 0001 to 9999. `zone`: of texts that carry none. */
+/**
+ * Returns undefined if the text is not a timestamp, or lies outside the years 0001 to 9999. `zone` applies to
+ * texts that carry none.
+ */
 export function parseTimestamp(text: string, zone: string): Instant | undefined {
   const match = TIMESTAMP.exec(text);
   if (!match) return undefined;
@@ -30,7 +35,7 @@ export function parseTimestamp(text: string, zone: string): Instant | undefined 
   return { ms, isExact: !/[1-9]/.test(fraction.slice(3)) };
 }
 
-/** Days since 1970 of `2022-07-26`, and of nothing else. */
+/** Days since 1970 of a date like `2022-07-26`; undefined for any other text. */
 export function parseDate(text: string): number | undefined {
   const match = DATE.exec(text);
   const ms = match ? dateMs(Number(match[1]), Number(match[2]), Number(match[3])) : undefined;
@@ -60,7 +65,7 @@ function fromOffset(local: number, offset: string): number | undefined {
   return offset[0] === "-" ? local + offsetMs : local - offsetMs;
 }
 
-/** The earlier instant where a clock set back shows a time twice; none where a clock set forward leaves it out. */
+/** The earlier instant if a clock set back shows a time twice; undefined if a clock set forward skips it. */
 function fromZone(local: number, zone: string): number | undefined {
   if (zone === "UTC") return local;
   const candidates = [
@@ -72,7 +77,7 @@ function fromZone(local: number, zone: string): number | undefined {
 
 const formats = new Map<string, Intl.DateTimeFormat>();
 
-/** What a clock in this zone is ahead of UTC at this instant. */
+/** How far a clock in this zone is ahead of UTC at this instant. */
 function zoneOffsetMs(ms: number, zone: string): number {
   let format = formats.get(zone);
   if (!format) {

@@ -1,11 +1,11 @@
-/** The stretch of a large object that is in memory, and what can be told of it at a glance. */
+/** The stretch of a large object that is in memory, and what can be seen of it at a glance. */
 import { isBlank } from "./blank.js";
 import { ValueScan } from "./scan.js";
 
-/** An object's decompressed bytes, wherever they lie. */
+/** An object's decompressed bytes, wherever they are. */
 export interface Source {
   readonly sizeBytes: number;
-  /** Fills `into` with what lies from `start` on. */
+  /** Fills `into` with the bytes from `start` on. */
   read(start: number, into: Buffer): Promise<void>;
 }
 
@@ -18,7 +18,7 @@ export function inMemory(bytes: Buffer): Source {
   };
 }
 
-/** One after the other, each in the memory that the one before it was in. */
+/** The source's stretches, in order. Each reuses the memory of the one before. */
 export async function* stretchesOf(source: Source, stretchBytes: number): AsyncGenerator<Buffer, void> {
   const bytes = Buffer.allocUnsafeSlow(Math.min(stretchBytes, source.sizeBytes));
   for (let start = 0; start < source.sizeBytes; start += stretchBytes) {
@@ -28,7 +28,7 @@ export async function* stretchesOf(source: Source, stretchBytes: number): AsyncG
   }
 }
 
-/** Offsets are those in the object. */
+/** All offsets are offsets in the object. */
 export class Window {
   start = 0;
   end = 0;
@@ -42,12 +42,12 @@ export class Window {
     this.rangeBytes = rangeBytes;
   }
 
-  /** Whether the object ends with it. */
+  /** Whether the window reaches the object's end. */
   get isLast(): boolean {
     return this.end === this.source.sizeBytes;
   }
 
-  /** Reads a range more, and forgets what lies before `from`. */
+  /** Reads one more range, and forgets what lies before `from`. */
   async extend(from: number): Promise<void> {
     const { source, bytes, start, end } = this;
     const kept = end - from;
@@ -62,7 +62,7 @@ export class Window {
     this.end = end + moreBytes;
   }
 
-  /** Begins anew at `start`. */
+  /** Starts again at `start`. */
   async seek(start: number): Promise<void> {
     this.start = start;
     this.end = start;
@@ -85,7 +85,7 @@ export class Window {
     return this.start + i;
   }
 
-  /** Whether a byte order mark (EF BB BF) stands there; undefined where the window ends too early to tell. */
+  /** Whether a byte order mark (EF BB BF) is there; undefined if the window ends too early to tell. */
   markAt(at: number): boolean | undefined {
     const { bytes } = this;
     const i = at - this.start;
@@ -94,7 +94,7 @@ export class Window {
     return this.isLast ? false : undefined;
   }
 
-  /** The next LF or CR (a CR alone ends lines, too). */
+  /** The next LF or CR. A CR alone also ends a line. */
   lineEnd(from: number): number | undefined {
     const { bytes } = this;
     const to = this.end - this.start;
@@ -107,7 +107,10 @@ export class Window {
     return this.start + scan.scan(this.bytes, from - this.start, to - this.start);
   }
 
-  /** A number or a word runs up to white space, a bracket or a quote, as an element also to what ends one. */
+  /**
+   * A number or a word must be followed by white space, an opening bracket or a quote. An element may also be
+   * followed by a comma or `]`.
+   */
   isDelimited(scan: ValueScan, end: number, isElement: boolean): boolean {
     if (!scan.isDone || !scan.isOpen || end === this.end) return true;
     const byte = this.byteAt(end);
@@ -115,12 +118,13 @@ export class Window {
   }
 
   /**
-   * The last place up to `limit`, from `start` on, where a line ends outside of all values: `start` must be such a place
-   * in an object of lines. Undefined where there seems to be none.
+   * The last place from `start` up to `limit` where a line ends outside all values; undefined if none is
+   * seen. `start` must be such a place, in an object of lines.
    *
-   * Between two lines that are an object each no value of several lines can go on, since it would have a comma or a colon
-   * there; but a top-level array can, in which commas may be missing. So nothing may look like the beginning of one:
-   * within a record's values a bracket follows a colon, a comma or a bracket, unless there are blanks, or it is in a text.
+   * No value of several lines can go on between two lines that are an object each, since a comma or a colon
+   * would stand there. A top-level array can, since commas may be missing in it. So nothing may look like the
+   * beginning of one. Within a record's values, a bracket follows a colon, a comma or a bracket, unless
+   * blanks precede it or it is in a string.
    */
   lastLineBetweenObjects(start: number, limit: number): number | undefined {
     const from = start - this.start;
@@ -151,15 +155,15 @@ export class Window {
   }
 }
 
-/** Whether the first line that is not blank is made of whole values: then the object is lines. */
+/** Whether the first line that is not blank is made of whole values. If so, the object is lines. */
 export class FirstLine {
-  /** What is looked at next. */
+  /** Where to look next. */
   at = 0;
   private readonly scan = new ValueScan();
   private hasBegun = false;
   private inValue = false;
 
-  /** Undefined where it goes on behind the window: which then must be extended from `at`. */
+  /** Returns undefined if the line goes on behind the window, which must then be extended from `at`. */
   isWhole(window: Window): boolean | undefined {
     const { scan } = this;
     if (!this.hasBegun && !this.begin(window)) return window.isLast ? true : undefined;
@@ -182,7 +186,7 @@ export class FirstLine {
     return scan.damage === undefined;
   }
 
-  /** Passes over blank lines, and over byte order marks; false where nothing else has come yet. */
+  /** Skips blank lines and byte order marks. Returns false if nothing else has come yet. */
   private begin(window: Window): boolean {
     for (;;) {
       this.at = window.skipBlanks(this.at);
@@ -201,10 +205,10 @@ const MARK_BYTES = 3;
 const LF = 0x0a;
 const CR = 0x0d;
 const OPEN_BRACKET = 0x5b;
-/** What, besides white space, may follow a number or a word: {, [ or a quote. */
+/** What may follow a number or a word besides white space: {, [ or a quote. */
 const OPENING: ReadonlySet<number> = new Set([0x7b, 0x5b, 0x22]);
-/** What ends an element: a comma, ]. */
+/** What ends an element: a comma or ]. */
 const ENDING: ReadonlySet<number> = new Set([0x2c, 0x5d]);
-/** What comes before a bracket that is not at the top: a colon, a comma, a bracket. */
+/** What precedes a bracket that is not at the top: a colon, a comma, a bracket. */
 const INSIDE: ReadonlySet<number> = new Set([0x3a, 0x2c, 0x5b]);
 const LINES_TRIED_MAX = 100;

@@ -2,7 +2,7 @@
 import { isBlank, skipBlank } from "./blank.js";
 import { JsonDamage, JsonNumber, JsonText, type JsonValue } from "./json.js";
 
-/** Numbers with their own text. Throws JsonDamage for NaN and Infinity, which JSON cannot write. */
+/** Numbers keep their own text. Throws JsonDamage for NaN and Infinity, which JSON cannot write. */
 export function writeJson(value: JsonValue): string {
   if (value === null || typeof value === "boolean") return String(value);
   if (typeof value === "string") return JSON.stringify(value);
@@ -20,8 +20,8 @@ function notFinite(text: string): JsonDamage {
 }
 
 /**
- * What `writeJson` makes of the value in this stretch, without reading it into values: white space and trailing commas
- * go, strings are written anew where they have escapes, and all else is copied.
+ * What `writeJson` makes of the value in this stretch, without parsing it. Drops white space and trailing
+ * commas, rewrites strings that have escapes, and copies everything else.
  */
 function compacted(text: string, start: number, end: number): string {
   const copy = new Copy(text, start);
@@ -40,7 +40,7 @@ function compacted(text: string, start: number, end: number): string {
   return copy.upTo(end);
 }
 
-/** From a quote to the place after the string. */
+/** Passes over the string that begins at `start`. Returns the place after it. */
 function string(copy: Copy, text: string, start: number): number {
   let position = start + 1;
   let hasEscapes = false;
@@ -56,7 +56,7 @@ function string(copy: Copy, text: string, start: number): number {
   return position;
 }
 
-/** A comma before a closing bracket is left out. */
+/** Drops a comma before a closing bracket. */
 function comma(copy: Copy, text: string, position: number): number {
   const next = skipBlank(text, position + 1);
   const close = text.charCodeAt(next);
@@ -70,7 +70,7 @@ function nonFiniteAt(text: string, position: number): string {
   return text[position - 1] === "-" ? "-Infinity" : "Infinity";
 }
 
-/** A text copied in stretches, some of which are replaced. */
+/** A text that is copied in stretches, some of which are replaced. */
 class Copy {
   private readonly text: string;
   private from: number;
@@ -87,7 +87,7 @@ class Copy {
     if (start > this.from) this.pieces.push(this.text.slice(this.from, start));
     if (piece !== "") this.pieces.push(piece);
     this.from = end;
-    // Millions of little pieces would take more memory than the text.
+    // Millions of small pieces would take more memory than the text.
     if (this.pieces.length < PIECES_MAX) return;
     this.joined.push(this.pieces.join(""));
     this.pieces = [];

@@ -7,7 +7,7 @@ import { fold } from "./names.js";
 import { fromPathText } from "./path.js";
 import { type Column, ENVELOPE_KEY, type Schema, type Type } from "./types.js";
 
-/** The same schema where there is nothing to append. */
+/** Returns the same schema if there is nothing to append. */
 export function appendColumns(schema: Schema, additions: Column[]): Schema {
   const names = new Set(schema.columns.map((column) => column.name));
   const fresh = additions.filter((column) => !names.has(column.name));
@@ -15,7 +15,9 @@ export function appendColumns(schema: Schema, additions: Column[]): Schema {
   return { version: schema.version + 1, columns: [...schema.columns, ...fresh] };
 }
 
-/** Configured columns merged in: a new one is appended, one that vanished stays, a changed one is `invalid`. */
+/**
+ * Merges configured columns in: a new one is appended, a missing one stays, a changed one throws `invalid`.
+ */
 export function mergeConfigured(schema: Schema, dataset: ConfiguredDataset): Schema {
   const { columns = [] } = dataset;
   for (const column of columns) {
@@ -27,7 +29,9 @@ export function mergeConfigured(schema: Schema, dataset: ConfiguredDataset): Sch
 
 type ConfiguredDataset = Pick<Dataset, "name" | "tier1" | "columns">;
 
-/** A key that is no name is written with `from:` (`event_name` is of `Event Name`), and the column holds it as it did. */
+/**
+ * A key that is no valid name needs `from:` (`event_name` for `Event Name`). The column holds it as before.
+ */
 function saysTheSame(column: Column, pinned: Column): boolean {
   const isWhole = !pinned.derived && column.path.length === 1 && !column.envelope;
   return meaningOf(isWhole ? { ...column, derived: false } : column) === meaningOf(pinned);
@@ -54,13 +58,16 @@ export function knownMembers(schema: Schema): Set<string> {
   return new Set([ENVELOPE_KEY, ...schema.columns.map((column) => fold(column.path[0] ?? ""))]);
 }
 
-/** Derived columns that rows of the older version lack: there they are NULL, whatever the record has. */
+/** Derived columns that rows of the older version lack. There they are NULL, whatever the record has. */
 export function derivedSince(older: Schema, newer: Schema): Column[] {
   const names = new Set(older.columns.map((column) => column.name));
   return newer.columns.filter((column) => column.derived && !names.has(column.name));
 }
 
-/** `string (json: string) from "Event Name"`; the keys of a struct's fields are no part of its type, and told beside it. */
+/**
+ * Writes `string (json: string) from "Event Name"`. The keys of a struct's fields are not part of its type,
+ * so they are named beside it.
+ */
 function describe(column: Column): string {
   const { name, type, path, derived, jsonString, envelope } = column;
   const reading =
@@ -79,7 +86,7 @@ function describe(column: Column): string {
     .join(" ");
 }
 
-/** Of members whose fields have other names. */
+/** The keys of members whose fields have another name. */
 function oddKeys(type: Type): string[] {
   switch (type.kind) {
     case "array":

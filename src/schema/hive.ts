@@ -26,7 +26,7 @@ export function parseHiveType(text: string): Type {
   return type;
 }
 
-/** Reads `id:bigint,name:string,st:struct<a:string>`, as it is given on a command line. */
+/** Reads `id:bigint,name:string,st:struct<a:string>`, the form used on a command line. */
 export function parseColumnList(text: string): Column[] {
   const reader = new TypeReader(text);
   const columns = reader.fields(undefined).map((field) => plainColumn(field.name, field.type));

@@ -1,5 +1,5 @@
 /**
- * Names as Athena takes them: lower case letters, digits and underscores, at most 255 characters.
+ * Names that Athena takes: lower case letters, digits and underscores, at most 255 characters.
  * Source: Athena user guide, "Name databases, tables, and columns".
  */
 import { PARTITION_KEYS, RESCUED_COLUMN } from "./types.js";
@@ -10,7 +10,7 @@ export function isValidName(name: string): boolean {
   return /^[a-z0-9_]+$/.test(name) && name.length <= NAME_LENGTH_MAX && name !== UNREADABLE_NAME;
 }
 
-/** A JavaScript object, which readers make of a struct, takes no member of this name. */
+/** Readers make a JavaScript object of a struct, and such an object takes no member of this name. */
 const UNREADABLE_NAME = "__proto__";
 
 /** A name for this key: folded, with an underscore for each run of other characters. */
@@ -26,7 +26,7 @@ export function toColumnName(key: string): string {
 /** Names that a data column cannot have. */
 export const TAKEN_NAMES: readonly string[] = [...PARTITION_KEYS, RESCUED_COLUMN];
 
-/** A name for each key, in order; one that is taken gets the first free suffix `_2`, `_3`, … */
+/** A name for each key, in order. If a name is taken, the key gets the first free suffix `_2`, `_3`, … */
 export function uniqueNames(keys: readonly string[], taken: Iterable<string>): string[] {
   const used = new Set(taken);
   return keys.map((key) => {
@@ -41,12 +41,14 @@ export function uniqueNames(keys: readonly string[], taken: Iterable<string>): s
   });
 }
 
-/** A name in DDL. Backticks serve for reserved words and for names that begin with a digit or underscore alike. */
+/**
+ * A name in DDL. Backticks work for reserved words and for names that begin with a digit or an underscore.
+ */
 export function quoteHive(name: string): string {
   return `\`${name.replaceAll("`", "``")}\``;
 }
 
-/** ASCII case folding. Keys repeat from record to record, so what they fold to is remembered. */
+/** ASCII case folding. Keys repeat from record to record, so their folded form is cached. */
 export function fold(key: string): string {
   let folded = foldedKeys.get(key);
   if (folded === undefined) {

@@ -2,7 +2,7 @@
 import { HourpackError } from "../errors.js";
 import type { Column } from "./types.js";
 
-/** Throws `invalid` where one is no column, or one whose values have no order. */
+/** Throws `invalid` if a name is not a column, or if the column's values have no order. */
 export function requireSortable(sortBy: readonly string[], columns: readonly Column[]): void {
   for (const name of sortBy) {
     const column = columns.find((other) => other.name === name);
@@ -26,7 +26,10 @@ export function requireSortable(sortBy: readonly string[], columns: readonly Col
   }
 }
 
-/** Those that there are to sort by: of an inferred schema, one may still be to come, or be of another type than was thought. */
+/**
+ * The columns that exist and can be sorted by. In an inferred schema, one may still be to come, or may have
+ * another type than was expected.
+ */
 export function sortable(sortBy: readonly string[], columns: readonly Column[]): string[] {
   return sortBy.filter((name) => columns.some((column) => column.name === name && hasOrder(column)));
 }

@@ -28,7 +28,10 @@ const SCALARS: Record<string, string> = {
   date: "INT32 DATE",
 };
 
-/** The same for the columns of a footer, by name and in order. Lists and maps as parquet-format's LogicalTypes.md has them. */
+/**
+ * The same for a footer's columns, by name, in order. Lists and maps are as in parquet-format's
+ * LogicalTypes.md.
+ */
 export function footerTypes(schema: readonly SchemaElement[]): { name: string; type: string }[] {
   let next = 1;
   const read = (): { name: string; type: string } => {

@@ -1,8 +1,8 @@
 import { HourpackError } from "../errors.js";
 
 /**
- * Where the records are in an object's JSON values. `$`: each value is a record. `Records[*]`: the elements
- * of that array are. Segments can be quoted: `"a.b"[*]`.
+ * Where the records are in an object's JSON values. With `$`, each value is a record. With `Records[*]`, the
+ * elements of that array are. Segments can be quoted: `"a.b"[*]`.
  */
 export interface RecordPath {
   /** As configured: `$` or `Records[*]`. */
@@ -24,7 +24,10 @@ export function parseRecordPath(text: string): RecordPath {
   });
 }
 
-/** Where a derived column reads: `event_value.comic_id`, `"a.b".c`, or `^.logGroup` in the envelope. Throws `invalid`. */
+/**
+ * Reads where a derived column's value is: `event_value.comic_id`, `"a.b".c`, or `^.logGroup` in the
+ * envelope. Throws `invalid` for anything else.
+ */
 export function parseFromPath(text: string): { path: string[]; envelope: boolean } {
   const envelope = text.trim().startsWith("^.");
   const path = segmentsOf(envelope ? text.trim().slice(2) : text.trim());
@@ -34,13 +37,13 @@ export function parseFromPath(text: string): { path: string[]; envelope: boolean
   });
 }
 
-/** As `parseFromPath` reads it. */
+/** Writes a path as `parseFromPath` reads it. */
 export function fromPathText(path: readonly string[], envelope = false): string {
   const segments = path.map((key) => (/^[^".[\]\s^]+$/.test(key) ? key : JSON.stringify(key)));
   return (envelope ? "^." : "") + segments.join(".");
 }
 
-/** Keys separated by dots, each bare or a JSON string; undefined where the text is something else. */
+/** Keys separated by dots, each bare or a JSON string; undefined if the text is something else. */
 function segmentsOf(text: string): string[] | undefined {
   const segment = /"((?:[^"\\]|\\.)*)"|([^".[\]\s]+)/y;
   const keys: string[] = [];

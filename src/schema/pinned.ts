@@ -26,8 +26,8 @@ export function emptyPinned(table: string): Pinned {
 }
 
 /**
- * What is pinned after these columns are wanted: theirs, and what of ours is still missing, as a new version.
- * A name that is there already keeps its type; ours is then rescued.
+ * What is pinned once these columns are wanted: theirs, and what of ours is missing, as a new version. A name
+ * that exists already keeps its type; ours is then rescued.
  */
 export function reconcile(
   ours: Column[],
@@ -50,9 +50,9 @@ export function reconcile(
 }
 
 /**
- * sha256 of the columns, 16 hexadecimal digits, whoever made them: the text of their types in Hive's words, which says
- * nothing more, and the order of members have no part in it. Manifests have it: what is new in a column may only count
- * where it is there.
+ * SHA-256 of the columns, 16 hexadecimal digits. It does not depend on who made them: it leaves out the Hive
+ * text of their types, which adds nothing, and the order of members. Manifests have it, because what is new
+ * in a column may only count if it is there.
  */
 export function digestOfColumns(columns: readonly Column[]): string {
   const documents = columns.map((column) => ({ ...toDocument(column), hive: undefined }));
@@ -66,7 +66,7 @@ function byName([a]: [string, unknown], [b]: [string, unknown]): number {
   return a < b ? -1 : 1;
 }
 
-/** Each column with its type in Hive's words for people, and whole for the reader. */
+/** Each column has its type twice: in Hive's words for people, and in full for the reader. */
 export function serialisePinned(pinned: Pinned): Buffer {
   const versions = pinned.versions.map((version) => ({
     ...version,
@@ -75,7 +75,7 @@ export function serialisePinned(pinned: Pinned): Buffer {
   return Buffer.from(`${JSON.stringify({ ...pinned, versions }, null, 1)}\n`);
 }
 
-/** Throws `data` where the document is damaged, `invalid` where a newer hourpack wrote it. */
+/** Throws `data` if the document is damaged, `invalid` if a newer hourpack wrote it. */
 export function parsePinned(bytes: Buffer, location: string): Pinned {
   try {
     const json: unknown = JSON.parse(bytes.toString("utf8"));
@@ -108,7 +108,9 @@ export function parsePinned(bytes: Buffer, location: string): Pinned {
   }
 }
 
-/** Columns are only ever appended, and no type changes: a version that does anything else was written by somebody's hand. */
+/**
+ * Columns are only ever appended, and no type changes. A version that does anything else was edited by hand.
+ */
 function requireGrown(versions: PinnedSchema[]): void {
   for (const [index, older] of versions.slice(0, -1).entries()) {
     const newer = versions[index + 1] as PinnedSchema;

@@ -1,6 +1,6 @@
 /**
- * The column types, once. They are Athena's; every other notation is derived from this one: Hive's in `hive.ts`,
- * Parquet's in `parquet.ts`, DuckDB's in `engine/duckdb`.
+ * The column types, defined once. They are Athena's. Every other notation is derived from them: Hive's in
+ * `hive.ts`, Parquet's in `parquet.ts`, DuckDB's in `engine/duckdb`.
  */
 export type Type =
   | { kind: "boolean" }
@@ -9,18 +9,18 @@ export type Type =
   | { kind: "double" }
   | { kind: "decimal"; precision: number; scale: number }
   | { kind: "string" }
-  /** Milliseconds, UTC. `epoch` lets numbers through as seconds or milliseconds since 1970. */
+  /** Milliseconds, UTC. `epoch` also accepts numbers, as seconds or milliseconds since 1970. */
   | { kind: "timestamp"; epoch?: "s" | "ms"; zone?: string }
   | { kind: "date" }
   | { kind: "array"; element: Type }
-  /** Keys are always strings: a JSON member's key is one. */
+  /** Keys are always strings, as the keys of JSON members are. */
   | { kind: "map"; value: Type }
   | { kind: "struct"; fields: Field[] };
 
 export interface Field {
   /** Lower case `[a-z0-9_]`, at most 255 characters. */
   name: string;
-  /** The member's key in the record; matched by ASCII case folding. Mostly equal to `name`. */
+  /** The member's key in the record, matched by ASCII case folding. Mostly equal to `name`. */
   key: string;
   type: Type;
 }
@@ -32,7 +32,9 @@ export interface Column {
   type: Type;
   /** Where in the record the value is: `["tag"]` for a plain column, longer for a derived one. */
   path: string[];
-  /** Has a `from:`; such a column holds nothing by itself: the member that it reads has a column of its own, or is rescued. */
+  /**
+   * Has a `from:`. Such a column holds nothing by itself: its member has a column of its own, or is rescued.
+   */
   derived: boolean;
   /** The member is a string whose text is JSON, to be parsed into `type`. */
   jsonString?: boolean;
@@ -46,13 +48,17 @@ export interface Schema {
   columns: Column[];
 }
 
-/** Levels of arrays, maps and structs in a column: the engine takes twice as long for each level of arrays. */
+/**
+ * Levels of arrays, maps and structs in a column. The engine takes twice as long for each level of arrays.
+ */
 export const NESTING_MAX = 16;
 
-/** DuckDB takes far more for arrays in arrays than for as many of them side by side: 50 of 16 levels were 256 MB. */
+/**
+ * DuckDB needs far more memory for nested arrays than for as many side by side: 50 of 16 levels took 256 MB.
+ */
 const ARRAY_IN_ARRAY = 7;
 
-/** What a writer needs memory for: columns of Parquet that this type is written as, and levels of arrays. */
+/** What a writer needs memory for: the Parquet columns that this type becomes, and the levels of arrays. */
 export function leavesOf(type: Type): number {
   switch (type.kind) {
     case "array":

@@ -6,18 +6,20 @@ import { Stretches } from "../record/stretches.js";
 import { type SegmentDetails, Segments } from "./segments.js";
 import { readFully, spoolError } from "./spool.js";
 
-/** Objects' bytes: first in memory, and then in a file that the engine reads. */
+/** Objects' bytes: first in memory, then in a file that the engine reads. */
 export class Batch {
-  /** The file; another batch has it when this one is removed. */
+  /** The file. Another batch takes it once this one is removed. */
   readonly path: string;
-  /** What the names of all that comes of it begin with. */
+  /** The prefix of the names of everything that is made from it. */
   readonly base: string;
   readonly sizeBytes: number;
   readonly segments: Segments;
   private lent: Lent | undefined;
   private readonly memory: BatchMemory;
   private readonly files: BatchFiles;
-  /** What the file has newlines for, where there is one: these bytes lie in a file beside it, one after the other. */
+  /**
+   * The stretches that the file, once written, has newlines for. A file beside it has their bytes, in order.
+   */
   private apart: Stretches | undefined;
 
   constructor(files: BatchFiles, sizeBytes: number, segments: Segments, lent: Lent, memory: BatchMemory) {
@@ -31,13 +33,13 @@ export class Batch {
     this.memory = memory;
   }
 
-  /** From memory, or read again. Not to be used any more once the batch is stored or released. */
+  /** From memory, or read again. Not to be used once the batch is stored or released. */
   async bytes(): Promise<Buffer> {
     this.lent ??= await this.readInto(await this.memory.take(this.sizeBytes));
     return this.lent.bytes.subarray(0, this.sizeBytes);
   }
 
-  /** Reads it again, for `bytes()`, and waits for none of the memory that batches share. */
+  /** Reads the bytes again for `bytes()`, without waiting for the memory that batches share. */
   async readBesides(): Promise<void> {
     this.lent ??= await this.readInto({
       bytes: Buffer.allocUnsafeSlow(this.sizeBytes),
@@ -45,7 +47,9 @@ export class Batch {
     });
   }
 
-  /** To the disk; the memory goes. `apart`: whole lines that the engine is not to read, in order. */
+  /**
+   * Writes to disk, and gives the memory back. `apart`: whole lines that the engine must not read, in order.
+   */
   async store(apart = new Stretches()): Promise<void> {
     try {
       const isThere = this.apart?.isEmpty && apart.isEmpty;
@@ -55,7 +59,7 @@ export class Batch {
     }
   }
 
-  /** The memory goes, and with it what was not stored. */
+  /** Gives the memory back, and with it what was not stored. */
   release(): void {
     this.lent?.giveBack();
     this.lent = undefined;
@@ -108,7 +112,10 @@ export class Batch {
   }
 }
 
-/** Written over and over, like the memory: a new file for each batch makes the system find, clear and free its pages each time. */
+/**
+ * Files that are written over and over, like the memory. With a new file for each batch, the system would
+ * find, clear and free its pages each time.
+ */
 export class BatchFiles {
   private readonly dir: string;
   private readonly free: string[] = [];
@@ -134,12 +141,14 @@ interface Lent {
   giveBack: () => void;
 }
 
-/** The memory of a few batches, used over and over: new memory for each would keep the garbage collector busy. */
+/**
+ * The memory of a few batches, used over and over. New memory for each would keep the garbage collector busy.
+ */
 export class BatchMemory {
   private readonly capacityBytes: number;
   private readonly free: Buffer[] = [];
   private readonly waiting: (() => void)[] = [];
-  /** Below 0 where more are lent than the hours that are still at work may have. */
+  /** Below 0 if more are lent than the hours that are still at work may have. */
   private left: number;
   private atWork = 0;
 
@@ -149,8 +158,9 @@ export class BatchMemory {
   }
 
   /**
-   * An hour more is at work, and may have a batch of its own that fills. Returns what ends that, once. `isForNext`: the
-   * memory stays for an hour that comes soon, since new memory of this size for each makes the collector run each time.
+   * One more hour is at work, and may have a batch of its own that fills. Returns a function that ends this;
+   * only its first call counts. `isForNext`: the memory stays for an hour that comes soon, because new memory
+   * of this size for each hour makes the garbage collector run each time.
    */
   enter(): (isForNext: boolean) => void {
     this.put();
@@ -166,7 +176,7 @@ export class BatchMemory {
     };
   }
 
-  /** At least `sizeBytes`; waits until one is given back where all are in use. */
+  /** Lends at least `sizeBytes`. If all are in use, waits until one is given back. */
   async take(sizeBytes: number): Promise<Lent> {
     if (this.left > 0) this.left--;
     else await new Promise<void>((resolve) => this.waiting.push(resolve));
@@ -181,7 +191,7 @@ export class BatchMemory {
     return { bytes, giveBack };
   }
 
-  /** Where no hour is at work. */
+  /** Frees the memory if no hour is at work. */
   private rest(): void {
     if (this.atWork === 0) this.free.length = 0;
   }
@@ -193,7 +203,10 @@ export class BatchMemory {
   }
 }
 
-/** A worker has nothing to do for most of an hour. */
+/**
+ * How long memory stays for the next hour. Not longer, because a worker has nothing to do for most of an
+ * hour.
+ */
 const KEPT_MS = 10_000;
 
 /** Gathers segments into one batch. */
@@ -208,17 +221,16 @@ export class BatchWriter {
     this.memory = memory;
   }
 
-  /** With room for at least so many bytes; waits until there is memory. */
+  /** With room for at least `sizeBytes`. Waits until there is memory. */
   static async open(sizeBytes: number, memory: BatchMemory): Promise<BatchWriter> {
     return new BatchWriter(await memory.take(sizeBytes + 1), memory);
   }
 
-  /** Whether that many bytes fit. */
   hasRoomFor(sizeBytes: number): boolean {
     return this.sizeBytes + sizeBytes + 1 <= this.lent.bytes.length;
   }
 
-  /** Copies the bytes. `index`: position of the object among those fetched. */
+  /** Copies the bytes. `index`: the object's position among those fetched. */
   add(index: number, bytes: Buffer, details: SegmentDetails): void {
     const offset = this.sizeBytes;
     const sizeBytes = bytes.length;
@@ -226,7 +238,7 @@ export class BatchWriter {
     const { bytes: memory } = this.lent;
     bytes.copy(memory, offset);
     this.sizeBytes += sizeBytes;
-    // A segment ends with a newline of its own, so that the file as a whole is lines where the objects are.
+    // A segment ends with a newline of its own, so that the file as a whole is lines if the objects are.
     if (details.damage === undefined && sizeBytes > 0 && bytes[sizeBytes - 1] !== NEWLINE) {
       memory[this.sizeBytes] = NEWLINE;
       this.sizeBytes += 1;
@@ -246,13 +258,13 @@ export class BatchWriter {
   }
 }
 
-/** `writeFile` would cut it into pieces of 512 KiB, and wait for each. */
+/** `writeFile` would cut the bytes into pieces of 512 KiB, and wait for each. */
 async function writeAtOnce(path: string, bytes: Buffer): Promise<void> {
   const file = await open(path, constants.O_WRONLY | constants.O_CREAT);
   try {
-    // A disk that is nearly full takes a part, and refuses the rest.
+    // A nearly full disk takes a part, and refuses the rest.
     for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, undefined, at)).bytesWritten;
-    // Of a batch that was longer.
+    // The file may be that of a longer batch.
     await file.truncate(bytes.length);
   } finally {
     await file.close();

@@ -1,20 +1,20 @@
-/** What lies where in a batch. In columns of numbers: an hour of tiny objects has a million segments. */
+/** What lies where in a batch, in columns of numbers: an hour of tiny objects has a million segments. */
 import type { Within } from "../record/frame.js";
 
 /** One object's decompressed bytes (or a piece of them) in a batch. */
 export interface Segment extends Within {
-  /** Position of the object among those fetched. */
+  /** The object's position among those fetched. */
   index: number;
   /** Offset of the segment's first byte in the object's decompressed bytes. */
   sourceOffset: number;
-  /** Where it lies in the batch file. */
+  /** Offset in the batch file. */
   offset: number;
   sizeBytes: number;
-  /** Set where these bytes are no record: why. Of a damaged gzip they are the stored ones. */
+  /** Set if these bytes are no record: why. If a gzip is damaged, they are the stored bytes. */
   damage?: string;
 }
 
-/** What few segments have. */
+/** What only few segments have. */
 export type SegmentDetails = Partial<Pick<Segment, "sourceOffset" | "areLines" | "inArray" | "damage">>;
 
 /** What became of a segment. */
@@ -44,7 +44,7 @@ export class Segments implements Iterable<Segment> {
     this.count++;
   }
 
-  /** Of the segment at this place in the order of iteration. Counted again, the new figures stand. */
+  /** For the segment at this place in the order of iteration. Counting it again replaces the figures. */
   setCounts(position: number, rows: number, quarantined: number): void {
     this.rows[position] = rows;
     this.quarantined[position] = quarantined;
@@ -72,7 +72,7 @@ export class Segments implements Iterable<Segment> {
     }
   }
 
-  /** No more come: what was kept free for them goes. */
+  /** No more segments come: frees the room that was kept for them. */
   close(): this {
     this.resize(this.count);
     return this;

@@ -5,7 +5,7 @@ import { HourpackError, kindOfSystemError } from "../errors.js";
 import { type FileLock, takeFileLock, tryFileLock } from "../lock.js";
 import { makeFolders } from "../make-folders.js";
 
-/** A folder of its own for one attempt; removed at its end, and by a later run where its process died. */
+/** A folder for one attempt. Removed at its end, or by a later run if its process died. */
 export class Spool {
   readonly dir: string;
   private readonly lock: FileLock;
@@ -20,8 +20,9 @@ export class Spool {
     try {
       await makeFolders(root);
       await sweep(root);
-      // The lock before the folder: whoever sees the folder can tell whether its maker is alive. Waited for, since
-      // another's sweep may see the lock's file a moment before it is locked, and hold it for as long as it looks.
+      // The lock comes before the folder: whoever sees the folder can tell whether its maker is alive. This
+      // waits for the lock, because another attempt's sweep may see the lock's file a moment before it is
+      // locked, and hold it while it looks.
       const lock = await takeFileLock(lockOf(dir));
       await mkdir(dir);
       ours.add(dir);
@@ -47,7 +48,7 @@ export class Spool {
   }
 }
 
-/** Bytes that are too many for memory, to be read in any order. */
+/** Bytes that are too many for memory. They can be read in any order. */
 class SpoolFile {
   sizeBytes = 0;
   private readonly path: string;
@@ -66,7 +67,7 @@ class SpoolFile {
     }
   }
 
-  /** Writes all chunks; returns what their generator does. */
+  /** Writes all chunks. Returns what their generator returns. */
   async fill<T>(chunks: AsyncGenerator<Buffer, T>): Promise<T> {
     for (;;) {
       const next = await chunks.next();
@@ -95,7 +96,7 @@ class SpoolFile {
   }
 }
 
-/** As many bytes as there is room for; throws where fewer are there. */
+/** Reads as many bytes as there is room for. Throws if there are fewer. */
 export async function readFully(file: FileHandle, start: number, into: Buffer): Promise<void> {
   const { bytesRead } = await file.read(into, 0, into.length, start);
   if (bytesRead !== into.length) throw new Error(`${bytesRead} of ${into.length} bytes are there`);
@@ -113,7 +114,7 @@ async function removeFolder(dir: string): Promise<void> {
 /** Folders that this process holds, and need not ask about. */
 const ours = new Set<string>();
 
-/** Removes the folders whose lock nobody holds: those of processes that are gone, in whatever container they ran. */
+/** Removes the folders whose lock nobody holds: their processes are gone, in whatever container they ran. */
 async function sweep(root: string): Promise<void> {
   const attempts = (await readdir(root)).map((name) => name.replace(/\.lock$/, ""));
   for (const name of new Set(attempts)) {

@@ -1,6 +1,7 @@
 /**
- * The one place that opens DuckDB: by the bindings that its client is made of, and the client itself only where rows of any
- * type are read. An hour reads a few numbers, and the client's files take longer to load than DuckDB.
+ * The only place that opens DuckDB. It uses the bindings that DuckDB's client is made of, and loads the
+ * client itself only to read rows of any type. An hour reads a few numbers, and the client's files take
+ * longer to load than DuckDB.
  */
 import { createRequire } from "node:module";
 import type { DuckDBValueConverter, Json } from "@duckdb/node-api";
@@ -12,30 +13,33 @@ import { require } from "../../require.js";
 export type Row = Record<string, unknown>;
 
 interface QueryOptions {
-  /** Whose tables need not be named with it. */
+  /** The schema whose tables need no prefix. */
   schema?: string | undefined;
-  /** It throws soon after. */
+  /** On abort, the query throws soon after. */
   signal?: AbortSignal | undefined;
 }
 
 export interface Database {
-  /** Runs statements and throws their result away. */
+  /** Runs statements and drops their result. */
   run(sql: string): Promise<void>;
   /** The first row of a result whose columns are BIGINT or HUGEINT, none of them NULL. */
   numbers(sql: string): Promise<bigint[]>;
   /**
-   * Runs a query and returns its rows by column name, as JSON values; a whole number that JavaScript's numbers do not
-   * hold is a text.
+   * Runs a query and returns its rows by column name, as JSON values. A whole number that JavaScript's
+   * numbers cannot hold is a string.
    */
   rows(sql: string, options?: QueryOptions): Promise<Row[]>;
-  /** The same, some rows at a time, as they are made. */
+  /** Like `rows`, but some rows at a time, as they are made. */
   stream(sql: string, options?: QueryOptions): AsyncGenerator<Row[]>;
-  /** How many statements a text has; 0 where it is no SQL, which running it explains. */
+  /** How many statements a text has. 0 if it is not SQL; running it shows why. */
   statements(sql: string): Promise<number>;
   close(): Promise<void>;
 }
 
-/** `path` may be `:memory:`. `config` are DuckDB's settings by name. Throws `invalid` where it is no database, `unavailable` where it cannot be opened. */
+/**
+ * `path` may be `:memory:`. `config` has DuckDB's settings by name. Throws `invalid` if the file is not a
+ * database, `unavailable` if it cannot be opened.
+ */
 export async function openDatabase(path: string, config: Record<string, string> = {}): Promise<Database> {
   const duckdb = loadBindings();
   const settings = duckdb.create_config();
@@ -44,7 +48,7 @@ export async function openDatabase(path: string, config: Record<string, string> 
     throw unopened(error, path);
   });
   const { open, interruptAll } = connectionsTo(duckdb, database);
-  // A process cannot end while a statement runs in it.
+  // The process cannot end while a statement runs in it.
   process.once("exit", interruptAll);
   const connected = async <T>(task: (connection: Connection) => Promise<T>): Promise<T> => {
     const { connection, release } = await open();
@@ -97,12 +101,12 @@ export async function openDatabase(path: string, config: Record<string, string> 
   };
 }
 
-/** A connection a statement, so that calls can overlap. A signal interrupts what runs on its own. */
+/** One connection per statement, so that calls can overlap. A signal interrupts only its own statement. */
 function connectionsTo(duckdb: Bindings, database: DuckDB) {
   const atWork = new Set<Connection>();
   const open = async (signal?: AbortSignal) => {
     const connection = await duckdb.connect(database);
-    // Again and again: one that comes before a statement has begun is forgotten.
+    // Again and again: DuckDB forgets an interrupt that comes before a statement has begun.
     let interrupting: NodeJS.Timeout | undefined;
     const interrupt = () => {
       duckdb.interrupt(connection);
@@ -141,7 +145,7 @@ function unopened(error: unknown, path: string): HourpackError {
 
 type Bindings = typeof import("@duckdb/node-bindings");
 
-/** Those that the client has, and brings: a connection is of no use to another copy of them. */
+/** The client's own copy of the bindings. Another copy cannot use its connections. */
 function loadBindings(): Bindings {
   return createRequire(require.resolve("@duckdb/node-api"))("@duckdb/node-bindings") as Bindings;
 }
@@ -151,7 +155,9 @@ const INTERRUPT_MS = 20;
 /** The bindings' `Type.HUGEINT`. */
 const HUGEINT = 16;
 
-/** DuckDB's vectors hold integers as the machine does: all that it runs on have the low bytes first. */
+/**
+ * DuckDB's vectors hold integers in the machine's byte order. All machines that it runs on are little-endian.
+ */
 function integerOf(bytes: Uint8Array): bigint {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.byteLength === 8) return view.getBigInt64(0, true);
@@ -161,7 +167,7 @@ function integerOf(bytes: Uint8Array): bigint {
 async function* rowsOf(connection: Connection, sql: string): AsyncGenerator<Row[]> {
   const { DuckDBConnection, JsonDuckDBValueConverter } =
     require("@duckdb/node-api") as typeof import("@duckdb/node-api");
-  /** Inside structs and lists, too. */
+  /** Also inside structs and lists. */
   const jsonValue: DuckDBValueConverter<Json> = (value, type, converter) =>
     typeof value === "bigint" && Number.isSafeInteger(Number(value))
       ? Number(value)

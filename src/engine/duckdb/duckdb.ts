@@ -12,19 +12,19 @@ import { duckdbType, jsonTextSql, noRowsSql, readType, typedSql, valueSql } from
 interface DuckdbSettings {
   /** DuckDB's memory_limit, bytes. */
   memoryBytes: number;
-  /** Calls at work at a time, one thread each. */
+  /** How many calls run at a time, one thread each. */
   concurrency: number;
   tempDir: string;
 }
 
-/** DuckDB in this process. One thread a conversion measured best beside a download. */
+/** DuckDB in this process. One thread per conversion measured best beside a download. */
 export async function openDuckdb(settings: DuckdbSettings): Promise<Engine> {
   const database = await openDatabase(":memory:", {
     memory_limit: `${Math.floor(settings.memoryBytes / (1 << 20))}MiB`,
     temp_directory: settings.tempDir,
     preserve_insertion_order: "false",
     threads: "1",
-    // Batches and parts are read once: kept, they would fill the memory up to its limit in a large hour.
+    // Batches and parts are read once. If cached, they would fill the memory up to its limit in a large hour.
     enable_external_file_cache: "false",
   });
   return new Duckdb(database, new Limiter(settings.concurrency), settings.memoryBytes);
@@ -35,7 +35,7 @@ class Duckdb implements Engine {
   private readonly calls: Limiter;
   /** As configured. */
   private readonly memoryBytes: number;
-  /** The database's limit now. */
+  /** The database's current limit. */
   private limitBytes: number;
 
   constructor(database: Database, calls: Limiter, memoryBytes: number) {
@@ -61,7 +61,7 @@ class Duckdb implements Engine {
     const paths: string[] = [];
     const names = [...columns.map(({ name }) => name), RESCUED_COLUMN];
     let join = sortBy.length > 0 ? undefined : new ParquetJoin(outPath, { names, dropped: HASH_COLUMN });
-    // None of the calls: what copies files leaves both cores to them.
+    // Not one of the calls: copying files leaves both cores to them.
     const joining = <T>(task: (join: ParquetJoin) => Promise<T>) =>
       told(`join ${outPath}`, async () => join && task(join));
     return {
@@ -96,7 +96,7 @@ class Duckdb implements Engine {
     return merge.finish(metadata);
   }
 
-  /** Into one file, or into several where that takes more memory than there is. */
+  /** Sorts into one file, or into several if one takes more memory than there is. */
   private async sort(
     paths: string[],
     columns: Column[],
@@ -109,7 +109,7 @@ class Duckdb implements Engine {
       return [(await this.copy(`${partsSql(paths, columns)} ORDER BY ${order}`, outPath, { columns })).path];
     } catch (error) {
       if (!(error instanceof HourpackError) || !/out of memory/i.test(error.message)) throw error;
-      // Rows in another order are the same rows: never a reason to fail.
+      // Rows in another order are the same rows, so this is never a reason to fail.
       if (paths.length === 1) return paths;
     }
     const half = paths.length >> 1;
@@ -132,7 +132,7 @@ class Duckdb implements Engine {
     );
   }
 
-  /** Sums of hashes do not depend on the order of rows, and count a row as often as it stands there. */
+  /** Sums of hashes do not depend on the order of rows, and count a row as often as it occurs. */
   private async sum(from: string): Promise<RowsDigest> {
     const hash = sqlName(HASH_COLUMN);
     const sums = [hash, `hash(${hash})`].map((value) => `coalesce(sum(${value}::HUGEINT), 0)`);
@@ -142,8 +142,8 @@ class Duckdb implements Engine {
   }
 
   /**
-   * A call is one thread's: two of them are on two cores. Row groups outside of a range of rows are not read, and of
-   * many files a few are open at a time.
+   * Shares the rows among calls. A call runs on one thread, so two calls use two cores. Row groups outside a
+   * range of rows are not read. Of many files, a few are open at a time.
    */
   private async shares(
     paths: string[],
@@ -152,7 +152,7 @@ class Duckdb implements Engine {
   ): Promise<string[]> {
     const [path] = paths;
     const isMany = paths.length > 1;
-    // Each statement reads the footer of a file for itself: that of a large hour's part is 75 MB in DuckDB's memory.
+    // Each statement reads the footer of a file for itself: 75 MB of DuckDB's memory for a large hour's part.
     const isAlone = this.calls.capacity === 1 || isWide(columns);
     if (path === undefined || (!isMany && (isAlone || (await stat(path)).size < WORTH_HALVING_BYTES)))
       return [partsSql(paths, columns, options)];
@@ -192,8 +192,9 @@ class Duckdb implements Engine {
   }
 
   /**
-   * DuckDB counts what it reserves: 1.5 MB for each leaf of a schema and call, most of which it never touches, and up to
-   * 64 times the longest line where that is one array. A limit that ordinary hours need would make these fail for good.
+   * DuckDB counts the memory that it reserves: 1.5 MB for each leaf of a schema and call, most of which it
+   * never touches, and up to 64 times the longest line if that is one array. Under the limit of ordinary
+   * hours, an hour that needs more would fail every time.
    */
   private async makeRoom(columns: readonly Column[], maxLineBytes = 0): Promise<void> {
     const leaves = leavesOfAll(columns);
@@ -210,13 +211,16 @@ class Duckdb implements Engine {
   }
 }
 
-/** Errors of disk and memory are `unavailable`; any other would be a statement or a line we should not have sent. */
+/**
+ * Errors of disk and memory are `unavailable`. Any other error means that a statement or a line was sent that
+ * should not have been.
+ */
 async function told<T>(doing: string, task: () => Promise<T>): Promise<T> {
   try {
     return await task();
   } catch (error) {
     const reason = reasonOf(error);
-    // DuckDB's errors have no codes, those of Node.js's files do.
+    // DuckDB's errors have no codes. Those of Node.js's files do.
     const isResource = /out of memory|no space left|could not write|cannot open file|permission denied/i.test(
       reason,
     );
@@ -233,12 +237,13 @@ async function told<T>(doing: string, task: () => Promise<T>): Promise<T> {
 /** DuckDB keeps the footer of each file that a statement names. */
 const FILES_OPEN_MAX = 32;
 
-/** Parquet that is hashed in less time than it takes to plan a second statement. */
+/** A smaller Parquet file is hashed in less time than it takes to plan a second statement. */
 const WORTH_HALVING_BYTES = 1 << 20;
 
 /**
- * Files in a row that are sorted together: about as large each, none above `bytesMax` unless it is one file. A sort that
- * spills costs twice as much, and more with each doubling.
+ * Groups the files, in order, into pieces that are sorted together. The pieces are about equally large, and
+ * none is above `bytesMax` unless it is one file. A sort that spills costs twice as much, and more with each
+ * doubling.
  */
 async function inPieces(paths: string[], bytesMax: number): Promise<string[][]> {
   const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
@@ -256,10 +261,16 @@ async function inPieces(paths: string[], bytesMax: number): Promise<string[][]> 
   return pieces.filter(Boolean);
 }
 
-/** Of the memory, what Parquet may come to that is sorted at once: when read it is five times as large and more. */
+/**
+ * Parquet that is sorted at once may be as large as the memory divided by this. Read, it is five times as
+ * large or more.
+ */
 const SORTED_SHARE = 4;
 
-/** A thousand columns took 130 MB more where their rows were hashed on their way to the file, and 100 where two calls read it. */
+/**
+ * For a thousand columns, hashing rows on their way to the file took 130 MB more, and reading it by two calls
+ * took 100 MB more.
+ */
 function isWide(columns: readonly Column[]): boolean {
   return leavesOfAll(columns) > 256;
 }
@@ -268,8 +279,9 @@ const USUAL_LEAVES = 64;
 const USUAL_LINE_BYTES = 1 << 20;
 
 /**
- * Rows in a row group: a quarter million of 600 bytes is 20 to 30 MB of Parquet, read in parallel by engines. The engine
- * holds a row group's values, NULL or not, until it is written: of a wide table it is as many of them, and fewer rows.
+ * Rows in a row group: a quarter million of 600 bytes is 20 to 30 MB of Parquet, read in parallel by engines.
+ * DuckDB holds a row group's values, NULL or not, until it is written, so a wide table gets as many values
+ * and fewer rows.
  */
 function rowGroupRows(columns: readonly Column[]): number {
   const rows = (ROW_GROUP_ROWS * USUAL_LEAVES) / Math.max(USUAL_LEAVES, leavesOfAll(columns));
@@ -277,21 +289,21 @@ function rowGroupRows(columns: readonly Column[]): number {
 }
 
 const ROW_GROUP_ROWS = 122_880;
-/** DuckDB cuts a row group where one of its vectors ends. */
+/** DuckDB ends a row group only where one of its vectors ends. */
 const VECTOR_ROWS = 2048;
-/** So many row groups that would go into one are better written anew: readers pay for each of them. */
+/** If this many row groups would fit into one, they are written anew: readers pay for each of them. */
 const SMALL_GROUPS = 8;
 
 /** No column of a schema can have a name with a space. */
 const HASH_COLUMN = "row hash";
 
-/** Rows, each with a hash of what it holds, the last column. */
+/** Rows with a hash of their values as the last column. */
 function hashedSql(source: string, columns: readonly Column[]): string {
   const names = [...columns.map((column) => sqlName(column.name)), RESCUED_COLUMN].join(", ");
   return `SELECT *, hash(${names}) AS ${sqlName(HASH_COLUMN)} FROM (${source})`;
 }
 
-/** Raw lines whose members are named by key, in the types that give every accepted value as it is. */
+/** Raw lines with members named by key, in types that give every accepted value as it is. */
 function acceptedSql(files: RowFiles, path: string): string {
   const { columns } = files.schema;
   const plain = columns.filter((column) => !column.derived && column.path[0] !== "");
@@ -314,7 +326,7 @@ function acceptedValue(column: Column, schema: Schema): string {
   return valueSql(fields === "" ? source : `(${source})${fields}`, column.type, fields === "");
 }
 
-/** Lines by column name; decimals, timestamps and dates are strings that cast exactly. */
+/** Lines by column name. Decimals, timestamps and dates are strings that cast exactly. */
 function exactSql(columns: readonly Column[], path: string, maxLineBytes: number): string {
   const expressions = columns.map(
     (column) => `CAST(${sqlName(column.name)} AS ${duckdbType(column.type)}) AS ${sqlName(column.name)}`,
@@ -334,8 +346,9 @@ function readLines(path: string, types: (readonly [string, string])[], maxLineBy
 const LINE_BUFFER_BYTES = 2 << 20;
 
 /**
- * Files by column name; a column that a file lacks is NULL. No files make no rows. Each column is cast, since DuckDB
- * reads TIMESTAMP_MILLIS as microseconds. `complete`: none lacks any, which takes a third of the planning.
+ * Reads files by column name. A column that a file lacks is NULL. No files make no rows. Each column is cast,
+ * because DuckDB reads TIMESTAMP_MILLIS as microseconds. `complete`: no file lacks a column; planning then
+ * takes a third of the time.
  */
 function partsSql(
   paths: string[],
@@ -355,5 +368,5 @@ function partsSql(
   return typedSql(all, complete ? rows : `${noRowsSql(all)} UNION ALL BY NAME ${rows}`);
 }
 
-/** What DuckDB calls a row's place in its file: a column of a dataset may have this name, too. */
+/** DuckDB's name for a row's place in its file. A dataset's column may have this name, too. */
 const ROW_NUMBER = "file_row_number";

@@ -2,7 +2,7 @@
 import type { Type } from "../../schema/types.js";
 import { sqlName, sqlString } from "./database.js";
 
-/** The type a column has in the part. TIMESTAMP_MS becomes TIMESTAMP_MILLIS in Parquet. */
+/** The type that a column has in the part. TIMESTAMP_MS becomes TIMESTAMP_MILLIS in Parquet. */
 export function duckdbType(type: Type): string {
   return typeText(type, (scalar) => SCALARS[scalar.kind] ?? `DECIMAL(${precisionOf(scalar)})`);
 }
@@ -18,7 +18,7 @@ export function typedSql(columns: SqlColumn[], rows: string): string {
   return `SELECT ${casts(columns, sqlName)} FROM (${rows})`;
 }
 
-/** Beside rows that lack some of these columns (UNION ALL BY NAME), it gives them; and where there are no rows. */
+/** Gives these columns to rows that lack some of them (UNION ALL BY NAME), and to a result without rows. */
 export function noRowsSql(columns: SqlColumn[]): string {
   return `SELECT ${casts(columns, () => "NULL")} WHERE false`;
 }
@@ -27,7 +27,10 @@ function casts(columns: SqlColumn[], given: (name: string) => string): string {
   return columns.map(({ name, type }) => `CAST(${given(name)} AS ${type}) AS ${sqlName(name)}`).join(", ");
 }
 
-/** The type lines are read in: what DuckDB's JSON reader would re-print or guess is read as text and cast after. */
+/**
+ * The type that lines are read in: text, cast later, if DuckDB's JSON reader would re-print or guess the
+ * value.
+ */
 export function readType(type: Type): string {
   return typeText(type, (scalar) =>
     scalar.kind === "timestamp" || scalar.kind === "date" || scalar.kind === "decimal"
@@ -37,9 +40,10 @@ export function readType(type: Type): string {
 }
 
 /**
- * From what was read to the column's type. A text with an offset is cast by way of TIMESTAMP_NS: the cast to
- * TIMESTAMP drops the offset, and the one to TIMESTAMPTZ takes a text without one as local time of the machine. It
- * spans 1677 to 2262, and the grammar accepts less; below the top it accepts no offsets.
+ * Casts what was read to the column's type. A text with an offset is cast by way of TIMESTAMP_NS: the cast to
+ * TIMESTAMP drops the offset, and the one to TIMESTAMPTZ takes a text without an offset as the machine's
+ * local time. TIMESTAMP_NS spans 1677 to 2262, and the grammar accepts less; below the top it accepts no
+ * offsets.
  */
 export function valueSql(source: string, type: Type, isTop: boolean): string {
   if (type.kind === "timestamp" && isTop)
@@ -47,7 +51,7 @@ export function valueSql(source: string, type: Type, isTop: boolean): string {
   return `CAST(${source} AS ${duckdbType(type)})`;
 }
 
-/** A text that is JSON to a struct, in the types that are read. */
+/** Turns a JSON text into a struct, in the types that are read. */
 export function jsonTextSql(source: string, type: Type): string {
   return `json_transform(${source}, ${sqlString(JSON.stringify(structureOf(type)))})`;
 }

@@ -23,13 +23,13 @@ const CHUNK_METADATA = {
 } as const;
 const OFFSETS = ["dataPage", "indexPage", "dictionaryPage", "bloomFilter"] as const;
 
-/** Bytes of a file, the end excluded. */
+/** Bytes of a file, up to and without `end`. */
 export interface Span {
   start: number;
   end: number;
 }
 
-/** The names of the columns, those of structs' fields not among them. */
+/** The names of the columns. The fields of structs are not among them. */
 export function columnsOf(footer: Struct): string[] {
   const elements = footer.list(FILE.schema) as Struct[];
   const names: string[] = [];
@@ -42,7 +42,7 @@ export function columnsOf(footer: Struct): string[] {
   return names;
 }
 
-/** Takes the last column, which has no fields, out of the footer; returns where its bytes lie in the file. */
+/** Removes the last column, which has no fields, from the footer. Returns where its bytes lie in the file. */
 export function dropLast(footer: Struct): Span[] {
   const [root] = footer.list(FILE.schema) as Struct[];
   root?.change(SCHEMA_ELEMENT.children, (count) => (count as bigint) - 1n);
@@ -57,7 +57,7 @@ export function dropLast(footer: Struct): Span[] {
   });
 }
 
-/** A chunk's pages begin with the dictionary, where it has one; its bloom filter lies elsewhere. */
+/** A chunk's pages begin with the dictionary if it has one. Its bloom filter lies elsewhere. */
 function bytesOf(metadata: Struct): Span[] {
   const first = metadata.get(CHUNK_METADATA.dictionaryPage) ?? metadata.get(CHUNK_METADATA.dataPage);
   const spans = [[Number(first), numberOf(metadata, CHUNK_METADATA.sizeBytes)] as const];
@@ -71,13 +71,13 @@ function numberOf(struct: Struct, id: number): bigint {
   return (struct.get(id) as bigint | undefined) ?? 0n;
 }
 
-/** Every offset that a row group knows, and its place among the others. */
+/** Shifts every offset that a row group knows, and sets its place among the others. */
 export function shiftGroup(group: Struct, moved: (offset: bigint) => bigint, ordinal: number): void {
   const move = (value: unknown) => moved(value as bigint);
   group.change(ROW_GROUP.fileOffset, move);
   group.change(ROW_GROUP.ordinal, () => BigInt(ordinal));
   for (const chunk of group.list(ROW_GROUP.columns) as Struct[]) {
-    // Deprecated, and 0 where a writer leaves it out.
+    // Deprecated, and 0 if a writer leaves it out.
     chunk.change(CHUNK.fileOffset, (value) => (value === 0n ? 0n : move(value)));
     chunk.change(CHUNK.offsetIndex, move);
     chunk.change(CHUNK.columnIndex, move);

@@ -1,7 +1,7 @@
 /**
- * Several Parquet files of one schema made one, by copying their row groups byte for byte and writing a footer with
- * shifted offsets: a tenth of the CPU of reading and writing the rows again. The fields are those of parquet.thrift,
- * apache/parquet-format.
+ * Joins Parquet files of one schema by copying their row groups byte for byte and writing a footer with
+ * shifted offsets. This takes a tenth of the CPU of reading and writing the rows again. The fields are those
+ * of parquet.thrift, apache/parquet-format.
  */
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
@@ -10,12 +10,12 @@ import { binaryField, readStruct, Struct, writeStruct } from "./thrift.js";
 
 const MAGIC = Buffer.from("PAR1");
 
-/** Row groups of as many bytes are large enough, however few their rows. */
+/** Row groups of this many bytes are large enough, however few rows they have. */
 const GROUP_BYTES_MIN = 4 << 20;
 
 /**
- * A joined file in the making: files are added as they come. `names`: the columns that each must have, in this order.
- * `dropped`: a column without fields that is the last one of some files, and is not copied.
+ * A joined file in the making. Files are added as they come. `names`: the columns that each must have, in
+ * this order. `dropped`: a column without fields that is the last one of some files, and is not copied.
  */
 export class ParquetJoin {
   private readonly outPath: string;
@@ -24,12 +24,12 @@ export class ParquetJoin {
   private readonly hash = createHash("sha256");
   private footer: Struct | undefined;
   private schema = "";
-  /** Encoded: as objects, those of a thousand files would take hundreds of megabytes. */
+  /** Encoded. As objects, those of a thousand files would take hundreds of megabytes. */
   private readonly groups: Buffer[] = [];
   private rows = 0n;
   private plainBytes = 0n;
   private position = 0;
-  /** For all files, since a new one for each makes the collector run. */
+  /** One for all files, because a new one for each makes the garbage collector run. */
   private buffer = Buffer.alloc(0);
 
   constructor(outPath: string, { names, dropped }: { names: string[]; dropped: string }) {
@@ -38,13 +38,13 @@ export class ParquetJoin {
     this.dropped = dropped;
   }
 
-  /** False, with nothing of it copied, where its columns are others, or its schema is not that of the files before. */
+  /** Returns false, and copies nothing, if the file's columns or schema are not those of the files before. */
   async add(path: string): Promise<boolean> {
     const file = await open(path, "r");
     try {
       const { footer, end } = await readFooter(file, path);
       const cuts = columnsOf(footer).at(-1) === this.dropped ? dropLast(footer) : [];
-      // The mark that a file begins with is the first one's.
+      // The joined file begins with the first file's mark.
       const kept = between(cuts, { start: this.position === 0 ? 0 : MAGIC.length, end });
       if (!this.take(footer, kept)) return false;
       await this.write(this.position === 0 ? "w" : "a", (out) => this.copy(file, kept, out));
@@ -56,8 +56,9 @@ export class ParquetJoin {
   }
 
   /**
-   * Writes the footer; returns the file's rows and the SHA-256 of its bytes. Undefined where there is nothing, or the row
-   * groups have fewer rows than `groupRowsMin` on average, and are small: they are no file then.
+   * Writes the footer. Returns the file's rows and the SHA-256 of its bytes. Returns undefined if there is
+   * nothing, or if the row groups are small and have fewer rows than `groupRowsMin` on average: what was
+   * copied is then no file.
    */
   async finish(
     metadata: Record<string, string>,
@@ -96,7 +97,9 @@ export class ParquetJoin {
     );
   }
 
-  /** The footer, its length and the mark: the first file's, but for what is the joined one's own. */
+  /**
+   * The footer, its length and the mark. The footer is the first file's, with the joined file's own values.
+   */
   private tail(footer: Struct, metadata: Record<string, string>): Buffer {
     footer.change(FILE.rows, () => this.rows);
     footer.setStructs(FILE.rowGroups, this.groups);
@@ -127,7 +130,7 @@ export class ParquetJoin {
     }
   }
 
-  /** Hashed by this thread while another writes. */
+  /** This thread hashes while another writes. */
   private async append(out: FileHandle, bytes: Buffer): Promise<void> {
     const written = writeAll(out, bytes);
     this.hash.update(bytes);
@@ -144,7 +147,7 @@ export class ParquetJoin {
   }
 }
 
-/** A file's footer, and where its data ends. Mostly one read of its end has all of it. */
+/** A file's footer, and where its data ends. One read of its end mostly has all of it. */
 async function readFooter(file: FileHandle, path: string): Promise<{ footer: Struct; end: number }> {
   const { size } = await file.stat();
   const tail = Buffer.allocUnsafe(Math.min(size, FOOTER_BYTES));
@@ -158,15 +161,15 @@ async function readFooter(file: FileHandle, path: string): Promise<{ footer: Str
   return { footer: readStruct(footer), end };
 }
 
-/** Those of batches have some 10 KB. */
+/** Footers of batches have some 10 KB. */
 const FOOTER_BYTES = 32 << 10;
 
-/** The root's children are counted in it; row counts are elsewhere. */
+/** The root counts its children here. Row counts are elsewhere. */
 function schemaText(footer: Struct): string {
   return writeStruct(new Struct(footer.fields.filter(({ id }) => id === FILE.schema))).toString("latin1");
 }
 
-/** What is left of a stretch without these. */
+/** What is left of a stretch without the cuts. */
 function between(cuts: Span[], { start, end }: Span): Span[] {
   const kept: Span[] = [];
   let from = start;
@@ -182,7 +185,9 @@ function sizeOf(spans: Span[]): number {
   return spans.reduce((sum, { start, end }) => sum + end - start, 0);
 }
 
-/** Where an offset into kept bytes is when they are written one after the other, from `position` on. */
+/**
+ * Maps an offset in the kept bytes to its place once they are written one after the other from `position` on.
+ */
 function mover(kept: Span[], position: number): (offset: bigint) => bigint {
   const shifts: { end: number; shift: bigint }[] = [];
   let at = position;
@@ -195,7 +200,7 @@ function mover(kept: Span[], position: number): (offset: bigint) => bigint {
 
 const COPY_BYTES = 4 << 20;
 
-/** `appendFile` would cut it into pieces of 512 KiB, and wait for each. */
+/** `appendFile` would cut the bytes into pieces of 512 KiB, and wait for each. */
 async function writeAll(file: FileHandle, bytes: Buffer): Promise<void> {
   for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten;
 }

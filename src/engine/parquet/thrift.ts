@@ -1,7 +1,8 @@
 /**
- * Thrift's compact protocol, as far as a Parquet footer needs it: read into a tree that knows field numbers and types
- * but no names, and written back the same. So a footer can be changed in a few places and keep whatever else it has.
- * After "Thrift Compact protocol encoding", apache/thrift doc/specs/thrift-compact-protocol.md.
+ * Thrift's compact protocol, as far as a Parquet footer needs it. A footer is read into a tree that knows
+ * field numbers and types but no names, and is written back the same. So it can change in a few places and
+ * keep everything else. Source: "Thrift Compact protocol encoding", apache/thrift
+ * doc/specs/thrift-compact-protocol.md.
  */
 const TRUE = 1;
 const FALSE = 2;
@@ -38,7 +39,7 @@ export class Struct {
     return this.fields.find((field) => field.id === id)?.value;
   }
 
-  /** The items of a list, none where the field is absent. */
+  /** The items of a list; none if the field is absent. */
   list(id: number): Value[] {
     return (this.get(id) as List | undefined)?.items ?? [];
   }
@@ -63,7 +64,7 @@ export function binaryField(id: number, text: string): Field {
   return { id, type: BINARY, value: Buffer.from(text) };
 }
 
-/** Throws an ordinary error where the bytes are no such struct. */
+/** Throws an ordinary error if the bytes are not such a struct. */
 export function readStruct(bytes: Buffer): Struct {
   return new Reader(bytes).struct();
 }
@@ -93,7 +94,7 @@ class Reader {
     switch (type) {
       case TRUE:
       case FALSE:
-        // A field's type is its value; in a list each is a byte.
+        // A field's type is its value. In a list, each is a byte.
         return isField ? type === TRUE : this.byte() === TRUE;
       case BYTE:
         return this.slice(1);
