@@ -4,7 +4,7 @@
  * waited for, because what they write to a file that was renamed over is lost.
  */
 import { existsSync } from "node:fs";
-import { copyFile, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
+import { copyFile, mkdtemp, opendir, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -250,10 +250,20 @@ function isS3(location: string): boolean {
   return location.startsWith("s3://");
 }
 
-async function hasParts(folder: string): Promise<boolean> {
-  if (!existsSync(folder)) return false;
-  for (const name of await readdir(folder, { recursive: true }))
-    if (/(^|\/)year=.*\.parquet$/.test(name)) return true;
+/**
+ * Whether the view's pattern finds a file. Depth first: mostly the first folders lead to one, and a walk of Node.js's own goes
+ * through all the others before.
+ */
+async function hasParts(
+  folder: string,
+  [key, ...deeper]: readonly string[] = PARTITION_KEYS,
+): Promise<boolean> {
+  if (!(await stat(folder).catch(() => undefined))?.isDirectory()) return false;
+  for await (const { name } of await opendir(folder)) {
+    if (key === undefined) {
+      if (name.endsWith(".parquet")) return true;
+    } else if (name.startsWith(`${key}=`) && (await hasParts(join(folder, name), deeper))) return true;
+  }
   return false;
 }
 
