@@ -45,17 +45,17 @@ import { count, counted } from "./words.js";
 const PLANS_MAX = 5;
 
 /**
- * Packs one hour, or finds nothing to do. Throws `conflict` if the hour is still changing after several plans, and
- * whatever a stage throws. Nothing is ever half published.
+ * Packs one hour, or finds nothing to do. Returns undefined if another worker is at it. Throws `conflict` if the hour is
+ * still changing after several plans, and whatever a stage throws. Nothing is ever half published.
  */
-export async function compactHour(task: HourTask): Promise<HourResult> {
+export async function compactHour(task: HourTask): Promise<HourResult | undefined> {
   const watch = new Stopwatch();
   let { request } = task;
   let lost = "";
   for (let round = 1; round <= PLANS_MAX; round++) {
     try {
       const packed = await planAndPack({ ...task, request }, watch);
-      if (!("lost" in packed)) return packed;
+      if (!packed || !("lost" in packed)) return packed;
       lost = packed.lost;
       if (packed.noMerge) request = { ...request, noMerge: true };
     } catch (error) {
@@ -79,17 +79,16 @@ export async function compactHour(task: HourTask): Promise<HourResult> {
   );
 }
 
-async function planAndPack(task: HourTask, watch: Stopwatch): Promise<HourResult | Lost> {
+async function planAndPack(task: HourTask, watch: Stopwatch): Promise<HourResult | Lost | undefined> {
   const { plan, listing } = await lookAt(task, watch, false);
   try {
     if (plan.action !== "scratch" && plan.action !== "merge") return resultOf(task, plan, listing, watch);
     prepare(task);
     const attempt = ulid(task.components.nowMs());
     const packed = await withClaim(task, attempt, () => pack(task, attempt, plan, listing, watch));
-    if (packed && "lost" in packed) return packed;
-    if (packed) tellGivenUp(task, plan, packed);
-    const claimed = { action: "claimed", reason: "another worker is at it" } as const;
-    return { ...resultOf(task, plan, listing, watch), ...(packed ?? claimed) };
+    if (!packed || "lost" in packed) return packed;
+    tellGivenUp(task, plan, packed);
+    return { ...resultOf(task, plan, listing, watch), ...packed };
   } finally {
     listing.stop();
   }

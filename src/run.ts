@@ -251,7 +251,7 @@ async function packHours(
     observe({ type: "hour-started", dataset: dataset.name, hour });
     try {
       const done = await compactHour(task);
-      if (done.action === "claimed") {
+      if (!done) {
         observe({ type: "hour-claimed", dataset: dataset.name, hour });
         return false;
       }

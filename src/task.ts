@@ -29,7 +29,7 @@ export interface HourTask extends HourContext {
 export interface HourResult {
   dataset: string;
   hour: Hour;
-  action: "packed" | "upToDate" | "empty" | "waiting" | "claimed";
+  action: "packed" | "upToDate" | "empty" | "waiting";
   /** `new hour`, `3 late objects`, … */
   reason: string;
   /** Listed now. */

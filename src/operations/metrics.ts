@@ -12,7 +12,7 @@ import type { HourResult, RunEvent } from "../task.js";
 import { RETRY_CHANNEL } from "../waiting.js";
 import type { DatasetRound, WorkerEvent } from "./worker.js";
 
-const OUTCOMES = ["packed", "up_to_date", "empty", "waiting", "claimed", "failed", "interrupted"] as const;
+const OUTCOMES = ["packed", "up_to_date", "empty", "waiting", "failed", "interrupted"] as const;
 type Outcome = (typeof OUTCOMES)[number];
 const STAGES = ["list", "convert", "merge", "verify", "publish"];
 

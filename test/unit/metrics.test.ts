@@ -26,6 +26,7 @@ import { RETRY_CHANNEL } from "../../src/waiting.js";
 
 const HOUR = parseHour("2022-07-26T00");
 const DATASET = "mmp/android";
+const OUTCOMES = ["packed", "up_to_date", "empty", "waiting", "failed", "interrupted"];
 
 function dataset(name: string): Dataset {
   const rawUri = `s3://raw/${name}/{yyyy}/{MM}/{dd}/{HH}/`;
@@ -111,9 +112,7 @@ const progress = (objectsRead: number, readBytes: number) => {
 describe("what is counted", () => {
   it("all series are there from the start, at nothing", async () => {
     const zero: [string, Record<string, string>][] = [
-      ...["packed", "up_to_date", "empty", "waiting", "claimed", "failed", "interrupted"].map(
-        (outcome): [string, Record<string, string>] => ["hourpack_hours_total", { outcome }],
-      ),
+      ...OUTCOMES.map((outcome): [string, Record<string, string>] => ["hourpack_hours_total", { outcome }]),
       ["hourpack_objects_total", {}],
       ["hourpack_bytes_total", { direction: "in" }],
       ["hourpack_bytes_total", { direction: "out" }],
@@ -127,6 +126,11 @@ describe("what is counted", () => {
     ];
     for (const [name, labels] of zero) expect([name, await value(name, labels)]).toEqual([name, 0]);
     expect(await value("hourpack_last_success_timestamp_seconds")).toBeUndefined();
+  });
+
+  it("no hour has an outcome that none can have", async () => {
+    const outcomes = [...(await metrics.text()).matchAll(/hours_total\{.*outcome="(\w+)"/g)];
+    expect(new Set(outcomes.map(([, outcome]) => outcome))).toEqual(new Set(OUTCOMES));
   });
 
   it("an hour that was packed", async () => {
