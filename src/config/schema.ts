@@ -180,7 +180,9 @@ const runSchema = map("How hours are worked on", {
     ),
   ),
   spoolDir: v.optional(
-    text("Folder for the batches while they are worked on; the system's temporary folder if not set"),
+    text(
+      "Folder for batches, and for parts that are read back, while they are worked on; the system's temporary folder if not set",
+    ),
   ),
   batch: v.optional(
     v.pipe(

@@ -3,9 +3,6 @@
  * canonical records. The raw side shares no code with the converter. hyparquet reads the part, not the engine
  * that wrote it.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { HourpackError } from "../errors.js";
 import { GZIP_LIMITS } from "../limits.js";
 import type { Listing } from "../listing.js";
@@ -35,6 +32,8 @@ export interface DeepVerification {
   partKey: string;
   /** The version of the part that the manifest belongs to. */
   partEtag: string;
+  /** A local file that the part is copied to; the caller removes it. */
+  partPath: string;
   /** The manifest's entries in UTF-8 order of the key; read again for a second pass. */
   entries(): AsyncIterable<ManifestEntry>;
   /** In the tier-1 store; absent if nothing was quarantined. */
@@ -57,8 +56,6 @@ export interface DeepVerification {
   maxDifferences?: number;
   /** How many texts a second pass remembers at a time; 500,000 by default. */
   maxTexts?: number;
-  /** Where the copy of the part lies while it is read; the system's temporary directory by default. */
-  workDirectory?: string;
 }
 
 const SECOND_PASS_TEXTS = 500_000;
@@ -70,23 +67,16 @@ const GARBAGE_BYTES = 4 * 2 ** 20;
  * Throws `conflict` if the part changes meanwhile, `data` if a file is damaged, `interrupted` on the signal.
  */
 export async function verifyDeep(options: DeepVerification): Promise<DeepResult> {
-  const directory = await mkdtemp(join(options.workDirectory ?? tmpdir(), "hourpack-verify-"));
-  let part: Part | undefined;
+  const partSha256 = await copyPart(options);
+  const part = await openPart(options.partPath, options.schema, options.tier1.uri + options.partKey);
   try {
-    const path = join(directory, "part.parquet");
-    const partSha256 = await copyPart(options, path);
-    part = await openPart(path, options.schema, options.tier1.uri + options.partKey);
     return { ...(await new Verification(options, part).run()), partSha256 };
   } finally {
-    await part?.close();
-    await rm(directory, { recursive: true, force: true });
+    await part.close();
   }
 }
 
-async function copyPart(
-  { tier1, partKey, partEtag, signal }: DeepVerification,
-  path: string,
-): Promise<string> {
+async function copyPart({ tier1, partKey, partEtag, partPath, signal }: DeepVerification): Promise<string> {
   const head = await tier1.head(partKey, { signal });
   if (!head) {
     throw new HourpackError("conflict", `verify ${tier1.uri}${partKey}: there is no such part`, {
@@ -95,7 +85,7 @@ async function copyPart(
       hint: "Run the hour first.",
     });
   }
-  return download(tier1, { ...head, etag: partEtag }, path, signal);
+  return download(tier1, { ...head, etag: partEtag }, partPath, signal);
 }
 
 class Verification {

@@ -1,4 +1,4 @@
-/** The spool: local copies of an hour's objects, in batches, in a folder of one attempt. */
+/** The spool: local copies of an hour's objects, in batches, or of its part, in a folder of one attempt. */
 import { type FileHandle, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { HourpackError, kindOfSystemError } from "../errors.js";

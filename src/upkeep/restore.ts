@@ -1,7 +1,5 @@
 /** The way back: an hour's records, and what was quarantined, from tier 1 alone. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { ulid } from "ulid";
 import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
@@ -12,6 +10,7 @@ import { Day, Instant, type Json, Num, Obj } from "../proof/json.js";
 import { openPart, type Row } from "../proof/part.js";
 import { restoreRecord } from "../record/restore.js";
 import type { Schema, Type, Value } from "../schema/types.js";
+import { inSpool, Spool } from "../spool/spool.js";
 import type { HourContext } from "../task.js";
 import { download, otherBytes, quarantineEntries, readManifest, remedyOf } from "../tier1/download.js";
 import type { ManifestHeader, Published } from "../tier1/manifest.js";
@@ -51,11 +50,11 @@ export async function openRestoration(
   }
   const { header, unchecked } = await vouchedFor(task, published);
   const schema = await schemaOf(task, published, header?.schemaDigest);
-  const dir = await mkdtemp(join(tmpdir(), "hourpack-restore-"));
-  const close = () => rm(dir, { recursive: true, force: true });
+  const spool = await Spool.open(components.settings.run.spoolDir, ulid(components.nowMs()));
+  const close = () => spool.close();
   try {
-    const path = join(dir, "part.parquet");
-    const sha256 = await download(tier1, published, path, signal);
+    const path = spool.path("part.parquet");
+    const sha256 = await inSpool(spool, "copy a part", () => download(tier1, published, path, signal));
     if (header && header.partSha256 !== sha256) throw otherBytes(task, tier1, published);
     return {
       published,

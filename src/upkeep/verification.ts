@@ -1,5 +1,6 @@
 /** Whether a published hour is what its part says: the cheap look, and the deep one that reads everything again. */
 import type { FileMetaData } from "hyparquet";
+import { ulid } from "ulid";
 import { commandText, runText } from "../command-text.js";
 import { type Compared, compare, findMoved } from "../compare.js";
 import type { Dataset } from "../config/settings.js";
@@ -13,6 +14,7 @@ import { verifyDeep } from "../proof/verify.js";
 import { differInColumnsAlone, otherSettings, recipeOf, rowSettingsOf } from "../recipe.js";
 import { movedObjects, olderPart } from "../refusals.js";
 import type { Schema } from "../schema/types.js";
+import { inSpool, Spool } from "../spool/spool.js";
 import { listHour, missingRawDirectory } from "../stages/list.js";
 import type { HourContext } from "../task.js";
 import { otherBytes, readManifest, readQuarantine, remedyOf } from "../tier1/download.js";
@@ -260,25 +262,29 @@ async function deepVerification(
   proved: Listing | undefined,
 ): Promise<DeepResult> {
   const { dataset, hour, components, signal } = task;
-  return verifyDeep({
-    raw: await components.raw(dataset),
-    tier1: await components.tier1(dataset),
-    rawPrefix: rawPrefix(dataset.raw, hour),
-    partKey: published.key,
-    partEtag: published.etag,
-    entries: () => manifest.entries(),
-    quarantineKey:
-      published.quarantined > 0 ? quarantineKey(dataset.tier1.prefix, hour, published.attempt) : undefined,
-    schema,
-    records: dataset.records,
-    zone: dataset.zone,
-    isExpired: (entry) => journals.names(entry),
-    // Where all rows may differ for their settings, a few show how.
-    maxDifferences: othersThan(manifest.header, dataset) === undefined ? DIFFERENCES_MAX : EXAMPLES_MAX,
-    proved,
-    maxRecordBytes: components.settings.run.maxRecordBytes,
-    signal,
-  });
+  const spool = await Spool.open(components.settings.run.spoolDir, ulid(components.nowMs()));
+  const verified = async () =>
+    verifyDeep({
+      raw: await components.raw(dataset),
+      tier1: await components.tier1(dataset),
+      rawPrefix: rawPrefix(dataset.raw, hour),
+      partKey: published.key,
+      partEtag: published.etag,
+      partPath: spool.path("part.parquet"),
+      entries: () => manifest.entries(),
+      quarantineKey:
+        published.quarantined > 0 ? quarantineKey(dataset.tier1.prefix, hour, published.attempt) : undefined,
+      schema,
+      records: dataset.records,
+      zone: dataset.zone,
+      isExpired: (entry) => journals.names(entry),
+      // Where all rows may differ for their settings, a few show how.
+      maxDifferences: othersThan(manifest.header, dataset) === undefined ? DIFFERENCES_MAX : EXAMPLES_MAX,
+      proved,
+      maxRecordBytes: components.settings.run.maxRecordBytes,
+      signal,
+    });
+  return inSpool(spool, "copy and read a part", verified).finally(() => spool.close());
 }
 
 function deepProblems(deep: DeepResult, task: HourContext): string[] {

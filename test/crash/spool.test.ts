@@ -9,6 +9,8 @@ import { addHours, parseHour } from "../../src/hour.js";
 import { run } from "../../src/run.js";
 import { Spool } from "../../src/spool/spool.js";
 import { expireHour } from "../../src/upkeep/expire.js";
+import { openRestoration } from "../../src/upkeep/restore.js";
+import { verifyHour } from "../../src/upkeep/verification.js";
 
 /**
  * `removal`: that of an attempt's folder fails, as on NFS while somebody has a file of it open. `room`: there is none for
@@ -101,7 +103,9 @@ describe("a spool that cannot be removed", { timeout: 20_000 }, () => {
 describe("a disk that is full of the spool", () => {
   const full = {
     kind: "unavailable",
-    message: expect.stringMatching(/ in the spool \S+: ENOSPC: no space left on device, write$/),
+    message: expect.stringMatching(
+      / in the spool \S+\/spool\/\w{26}: ENOSPC: no space left on device, write$/,
+    ),
     hint: "Free some disk space or point --spool-dir at a larger disk.",
   };
 
@@ -123,6 +127,20 @@ describe("a disk that is full of the spool", () => {
       });
     },
   );
+
+  it.each(["verify --deep", "restore"])("where %s copies the part", async (command) => {
+    put("00", "a.json", '{"id":1}\n');
+    await pack();
+    refused.room = "part.parquet";
+    const [dataset] = components.settings.datasets;
+    if (!dataset) throw new Error("no dataset");
+    const looked =
+      command === "restore"
+        ? openRestoration(components, dataset, HOUR)
+        : verifyHour({ dataset, hour: HOUR, components }, { deep: true });
+    await expect(looked).rejects.toMatchObject(full);
+    expect(spooled()).toEqual([]);
+  });
 
   it("where the journal of an expiry is written: nothing is deleted", async () => {
     put("00", "a.json", '{"id":1}\n');

@@ -799,7 +799,7 @@ describe("a damaged part", () => {
       `read the part ${lake.partPath}: it is damaged, and what is in its rows 0 to 1 cannot be read. `,
     );
     expect(problems.join()).toContain("`hourpack run --hour 2022-07-26T00 --rebuild` makes the part anew");
-    expect(problems.join()).not.toContain("hourpack-verify-");
+    expect(problems.join()).not.toMatch(/hourpack-\d+\//);
     await lake.pack({ rebuild: true });
     expect(await lake.verify()).toMatchObject({ state: "sound" });
   });

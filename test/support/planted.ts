@@ -67,6 +67,7 @@ export async function prove(
     ),
     records: dataset.records,
     zone: dataset.zone,
+    partPath: join(components.settings.run.spoolDir, "part.parquet"),
     ...options,
   });
 }

@@ -129,7 +129,7 @@ async function verify(setting: Setting): Promise<DeepResult> {
     schema,
     records: { keys: [] },
     zone: "UTC",
-    workDirectory: directory,
+    partPath: join(directory, `copy-${parts++}.parquet`),
     ...setting.options,
   });
 }
