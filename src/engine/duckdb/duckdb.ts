@@ -7,6 +7,7 @@ import { digestOfAll, type RowsDigest } from "../digest.js";
 import type { Engine, Merge, RowFiles, WrittenRows } from "../engine.js";
 import { ParquetJoin } from "../parquet/join.js";
 import { type Database, openDatabase, sqlName, sqlString } from "./database.js";
+import { MemoryLimit } from "./memory-limit.js";
 import { duckdbType, jsonTextSql, noRowsSql, readType, typedSql, valueSql } from "./types.js";
 
 interface DuckdbSettings {
@@ -35,26 +36,26 @@ class Duckdb implements Engine {
   private readonly calls: Limiter;
   /** As configured. */
   private readonly memoryBytes: number;
-  /** The database's current limit. */
-  private limitBytes: number;
+  private readonly limit: MemoryLimit;
 
   constructor(database: Database, calls: Limiter, memoryBytes: number) {
     this.database = database;
     this.calls = calls;
     this.memoryBytes = memoryBytes;
-    this.limitBytes = memoryBytes;
+    this.limit = new MemoryLimit(database, memoryBytes);
   }
 
   async writeRows(files: RowFiles, outPath: string): Promise<WrittenRows & { digest?: RowsDigest }> {
     const { columns } = files.schema;
-    await this.makeRoom(columns, files.maxLineBytes);
     const sources: string[] = [];
     if (files.accepted !== undefined) sources.push(acceptedSql(files, files.accepted));
     if (files.exact !== undefined) sources.push(exactSql(columns, files.exact, files.maxLineBytes));
     const rows = sources.join(" UNION ALL ");
-    if (isWide(columns)) return this.copy(rows, outPath, { columns });
-    const written = await this.copy(hashedSql(rows, columns), outPath, { columns });
-    return { ...written, digest: await this.sum(`FROM read_parquet(${sqlString(outPath)})`) };
+    return this.withRoom({ columns, maxLineBytes: files.maxLineBytes }, async () => {
+      if (isWide(columns)) return this.copy(rows, outPath, { columns });
+      const written = await this.copy(hashedSql(rows, columns), outPath, { columns });
+      return { ...written, digest: await this.sum(`FROM read_parquet(${sqlString(outPath)})`) };
+    });
   }
 
   merge(columns: Column[], outPath: string, { sortBy }: { sortBy: string[] }): Merge {
@@ -74,8 +75,8 @@ class Duckdb implements Engine {
           return this.mergeSorted(paths, columns, outPath, { metadata, sortBy });
         const joined = await joining((join) => join.finish(metadata, rowGroupRows(columns) / SMALL_GROUPS));
         if (joined) return { path: outPath, ...joined };
-        await this.makeRoom(columns);
-        return this.copy(partsSql(paths, columns), outPath, { columns, metadata });
+        const query = partsSql(paths, columns);
+        return this.withRoom({ columns }, () => this.copy(query, outPath, { columns, metadata }));
       },
     };
   }
@@ -103,10 +104,9 @@ class Duckdb implements Engine {
     sortBy: string[],
     outPath: string,
   ): Promise<string[]> {
-    await this.makeRoom(columns);
-    const order = sortBy.map(sqlName).join(", ");
+    const query = `${partsSql(paths, columns)} ORDER BY ${sortBy.map(sqlName).join(", ")}`;
     try {
-      return [(await this.copy(`${partsSql(paths, columns)} ORDER BY ${order}`, outPath, { columns })).path];
+      return [(await this.withRoom({ columns }, () => this.copy(query, outPath, { columns }))).path];
     } catch (error) {
       if (!(error instanceof HourpackError) || !/out of memory/i.test(error.message)) throw error;
       // Rows in another order are the same rows, so this is never a reason to fail.
@@ -125,11 +125,12 @@ class Duckdb implements Engine {
     options: { complete: boolean } = { complete: false },
   ): Promise<RowsDigest> {
     if (paths.length === 0) return digestOfAll([]);
-    await this.makeRoom(columns);
-    const shares = await this.shares(paths, columns, options);
-    return digestOfAll(
-      await Promise.all(shares.map((rows) => this.sum(`FROM (${hashedSql(rows, columns)})`))),
-    );
+    return this.withRoom({ columns }, async () => {
+      const shares = await this.shares(paths, columns, options);
+      return digestOfAll(
+        await Promise.all(shares.map((rows) => this.sum(`FROM (${hashedSql(rows, columns)})`))),
+      );
+    });
   }
 
   /** Sums of hashes do not depend on the order of rows, and count a row as often as it occurs. */
@@ -196,14 +197,14 @@ class Duckdb implements Engine {
    * never touches, and up to 64 times the longest line if that is one array. Under the limit of ordinary
    * hours, an hour that needs more would fail every time.
    */
-  private async makeRoom(columns: readonly Column[], maxLineBytes = 0): Promise<void> {
+  private withRoom<T>(
+    { columns, maxLineBytes = 0 }: { columns: readonly Column[]; maxLineBytes?: number },
+    statements: () => Promise<T>,
+  ): Promise<T> {
     const leaves = leavesOfAll(columns);
     const wideBytes = Math.max(0, leaves - USUAL_LEAVES) * (2 << 20);
     const longBytes = Math.max(0, maxLineBytes - USUAL_LINE_BYTES) * 70;
-    const neededBytes = this.memoryBytes + wideBytes + longBytes;
-    if (neededBytes <= this.limitBytes) return;
-    this.limitBytes = neededBytes;
-    await this.database.run(`SET memory_limit = '${Math.ceil(neededBytes / (1 << 20))}MiB'`);
+    return this.limit.raisedTo(this.memoryBytes + wideBytes + longBytes, statements);
   }
 
   private call<T>(doing: string, task: () => Promise<T>): Promise<T> {
