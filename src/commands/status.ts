@@ -281,10 +281,11 @@ function tell(summary: Summary, hours: HourStatus[], settings: Settings, output:
     ? `newest ${summary.newest}, ${ended(summary.ageSeconds ?? 0)}`
     : "nothing is packed yet";
   output.line(`${bold(summary.dataset)}  ${age}`);
+  const stateAt = new Map<string, State>(hours.map(({ hour, state }) => [hour, state]));
   for (const day of new Set(hours.map(({ hour }) => hour.slice(0, 10)))) {
     const strip = Array.from({ length: 24 }, (_, i) => {
-      const status = hours.find(({ hour }) => hour === `${day}T${String(i).padStart(2, "0")}`);
-      return status ? paint[status.state](MARKS[status.state]) : " ";
+      const state = stateAt.get(`${day}T${String(i).padStart(2, "0")}`);
+      return state ? paint[state](MARKS[state]) : " ";
     });
     output.line(`  ${day}  ${strip.join("")}`);
   }
