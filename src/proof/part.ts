@@ -5,6 +5,7 @@ import { open } from "node:fs/promises";
 import type { AsyncBuffer, FileMetaData, SchemaElement } from "hyparquet";
 import { parquetMetadataAsync, parquetRead, parquetSchema } from "hyparquet";
 import { HourpackError } from "../errors.js";
+import { readFully } from "../read-fully.js";
 import { type Column, RESCUED_COLUMN, type Schema, type Type } from "../schema/types.js";
 import { collectGarbage } from "./garbage.js";
 import { Day, Instant, type Json, Num, Obj } from "./json.js";
@@ -78,7 +79,7 @@ async function asyncBuffer(file: FileHandle): Promise<AsyncBuffer> {
     byteLength: size,
     async slice(start, end = size) {
       const bytes = new Uint8Array(end - start);
-      await file.read(bytes, 0, bytes.length, start);
+      await readFully(file, start, bytes);
       return bytes.buffer;
     },
   };

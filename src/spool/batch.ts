@@ -2,9 +2,10 @@
 import { constants } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { readFully } from "../read-fully.js";
 import { Stretches } from "../record/stretches.js";
 import { type SegmentDetails, Segments } from "./segments.js";
-import { readFully, spoolError } from "./spool.js";
+import { spoolError } from "./spool.js";
 
 /** Objects' bytes: first in memory, then in a file that the engine reads. */
 export class Batch {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { HourpackError, kindOfSystemError } from "../errors.js";
 import { type FileLock, takeFileLock, tryFileLock } from "../lock.js";
 import { makeFolders } from "../make-folders.js";
+import { readFully } from "../read-fully.js";
 
 /** A folder for one attempt. Removed at its end, or by a later run if its process died. */
 export class Spool {
@@ -94,12 +95,6 @@ class SpoolFile {
     await this.file.close();
     await rm(this.path, { force: true });
   }
-}
-
-/** Reads as many bytes as there is room for. Throws if there are fewer. */
-export async function readFully(file: FileHandle, start: number, into: Buffer): Promise<void> {
-  const { bytesRead } = await file.read(into, 0, into.length, start);
-  if (bytesRead !== into.length) throw new Error(`${bytesRead} of ${into.length} bytes are there`);
 }
 
 function lockOf(dir: string): string {

@@ -1,11 +1,12 @@
 /** Files joined by their row groups hold the rows of their sources, for three readers that are not the one that joined. */
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { asyncBufferFromFile, parquetMetadataAsync } from "hyparquet";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { openDuckdb } from "../../src/engine/duckdb/duckdb.js";
 import { ParquetJoin } from "../../src/engine/parquet/join.js";
 import { readStruct, writeStruct } from "../../src/engine/parquet/thrift.js";
@@ -173,4 +174,21 @@ it("writes a footer back as it was", async () => {
   const bytes = readFileSync(await write("g", 0, 30_000));
   const footer = bytes.subarray(bytes.length - 8 - bytes.readUInt32LE(bytes.length - 8), bytes.length - 8);
   expect(writeStruct(readStruct(footer)).equals(footer)).toBe(true);
+});
+
+it("tells of a file that is cut while it is read, and takes nothing else for its footer", async () => {
+  const path = await write("h", 0, 100);
+  const file = await open(path);
+  const handles = Object.getPrototypeOf(file);
+  await file.close();
+  const looked = vi.spyOn(handles, "stat").mockImplementationOnce(async () => {
+    const found = statSync(path);
+    truncateSync(path, found.size - 1);
+    return found;
+  });
+  try {
+    await expect(joined([path], ALL, join(dir, "cut"), PLAIN)).rejects.toThrow(/\d+ of \d+ bytes are there/);
+  } finally {
+    looked.mockRestore();
+  }
 });

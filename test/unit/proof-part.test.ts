@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
@@ -20,10 +20,10 @@ afterAll(async () => {
 });
 
 let files = 0;
-async function written(select: string): Promise<string> {
+async function written(select: string, options = "COMPRESSION snappy"): Promise<string> {
   const path = join(directory, `${files++}.parquet`);
   const connection = await instance.connect();
-  await connection.run(`COPY (${select}) TO '${path}' (FORMAT parquet, ROW_GROUP_SIZE 2048)`);
+  await connection.run(`COPY (${select}) TO '${path}' (FORMAT parquet, ROW_GROUP_SIZE 2048, ${options})`);
   connection.closeSync();
   return path;
 }
@@ -200,6 +200,23 @@ it("a row of which nothing can be made is damage, told with its place", async ()
     kind: "data",
     message: expect.stringMatching(/damaged, and what is in its row 1 cannot be read/),
     cause: expect.any(RangeError),
+  });
+  await part.close();
+});
+
+it("a file that is cut after it was opened is damage, and no rows of zeros", async () => {
+  const path = await written(
+    "SELECT (hash(i) >> 1)::BIGINT AS v FROM range(2000) t(i)",
+    "COMPRESSION uncompressed",
+  );
+  const part = await openPart(path, schemaOf(bigint), LOCATION);
+  await truncate(path, 8_000);
+  const reading = async () => {
+    for await (const { values } of part.read()) expect(writeJson(values[0] as Json)).not.toBe("0");
+  };
+  await expect(reading()).rejects.toMatchObject({
+    kind: "data",
+    cause: { message: expect.stringMatching(/^\d+ of \d+ bytes are there$/) },
   });
   await part.close();
 });

@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
+import { readFully } from "../../read-fully.js";
 import { columnsOf, dropLast, FILE, ROW_GROUP, type Span, shiftGroup } from "./footer.js";
 import { binaryField, readStruct, Struct, writeStruct } from "./thrift.js";
 
@@ -151,13 +152,13 @@ export class ParquetJoin {
 async function readFooter(file: FileHandle, path: string): Promise<{ footer: Struct; end: number }> {
   const { size } = await file.stat();
   const tail = Buffer.allocUnsafe(Math.min(size, FOOTER_BYTES));
-  await file.read(tail, 0, tail.length, size - tail.length);
+  await readFully(file, size - tail.length, tail);
   if (!tail.subarray(-MAGIC.length).equals(MAGIC)) throw new Error(`${path} is no Parquet file`);
   const sizeBytes = tail.readUInt32LE(tail.length - 8);
   const end = size - 8 - sizeBytes;
   if (sizeBytes + 8 <= tail.length) return { footer: readStruct(tail.subarray(-8 - sizeBytes, -8)), end };
   const footer = Buffer.allocUnsafe(sizeBytes);
-  await file.read(footer, 0, sizeBytes, end);
+  await readFully(file, end, footer);
   return { footer: readStruct(footer), end };
 }
 
