@@ -80,7 +80,7 @@ export async function compactHour(task: HourTask): Promise<HourResult | undefine
 }
 
 async function planAndPack(task: HourTask, watch: Stopwatch): Promise<HourResult | Lost | undefined> {
-  const { plan, listing } = await lookAt(task, watch, false);
+  const { plan, listing } = await listAndPlan(task, watch);
   try {
     if (plan.action !== "scratch" && plan.action !== "merge") return resultOf(task, plan, listing, watch);
     prepare(task);
@@ -102,13 +102,10 @@ function prepare({ components, dataset }: HourTask): void {
   import("hyparquet").catch(() => {});
 }
 
-/**
- * Stages 1 and 2. The part's ETag is read before the listing, never after. A new hour is planned from its first page,
- * unless it must be whole, and its objects are read while the rest is listed. Any other hour is compared as a whole.
- */
-async function lookAt(task: HourTask, watch: Stopwatch, isWhole: boolean): Promise<Listed & { plan: Plan }> {
+/** Stages 1 and 2. A new hour is planned from its first page, and its objects are read while the rest is listed. */
+async function listAndPlan(task: HourTask, watch: Stopwatch): Promise<Listed & { plan: Plan }> {
   return watch.time("list", async () => {
-    const listed = await listHour(task, watch, isWhole);
+    const listed = await headAndList(task, watch, false);
     const plan = await planListed(task, listed).catch((error) => {
       listed.listing.stop();
       throw error;
@@ -124,7 +121,7 @@ type Looked = (Listed & { plan: Plan }) | (Partial<Listed> & { refusal: Hourpack
 export async function lookOver(task: HourTask): Promise<Looked> {
   let listed: Listed | undefined;
   try {
-    listed = await listHour(task, new Stopwatch(), true);
+    listed = await headAndList(task, new Stopwatch(), true);
     return { ...listed, plan: await planListed(task, listed) };
   } catch (error) {
     if (!isHourpackError(error, "data")) throw error;
@@ -137,7 +134,8 @@ interface Listed {
   published: Published | undefined;
 }
 
-async function listHour(task: HourTask, watch: Stopwatch, isWhole: boolean): Promise<Listed> {
+/** The part's ETag is read before the listing, never after. `isWhole`: also the listing of a new hour is awaited to its end. */
+async function headAndList(task: HourTask, watch: Stopwatch, isWhole: boolean): Promise<Listed> {
   const { dataset, hour } = task;
   const published = await publishedPart(task);
   const listing = await beginListing(task);

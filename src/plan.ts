@@ -8,10 +8,10 @@ import {
   columnsLacking,
   expiredRows,
   movedObjects,
+  type NamedHour,
   olderPart,
   otherColumns,
   otherRecipe,
-  type PlannedHour,
   partLost,
   rowsLost,
 } from "./refusals.js";
@@ -55,7 +55,7 @@ export interface ColumnsSince {
   lacking: string[];
 }
 
-export interface PlanInput extends PlannedHour {
+export interface PlanInput extends NamedHour {
   listing: Listing;
   published: Published | undefined;
   /** The published part's; read only if the digests differ. */
@@ -194,7 +194,7 @@ function othersSince({ recipe, rowSettings }: PlanInput, { header }: Manifest): 
   return otherSettings(header, { recipe, settings: rowSettings });
 }
 
-function waitText({ settings, dataset, hour }: PlannedHour, notBeforeMs: number): string {
+function waitText({ settings, dataset, hour }: NamedHour, notBeforeMs: number): string {
   const minuteMs = Math.ceil(notBeforeMs / 60_000) * 60_000;
   const until = `${new Date(minuteMs).toISOString().slice(0, 16)}Z`;
   return `waits for lateSettle until ${until}; ${commandText("run", settings, { dataset, hours: hour })} takes it now`;

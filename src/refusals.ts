@@ -8,14 +8,14 @@ import type { Published } from "./tier1/manifest.js";
 import { agreeing, count, counted } from "./words.js";
 
 /** The hour, and the settings that its commands must repeat. */
-export interface PlannedHour {
+export interface NamedHour {
   dataset: string;
   hour: Hour;
   settings: CommandSettings;
 }
 
 /** `expire` deleted objects because the part had their rows, and now the part is missing: what is listed is not the whole hour. */
-export function partLost(of: PlannedHour): HourpackError {
+export function partLost(of: NamedHour): HourpackError {
   return refusal(
     of,
     "its raw objects were expired after they had been packed, and the part is missing",
@@ -24,7 +24,7 @@ export function partLost(of: PlannedHour): HourpackError {
 }
 
 /** Somebody put an older part back. The newer one, which it replaced, had the rows of raw objects that are gone. */
-export function olderPart(of: PlannedHour, { key }: Published, missing: string): HourpackError {
+export function olderPart(of: NamedHour, { key }: Published, missing: string): HourpackError {
   return refusal(
     of,
     `its raw objects were expired when a newer part had their rows, and an older one lies in its place (${key}, which was not made of ${missing})`,
@@ -33,7 +33,7 @@ export function olderPart(of: PlannedHour, { key }: Published, missing: string):
 }
 
 /** `expire` deleted objects because the part had their rows. An object that has their name now is a different one. */
-export function expiredRows(of: PlannedHour, { gone, overwritten, kept }: Compared): HourpackError {
+export function expiredRows(of: NamedHour, { gone, overwritten, kept }: Compared): HourpackError {
   const twice = `To give these rows up all the same: ${run(of, "--rebuild --from-remainder")}.`;
   if (overwritten.count === 0) {
     const all = gone.count + kept.count;
@@ -52,7 +52,7 @@ export function expiredRows(of: PlannedHour, { gone, overwritten, kept }: Compar
 }
 
 /** If these counted as late objects, their rows would be in the part twice. */
-export function movedObjects(of: PlannedHour, moved: Named, gone: Pick<Named, "count">): HourpackError {
+export function movedObjects(of: NamedHour, moved: Named, gone: Pick<Named, "count">): HourpackError {
   const others = gone.count - moved.count;
   const givenUp =
     others > 0 ? `, and gives up the rows of ${count(others)} more that ${agreeing(others, "is")} gone` : "";
@@ -64,7 +64,7 @@ export function movedObjects(of: PlannedHour, moved: Named, gone: Pick<Named, "c
 }
 
 /** The rows cannot be rebuilt without the objects that are gone, nor read under today's columns. */
-export function otherColumns(of: PlannedHour, { schemaVersion }: Published): HourpackError {
+export function otherColumns(of: NamedHour, { schemaVersion }: Published): HourpackError {
   const restore = commandText("restore", of.settings, { dataset: of.dataset, hours: of.hour });
   return refusal(
     of,
@@ -75,7 +75,7 @@ export function otherColumns(of: PlannedHour, { schemaVersion }: Published): Hou
 
 /** Today's settings would make other rows of the same objects, and those objects are gone. */
 export function otherRecipe(
-  of: PlannedHour,
+  of: NamedHour,
   published: Published,
   compared: Compared,
   others: string,
@@ -89,7 +89,7 @@ export function otherRecipe(
 
 /** The rows are complete, but columns that came since cannot be filled without the objects that are gone. */
 export function columnsLacking(
-  of: PlannedHour,
+  of: NamedHour,
   published: Published,
   compared: Compared,
   columns: string[],
@@ -106,7 +106,7 @@ export function columnsLacking(
  * rebuild was asked for; `--from-remainder` alone would then do nothing, if the part is in step with the listing.
  */
 export function rowsLost(
-  of: PlannedHour,
+  of: NamedHour,
   published: Published,
   compared: Compared,
   why?: string,
@@ -132,7 +132,7 @@ export function rowsLost(
   );
 }
 
-function run({ dataset, hour, settings }: PlannedHour, flags: string): string {
+function run({ dataset, hour, settings }: NamedHour, flags: string): string {
   return commandText("run", settings, { dataset, hours: hour, flags });
 }
 
@@ -166,6 +166,6 @@ function namesOf({ gone, kept, overwritten }: Compared): string {
     .join("; ");
 }
 
-function refusal(of: PlannedHour, why: string, hint: string): HourpackError {
+function refusal(of: NamedHour, why: string, hint: string): HourpackError {
   return new HourpackError("data", `plan ${of.dataset} ${of.hour}: ${why}`, { stage: "plan", hint });
 }

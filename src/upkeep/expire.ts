@@ -233,7 +233,7 @@ interface Objection {
 async function prove(task: HourTask, listing: Listing): Promise<Proof | Objection> {
   const { dataset, hour } = task;
   const published = await publishedPart(task);
-  const looked = await lookAt(task, listing, published).catch((error) => {
+  const looked = await planAndKept(task, listing, published).catch((error) => {
     if (!isHourpackError(error, "data")) throw error;
     return error;
   });
@@ -254,7 +254,7 @@ async function prove(task: HourTask, listing: Listing): Promise<Proof | Objectio
 }
 
 /** A run may be done with objects whose rows are those of another version, and need not look at the manifest for it. */
-async function lookAt(task: HourTask, listing: Listing, published: Published | undefined) {
+async function planAndKept(task: HourTask, listing: Listing, published: Published | undefined) {
   const plan = await planOf(task, listing, published);
   if (!published) return { plan, kept: noneNamed() };
   const manifest = await readManifest(task, published);
