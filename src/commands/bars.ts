@@ -3,6 +3,7 @@ import type { RunEvent } from "../task.js";
 import { count, counted } from "../words.js";
 import { duration, size } from "./figures.js";
 import type { Output } from "./output.js";
+import { endWithin, padded, screenWidth } from "./width.js";
 
 interface Bar {
   name: string;
@@ -55,14 +56,14 @@ const GAP = "  ";
 function picture(bars: Bar[], columns: number, paint: (bar: string) => string): string[] {
   const room = columns - 1 - 2 * GAP.length;
   const barChars = Math.max(BAR_CHARS.min, Math.min(BAR_CHARS.max, Math.floor(columns / 6)));
-  const longest = Math.max(...bars.map(({ name }) => name.length));
+  const longest = Math.max(...bars.map(({ name }) => screenWidth(name)));
   const nameChars = Math.max(0, Math.min(longest, room - barChars - WORDS_CHARS_MIN));
   return bars.map(({ name, fraction, words }) => {
     const filled = Math.round(Math.min(1, fraction) * barChars);
     const bar = "█".repeat(filled) + "░".repeat(barChars - filled);
-    const label = name.length > nameChars ? `…${name.slice(name.length - nameChars + 1)}` : name;
+    const label = screenWidth(name) > nameChars ? `…${endWithin(name, nameChars - 1)}` : name;
     const text = fitted(words, room - nameChars - barChars);
-    return `${label.padEnd(nameChars)}${GAP}${paint(bar)}${GAP}${text}`;
+    return `${padded(label, nameChars)}${GAP}${paint(bar)}${GAP}${text}`;
   });
 }
 

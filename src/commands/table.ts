@@ -2,6 +2,7 @@
 import { require } from "../require.js";
 import { counted } from "../words.js";
 import type { Output } from "./output.js";
+import { padded, screenWidth, startWithin } from "./width.js";
 
 export interface TableColumn {
   name: string;
@@ -66,10 +67,10 @@ export function showWhole(columns: TableColumn[], rows: unknown[][], output: Out
     output.line(table(whole, bold));
     return;
   }
-  const nameChars = Math.min(NAME_CHARS_MAX, Math.max(...columns.map(({ name }) => name.length)));
+  const nameChars = Math.min(NAME_CHARS_MAX, Math.max(...columns.map(({ name }) => screenWidth(name))));
   for (const i of rows.keys()) {
     output.line(dim(`─[ row ${i + 1} ]`.padEnd(RULE_CHARS, "─")));
-    for (const { name, cells } of whole) output.line(`${bold(name.padEnd(nameChars))} │ ${cells[i]}`);
+    for (const { name, cells } of whole) output.line(`${bold(padded(name, nameChars))} │ ${cells[i]}`);
   }
 }
 
@@ -85,7 +86,7 @@ interface LaidOut extends TableColumn {
 
 function laidOut(column: TableColumn, rows: unknown[][], i: number, charsMax: number): LaidOut {
   const cells = rows.map((row) => cut(cellText(row[i]), charsMax));
-  const chars = cells.reduce((most, { length }) => Math.max(most, length), column.name.length);
+  const chars = cells.reduce((most, cell) => Math.max(most, screenWidth(cell)), screenWidth(column.name));
   return { ...column, cells, chars };
 }
 
@@ -150,12 +151,26 @@ function charsAt({ isNumber, isWhole, isWrapped, chars }: LaidOut, most: number)
 
 /** Breaks between words; inside a word only if it alone is longer. */
 function wrapped(text: string, chars: number): string {
-  const lines = text.match(new RegExp(`\\S.{0,${chars - 1}}(?=\\s|$)|\\S{${chars}}`, "g"));
-  return lines?.join("\n") ?? text;
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (screenWidth(longer) <= chars) {
+      line = longer;
+      continue;
+    }
+    if (line !== "") lines.push(line);
+    for (line = word; screenWidth(line) > chars; ) {
+      const start = startWithin(line, chars);
+      lines.push(start);
+      line = line.slice(start.length);
+    }
+  }
+  return [...lines, line].join("\n");
 }
 
 function cut(text: string, chars: number): string {
-  return text.length > chars ? `${text.slice(0, chars - 1)}…` : text;
+  return startWithin(text, chars) === text ? text : `${startWithin(text, chars - 1)}…`;
 }
 
 const FRAME = {

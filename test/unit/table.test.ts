@@ -1,4 +1,6 @@
+import stringWidth from "string-width";
 import { describe, expect, it } from "vitest";
+import { picture } from "../../src/commands/bars.js";
 import { Output } from "../../src/commands/output.js";
 import { type Answer, showRows } from "../../src/commands/query.js";
 import { showTable, type TableColumn } from "../../src/commands/table.js";
@@ -143,5 +145,55 @@ describe("a table of rows", () => {
       ["hour", "bytes"],
     ]);
     expect(lines.join()).not.toContain("fit the terminal");
+  });
+});
+
+describe("letters that take two columns of a terminal, or none", () => {
+  const WIDE_TEXT = "東京の時間";
+  const COMBINED = "e\u0301te\u0301";
+
+  it("are cut where the terminal ends, and make no column wider than they are", () => {
+    const columns: TableColumn[] = [{ name: "a" }, { name: "b" }];
+    const rows = [[WIDE_TEXT.repeat(10), COMBINED]];
+    const lines = linesOf({ columns: 40 }, (output) => showTable(columns, rows, output));
+    expect(lines.map((line) => stringWidth(line))).toEqual(lines.map(() => stringWidth(lines[0] ?? "")));
+    expect(stringWidth(lines[0] ?? "")).toBeLessThanOrEqual(40);
+    expect(lines[3]).toMatch(/^│ (東京の時間)+\S*… │ e\u0301te\u0301 │$/);
+  });
+
+  it("go on in further lines that are no longer than others", () => {
+    const columns: TableColumn[] = [
+      { name: "hour", isWhole: true },
+      { name: "why", isWrapped: true },
+    ];
+    const why = `${WIDE_TEXT} ${WIDE_TEXT} ${WIDE_TEXT.repeat(4)} end`;
+    const lines = linesOf({ columns: 40 }, (output) => showTable(columns, [["2022-07-26T00", why]], output));
+    for (const line of lines) expect(stringWidth(line)).toBeLessThanOrEqual(40);
+    const pieces = lines.slice(3, -1).map((line) => line.split("│")[2]?.trim());
+    expect(pieces.join("").replaceAll(" ", "")).toBe(why.replaceAll(" ", ""));
+  });
+
+  it("make records of a row that would not fit, whose values stand below each other", () => {
+    const columns = [{ name: WIDE_TEXT }, { name: "abc" }];
+    const row = { [WIDE_TEXT]: WIDE_TEXT.repeat(5), abc: "x" };
+    const lines = printed({ columns, rows: [row] }, { columns: 45 });
+    expect(lines.slice(1, 3)).toEqual([`${WIDE_TEXT} │ ${WIDE_TEXT.repeat(5)}`, "abc        │ x"]);
+  });
+
+  it("are a million in one value, and shown at once", { timeout: 5_000 }, () => {
+    const long = "東".repeat(1_000_000);
+    const lines = printed({ columns: [{ name: "a" }], rows: [{ a: long }] }, { columns: 45 });
+    expect(lines[1]).toBe(`a │ ${long}`);
+  });
+
+  it("move no bar, and are cut at the front of its name", () => {
+    const bar = (name: string) => ({ name, fraction: 0.5, words: ["listing"] });
+    for (const columns of [80, 40]) {
+      const lines = picture([bar(WIDE_TEXT.repeat(3)), bar("short")], columns, (text) => text);
+      const starts = lines.map((line) => stringWidth(line.slice(0, line.indexOf("█"))));
+      expect(starts[0]).toBe(starts[1]);
+      for (const line of lines) expect(stringWidth(line)).toBeLessThan(columns);
+    }
+    expect(picture([bar(WIDE_TEXT)], 10, (text) => text)).toEqual([expect.stringMatching(/^… +█/)]);
   });
 });
