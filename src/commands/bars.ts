@@ -5,7 +5,7 @@ import { duration, size } from "./figures.js";
 import type { Output } from "./output.js";
 import { endWithin, padded, screenWidth } from "./width.js";
 
-interface Bar {
+export interface Bar {
   name: string;
   /** The share that is done, 0 to 1. */
   fraction: number;
@@ -53,7 +53,7 @@ const WORDS_CHARS_MIN = 12;
 const GAP = "  ";
 
 /** Each line is narrower than the terminal, so that none continues on the next one. */
-function picture(bars: Bar[], columns: number, paint: (bar: string) => string): string[] {
+export function picture(bars: Bar[], columns: number, paint: (bar: string) => string): string[] {
   const room = columns - 1 - 2 * GAP.length;
   const barChars = Math.max(BAR_CHARS.min, Math.min(BAR_CHARS.max, Math.floor(columns / 6)));
   const longest = Math.max(...bars.map(({ name }) => screenWidth(name)));
