@@ -1,39 +1,39 @@
-/** How much is done at a time: derived from the cores and the memory, unless it is set. */
+/** How much runs at a time, derived from the cores and the memory unless it is set. */
 import { availableParallelism, totalmem } from "node:os";
 import { counted } from "./words.js";
 
 export interface Machine {
   cores: number;
   memoryBytes: number;
-  /** Whose memory that is. */
+  /** What `memoryBytes` is the memory of. */
   memoryOf: "container" | "machine";
 }
 
 export interface Capacity {
-  /** Hours worked on at a time. */
+  /** Hours in work at a time. */
   hoursInFlight: number;
   batchBytes: number;
   /** DuckDB's memory_limit, bytes. */
   engineMemoryBytes: number;
-  /** Statements of DuckDB at a time, of one thread each. */
+  /** DuckDB statements at a time, with one thread each. */
   conversions: number;
-  /** Bodies that are being fetched, over all hours: as many GETs as the objects' sizes allow, or one larger one. */
+  /** Bytes of bodies in flight over all hours: as many GETs as the objects' sizes allow, or a single larger one. */
   getBytes: number;
-  /** The same for what is being gunzipped. */
+  /** The same for bodies that are being gunzipped. */
   plainBytes: number;
 }
 
-/** What a user can set. */
+/** The figures that a user can set. */
 type SetCapacity = Partial<Pick<Capacity, "hoursInFlight" | "batchBytes" | "engineMemoryBytes">>;
 
-/** The figures below were measured to fit in it; more memory buys nothing, and makes no process fatter. */
+/** The figures below were measured to fit in this. More memory buys nothing, and the process does not grow into it. */
 const USUAL_MEMORY_BYTES = 512 << 20;
 
-/** No hour was seen to be packed in less. */
+/** We have seen no hour packed in less. */
 const LEAST_MEMORY_BYTES = 256 << 20;
 
 const USUAL: Capacity = {
-  // Of small hours most of the time goes by in some eight requests, one after the other.
+  // A small hour spends most of its time in some eight requests, one after the other.
   hoursInFlight: 4,
   batchBytes: 16_000_000,
   engineMemoryBytes: 256_000_000,
@@ -42,7 +42,7 @@ const USUAL: Capacity = {
   plainBytes: 64 << 20,
 };
 
-/** With less memory than usual one thing is done at a time, in pieces as much smaller as the memory is. */
+/** With less memory than usual, one thing runs at a time, in pieces that shrink with the memory. */
 export function capacityOf({ cores, memoryBytes }: Machine, set: SetCapacity = {}): Capacity {
   const share = Math.min(1, Math.max(memoryBytes, LEAST_MEMORY_BYTES) / USUAL_MEMORY_BYTES);
   const isUsual = share === 1;
@@ -57,17 +57,17 @@ export function capacityOf({ cores, memoryBytes }: Machine, set: SetCapacity = {
   };
 }
 
-/** Node.js with its libraries, as far as it cannot be read again from the disk. */
+/** Node.js with its libraries, without the pages that can be read again from the disk. */
 const BASE_BYTES = 100 << 20;
-/** For all hours: one batch waits and one is sifted. Besides, each hour has one that fills. */
+/** Shared by all hours: one batch waits and one is sifted. In addition, each hour has one that fills. */
 export const BATCHES_SHARED = 2;
 
-/** About as much as a run takes of memory that it cannot do without. */
+/** About how much memory a run cannot do without. */
 export function neededBytes({ hoursInFlight, batchBytes, engineMemoryBytes }: Capacity): number {
   return BASE_BYTES + engineMemoryBytes + (BATCHES_SHARED + hoursInFlight) * batchBytes;
 }
 
-/** Why this may be too little memory, and what to do; undefined where it is enough. */
+/** Why this may be too little memory, and what to do; undefined if it is enough. */
 export function lackOf(
   { memoryBytes, memoryOf }: Machine,
   capacity: Capacity,
@@ -104,7 +104,7 @@ export function capacityText({ cores, memoryBytes, memoryOf }: Machine, capacity
   );
 }
 
-/** What is set in thousands (`--batch 16MB`) is shown in thousands. */
+/** Sizes that are set in thousands (`--batch 16MB`) are shown in thousands. */
 function mb(bytes: number): string {
   return `${Math.round(bytes / 1e6)} MB`;
 }
@@ -114,11 +114,11 @@ export function mib(bytes: number): string {
   return bytes >= 10 * 2 ** 30 ? `${Math.round(bytes / 2 ** 30)} GiB` : `${Math.round(bytes / 2 ** 20)} MiB`;
 }
 
-/** The container's limit where there is one, else the machine's memory. */
+/** The container's limit if it has one, else the machine's memory. */
 export function machineOf(): Machine {
   const limit = process.constrainedMemory();
   const memory = totalmem();
-  // Without a limit a control group tells an absurdly large one.
+  // A control group without a limit reports an absurdly large one.
   const isLimited = limit > 0 && limit < memory;
   return {
     cores: availableParallelism(),

@@ -1,18 +1,18 @@
-/** The commands that messages tell somebody to type. Pure. */
+/** The commands that messages tell people to type. Pure. */
 import { CONFIG_NAME, type GivenFlag } from "./config/settings.js";
 import { addHours, type Hour } from "./hour.js";
 import { shellWord } from "./words.js";
 
 interface CommandOf {
-  /** Those that it is to be about; all where absent. Named only where others are configured: without, it would do the same to all of them. */
+  /** The datasets that the command is about; all if absent. Named only if others are configured, which it would include otherwise. */
   dataset?: string | string[];
-  /** One, or all up to and without `to`. */
+  /** One hour, or all from `from` up to but not including `to`. */
   hours?: Hour | { from: Hour; to: Hour };
   /** As they are typed. */
   flags?: string;
 }
 
-/** Of the settings, what a command has to say again. */
+/** The part of the settings that a command has to repeat. */
 export interface CommandSettings {
   file?: string;
   flags?: readonly GivenFlag[];
@@ -20,8 +20,8 @@ export interface CommandSettings {
 }
 
 /**
- * As it stands in a sentence, backticks and all: `hourpack run --dataset mmp/android --hour 2022-07-26T00 --rebuild`. It does
- * what is said of it where it is pasted into a POSIX shell: what flags said in place of a file is said again.
+ * The command as it stands in a sentence, with backticks: `hourpack run --dataset mmp/android --hour 2022-07-26T00 --rebuild`.
+ * Pasted into a POSIX shell, it does what the sentence says: settings that came from flags and not from a file are repeated.
  */
 export function commandText(
   verb: string,
@@ -32,7 +32,7 @@ export function commandText(
   const named = datasets.length > 1 && dataset !== undefined ? [dataset].flat() : [];
   const about = named.length > 0 ? named : datasets.map(({ name }) => name);
   const words = [
-    // Without, it would be about another file's datasets, which may well have the same names.
+    // Without it the command would be about the datasets of another file, which may well have the same names.
     file === undefined ? "" : configFlag(file),
     ...named.map((name) => `--dataset ${shellWord(name)}`),
     hours && hourFlags(hours),
@@ -44,30 +44,30 @@ export function commandText(
   return `\`${["hourpack", verb, ...words.filter(Boolean)].join(" ")}\``;
 }
 
-/** A flag of one dataset says nothing of the others, and is refused where several are meant. */
+/** A flag for one dataset says nothing about the others, and is refused if the command is about several. */
 function isOfAll({ dataset }: GivenFlag, names: string[]): boolean {
   return dataset === undefined || names.every((name) => name === dataset || name.startsWith(`${dataset}/`));
 }
 
-/** That of the command goes before the one that was given: both would be refused. */
+/** The command's own flag wins over the one that was given: both together would be refused. */
 function isIn({ text }: GivenFlag, flags = ""): boolean {
   const [name = ""] = text.split(/[ =]/, 1);
   return flags.split(" ").includes(name);
 }
 
-/** As `HourContext` has it. */
+/** The members of `HourContext` that are needed here. */
 interface OneHour {
   dataset: { name: string };
   hour: Hour;
   components: { settings: CommandSettings };
 }
 
-/** The run of one hour, which is what messages mostly tell to do. */
+/** A run of one hour, the command that most messages need. */
 export function runText({ dataset, hour, components }: OneHour, flags?: string): string {
   return commandText("run", components.settings, { dataset: dataset.name, hours: hour, flags });
 }
 
-/** Of a damaged part. `inPlace` is where it lies, where it does not say that it is one: no run takes the place of such a file. */
+/** The remedy for a damaged part. `inPlace` is the location of a file that does not say that it is a part: no run replaces such a file. */
 export function remedyText(
   { dataset, hour, settings }: { dataset: string; hour: Hour; settings: CommandSettings },
   inPlace?: string,
@@ -81,15 +81,15 @@ export function remedyText(
   return `${anew} while its raw objects are there; where they are not, bring back an older version of it.`;
 }
 
-/** What looks at the layout and the columns of a raw prefix, and writes nothing. It reads what is said of S3, and no dataset. */
+/** The command that looks at the layout and the columns of a raw prefix and writes nothing. It uses the S3 flags and no dataset. */
 export function initText(raw: string, { flags = [] }: CommandSettings): string {
   const s3 = flags.filter(({ text }) => text.startsWith("--s3-"));
   return commandText("init", { flags: s3, datasets: [] }, { flags: `${shellWord(raw)} --dry-run` });
 }
 
-/** `--config lake.yaml`; nothing for the file that is found by itself. */
+/** `--config lake.yaml`; empty for the file that is found without the flag. */
 function configFlag(file: string): string {
-  // One that was a pipe is there no more.
+  // A pipe cannot be read a second time.
   if (file === CONFIG_NAME || file.startsWith("/dev/")) return "";
   return `--config ${shellWord(file)}`;
 }

@@ -1,4 +1,4 @@
-/** Settings to live parts: the only file that picks implementations. Closes them in reverse. */
+/** Makes live parts from settings: the only file that picks implementations. Closes them in reverse order. */
 
 import { BATCHES_SHARED } from "./capacity.js";
 import type { Catalog } from "./catalog/catalog.js";
@@ -14,9 +14,9 @@ export interface Components {
   readonly settings: Settings;
   raw(dataset: Dataset): Promise<Store>;
   tier1(dataset: Dataset): Promise<Store>;
-  /** Started when first asked for: an hour that is up to date needs none. */
+  /** Started on first use: an hour that is up to date needs none. */
   engine(): Promise<Engine>;
-  /** Only where one is configured. */
+  /** Only if one is configured. */
   catalog(): Promise<Catalog>;
   /** Bytes that are being fetched, over all hours. */
   readonly getBytes: Limiter;
@@ -27,29 +27,29 @@ export interface Components {
   /** For the batches of all hours in flight. */
   readonly batchMemory: BatchMemory;
   nowMs(): number;
-  /** Throws `invalid` where tier 1 ignores conditional writes and nobody vouched for a single writer. */
+  /** Throws `invalid` if tier 1 ignores conditional writes and nobody vouched for a single writer. */
   requireConditions(dataset: Dataset): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface ComponentOptions {
-  /** The clock; the system's where absent. */
+  /** The clock; the system's if absent. */
   nowMs?: () => number;
 }
 
 export function openComponents(settings: Settings, options: ComponentOptions = {}): Components {
   const releasers: (() => Promise<void>)[] = [];
-  /** Makes a part once, when first asked for, and sees that it is closed. */
+  /** Makes a part once, on first use, and has it closed at the end. */
   const once = <T extends { close(): Promise<void> }>(make: () => Promise<T>): (() => Promise<T>) => {
     let made: Promise<T> | undefined;
     return () => {
       if (made) return made;
       const making = make().catch((error) => {
-        // Asked for again, it may be there.
+        // The next call tries again.
         made = undefined;
         throw error;
       });
-      // Also what is still on its way when the others are closed.
+      // Also closes a part that is still being made when the others are closed.
       releasers.push(async () => (await making.catch(() => undefined))?.close());
       made = making;
       return making;

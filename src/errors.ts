@@ -1,9 +1,9 @@
 /**
- * What kind of trouble an error is, named by what its reader should do:
- * - `invalid`: arguments, configuration, credentials or rights are wrong; change them: another try ends alike.
- * - `unavailable`: a store, a catalog or a disk did not do its part; another try may end well.
+ * The kind of an error, named by what its reader should do:
+ * - `invalid`: arguments, configuration, credentials or rights are wrong; change them, since another try fails the same way.
+ * - `unavailable`: a store, a catalog or a disk failed; another try may succeed.
  * - `conflict`: the world changed under us (a race, objects that move); plan again.
- * - `data`: the data break the contract; a person must say what is meant.
+ * - `data`: the data break the contract; a person must decide.
  * - `interrupted`: a signal or the caller ended the run.
  * - `internal`: a bug of ours.
  */
@@ -12,18 +12,18 @@ export type ErrorKind = "invalid" | "unavailable" | "conflict" | "data" | "inter
 export interface ErrorDetails {
   /** The stage that was at work, such as `list` or `publish`. */
   stage?: string;
-  /** The thing it was done to: an `s3://` URI, a path, `hourpack.yaml:12`. Never a credential or signed URL. */
+  /** The thing being worked on: an `s3://` URI, a path, `hourpack.yaml:12`. Never a credential or signed URL. */
   location?: string;
   /** What to do next, as one sentence. */
   hint?: string;
-  /** What it was seen by, such as pieces of quarantine: more than a message can name. `--json` and logs have it. */
+  /** What shows the trouble, such as pieces of quarantine: more than a message can name. `--json` and logs include it. */
   evidence?: readonly object[];
   cause?: unknown;
 }
 
 /**
- * The one error class. `message` says what was being done to which thing and why it failed. What is `invalid` was written by somebody,
- * perhaps in a wrong place, where nobody knows of it that it is a webhook's address or a signed one: of those it says the host.
+ * The one error class. `message` says what was being done to which thing and why it failed. The text of an `invalid` error may
+ * quote what a user wrote in the wrong place, such as a webhook's address or a signed URL, so it shows only the host of those.
  */
 export class HourpackError extends Error {
   readonly kind: ErrorKind;
@@ -43,14 +43,14 @@ export class HourpackError extends Error {
     this.evidence = details.evidence;
   }
 
-  /** The same trouble, told in other words or of another place; what is not said stays as it is. */
+  /** The same error with some details replaced; the others stay. */
   with({ message = this.message, ...details }: ErrorDetails & { message?: string }): HourpackError {
     const { kind, stage, location, hint, evidence, cause } = this;
     return new HourpackError(kind, message, { stage, location, hint, evidence, cause, ...details });
   }
 }
 
-/** Of each web address with a query, or with what may be a token in its path, the scheme and the host. */
+/** Cuts each web address that has a query, or a possible token in its path, down to its scheme and host. */
 function withoutAddresses(text: string): string {
   return text.replace(
     /\b(https?:\/{1,3})(?:[^\s"')]*@)?([^\s/?#"'():@]+(?::\d+)?)(?=\/[^\s"')]*[\w-]{16}|(?:\/[^\s"')]*)?\?[^\s"')])[^\s"')]*[^\s"'):,.;]/gi,
@@ -63,15 +63,15 @@ export function isHourpackError(error: unknown, kind?: ErrorKind): error is Hour
   return error instanceof HourpackError && (kind === undefined || error.kind === kind);
 }
 
-/** What errors that are alike have in common, whatever each of them happened to: what is to be done about them. */
+/** A key that similar errors share, whatever hour each of them is about: what to do about them. */
 export function causeOf({ kind, message, location = "", hint, cause }: HourpackError): string {
-  // Of a bug, what went wrong beneath what was being done in each hour.
+  // The underlying reason of a bug; the message around it names the hour.
   const said = cause === undefined ? message : reasonOf(cause);
-  // A command to type names the hour.
+  // A command in the hint names the hour.
   return `${kind} ${hint?.replaceAll(/`hourpack [^`]*`/g, "") ?? said.replaceAll(location, "")}`;
 }
 
-/** Each cause once, by the first that it was met with: which hours failed of it is told beside. */
+/** The first error of each cause. The caller reports the hours that failed separately. */
 export function firstOfEach(errors: HourpackError[]): HourpackError[] {
   const found = new Map<string, HourpackError>();
   for (const error of errors) if (!found.has(causeOf(error))) found.set(causeOf(error), error);
@@ -108,13 +108,13 @@ export function exitCodeOf(error: unknown): number {
   }
 }
 
-/** Of several failures: the code that they have in common, else `someFailed`; `done` where there are none. */
+/** The exit code that all failures share, else `someFailed`; `done` if there are none. */
 export function exitCodeOfAll(codes: number[]): number {
   const [code = EXIT.done] = codes;
   return codes.every((other) => other === code) ? code : EXIT.someFailed;
 }
 
-/** What was thrown while one of several things was done, so that it can be told with the others. */
+/** Turns whatever one of several tasks threw into an error that can be reported with the others. */
 export function asHourpackError(
   error: unknown,
   doing: string,
@@ -126,7 +126,7 @@ export function asHourpackError(
   return new HourpackError("internal", `${doing}: ${reasonOf(error)}`, { cause: error });
 }
 
-/** A message where the name of its dataset or hour stands before it: `plan mmp 2022-07-26T00: why` is `why` there. */
+/** A message for output that prints the dataset or hour before it: `plan mmp 2022-07-26T00: why` becomes `why`. */
 export function besideName(name: string, message: string): string {
   const [verb] = message.split(" ", 1);
   const doing = `${verb} ${name}: `;
@@ -140,7 +140,7 @@ export function reasonOf(error: unknown): string {
   return String(error);
 }
 
-/** Limits of a process that files and connections come up against: no bug, and nothing that the store did. */
+/** Process limits that files and connections can hit: neither a bug nor the store's fault. */
 const PROCESS_LIMITS: [RegExp, string][] = [
   [
     /\bEMFILE\b|too many open files/i,
@@ -152,7 +152,7 @@ const PROCESS_LIMITS: [RegExp, string][] = [
   ],
 ];
 
-/** The same, where such a limit was the reason told as that: somebody has to raise it. */
+/** The error, as `invalid` with a hint if a process limit was its reason: somebody has to raise the limit. */
 export function withLimitTold(error: unknown): unknown {
   const reason = reasonOf(error);
   const [, hint] = PROCESS_LIMITS.find(([pattern]) => pattern.test(reason)) ?? [];
@@ -161,7 +161,7 @@ export function withLimitTold(error: unknown): unknown {
   return new HourpackError("invalid", reason, { stage, location, hint, cause: error });
 }
 
-/** Of what the file system refused. Some codes come again, until somebody gives rights or mends a path. */
+/** The kind of a file system error. Some codes come back until somebody grants rights or fixes a path. */
 export function kindOfSystemError(error: unknown): "invalid" | "unavailable" {
   const { code = "" } = error as NodeJS.ErrnoException;
   return ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "ELOOP"].includes(code)
@@ -169,7 +169,7 @@ export function kindOfSystemError(error: unknown): "invalid" | "unavailable" {
     : "unavailable";
 }
 
-/** Undefined where what is looked at is damaged. */
+/** Undefined if `look` finds damage (throws `data`). */
 export async function unlessDamaged<T>(look: Promise<T>): Promise<T | undefined> {
   return look.catch((error) => {
     if (isHourpackError(error, "data")) return undefined;

@@ -7,7 +7,7 @@ export type Hour = string & { readonly __hour: unique symbol };
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 24 * HOUR_MS;
 
-/** No command takes more at once, since each hour of a range is looked at. */
+/** The longest range that a command takes, since it looks at each hour. */
 export const RANGE_YEARS_MAX = 100;
 export const RANGE_MAX_MS = RANGE_YEARS_MAX * 366 * DAY_MS;
 
@@ -18,13 +18,13 @@ interface HourParts {
   HH: string;
 }
 
-/** Of the hours that data may have: one of another year is a slip, in a name as on the command line. */
+/** The years that data may have. Any other year is a typo, in a name or on the command line. */
 export const FIRST_YEAR = 1970;
 export const LAST_YEAR = 2199;
 
 const PATTERN = /^(\d{4})-(\d{2})-(\d{2})[T ](\d{2})(?::00(?::00)?)?Z?$/;
 
-/** Reads `2022-07-26T00` (also `2022-07-26T00:00Z`). Throws `invalid` for anything that is no UTC hour. */
+/** Reads `2022-07-26T00` (also `2022-07-26T00:00Z`). Throws `invalid` if the text is not a UTC hour. */
 export function parseHour(text: string): Hour {
   const match = PATTERN.exec(text.trim());
   if (match) {
@@ -37,7 +37,7 @@ export function parseHour(text: string): Hour {
   });
 }
 
-/** Whether there is such an hour: no thirteenth month, no hour 24, no year that is a slip. */
+/** Whether the hour exists: no thirteenth month, no hour 24, no year outside the range. */
 export function isHour(text: string): text is Hour {
   const ms = Date.parse(`${text}:00:00Z`);
   if (!Number.isFinite(ms) || hourOfMs(ms) !== text) return false;
@@ -50,7 +50,7 @@ export function parseHourOrDay(text: string): Hour {
   return parseHour(/^\d{4}-\d{2}-\d{2}$/.test(text.trim()) ? `${text.trim()}T00` : text);
 }
 
-/** The hour that contains this instant (milliseconds since the epoch). */
+/** The hour that contains the instant `ms` (milliseconds since the epoch). */
 export function hourOfMs(ms: number): Hour {
   return new Date(ms).toISOString().slice(0, 13) as Hour;
 }
@@ -69,19 +69,19 @@ export function addHours(hour: Hour, hours: number): Hour {
   return hourOfMs(startMs(hour) + hours * HOUR_MS);
 }
 
-/** The oldest hour that has not been over for `settleMs` at `nowMs`: those before it are closed. */
+/** The oldest hour that ended less than `settleMs` before `nowMs`, or has not ended. All hours before it are closed. */
 export function firstOpenHour(nowMs: number, settleMs: number): Hour {
   return hourOfMs(nowMs - settleMs);
 }
 
-/** Every hour from `from` up to and without `to`, in order. */
+/** Every hour from `from` up to but not including `to`, in order. */
 export function hoursBetween(from: Hour, to: Hour): Hour[] {
   const hours: Hour[] = [];
   for (let hour = from; hour < to; hour = addHours(hour, 1)) hours.push(hour);
   return hours;
 }
 
-/** In a sentence: `2022-07-26T00`, or `3 hours from 2022-07-26T00 to 2022-07-26T02`. */
+/** For a sentence: `2022-07-26T00`, or `3 hours from 2022-07-26T00 to 2022-07-26T02`. */
 export function hoursText(hours: Hour[]): string {
   const [first] = hours;
   const last = hours.at(-1);

@@ -1,5 +1,5 @@
 /**
- * hourpack as a library: the same hour from code.
+ * hourpack as a library: packs the same hour from code.
  *
  * ```ts
  * const components = openComponents(await loadSettings({ file: "hourpack.yaml" }));

@@ -1,4 +1,4 @@
-/** Where things lie. Every key and prefix of tier 1, and every raw template, is built and parsed here and nowhere else. */
+/** Where things lie. Every key and prefix of tier 1, and every raw template, is built and parsed here only. */
 import { resolve } from "node:path";
 import { HourpackError } from "./errors.js";
 import { addHours, type Hour, isHour, partsOf } from "./hour.js";
@@ -42,24 +42,24 @@ export function partitionPrefix(hour: Hour): string {
   return `${partitionDayPrefix(hour)}hour=${partsOf(hour).HH}/`;
 }
 
-/** `year=2022/month=07/day=26/`: of the partitions of the hour's whole day. */
+/** `year=2022/month=07/day=26/`: the prefix of all partitions of the hour's day. */
 export function partitionDayPrefix(hour: Hour): string {
   const { yyyy, MM, dd } = partsOf(hour);
   return `year=${yyyy}/month=${MM}/day=${dd}/`;
 }
 
-/** Values as Glue holds them: `["2022", "7", "26", "0"]`. */
+/** Values as Glue stores them: `["2022", "7", "26", "0"]`. */
 export function partitionValues(hour: Hour): [string, string, string, string] {
   const { yyyy, MM, dd, HH } = partsOf(hour);
   return [String(Number(yyyy)), String(Number(MM)), String(Number(dd)), String(Number(HH))];
 }
 
-/** The hour's one deterministic part. */
+/** The key of the hour's part. It is deterministic: an hour has one part. */
 export function partKey(tier1Prefix: string, table: string, hour: Hour): string {
   return `${tier1Prefix}${partitionPrefix(hour)}${table}-${compact(hour)}.snappy.parquet`;
 }
 
-/** The table and the hour whose part this key is, or undefined. */
+/** The table and the hour of a part's key; undefined if the key is not one. */
 export function partOfKey(tier1Prefix: string, key: string): { table: string; hour: Hour } | undefined {
   const match = /([^/]+)-(\d{4})(\d{2})(\d{2})(\d{2})\.snappy\.parquet$/.exec(key);
   if (!match) return undefined;
@@ -68,7 +68,7 @@ export function partOfKey(tier1Prefix: string, key: string): { table: string; ho
   return isHour(hour) && partKey(tier1Prefix, table, hour) === key ? { table, hour } : undefined;
 }
 
-/** What hourpack keeps for itself beside the parts; by it a tier 1 is known. */
+/** Holds hourpack's own files beside the parts, and marks a prefix as tier 1. */
 export function ownPrefix(tier1Prefix: string): string {
   return `${tier1Prefix}_hourpack/`;
 }
@@ -81,17 +81,17 @@ export function quarantinesPrefix(tier1Prefix: string): string {
   return `${ownPrefix(tier1Prefix)}quarantine/`;
 }
 
-/** Where a store is tried out. */
+/** Holds the files that probe what a store honours. */
 export function probePrefix(tier1Prefix: string): string {
   return `${ownPrefix(tier1Prefix)}probe/`;
 }
 
-/** Who is at work on which hour. */
+/** Holds the claims: who is at work on which hour. */
 export function claimsPrefix(tier1Prefix: string): string {
   return `${ownPrefix(tier1Prefix)}claims/`;
 }
 
-/** What `expire` deleted of the raw objects. */
+/** Holds the hour's journals: which raw objects `expire` deleted. */
 export function journalPrefix(tier1Prefix: string, hour: Hour): string {
   return `${journalsPrefix(tier1Prefix)}${hourPath(hour)}`;
 }
@@ -100,7 +100,7 @@ export function journalsPrefix(tier1Prefix: string): string {
   return `${ownPrefix(tier1Prefix)}expired/`;
 }
 
-/** Of the attempts at the hour's whole day, in a folder such as `manifestsPrefix`. */
+/** The prefix of all attempts at the hour's day, in a folder such as `manifestsPrefix`. */
 export function attemptsDayPrefix(folder: string, hour: Hour): string {
   return folder + hourPath(hour).slice(0, "2022/07/26/".length);
 }
@@ -113,7 +113,7 @@ export function quarantineKey(tier1Prefix: string, hour: Hour, attempt: string):
   return `${quarantinesPrefix(tier1Prefix)}${hourPath(hour)}${attempt}.ndjson.gz`;
 }
 
-/** The hour and attempt of a key under `manifestsPrefix`, `quarantinesPrefix` or `journalsPrefix`, or undefined. */
+/** The hour and attempt of a key under `manifestsPrefix`, `quarantinesPrefix` or `journalsPrefix`; undefined if it is another. */
 export function attemptOfKey(folder: string, key: string): { hour: Hour; attempt: string } | undefined {
   const match = /^(\d{4})\/(\d{2})\/(\d{2})\/(\d{2})\/([0-7][0-9A-HJKMNP-TV-Z]{25})\.ndjson\.gz$/.exec(
     key.slice(folder.length),
@@ -128,12 +128,12 @@ export function claimKey(tier1Prefix: string, hour: Hour): string {
   return `${claimsPrefix(tier1Prefix)}${hourPath(hour).slice(0, -1)}.json`;
 }
 
-/** Hours that runs may have left behind. */
+/** The list of hours that runs may have left behind. */
 export function owedKey(tier1Prefix: string): string {
   return `${ownPrefix(tier1Prefix)}owed.json`;
 }
 
-/** Hours that runs may not have told the catalog of. */
+/** The list of hours that runs may not have registered in the catalog. */
 export function unregisteredKey(tier1Prefix: string): string {
   return `${ownPrefix(tier1Prefix)}unregistered.json`;
 }
@@ -142,7 +142,7 @@ export function schemaKey(tier1Prefix: string): string {
   return `${ownPrefix(tier1Prefix)}schema.json`;
 }
 
-/** Objects that are no data by convention: `dir/`, `_SUCCESS`, `.hidden`. */
+/** Whether the object is by convention not data: `dir/`, `_SUCCESS`, `.hidden`. */
 export function isSkippedKey(key: string): boolean {
   const name = key.slice(key.lastIndexOf("/") + 1);
   return name === "" || name.startsWith("_") || name.startsWith(".");
@@ -158,7 +158,7 @@ export interface RawTemplate {
   template: string;
 }
 
-/** Checks that the template names an hour uniquely. `{platform}` and the like must be filled in before. */
+/** Parses a raw template. Throws `invalid` if it does not name an hour uniquely. Variables such as `{platform}` must be filled in before. */
 export function parseRawTemplate(uri: string): RawTemplate {
   const first = uri.indexOf("{");
   const unknown = [...uri.matchAll(/\{([^}]*)\}/g)]
@@ -190,13 +190,13 @@ export function parseRawTemplate(uri: string): RawTemplate {
   return { location: { ...location, prefix: "" }, template };
 }
 
-/** The prefix that an hour's raw objects lie under, relative to the template's root. */
+/** The prefix of an hour's raw objects, relative to the template's root. */
 export function rawPrefix(raw: RawTemplate, hour: Hour): string {
   const parts = partsOf(hour);
   return raw.template.replace(/\{(yyyy|MM|dd|HH)\}/g, (_, name: keyof typeof parts) => parts[name]);
 }
 
-/** False where the hour is in the objects' names, as CloudTrail's is: a day's folder then has all its hours. */
+/** False if the hour is in the objects' names, as in CloudTrail's: a day's folder then holds all its hours. */
 export function hasHourFolders(raw: RawTemplate): boolean {
   return raw.template.endsWith("/");
 }
@@ -206,18 +206,18 @@ export function rawBasePrefix({ template }: Pick<RawTemplate, "template">): stri
   return template.slice(0, template.lastIndexOf("/", template.indexOf("{")) + 1);
 }
 
-/** The folders of a template: those that are always the same, and level by level those below. */
+/** The folders of a template: the fixed ones (`base`), and the levels below them. */
 export function levelsOf({ template }: Pick<RawTemplate, "template">): { base: string; levels: string[] } {
   const base = rawBasePrefix({ template });
   return { base, levels: template.slice(base.length).split("/").slice(0, -1) };
 }
 
-/** What the names of a level's folders are like. */
+/** Matches the names of a level's folders. */
 export function levelPattern(level: string): RegExp {
   return new RegExp(`^${patternOf(level, (part) => `\\d{${part.length}}`)}$`);
 }
 
-/** The hour that a prefix of the template is of, of a day's folder its first; undefined where it is none. */
+/** The hour of a prefix that fits the template; a day's folder gives its first hour. Undefined if the prefix does not fit. */
 export function hourOfRawPrefix(template: string, prefix: string): Hour | undefined {
   const seen = new Set<string>();
   const pattern = patternOf(template, (part) => {
@@ -231,7 +231,7 @@ export function hourOfRawPrefix(template: string, prefix: string): Hour | undefi
   return isHour(hour) ? hour : undefined;
 }
 
-/** A template as a regular expression: hour parts as they are said to be, any other variable as one name. */
+/** A template as a regular expression. `patternOfPart` gives the hour parts; any other variable matches one name. */
 function patternOf(template: string, patternOfPart: (part: HourPart) => string): string {
   return template.replace(/\{(\w+)\}|[\\^$.*+?()[\]{}|]/g, (found, name?: string) => {
     if (name === undefined) return `\\${found}`;
@@ -251,7 +251,7 @@ function compact(hour: Hour): string {
   return hour.replace(/[-T]/g, "");
 }
 
-/** The hour before, the hour, and the hour after: what a run registers so that the newest raw data can be queried. */
+/** The hour before, the hour, and the hour after. A run registers all three, so that the newest raw data can be queried. */
 export function neighbours(hour: Hour): Hour[] {
   return [addHours(hour, -1), hour, addHours(hour, 1)];
 }

@@ -1,4 +1,4 @@
-/** So many permits, taken before and given back after; first come, first served. */
+/** A counting semaphore: first come, first served. */
 export class Limiter {
   readonly capacity: number;
   private free: number;
@@ -10,8 +10,8 @@ export class Limiter {
   }
 
   /**
-   * Takes `weight` permits (all of them where it asks for more) and returns what gives them back, but for so many as it is
-   * told to keep.
+   * Takes `weight` permits, or all of them if it asks for more. Returns the function that gives them back, except for the
+   * `keep` permits that its caller still needs.
    */
   async take(weight = 1): Promise<(keep?: number) => void> {
     const share = Math.min(weight, this.capacity);

@@ -1,4 +1,4 @@
-/** How large things may be, as docs/guarantees.md says: the converter quarantines what is more, and the proof expects it there. */
+/** How large things may be, as docs/guarantees.md says. The converter quarantines larger ones, and the proof expects them there. */
 
 export interface GzipLimits {
   /** Decompressed bytes to compressed bytes. */
@@ -7,24 +7,24 @@ export interface GzipLimits {
   maxBytes: number;
 }
 
-/** A gzip that grows more than this, or beyond this, is taken for a bomb and quarantined as it lies. */
+/** A gzip that exceeds either limit counts as a bomb and is quarantined as stored. */
 export const GZIP_LIMITS: GzipLimits = { maxRatio: 200, maxBytes: 512 << 20 };
 
-/** A longer value is not looked at: V8's texts end soon after. Under a record path one may hold many records. */
+/** Longer values are not read: V8's strings cannot be much longer. Under a record path, one value may hold many records. */
 export const VALUE_BYTES_MAX = 500_000_000;
 
-/** What a record may have unless it is said otherwise. */
+/** The default limit of one record. */
 export const RECORD_BYTES = 64 << 20;
 
-/** Values that a column takes of one record: what it would take to read and write more is not to be had everywhere. */
+/** The most values that a column takes from one record. Not every machine has the memory to read and write more. */
 export const COLUMN_VALUES_MAX = 1_000_000;
 
-/** What is read of a large object at a time. It fits into a batch, with the newline that ends it there. */
+/** How much of a large object is read at a time. It fits into a batch, with the newline that ends it there. */
 const RANGE_BYTES = { min: 1_000_000, max: 16_000_000 };
-/** What is no line goes the exact way, by a text of the whole piece: 16 MB at a time took 100 MB more than 4. */
+/** A piece that is not lines goes the exact way as one string. Pieces of 16 MB took 100 MB more memory than pieces of 4 MB. */
 const PIECE_BYTES = 4_000_000;
 
-/** How a large object is cut, and what of it is held at most: a record, as long as one may be. */
+/** How a large object is cut, and how much of it is held at most: one record of the longest allowed size. */
 export function cutLimitsOf(
   { batchBytes, maxRecordBytes }: { batchBytes: number; maxRecordBytes: number },
   hasRecordPath: boolean,

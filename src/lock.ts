@@ -1,4 +1,4 @@
-/** A lock that the kernel lets go of when its holder dies: a lock on an open file, not a file that means one. */
+/** A lock that the kernel releases when its holder dies: a lock on an open file, not a file whose existence means a lock. */
 import { open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { makeFolders } from "./make-folders.js";
@@ -13,20 +13,20 @@ export interface FileLock {
   release(): Promise<void>;
 }
 
-/** Holds the file's exclusive lock until it is released or this process dies; undefined where another holds it. */
+/** Takes the file's exclusive lock, held until it is released or this process dies. Undefined if another holder has it. */
 export async function tryFileLock(path: string): Promise<FileLock | undefined> {
   const locks = fileLocks();
   return lockFile(path, (fd) => locks.tryLock(fd));
 }
 
-/** The same, but waits until nobody else holds it. */
+/** The same, but waits until the lock is free. */
 export async function takeFileLock(path: string): Promise<FileLock> {
   const locks = fileLocks();
   const lock = await lockFile(path, (fd) => locks.waitForLock(fd).then(() => true));
   return lock as FileLock;
 }
 
-/** Of a file that is there: until it is released nobody can lock it alone. Undefined where another has. */
+/** Takes a shared lock on an existing file: nobody can lock it exclusively until it is released. Undefined if somebody already has. */
 export async function trySharedLock(path: string): Promise<FileLock | undefined> {
   const locks = fileLocks();
   const file = await open(path, "r");
@@ -51,7 +51,7 @@ async function lockFile(
         await file.close();
         return undefined;
       }
-      // Somebody may have removed the file between the two calls: then the lock is on a file that nobody else sees.
+      // If somebody removed the file between the two calls, the lock is on a file that nobody else sees.
       const [held, there] = await Promise.all([file.stat(), stat(path).catch(() => undefined)]);
       if (held.ino === there?.ino) return { release: () => file.close() };
     } catch (error) {

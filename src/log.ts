@@ -1,4 +1,4 @@
-/** Structured logs: JSON lines on standard error, with the run's id on each and nothing that looks like a credential. */
+/** Structured logs: JSON lines on standard error. Each has the run's id, and nothing that looks like a credential. */
 import { HourpackError } from "./errors.js";
 import { require } from "./require.js";
 
@@ -8,7 +8,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export type Fields = Record<string, unknown>;
 
 export interface Log {
-  /** Nothing is logged: what goes on is told in words. */
+  /** Nothing is logged: progress is shown in words instead. */
   readonly isSilent: boolean;
   debug(text: string, fields?: Fields): void;
   info(text: string, fields?: Fields): void;
@@ -20,13 +20,13 @@ export interface Log {
 
 interface LogOptions {
   level: LogLevel;
-  /** On each line, such as `{ runId }`. */
+  /** Fields on each line, such as `{ runId }`. */
   fields?: Fields;
-  /** Takes whole lines; standard error where absent. */
+  /** Receives whole lines; standard error if absent. */
   write?: (line: string) => void;
 }
 
-/** Loads the logger only where there is something to log. */
+/** Opens a log. Loads the logger only if there is something to log. */
 export async function openLog(options: LogOptions): Promise<Log> {
   if (options.level === "silent") return SILENT;
   const { pino, stdTimeFunctions } = require("pino") as typeof import("pino");
@@ -59,7 +59,7 @@ function wrap(logger: Logger): Log {
 
 const SILENT: Log = { isSilent: true, debug() {}, info() {}, warn() {}, error() {}, with: () => SILENT };
 
-/** An error as JSON: kind, message, where, and what to do. */
+/** An error as JSON: its kind, message and location, and what to do. */
 export function errorFields(error: unknown): Fields {
   if (error instanceof HourpackError) {
     const { kind, message, stage, location, hint, evidence } = error;
@@ -69,8 +69,8 @@ export function errorFields(error: unknown): Fields {
 }
 
 /**
- * The text without what looks like a credential: AWS key ids, signatures of signed URLs, passwords in URLs, values of
- * members or parameters that are named as secrets, and the process's own secrets.
+ * Redacts what looks like a credential: AWS key ids, signatures of signed URLs, passwords in URLs, values of members or
+ * parameters whose name says that they are secret, and the process's own secrets.
  */
 export function withoutCredentials(text: string): string {
   let clean = text;
@@ -83,7 +83,7 @@ export function withoutCredentials(text: string): string {
 }
 
 const REDACTED = "[redacted]";
-/** Shorter ones, such as a test server's `minioadmin`, are words that stand elsewhere too. */
+/** Shorter secrets, such as a test server's `minioadmin`, are words that occur elsewhere too. */
 const SECRET_CHARS_MIN = 16;
 
 const SECRET_NAME = String.raw`[\w-]*(?:secret|passw(?:or)?d|token|authorization|credential|api[_-]?key|access[_-]?key)[\w-]*`;
@@ -92,10 +92,10 @@ const CREDENTIALS: [RegExp, string][] = [
   // Key ids begin with AKIA (long-term) or ASIA (temporary). Source: AWS IAM user guide, "IAM identifiers".
   [/\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g, REDACTED],
   [/\b(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s"'\\]+/gi, `$1${REDACTED}`],
-  // Of AWS before version 4, and of Google; of Azure.
+  // Signatures of AWS before version 4 and of Google (`Signature`), and of Azure (`sig`).
   [/([?&](?:Signature|sig)=)[^&\s"'\\]+/gi, `$1${REDACTED}`],
-  // With a slash too few, or without a scheme, too.
-  // Secret keys have slashes; after digits one ends a port.
+  // Also URLs with a slash too few, or without a scheme.
+  // A secret key may contain slashes; a slash after digits ends a port.
   [/((?:\b[a-z][a-z0-9+.-]*:\/{1,3}|(?<![\w:/])\/\/)[^\s/:@"']*):(?!\d+\/)[^\s"']+@/gi, `$1:${REDACTED}@`],
   [/\b(https?:\/\/)[^\s/:@"']+@/gi, `$1${REDACTED}@`],
   [/\b(Bearer|AWS4-HMAC-SHA256) +[^"'\\\r\n]+/g, `$1 ${REDACTED}`],

@@ -2,13 +2,13 @@ import { mkdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 
 /**
- * A folder and those above it, one by one, so that the system's own reason is thrown: `mkdir` with `recursive` says of a
- * read-only file system that there is no such file, and never comes back under /proc, where it is told the same of a
- * folder that is there. A file in its place is ENOTDIR, as one above it is.
+ * Makes a folder and those above it, one by one, so that the system's own reason is thrown. `mkdir` with `recursive` reports
+ * ENOENT on a read-only file system. Under /proc it never returns, because the system says ENOENT about folders that exist.
+ * Throws ENOTDIR if the path, or one above it, is a file.
  */
 export async function makeFolders(path: string): Promise<void> {
   const above = dirname(path);
-  // Another process may make what is above between two calls, or remove it while it is empty.
+  // Between two calls another process may make the folder above, or remove it while it is empty.
   for (let tries = 1; tries <= TRIES_MAX; tries++) {
     const code = await madeOrCode(path);
     if (code === undefined) return;
@@ -20,7 +20,7 @@ export async function makeFolders(path: string): Promise<void> {
 
 const TRIES_MAX = 3;
 
-/** Undefined where the folder is there now. Throws what is neither a folder that is missing above nor a file in its place. */
+/** Undefined if the folder exists now; ENOENT if the one above is missing, EEXIST if a file is in its place. Throws any other error. */
 async function madeOrCode(path: string): Promise<string | undefined> {
   try {
     await mkdir(path);

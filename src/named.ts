@@ -1,4 +1,4 @@
-/** Objects that are counted, of which the first are named. */
+/** Counts objects and keeps the names of the first few. */
 import { listed } from "./words.js";
 
 export interface Named {

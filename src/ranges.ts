@@ -1,10 +1,10 @@
-/** Objects of any size, a piece at a time. */
+/** Reads objects of any size, a piece at a time. */
 import type { ObjectInfo, Store } from "./store/store.js";
 
-/** For a part, which may be larger than memory. */
+/** The range for a part, which may be larger than memory. */
 export const PART_RANGE_BYTES = 16 << 20;
 
-/** Reads one version of an object in ranges. Asks for the next range when the one before has been taken. */
+/** Reads one version of an object in ranges. Requests a range only after the caller has taken the previous one. */
 export async function* inRanges(
   store: Store,
   { key, etag, sizeBytes }: ObjectInfo,

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import type { Dataset } from "./config/settings.js";
 
-/** Goes up when the same raw bytes under the same configuration would become other rows. */
+/** Goes up when the same raw bytes under the same configuration would give other rows. */
 const CONVERTER_VERSION = 1;
 
-/** What decides which rows there are besides the data and the columns, as somebody wrote it. */
+/** The settings that decide the rows, besides the data and the columns, as the user wrote them. */
 export interface RowSettings {
-  /** Under another template the same objects have other names, and would be taken for late ones. */
+  /** Under another template the same objects have other names and would look like late ones. */
   raw: string;
   records: string;
   unknown: string;
@@ -25,8 +25,8 @@ export function rowSettingsOf({ raw, records, unknown, zone }: Dataset): RowSett
 }
 
 /**
- * Digests of what decides which rows there are besides the data: of all but the columns, and of these. Published with each part;
- * a changed recipe alone never makes an hour due, `run --rebuild` does (invariant 8).
+ * Two digests of what decides the rows besides the data: one of the settings, one of the columns. Published with each part.
+ * A changed recipe alone never makes an hour due; `run --rebuild` does (invariant 8).
  */
 export function recipeOf(dataset: Dataset): string {
   const { raw, records, unknown, zone } = rowSettingsOf(dataset);
@@ -37,18 +37,18 @@ export function isRecipe(value: unknown): value is string {
   return typeof value === "string" && /^[0-9a-f]{16}-[0-9a-f]{16}$/.test(value);
 }
 
-/** Whether two recipes have all but their columns in common. */
+/** Whether two recipes differ at most in their columns. */
 export function differInColumnsAlone(one: string, other: string): boolean {
   return one.split("-")[0] === other.split("-")[0];
 }
 
-/** By digests it is seen that something is another; what it was, and is, by the settings that a manifest tells. */
+/** What rows are made by. The digests show that something differs; the settings, from a manifest, show what. */
 export interface Made {
   recipe: string;
   settings: RowSettings;
 }
 
-/** `records was $ and is Records[*], columns`: what is another now; undefined where nothing is. */
+/** `records was $ and is Records[*], columns`: what differs now; undefined if nothing does. */
 export function otherSettings(then: Made, now: Made): string | undefined {
   if (then.recipe === now.recipe) return undefined;
   if (differInColumnsAlone(then.recipe, now.recipe)) return "columns";

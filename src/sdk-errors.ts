@@ -1,4 +1,4 @@
-/** What the AWS SDK throws, and whether another try may end otherwise. What is read by hand comes in the same form. */
+/** Errors of the AWS SDK, and whether another try may succeed. Errors of our own HTTP requests have the same form. */
 
 export interface SdkError {
   name?: string;
@@ -19,12 +19,12 @@ export function statusOf(error: unknown): number | undefined {
   return (error as SdkError | undefined)?.$metadata?.httpStatusCode;
 }
 
-/** Throttling, errors of the service, no answer in time, and others who change the same thing. */
+/** Throttling, errors of the service, timeouts, and concurrent changes of the same thing. */
 const PASSING =
   /^(Throttling(Exception)?|ThrottledException|TooManyRequests(Exception)?|RequestLimitExceeded|SlowDown|RequestTimeout(Exception)?|RequestTimeTooSkewed|TimeoutError|OperationTimeoutException|ConcurrentModificationException|InternalServiceException|InternalServerException|InternalFailure|InternalError|ServiceUnavailable(Exception)?)$/;
 const NETWORK = /^(ECONNRESET|ECONNREFUSED|ECONNABORTED|EPIPE|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH)$/;
 
-/** Whether a refusal of this name may be none the next time; also of one entry of a batch. */
+/** Whether a request that was refused with this code may succeed the next time. Also for a single entry of a batch request. */
 export function isPassingCode(code: string | undefined): boolean {
   return code !== undefined && PASSING.test(code);
 }
@@ -41,7 +41,7 @@ export function isPassing(error: unknown): boolean {
     status >= 500 ||
     isPassingCode(codeOf(error)) ||
     $retryable !== undefined ||
-    // The SDK has set its clock by the answer.
+    // The SDK has corrected its clock from the answer.
     $metadata?.clockSkewCorrected === true ||
     isNetworkCode(code) ||
     isNetworkCode((cause as SdkError | undefined)?.code) ||

@@ -1,4 +1,4 @@
-/** As Promise.all, but nothing of it still goes on, or writes, when it throws. */
+/** Like Promise.all, but when it throws no task is still running or writing. */
 export async function settled<T extends readonly unknown[]>(
   tasks: readonly [...{ [K in keyof T]: Promise<T[K]> }],
 ): Promise<T> {

@@ -1,4 +1,4 @@
-/** Wall seconds by stage. Stages that overlap each count in full. */
+/** Wall-clock seconds by stage. Stages that overlap each count in full. */
 export class Stopwatch {
   private readonly startedMs = performance.now();
   private readonly stages = new Map<string, number>();
@@ -12,7 +12,7 @@ export class Stopwatch {
     }
   }
 
-  /** In all, and by stage. */
+  /** The total since the start, and the time of each stage. */
   spent(): { seconds: number; stageSeconds: Record<string, number> } {
     const rounded = (ms: number) => Math.round(ms) / 1000;
     return {

@@ -1,10 +1,10 @@
 /**
- * The lines of a stream of UTF-8, split at LF alone. (node:readline also splits at U+2028 and U+2029, which JSON leaves
+ * The lines of a UTF-8 stream, split at LF only. (node:readline also splits at U+2028 and U+2029, which JSON leaves
  * unescaped in strings.)
  */
 export async function* linesOf(input: AsyncIterable<Buffer>): AsyncGenerator<string> {
-  // Of the line that has not ended yet: joined once, since a line may be as long as thousands of chunks. As bytes: joined
-  // strings took two bytes more for each byte of a long line.
+  // The line that has not ended yet. It is joined once, since it may span thousands of chunks, and kept as bytes: joined
+  // strings took two more bytes for each byte of a long line.
   let begun: Buffer[] = [];
   const decoded = () => Buffer.concat(begun).toString("utf8");
   for await (const chunk of input) {

@@ -1,4 +1,4 @@
-/** The two tables of a dataset, as a catalog should know them. Pure. */
+/** The two tables of a dataset, as a catalog should have them. Pure. */
 import type { TableColumn, TableSpec } from "./catalog/catalog.js";
 import { commandText } from "./command-text.js";
 import type { Dataset, Settings } from "./config/settings.js";
@@ -11,7 +11,7 @@ interface Tables {
   parquet: TableSpec;
 }
 
-/** `columns` are the pinned ones (or those configured, before anything is pinned). */
+/** `columns` are the pinned columns, or the configured ones before anything is pinned. */
 export function tablesOf(dataset: Dataset, columns: Column[], settings: Settings): Tables {
   const database = settings.catalog.type === "none" ? "default" : settings.catalog.database;
   const tier1 = uriOf(dataset.tier1);
@@ -49,7 +49,7 @@ export function tablesOf(dataset: Dataset, columns: Column[], settings: Settings
   };
 }
 
-/** The tables that the catalog has: a local one shows no raw objects of S3, which a view would read one by one. */
+/** The tables that the catalog gets. A local catalog does not show raw objects in S3, since a view would read them one by one. */
 export function tablesIn({ raw, parquet }: Tables, { catalog }: Settings): TableSpec[] {
   return catalog.type === "local" && raw.location.startsWith("s3://") ? [parquet] : [raw, parquet];
 }
@@ -75,8 +75,8 @@ export function unreadableByAthena(dataset: Dataset): string[] {
 }
 
 /**
- * The raw table's columns: texts stay texts there, since Hive's timestamps are of another form than JSON's. Under a
- * record path the records are an array in a struct of that path.
+ * The raw table's columns. Timestamps and dates stay strings there, since Hive writes timestamps in another form than JSON.
+ * Under a record path the records are an array inside structs that follow the path.
  */
 function rawColumns(columns: Column[], path: string[]): TableColumn[] {
   const members = columns

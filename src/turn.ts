@@ -1,4 +1,4 @@
-/** Long work in this thread, which gives the sockets a turn now and then: downloads go on beside it. */
+/** Lets long work in this thread give the sockets a turn now and then, so that downloads go on beside it. */
 import { setImmediate } from "node:timers/promises";
 
 export class Turn {
@@ -8,7 +8,7 @@ export class Turn {
     return performance.now() - this.startedMs >= TURN_MS;
   }
 
-  /** Begins the next one when the others have had theirs. */
+  /** Lets the others run, then begins the next turn. */
   async next(): Promise<void> {
     await setImmediate();
     this.startedMs = performance.now();

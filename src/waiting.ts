@@ -1,29 +1,29 @@
-/** Requests that are tried again, those that let us wait, and what was found out of a store: told on channels to whoever counts or shows them. */
+/** Publishes retries, slow requests and findings about a store on diagnostics channels, for whoever counts or shows them. */
 import { channel } from "node:diagnostics_channel";
 import { isHourpackError } from "./errors.js";
 import { type SdkError, statusOf } from "./sdk-errors.js";
 
 /**
- * Whoever counts requests that are tried again listens here. A store's message is `{ location }`, the URI of the key or
- * prefix, a catalog's `{ service }`.
+ * Publishes each request that is tried again, for counters. A store's message is `{ location }`, the URI of the key or prefix;
+ * a catalog's is `{ service }`.
  */
 export const RETRY_CHANNEL = "hourpack:retry";
-/** Whoever shows what goes on listens here. A message is `{ text }`. */
+/** Publishes what a request waits for, to be shown. A message is `{ text }`. */
 export const WAITING_CHANNEL = "hourpack:waiting";
-/** The same, of what is said once. */
+/** The same, for texts that are said once. */
 export const NOTICE_CHANNEL = "hourpack:notice";
 
 const retries = channel(RETRY_CHANNEL);
 const waits = channel(WAITING_CHANNEL);
 const notices = channel(NOTICE_CHANNEL);
 
-/** Of one request, besides the first try. */
+/** The retries of one request after the first try. */
 export const RETRIES_MAX = 8;
 
-/** Time enough for what is well. */
+/** A healthy service answers within this time. */
 const WAIT_MS = 3_000;
 
-/** `of`: what those who count are told, such as a location. */
+/** `of` is the message for the counters, such as `{ location }`. */
 export function countRetry(of: object): void {
   retries.publish(of);
 }
@@ -33,13 +33,13 @@ export function tell(text: string): void {
 }
 
 interface WaitOptions {
-  /** It takes its time where all is well, too: then nothing is told before a try has failed. */
+  /** The request may be slow even if all is well: nothing is published before a try has failed. */
   mayTakeLong: boolean;
-  /** Besides the first try; `RETRIES_MAX` where absent. */
+  /** Retries after the first try; `RETRIES_MAX` if absent. */
   retries?: number;
 }
 
-/** One request with its retries: while it is not over, what it waits for is told every few seconds. */
+/** One request with its retries. Until it ends, it publishes what it waits for every few seconds. */
 export class Wait {
   private readonly doing: string;
   private readonly who: string;
@@ -48,7 +48,7 @@ export class Wait {
   private tries = 1;
   private last: unknown;
 
-  /** `doing`: such as `list s3://bucket/prefix/`; `who`: such as an endpoint. */
+  /** `doing` is for example `list s3://bucket/prefix/`, `who` an endpoint. */
   constructor(doing: string, who: string, options: WaitOptions) {
     this.doing = doing;
     this.who = who;
@@ -56,7 +56,7 @@ export class Wait {
     this.timer = setInterval(() => this.tell(), WAIT_MS).unref();
   }
 
-  /** A try has failed, and there will be another one. */
+  /** A try has failed, and another one follows. */
   again(error: unknown, of: object): void {
     this.tries++;
     this.last = error;

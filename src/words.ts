@@ -1,6 +1,6 @@
-/** Numbers and words of a shell in sentences. */
+/** Numbers, lists and shell words in sentences. */
 
-/** `36,000`. Without Intl, which takes 7 ms to come up. */
+/** `36,000`. Not by Intl, which takes 7 ms to load. */
 export function count(number: number): string {
   return String(Math.round(number)).replace(/\B(?=(\d{3})+$)/g, ",");
 }
@@ -20,12 +20,12 @@ export function counted(number: number, noun: string): string {
 
 const OF_SEVERAL = { is: "are", was: "were", has: "have", it: "them", its: "their" } as const;
 
-/** `is` of one, `are` of several: a word that agrees with a number. */
+/** The form of a word that agrees with a number: `is` for one, `are` for several. */
 export function agreeing(number: number, word: keyof typeof OF_SEVERAL): string {
   return number === 1 ? word : OF_SEVERAL[word];
 }
 
-/** As a POSIX shell takes it for one word, and for nothing else. */
+/** Quotes the text so that a POSIX shell takes it as exactly one word. */
 export function shellWord(text: string): string {
   return /^[\w./@%+:,=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

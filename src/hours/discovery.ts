@@ -1,4 +1,4 @@
-/** How the hours under a raw prefix are laid out, told by the names of its folders. Reads only. */
+/** Finds out from the names of folders how the hours under a raw prefix are laid out. Only reads. */
 import { addHours, FIRST_YEAR, type Hour, LAST_YEAR } from "../hour.js";
 import {
   HOUR_PARTS,
@@ -14,15 +14,15 @@ import { isValidName } from "../schema/names.js";
 import type { Store } from "../store/store.js";
 
 export interface RawLayout {
-  /** With {yyyy} {MM} {dd} {HH}, and the variable's name where there is one; relative to the store. */
+  /** The template with {yyyy} {MM} {dd} {HH}, and the variable if there is one; relative to the store. */
   template: string;
-  /** A level of folders with one hour layout in each, such as android/ and ios/. */
+  /** A level of folders that each have the same hour layout, such as android/ and ios/. */
   variable?: { name: string; values: string[] };
-  /** Prefix of the newest hour (under the first of the variable's values). */
+  /** Prefix of the newest hour (under the variable's first value). */
   newestPrefix: string;
-  /** Prefixes beside it whose hours are laid out otherwise, and are not in it. */
+  /** Prefixes beside it whose hours have another layout, and are not included. */
   others?: string[];
-  /** Prefixes beside it that have data, and no folders of hours. */
+  /** Prefixes beside it that have data but no folders of hours. */
   hourless?: string[];
 }
 
@@ -33,7 +33,7 @@ const RANGES: Record<HourPart, [number, number]> = {
   HH: [0, 23],
 };
 
-/** Folders between the prefix and the hours that are looked through; folders looked at on one of them. */
+/** How many levels of folders are searched between the prefix and the hours, and how many folders on each level. */
 const DEPTH_MAX = 2;
 const FOLDERS_MAX = 32;
 
@@ -48,9 +48,9 @@ export class RawFolders {
   }
 
   /**
-   * Recognises hours in the names of folders, whatever stands around the digits: `year=2022/month=07/day=26/hour=00/`,
-   * Firehose's `2022/07/26/00/`, `dt=2022-07-26/hour=00/`. What hourpack or another made into Parquet is no raw prefix.
-   * Undefined where there are none.
+   * Recognises hours in the names of folders, whatever surrounds the digits: `year=2022/month=07/day=26/hour=00/`,
+   * Firehose's `2022/07/26/00/`, `dt=2022-07-26/hour=00/`. A prefix with Parquet files, by hourpack or others, is not raw.
+   * Undefined if there are no hours.
    */
   async layout(prefix: string, depth = DEPTH_MAX): Promise<RawLayout | undefined> {
     const folders = await this.store.listPrefixes(prefix, { signal: this.signal });
@@ -71,7 +71,7 @@ export class RawFolders {
     const below = (one: { folder: string; layout: RawLayout }) =>
       one.layout.template.slice(prefix.length + one.folder.length + 1);
     const alike = found.filter((one) => !one.layout.variable && below(one) === below(first));
-    // A value is a part of the table's name, too.
+    // A value becomes part of the table's name.
     const canBeNamed = alike.every(({ folder }) => isValidName(folder.replace(/^\w+=/, "")));
     const [layout, taken] =
       alike.length > 1 && canBeNamed
@@ -83,12 +83,12 @@ export class RawFolders {
     return { ...layout, others: [...(layout.others ?? []), ...others], hourless };
   }
 
-  /** The newest hour that has a folder of the template; undefined where there is none. */
+  /** The folder of the newest hour of the template; undefined if there is none. */
   async newestPrefix(raw: Pick<RawTemplate, "template">): Promise<string | undefined> {
     return (await this.spread(raw, 1))[0];
   }
 
-  /** From the oldest hour that has a folder of the template up to and without the one after the newest, by their names. */
+  /** The range from the oldest to the newest folder of the template, by their names; `to` is exclusive. Undefined if there is none. */
   async range(raw: Pick<RawTemplate, "template">): Promise<{ from: Hour; to: Hour } | undefined> {
     const { base, levels } = levelsOf(raw);
     const folders = `${base}${levels.join("/")}/`;
@@ -99,13 +99,13 @@ export class RawFolders {
     return from && last && { from, to: addHours(last, folders.includes("{HH}") ? 1 : 24) };
   }
 
-  /** At most so many hours, spread over all that have a folder of the template, newest first: no look at each of them. */
+  /** At most `most` folders of hours, newest first, spread over all folders of the template without a look at each. */
   async spread(raw: Pick<RawTemplate, "template">, most: number): Promise<string[]> {
     const { base, levels } = levelsOf(raw);
     return this.spreadUnder(base, levels, { most, at: 0 });
   }
 
-  /** The newest folders whose names go on with an hour's parts, down to the last of them. */
+  /** Follows the newest folders whose names contain the parts of an hour, down to the last part. */
   private async hoursUnder(
     prefix: string,
     parts: readonly HourPart[],
@@ -135,14 +135,14 @@ export class RawFolders {
     return undefined;
   }
 
-  /** In the order of their names. */
+  /** The folders whose names fit the level, in the order of their names. */
   private async foldersOfLevel(prefix: string, level: string): Promise<string[]> {
     const pattern = levelPattern(level);
     const names = await this.foldersUnder(prefix);
     return names.filter((name) => pattern.test(name.slice(prefix.length, -1)));
   }
 
-  /** `at`: where a single one is taken from, 0 the newest and on to 1: else all would be of the same hour of the day. */
+  /** `at` is where a single folder is taken from, 0 (the newest) to 1: otherwise all would be of the same hour of the day. */
   private async spreadUnder(
     prefix: string,
     levels: string[],
@@ -152,7 +152,7 @@ export class RawFolders {
     if (level === undefined) return [prefix];
     const names = (await this.foldersOfLevel(prefix, level)).reverse();
     const first = Math.floor(at * names.length);
-    // For one that is asked for, all are tried until one has it.
+    // If one hour is wanted, all folders are tried until one has it.
     const chosen = most === 1 ? [...names.slice(first), ...names.slice(0, first)] : evenly(names, most);
     const found: string[] = [];
     for (const [i, name] of chosen.entries()) {
@@ -170,13 +170,13 @@ export class RawFolders {
     return PARQUET_MAGIC.equals(await this.beginningOf(prefix));
   }
 
-  /** Whether it looks like JSON or gzip. */
+  /** Whether the first object looks like JSON or gzip. */
   private async mayHoldRecords(prefix: string): Promise<boolean> {
     const beginning = await this.beginningOf(prefix);
     return /^(?:\s*[[{]|\x1f\x8b)/.test(beginning.toString("latin1"));
   }
 
-  /** Of the first object that is long enough to be any file; what lies under `_hourpack/` is not looked at. */
+  /** The first bytes of the first object that is long enough to be a file. Skips names that begin with `_` or `.`, such as `_hourpack/`. */
   private async beginningOf(prefix: string): Promise<Buffer> {
     for await (const page of this.store.list(prefix, { signal: this.signal })) {
       const object = page.find(
@@ -191,7 +191,7 @@ export class RawFolders {
   }
 }
 
-/** `platform=android` is a variable `platform`; a bare `android` one that we have no name for. */
+/** Folders such as `platform=android` give a variable `platform`. Bare names such as `android` give one that we call `part`. */
 function withVariable(
   prefix: string,
   found: { folder: string; layout: RawLayout }[],
@@ -209,7 +209,7 @@ function withVariable(
   };
 }
 
-/** `year=2022` to `year={yyyy}`, and the parts that are still to come. Undefined where other digits stand in it. */
+/** Turns `year=2022` into `year={yyyy}`, and returns the parts still to come. Undefined if the name has other digits, or none. */
 export function generalise(
   folder: string,
   parts: readonly HourPart[],
@@ -240,7 +240,7 @@ function fits(part: HourPart, digits: string): boolean {
   return digits.length === part.length && Number(digits) >= least && Number(digits) <= most;
 }
 
-/** So many of them, from first to last. */
+/** At most `count` of the items, evenly spread from first to last. */
 export function evenly<T>(items: T[], count: number): T[] {
   if (items.length <= count) return items;
   return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)] as T);

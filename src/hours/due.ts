@@ -1,4 +1,4 @@
-/** Which hours a run is about: those named, or those that are due (invariant 10). */
+/** Which hours are due (invariant 10). */
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { addHours, firstOpenHour, type Hour, hoursBetween } from "../hour.js";
@@ -12,13 +12,13 @@ export interface Due {
   hours: Hour[];
   /** Nothing is published yet. */
   isFirst: boolean;
-  /** The newest published hour that has begun, where it was looked for. */
+  /** The newest published hour that has begun; absent if there is none, or if nobody looked for it. */
   newest?: Hour;
 }
 
 /**
- * The look-back hours, every closed hour after the newest published one, and those that were left behind it.
- * Of the second those whose folders are not there are left out: after a year without data, 8,760 empty hours would each cost a look.
+ * The look-back hours, every closed hour after the newest published one, and the hours that runs left behind it. Closed hours
+ * without a folder are left out: after a year without data, 8,760 empty hours would each cost a look.
  */
 export async function dueHours(
   components: Components,
@@ -31,7 +31,7 @@ export async function dueHours(
   const lookBackFrom = addHours(end, -lookBackHours);
   const lookBack = hoursBetween(lookBackFrom, end);
   const tier1 = await components.tier1(dataset);
-  // One after the other: of a store that does not answer one thing is said, and always the same.
+  // One after the other, so that a store that does not answer gives one error, and always the same.
   const { newest: published, ahead } = await newestPublishedHour(tier1, dataset, components.nowMs(), signal);
   if (ahead) {
     const text = `${dataset.name} has a part of ${ahead}, which has not begun: it is not taken for the newest; is the clock of this machine right?`;

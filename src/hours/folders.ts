@@ -3,7 +3,7 @@ import type { Hour } from "../hour.js";
 import { type RawTemplate, rawPrefix } from "../layout.js";
 import type { Store } from "../store/store.js";
 
-/** The hours that may have objects: all but those whose year, month, day or hour has no folder. A listing a folder. */
+/** The hours that may have objects: all but those whose year, month, day or hour has no folder. Costs a listing a folder. */
 export async function hoursWithFolders(
   store: Store,
   { location, template }: RawTemplate,
@@ -13,10 +13,10 @@ export async function hoursWithFolders(
   const levels = template.split("/");
   const folderOf = (hour: Hour, depth: number) =>
     depth === 0 ? "" : `${rawPrefix({ location, template: levels.slice(0, depth).join("/") }, hour)}/`;
-  /** Of hours that have their first `depth` folders in common. */
+  /** Filters hours that share their first `depth` folders. */
   const within = async (alike: Hour[], depth: number): Promise<Hour[]> => {
     const [first] = alike;
-    // What comes after the last slash is the beginning of a name, and no folder.
+    // After the last slash comes the beginning of a name, not a folder.
     if (first === undefined || depth === levels.length - 1) return alike;
     if (!levels[depth]?.includes("{")) return within(alike, depth + 1);
     const there = new Set(await store.listPrefixes(folderOf(first, depth), { signal }));

@@ -7,7 +7,7 @@ import { ConditionalFile } from "../tier1/conditional-file.js";
 export class HourList {
   private readonly file: ConditionalFile<Hour[]>;
 
-  /** `ifDamaged`: what it names, and what to do without it. */
+  /** `ifDamaged` is the hint for a damaged file: what it names, and what to do without it. */
   constructor(store: Store, key: string, ifDamaged: string) {
     this.file = new ConditionalFile(store, key, {
       parse: (bytes, location) => {
@@ -24,12 +24,12 @@ export class HourList {
     });
   }
 
-  /** Oldest first; none where there is no file. Throws `data` where it is damaged. */
+  /** The hours, oldest first; none if there is no file. Throws `data` if the file is damaged. */
   async read(signal?: AbortSignal): Promise<Hour[]> {
     return (await this.file.read(signal)) ?? [];
   }
 
-  /** Nothing is written where nothing changes, or where there is no file and it would name no hour. */
+  /** Changes the list. Writes nothing if nothing changes, or if there is no file and it would name no hour. */
   async change(change: (hours: Hour[]) => Hour[], signal?: AbortSignal): Promise<void> {
     await this.file.change(async (noted) => {
       const before = noted ?? [];

@@ -1,4 +1,4 @@
-/** The history of a bucket: hours with folders in raw before all that is published or due. Packed only where they are named. */
+/** The history of a bucket: hours with folders in raw that are older than all published or due hours. A run packs them only by name. */
 import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
@@ -11,16 +11,16 @@ import { owedHours } from "./owed.js";
 
 interface OlderHours {
   from: Hour;
-  /** At most up to the first that is published, or due by itself. */
+  /** Exclusive; at most the first hour that is published, or due by itself. */
   to: Hour;
-  /** How many have a folder; absent where to count them would cost a listing for each of many days. */
+  /** How many have a folder; absent if counting them would cost a listing for each of many days. */
   count?: number;
 }
 
-/** Counting costs a listing a day. */
+/** Limits the cost of counting, a listing a day. */
 const DAYS_COUNTED_MAX = 7;
 
-/** A few listings of folders; undefined where there are none. */
+/** The older hours; undefined if there are none. Costs a few listings of folders. */
 export async function olderHours(
   components: Components,
   dataset: Dataset,
@@ -34,13 +34,13 @@ export async function olderHours(
   const tier1 = await components.tier1(dataset);
   const oldest = await oldestPublishedHour(tier1, dataset, signal);
   const { from } = there;
-  // Not further than there is any: each hour that is named costs a look.
+  // Ends at the newest hour with a folder, since each hour that a command names costs a look.
   const [to = due] = [there.to, due, oldest ?? due].sort();
   if (from >= to) return undefined;
   const { template } = dataset.raw;
   const isFolderAnHour = template.slice(0, template.lastIndexOf("/")).includes("{HH}");
   if (!isFolderAnHour || startMs(to) - startMs(from) > DAYS_COUNTED_MAX * DAY_MS) return { from, to };
-  // One that failed before later ones were published is due again.
+  // An hour that failed before later hours were published is due by itself.
   const owed = new Set(await owedHours(components, dataset, signal));
   const unpacked = await hoursWithFolders(raw, dataset.raw, hoursBetween(from, to), signal);
   const hours = unpacked.filter((hour) => !owed.has(hour));
@@ -48,7 +48,7 @@ export async function olderHours(
   return first && last && { from: first, to: addHours(last, 1), count: hours.length };
 }
 
-/** What is found, and the command that packs it. */
+/** Which hours were found, and the command that packs them. */
 export function olderText(
   { from, to, count }: OlderHours,
   { settings }: Components,
@@ -62,7 +62,7 @@ export function olderText(
   return { found, hint: `${command} packs ${isOne ? "it" : "them"}` };
 }
 
-/** Both in a sentence; undefined where there are none, or nobody could find out: it is a remark beside the work. */
+/** Both in one sentence. Undefined if there are no older hours, or the look failed: it is only a remark beside the work. */
 export async function olderNotice(
   components: Components,
   dataset: Dataset,

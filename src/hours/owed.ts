@@ -1,6 +1,6 @@
 /**
- * Hours that a run may leave behind the newest published one: where several are in flight a later one may be published
- * first, and an hour that fails is passed by. They are written down before that, and stay due until they are seen done.
+ * Hours that a run may leave behind the newest published one. With several hours in flight a later one may be published first,
+ * and an hour that fails is passed by. A run writes these hours down first, and they stay due until a run has seen them done.
  */
 import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
@@ -12,7 +12,7 @@ import { newestPublishedHour } from "../tier1/published.js";
 import { hoursWithFolders } from "./folders.js";
 import { HourList } from "./hour-list.js";
 
-/** One run's hours of one dataset, as far as they are not done. */
+/** One run's hours of one dataset that are not done yet. */
 export class Owing {
   private readonly components: Components;
   private readonly dataset: Dataset;
@@ -20,7 +20,7 @@ export class Owing {
   private readonly done = new Set<Hour>();
   private readonly signal: AbortSignal | undefined;
   private newest: Promise<Hour | undefined> | undefined;
-  /** Hours are looked at one after the other. */
+  /** Makes hours wait for one another, so that the list is written once. */
   private turn: Promise<unknown> = Promise.resolve();
   private isNoted = false;
 
@@ -31,11 +31,11 @@ export class Owing {
     this.signal = signal;
   }
 
-  /** To be waited for before an hour is published: what it may pass by is written down by then. */
+  /** Writes down the hours that `hour` may pass by. Await it before publishing the hour. */
   async passing(hour: Hour): Promise<void> {
-    // As it was before this run published anything.
+    // The newest hour before this run published anything.
     this.newest ??= this.newestPublished().catch((error) => {
-      // Nothing is published while it is not known: the next hour asks again.
+      // This hour is not published then; the next one asks again.
       this.newest = undefined;
       throw error;
     });
@@ -51,7 +51,7 @@ export class Owing {
     this.done.add(hour);
   }
 
-  /** At the end, an interrupted one too: what was seen done is owed no more. */
+  /** At the end of a run, also of an interrupted one: removes the hours that it has seen done. */
   async settle(): Promise<void> {
     const { done } = this;
     if (done.size === 0) return;
@@ -59,7 +59,7 @@ export class Owing {
     await owed.change((hours) => hours.filter((hour) => !done.has(hour)));
   }
 
-  /** Nothing is written where the hour has none before it: then it is the only one that can be left behind, and is due. */
+  /** Writes nothing if no hour to pack comes before this one: then only this hour could be left behind, and it is due anyway. */
   private async note(newest: Hour | undefined, hour: Hour): Promise<void> {
     const ours = [...this.unfinished].filter((other) => newest === undefined || other > newest);
     const between = newest === undefined ? [] : await this.between(newest, hour);
@@ -69,10 +69,10 @@ export class Owing {
     this.isNoted = true;
   }
 
-  /** Hours that were due until now, and that this run is not about: it was told which to pack. */
+  /** Hours between that were due so far and that this run does not pack, because it was told which hours to pack. */
   private async between(newest: Hour, hour: Hour): Promise<Hour[]> {
     const { components, dataset, unfinished, done, signal } = this;
-    // What has not begun is not due yet, however far ahead the hour is.
+    // An hour that has not begun is not due yet, however far ahead the published hour is.
     const begun = addHours(hourOfMs(components.nowMs()), 1);
     const others = hoursBetween(addHours(newest, 1), hour < begun ? hour : begun).filter(
       (other) => !unfinished.has(other) && !done.has(other),
@@ -90,7 +90,7 @@ export class Owing {
   }
 }
 
-/** Oldest first. Throws `data` where the file is damaged. */
+/** The owed hours, oldest first. Throws `data` if the file is damaged. */
 export async function owedHours(
   components: Components,
   dataset: Dataset,

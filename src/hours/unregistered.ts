@@ -1,7 +1,7 @@
 /**
- * Hours that the catalog may not know of. A run registers its hours at its end: one that is interrupted or killed, or meets
- * a catalog that is away, does not. So they are written down before they are published, and the next run that gets as far as
- * the catalog registers them, whenever it comes.
+ * Hours that the catalog may not know. A run registers its hours at its end; a run that is interrupted or killed, or cannot
+ * reach the catalog, does not. So a run writes them down before it publishes them, and the next run that reaches the catalog
+ * registers them, whenever it comes.
  */
 import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
@@ -12,19 +12,19 @@ import { publishedHours } from "../tier1/published.js";
 import { hoursWithFolders } from "./folders.js";
 import { HourList } from "./hour-list.js";
 
-/** Of one run and one dataset. */
+/** The unregistered hours of one dataset, as one run sees them. */
 export class Unregistered {
   private readonly components: Components;
   private readonly dataset: Dataset;
-  /** Not looked at to their end. */
+  /** Hours that this run has not finished. */
   private readonly unfinished: Set<Hour>;
   private readonly signal: AbortSignal | undefined;
   private noted: Promise<void> | undefined;
-  /** Until it is read, nobody knows. */
+  /** Whether the list may name hours; true until it is read. */
   private mayHaveLeft = true;
-  /** Looked at by this run, and without a part. */
+  /** Hours that this run finished and that have no part. */
   private readonly partless = new Set<Hour>();
-  /** What is noted, and was not looked at to its end by this run, and has no part yet. */
+  /** Noted hours that this run has not finished and that have no part yet. */
   private unpublished: Hour[] = [];
 
   constructor(components: Components, dataset: Dataset, hours: Hour[], signal: AbortSignal | undefined) {
@@ -34,10 +34,10 @@ export class Unregistered {
     this.signal = signal;
   }
 
-  /** To be waited for before an hour is published. */
+  /** Writes this run's hours down. Await it before publishing an hour. */
   async note(): Promise<void> {
     if (!this.hasCatalog) return;
-    // All that this run may still publish at once, and not each by a write of its own.
+    // One write for all hours that this run may still publish, not one for each.
     this.noted ??= this.change((hours) => [...hours, ...this.unfinished], this.signal).catch((error) => {
       this.noted = undefined;
       throw error;
@@ -45,15 +45,15 @@ export class Unregistered {
     await this.noted;
   }
 
-  /** An hour was looked at to its end. */
+  /** This run has finished the hour. */
   finish(hour: Hour, hasPart: boolean): void {
     this.unfinished.delete(hour);
     if (!hasPart) this.partless.add(hour);
   }
 
   /**
-   * Of the noted hours, beyond the `published` ones of this run, those that have a part: to be registered with them. Earlier
-   * runs left them, others are at work on them, or this one failed at them, whose part is then that of before.
+   * The noted hours that have a part, besides those `published` by this run: they are to be registered too. Earlier runs left
+   * them, other runs are at work on them, or this run failed at them and their part is an older one.
    */
   async left(published: Hour[]): Promise<Hour[]> {
     if (!this.hasCatalog || this.signal?.aborted) return [];
@@ -72,8 +72,8 @@ export class Unregistered {
   }
 
   /**
-   * At the end: none of these is unregistered any more. Nor is one that has neither a part nor raw objects; of those that
-   * have these somebody may be at work.
+   * At the end of a run: removes these hours from the list, and those without a part that this run finished or that have no raw
+   * folder. An unfinished hour with a raw folder stays, since somebody may be at work on it.
    */
   async registered(hours: Hour[]): Promise<void> {
     if (!this.hasCatalog || !(this.noted || this.mayHaveLeft)) return;

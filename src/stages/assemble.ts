@@ -38,19 +38,19 @@ import type { Converted, ConvertedHour } from "./convert.js";
 export interface Base {
   published: Published;
   manifest: Manifest;
-  /** What its rows were written under. */
+  /** The schema that its rows were written under. */
   schema: Schema;
 }
 
 export interface Assembly {
   attempt: string;
-  /** What was read for this attempt, in the order of the listing. */
+  /** The objects that were read for this attempt, in the order of the listing. */
   fetched: Listing;
-  /** What is there of the hour: the part will be in step with it. */
+  /** All objects of the hour: the part will be in step with this listing. */
   listing: Listing;
   converted: ConvertedHour;
   base: Base | undefined;
-  /** The attempt since which rows of the hour are given up, `ManifestHeader.remainderOf`. */
+  /** The attempt that gave up rows of the hour, `ManifestHeader.remainderOf`. */
   remainderOf: string | undefined;
   spool: Spool;
   engine: Engine;
@@ -59,21 +59,21 @@ export interface Assembly {
 
 /** Everything that publication needs. */
 export interface Assembled {
-  /** The part as a file, and what is to be published of it. */
+  /** The part as a file, and as the body to publish. */
   path: string;
   body: Body;
   sizeBytes: number;
-  /** Of its bytes, where who wrote them knows. */
+  /** Digest of its bytes, if the engine computed it while writing. */
   sha256: string | undefined;
   columns: Column[];
   facts: PartFacts;
-  /** Of the rows of the Parquet files that the part was made of. */
+  /** Digest of the rows of the Parquet files that the part was made of. */
   made: RowsDigest;
-  /** Absent where nothing was quarantined. */
+  /** Absent if nothing was quarantined. */
   quarantine: Body | undefined;
 }
 
-/** Of what an hour's batches become; the part is that file. */
+/** Begins to merge the Parquet files of an hour's batches into the part's file. */
 export function beginMerge(task: HourTask, columns: Column[], spool: Spool, engine: Engine): Merge {
   return engine.merge(columns, spool.path("part.parquet"), { sortBy: orderOf(task, columns) });
 }
@@ -93,7 +93,7 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
     schemaVersion: converted.schema.version,
     recipe: madeBy(task, assembly).recipe,
   };
-  // Nothing else is at work any more, so none of it waits for another.
+  // The hour's conversions are over, so these three run side by side.
   const [part, made, quarantine] = await settled([
     merged(task, assembly, basePath).then((merge) => merge.finish(toMetadata(facts))),
     digestOf(converted.batches, basePath, columns, engine),
@@ -104,7 +104,7 @@ export async function assemble(task: HourTask, assembly: Assembly): Promise<Asse
   return { path, sha256, ...(await bodyOf(path)), columns, facts, made, quarantine };
 }
 
-/** Where no row is made, they are as they were made before. */
+/** If no object was read, the rows are those of the base, made under its settings. */
 function madeBy(
   { dataset }: HourTask,
   { base, fetched }: Assembly,
@@ -116,12 +116,12 @@ function madeBy(
 async function downloadBase(task: HourTask, { spool, tier1 }: Assembly, base: Base): Promise<string> {
   const path = spool.path("base.parquet");
   const sha256 = await download(tier1, base.published, path, task.signal);
-  // What is merged into a new part is vouched for by that one.
+  // The new part's digest will vouch for these rows, so they must be the published ones.
   if (sha256 !== base.manifest.header.partSha256) throw otherBytes(task, tier1, base.published);
   return path;
 }
 
-/** With what was not merged as it came. */
+/** Adds what was not merged during the conversion. */
 async function merged(
   task: HourTask,
   { converted, spool, engine }: Assembly,
@@ -136,7 +136,7 @@ async function merged(
   return merge;
 }
 
-/** The manifest, made when the part is there, whose bytes it vouches for. */
+/** Makes the manifest. It comes after the part, whose bytes it vouches for. */
 export async function makeManifest(task: HourTask, assembly: Assembly, part: Assembled): Promise<Body> {
   const { facts } = part;
   const header = {
@@ -165,7 +165,7 @@ function isMixed(base: Base | undefined, { recipe }: PartFacts): boolean {
   return base.manifest.header.isMixed === true || !isAlike;
 }
 
-/** In memory where it is small, for the second reader, too: a stream costs more than the request, and is not sent again. */
+/** A small file is held in memory, also for the second reader: a stream costs more than the request, and cannot be sent again. */
 async function bodyOf(path: string): Promise<{ body: Body; sizeBytes: number }> {
   const { size: sizeBytes } = await stat(path);
   return { body: sizeBytes <= AT_ONCE_BYTES ? await readFile(path) : { path }, sizeBytes };
@@ -180,7 +180,7 @@ async function sha256Of(body: Body): Promise<string> {
   return hash.digest("hex");
 }
 
-/** Only rows that were written by others, or under fewer columns, are read for it. */
+/** Reads only the rows whose digest is not known: those that others wrote, or that were written under fewer columns. */
 async function digestOf(
   batches: Converted[],
   basePath: string | undefined,
@@ -193,7 +193,7 @@ async function digestOf(
   return digestOfAll([...known, await engine.digest(others, columns)]);
 }
 
-/** Rows in another order are the same rows: what cannot be sorted by is told, and stops no hour. */
+/** Rows in another order are the same rows, so a name that cannot be sorted by is reported and stops no hour. */
 function orderOf({ dataset, hour, observe }: HourTask, columns: Column[]): string[] {
   const order = sortable(dataset.sortBy, columns);
   const missing = dataset.sortBy.filter((name) => !order.includes(name));
@@ -205,8 +205,8 @@ function orderOf({ dataset, hour, observe }: HourTask, columns: Column[]): strin
 }
 
 /**
- * The base's entries and the fetched objects', which are those that only the listing has, as one stream in key order. A merge
- * passes over what is overwritten: the plan has seen that somebody said so.
+ * The base's entries and those of the fetched objects, which only the listing has, as one stream in key order. A merge
+ * passes over overwritten objects, which the plan allows only if somebody decided so.
  */
 async function* manifestEntries(assembly: Assembly): AsyncGenerator<ManifestEntry> {
   const { base, listing, fetched, converted } = assembly;
@@ -225,7 +225,7 @@ function versionOf({ etag, sizeBytes }: ObjectInfo): Version {
 }
 
 function* freshEntries(fetched: Listing, batches: Converted[]): Generator<ManifestEntry, void> {
-  // Plain counts by position: a million objects' worth is 8 MB.
+  // Plain counts by position: a million objects take 8 MB.
   const rows = new Uint32Array(fetched.count);
   const quarantined = new Uint32Array(fetched.count);
   for (const { batch } of batches) {
@@ -267,7 +267,7 @@ async function writeQuarantine(
   return (await bodyOf(path)).body;
 }
 
-/** Of a whole hour. Nothing is lost where the configuration is of other data than these, and nobody would look. */
+/** Reports an hour whose data do not fit the configuration: nothing is lost then, so nobody would notice. */
 export function tellMisfit(task: HourTask, converted: ConvertedHour): void {
   const { dataset, hour, observe } = task;
   const { rows, rescued, quarantined, quarantinedBytes, places } = converted;
@@ -290,7 +290,7 @@ export function tellMisfit(task: HourTask, converted: ConvertedHour): void {
   }
 }
 
-/** What may be mended, and what is as it should be, of the members that are named. */
+/** What the user may change about the named members, and what is as it should be. */
 function whyRescued({ dataset, components }: HourTask, { members }: ConvertedHour): string {
   const { name, records, unknown } = dataset;
   const named = members.inOrder().slice(0, MEMBERS_NAMED);
@@ -325,7 +325,7 @@ function membersText({ members }: ConvertedHour): string {
   return more > 0 ? `${named} and ${counted(more, "more member")}` : named;
 }
 
-/** Stops the hour before anything is public where more was quarantined than is allowed (a count, or a share below 1). */
+/** Throws `data`, before anything is public, if more was quarantined than `maxQuarantine` allows (a count, or a share below 1). */
 export function checkQuarantine(task: HourTask, facts: PartFacts, converted: ConvertedHour): void {
   const { dataset, hour, components } = task;
   const { maxQuarantine } = components.settings.run;
@@ -350,7 +350,7 @@ export function checkQuarantine(task: HourTask, facts: PartFacts, converted: Con
 
 const PLACES_NAMED = 3;
 
-/** The first pieces by name: there is no quarantine file yet to look at. With their bytes, as one may be a whole object. */
+/** Names the first pieces, since no quarantine file exists yet to look at. Gives their bytes too, since one may be a whole object. */
 function whereText(facts: PartFacts, { quarantined, quarantinedBytes, places }: ConvertedHour): string {
   if (quarantined === 0) return "";
   const named = places.slice(0, PLACES_NAMED);

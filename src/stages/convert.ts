@@ -1,4 +1,4 @@
-/** Stage 4: batches to Parquet files, one each, while later objects still download. */
+/** Stage 4: converts each batch to a Parquet file while later objects still download. */
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { digestOfAll, type RowsDigest } from "../engine/digest.js";
 import type { Engine, Merge } from "../engine/engine.js";
@@ -17,39 +17,39 @@ import { PLACES_MAX, type QuarantinePlace, quarantineEntry } from "../tier1/quar
 import { Turn } from "../turn.js";
 import { counted } from "../words.js";
 
-/** The schema version pinned at the start of the hour, and what sifts against it (and learns while it does). */
+/** The schema version pinned at the start of the hour, and the sifter that works (and learns) against it. */
 interface Conversion {
   schema: Schema;
   sifter: Sifter;
-  /** What was read; a segment names its object by the position in it. */
+  /** The objects that were read. A segment names its object by the position in this listing. */
   fetched: Listing;
-  /** The batches at work are the last then. */
+  /** Once aborted, no further batch begins. */
   signal?: AbortSignal | undefined;
 }
 
-/** What a batch became. */
+/** The result of one batch. */
 export interface Converted {
   batch: Batch;
-  /** Parquet with the schema's columns; absent where the batch has no rows. */
+  /** Parquet file with the schema's columns; absent if the batch has no rows. */
   path: string | undefined;
-  /** Of the rows as they were written; absent where the engine gave none, or the schema has more columns by now. */
+  /** Digest of the rows as they were written; absent if the engine gave none, or the schema has more columns by now. */
   digest: RowsDigest | undefined;
   rows: number;
   rescued: number;
-  /** What of them was rescued. */
+  /** The rescued members, with their counts. */
   members: MemberCounts;
-  /** NDJSON of QuarantineEntry, in the order of the batch's segments; absent where there is none. */
+  /** NDJSON of QuarantineEntry, in the order of the batch's segments; absent if nothing was quarantined. */
   quarantinePath: string | undefined;
   quarantined: number;
   quarantinedBytes: number;
-  /** The first of them. */
+  /** The first quarantined pieces. */
   places: QuarantinePlace[];
 }
 
-/** All batches of an hour. */
+/** The result of all batches of an hour. */
 export interface ConvertedHour {
   schema: Schema;
-  /** What the batches' rows were merged into already; absent where that is still to be done. */
+  /** The merge that already has the batches' rows; absent if they are not merged yet. */
   merge: Merge | undefined;
   batches: Converted[];
   rows: number;
@@ -61,9 +61,9 @@ export interface ConvertedHour {
 }
 
 /**
- * Converts batches as they come, a few at a time, so that the download goes on beside it. `keepBatches`: the raw
- * batch files stay, for the case that the schema grows and they are converted again. `merge` is given what they become,
- * in their order.
+ * Converts batches as they come, a few at a time, so that the download goes on beside it. With `keepBatches` the raw batch
+ * files stay, in case the schema grows and they must be converted again. `merge` receives the Parquet files in the order of
+ * the batches.
  */
 export async function convertBatches(
   batches: AsyncIterable<Batch> | Iterable<Batch>,
@@ -105,8 +105,8 @@ export async function convertBatches(
 }
 
 /**
- * Converts again what has rescued data, against a schema that has grown, and everything where it has grown by a derived
- * column, whose values no row rescued; the other batches stay as they are.
+ * Converts the batches with rescued data again, against a schema that has grown. If a derived column was added it converts
+ * all batches, since no row rescued its values. The other batches stay as they are.
  */
 export async function convertAgain(
   hour: ConvertedHour,
@@ -126,9 +126,9 @@ export async function convertAgain(
 /** One is sifted while the other is written. */
 const BATCHES_AT_WORK = 2;
 
-/** Rows and quarantine, checked against what was counted object by object (invariant 6). */
+/** Sums the batches. Throws `internal` if their rows and quarantine differ from the counts by object (invariant 6). */
 function totals(batches: Converted[]): Omit<ConvertedHour, "schema" | "merge" | "batches"> {
-  // They come as objects are fetched; told in the order in which those are listed.
+  // Batches come in the order in which objects are fetched; places are reported in the order of the listing.
   const places = batches
     .flatMap((batch) => batch.places)
     .sort((a, b) => compareUtf8(a.key, b.key) || a.offset - b.offset)
@@ -162,7 +162,7 @@ function totals(batches: Converted[]): Omit<ConvertedHour, "schema" | "merge" | 
   return sum;
 }
 
-/** Never fails on data: what is no record comes back as quarantine. Removes the batch file unless it is kept. */
+/** Never fails on data: bytes that are no record come back as quarantine. Removes the batch file unless it is kept. */
 async function convertBatch(
   batch: Batch,
   conversion: Conversion,
@@ -176,7 +176,7 @@ async function convertBatch(
   } catch (error) {
     // The engine refused lines that the grammar accepted, or counted other rows: the exact way needs no such trust.
     if (!isHourpackError(error, "internal")) throw error;
-    // In memory of its own: those that could give some back may wait for this batch.
+    // Read into extra memory: the batches that hold the shared memory may be waiting for this one.
     await batch.readBesides();
     converted = await attempt(batch, conversion, engine, (bytes, within) =>
       sifter.exactChunks(bytes, within),
@@ -195,7 +195,7 @@ async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sif
     const turn = new Turn();
     for (const segment of batch.segments) {
       for (const _ of rows.add(segment, sift)) {
-        // The exact way must not hold up the sockets.
+        // The exact way is long work that must not hold up the sockets.
         if (!turn.isOver()) continue;
         await rows.flush();
         await turn.next();
@@ -237,7 +237,7 @@ async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sif
   return { batch, path, digest, ...rows.summary() };
 }
 
-/** Gathers what sifting finds into the files that the engine reads. */
+/** Writes the sifted rows and quarantine to the files that the engine and `assemble` read. */
 class RowsWriter {
   expectedRows = 0;
   maxLineBytes = 0;
@@ -246,9 +246,9 @@ class RowsWriter {
   private quarantined = 0;
   private quarantinedBytes = 0;
   private readonly places: QuarantinePlace[] = [];
-  /** Segments that are done. */
+  /** Number of segments that are done. */
   private done = 0;
-  /** Accepted lines: the engine reads them in the batch file itself. */
+  /** Accepted lines: the engine reads them from the batch file itself. */
   private readonly accepted = new Stretches();
   private readonly bytes: Buffer;
   private readonly batch: Batch;
@@ -266,7 +266,7 @@ class RowsWriter {
     return new RowsWriter(batch, fetched, await batch.bytes());
   }
 
-  /** Yields where a pause may be made. */
+  /** Sifts a segment. Yields at each point where the caller may pause. */
   *add(segment: Segment, sift: Sift): Generator<void> {
     const bytes = this.bytes.subarray(segment.offset, segment.offset + segment.sizeBytes);
     if (segment.damage !== undefined) {
@@ -302,7 +302,7 @@ class RowsWriter {
     }
   }
 
-  /** The engine reads files: the memory is for the next batch. */
+  /** Leaves everything in files, which the engine reads: the memory is for the next batch. */
   async finish(): Promise<{ accepted?: string; exact?: string }> {
     await this.flush();
     const hasAccepted = !this.accepted.isEmpty;

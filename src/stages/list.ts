@@ -1,4 +1,4 @@
-/** Stage 1: the listing of the hour's objects, after the HEAD of its published part, whose ETag is the condition of the publication (README.md). */
+/** Stage 1: lists the hour's objects, after the HEAD of its published part, whose ETag is the condition of the publication (README.md). */
 import { existsSync } from "node:fs";
 import type { Dataset } from "../config/settings.js";
 import { HourpackError } from "../errors.js";
@@ -8,10 +8,10 @@ import type { HourContext } from "../task.js";
 import type { Published } from "../tier1/manifest.js";
 
 /**
- * An hour without objects is nothing to do, but a directory that is not there is a mistake, as a bucket that is not
- * there is in S3. Throws `invalid`: another try ends alike, until somebody mends the name, mounts the disk or makes the
- * directory. A worker looks again in each of its rounds. Once something is published it may go, since its objects
- * expired: returns what is to be told of it to whoever asks for the hour by its name.
+ * An hour without objects needs no work, but a missing directory is a mistake, as a missing bucket is in S3. Throws
+ * `invalid`: another try fails the same way until somebody corrects the name, mounts the disk or makes the directory. A
+ * worker looks again in each round. Once something is published the directory may be gone, since its objects may have
+ * expired: then returns a notice for whoever asks for the hour by name.
  */
 export function missingRawDirectory(
   { name, raw }: Dataset,
@@ -29,7 +29,7 @@ export function missingRawDirectory(
   });
 }
 
-/** All pages of the hour's objects, without those that are no data by their names. */
+/** Lists all of the hour's objects, without those whose names say that they are not data. */
 export async function listHour(task: HourContext): Promise<Listing> {
   const listing = await beginListing(task);
   await listing.whole;
@@ -37,8 +37,8 @@ export async function listHour(task: HourContext): Promise<Listing> {
 }
 
 /**
- * The same, as soon as there is something in it: the rest comes while the first objects are fetched (`listing.whole`).
- * Whoever goes on without waiting for the rest stops the listing when it is needed no more.
+ * The same, but returns as soon as the listing has an object: the rest comes while the first objects are fetched
+ * (`listing.whole`). A caller that does not wait for the rest stops the listing when it no longer needs it.
  */
 export async function beginListing(task: HourContext): Promise<Listing> {
   const listing = new Listing();
@@ -80,5 +80,5 @@ async function fill(
   }
 }
 
-/** A limit on everything; ten times the largest hour that was measured. */
+/** Everything has a limit; this one is ten times the largest hour that was measured. */
 const OBJECTS_MAX = 10_000_000;

@@ -1,4 +1,4 @@
-/** Stage 4, before any hour converts: the columns of the first hour, and those that later ones add. */
+/** Stage 4, before any hour converts: pins the columns of the first hour, and those that later hours add. */
 import { commandText, initText } from "../command-text.js";
 import { HourpackError } from "../errors.js";
 import { schemaKey } from "../layout.js";
@@ -16,8 +16,9 @@ import { Turn } from "../turn.js";
 import { counted, listed } from "../words.js";
 
 /**
- * The version that this hour is converted against, pinned before any hour converts. Where nothing is pinned or
- * configured it is inferred over the whole hour, so all batches are gathered first; else they pass through untouched.
+ * Returns the schema version that this hour is converted against, pinned before any hour converts. If nothing is pinned or
+ * configured, the columns are inferred over the whole hour, so all batches are gathered first. Otherwise the batches pass
+ * through untouched. Throws `invalid` if the hour is too large for that (`spoolBytesMax`).
  */
 export async function pinSchema(
   task: HourTask,
@@ -35,7 +36,7 @@ export async function pinSchema(
         dataset.tier1.prefix,
         dataset.table,
         (pinned) => withConfigured(pinned, dataset) ?? inferred ?? [],
-        // Who asks for a part anew needs none of the columns that are gone.
+        // A rebuild needs none of the columns that are gone.
         { ...options, anew: task.request.rebuild },
       ),
     );
@@ -57,7 +58,7 @@ export async function pinSchema(
     if (gatheredBytes > spoolBytesMax) throw tooMuchToInfer(task, spoolBytesMax);
   }
   const inferred = shape.columns();
-  // An hour without a single record tells nothing about the columns: the next one is asked.
+  // An hour without a single record says nothing about the columns; the next hour decides them.
   if (inferred.length === 0) return { schema: { version: 0, columns: [] }, batches: gathered };
   const schema = await pin(inferred);
   const location = store.uri + schemaKey(dataset.tier1.prefix);
@@ -66,7 +67,7 @@ export async function pinSchema(
   return { schema, batches: gathered };
 }
 
-/** A CloudTrail object, say, of which each record is to be a row. */
+/** Reports a single list column, as in CloudTrail objects: the user probably wants a row for each element. */
 function tellList({ dataset, hour, observe }: HourTask, { columns: [column, ...others] }: Schema): void {
   if (column?.type.kind !== "array" || others.length > 0 || dataset.records.keys.length > 0) return;
   const text = `its one column is a list: to have a row for each of its elements, delete the dataset's tier 1 and say records: ${column.path[0]}[*]`;
@@ -85,11 +86,11 @@ function tooMuchToInfer(task: HourTask, spoolBytesMax: number): HourpackError {
   );
 }
 
-/** Appends columns for members that no column knew, each of the type that all its values of the hour share. */
+/** Appends a column for each member that had none, of the type that all its values in the hour share. */
 export async function growSchema(task: HourTask, unknown: Shape, attempt: string): Promise<Schema> {
   const { dataset, components, signal } = task;
   const store = await components.tier1(dataset);
-  // Those of this hour alone: another one that is worked on meanwhile may have brought the same members, and more.
+  // Only the columns that this hour adds: another hour in work may have added the same members, and more.
   let added: Column[] = [];
   const grow = (pinned: Pinned | undefined) => {
     const schema = pinned ? currentSchema(pinned) : { version: 0, columns: [] };
@@ -104,7 +105,7 @@ export async function growSchema(task: HourTask, unknown: Shape, attempt: string
   return currentSchema(pinned);
 }
 
-/** They stay as they are from now on, types and all. */
+/** Reported because new columns are permanent, types included. */
 function tellAdded({ dataset, hour, components, observe }: HourTask, added: Column[]): void {
   const named = added.map(({ name, type }) => `${name} ${hiveType(type)}`);
   const text = `${counted(added.length, "new column")} (unknown: add): ${listed(named, ADDED_NAMED)}`;
@@ -115,7 +116,7 @@ function tellAdded({ dataset, hour, components, observe }: HourTask, added: Colu
 
 const ADDED_NAMED = 10;
 
-/** Every record of a batch, not a sample. */
+/** Observes every record of a batch, not a sample. */
 async function observeBatch(
   batch: Batch,
   shape: Shape,

@@ -1,4 +1,4 @@
-/** Stage 7: quarantine, then manifest, then the part: one conditional write, the commit point. */
+/** Stage 7: writes quarantine, then manifest, then the part. The part is one conditional write, the commit point. */
 import { decodeTime } from "ulid";
 import { isHourpackError } from "../errors.js";
 import { DAY_MS } from "../hour.js";
@@ -17,12 +17,12 @@ interface Publication extends Pick<Assembled, "body" | "sizeBytes" | "facts" | "
   replaces: Published | undefined;
 }
 
-/** `lost`: somebody else published first; the attempt's own files are gone and the hour is to be planned again. */
+/** `lost`: the attempt did not publish, mostly because somebody else was first and its own files are deleted. Plan the hour again. */
 export type PublishOutcome =
   | { outcome: "published"; part: NonNullable<HourResult["part"]> }
   | { outcome: "lost"; reason: string };
 
-/** `before`: awaited before the part can be seen, while the bytes of a large one are on their way. */
+/** `before` is awaited before the part becomes visible, while the bytes of a large part are already being sent. */
 export async function publish(
   store: Store,
   publication: Publication,
@@ -35,14 +35,14 @@ export async function publish(
   const signal = withDeadline(options.signal, PUBLISHES_WITHIN_MS - ageMs());
   const own: [key: string, body: Body][] = [[publication.manifestKey, publication.manifest]];
   if (publication.quarantine) own.unshift([publication.quarantineKey, publication.quarantine]);
-  // By these the sweeper finds what an attempt that was killed in the middle of its upload has left.
+  // From these files the sweeper finds what an attempt that was killed during its upload has left.
   for (const [key, body] of own) await writeOwn(store, key, body, signal);
 
   const condition: PutCondition = publication.replaces
     ? { etag: publication.replaces.etag }
     : { absent: true };
   const published = async (sizeBytes: number): Promise<PublishOutcome> => {
-    // A machine that slept for days in the middle of this: the sweeper may have been there.
+    // If the machine slept for days meanwhile, the sweeper may have deleted the attempt's files.
     if (ageMs() > PUBLISHES_WITHIN_MS)
       for (const [key, body] of own) await writeOwn(store, key, body, options.signal);
     const { rows, quarantined, quarantinedBytes } = publication.facts;
@@ -62,7 +62,7 @@ export async function publish(
     if (put.outcome === "written") return published(publication.sizeBytes);
     reason = put.reason;
   } catch (error) {
-    // The outcome is unknown (a lost answer): what is there now decides.
+    // The outcome is unknown (a lost answer), so the part that is there now decides.
     if (!isHourpackError(error, "unavailable")) throw error;
     reason = error.message;
     cause = error;
@@ -70,12 +70,12 @@ export async function publish(
   const part = await headPart(store, publication.partKey, signal);
   if (part?.attempt === attempt) return published(part.sizeBytes);
   if (cause !== undefined && part?.etag === publication.replaces?.etag) throw cause;
-  // Only now, after a HEAD showed a part that names another attempt, may this attempt's own files go (invariant 1).
+  // The attempt's own files may go only now, after a HEAD showed a part that names another attempt (invariant 1).
   if (part) for (const [key] of own) await store.delete(key, { signal });
   return { outcome: "lost", reason };
 }
 
-/** An attempt that has not published by then gives up: the sweeper takes what no part names after seven days (upkeep/sweep.ts). */
+/** An attempt gives up after this time, because the sweeper deletes what no part names after seven days (upkeep/sweep.ts). */
 const PUBLISHES_WITHIN_MS = DAY_MS;
 
 function withDeadline(signal: AbortSignal | undefined, timeoutMs: number): AbortSignal {
@@ -83,7 +83,7 @@ function withDeadline(signal: AbortSignal | undefined, timeoutMs: number): Abort
   return signal ? AbortSignal.any([signal, deadline]) : deadline;
 }
 
-/** Written once by this attempt alone; where an answer was lost and it is there already, that is the same file. */
+/** Only this attempt writes this key. If an answer was lost and the file is there already, it is the same file. */
 async function writeOwn(
   store: Store,
   key: string,

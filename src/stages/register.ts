@@ -1,4 +1,4 @@
-/** Stage 8: the catalog is told what should be there; only differences cost a write. */
+/** Stage 8: brings the catalog in step with the published hours; only differences cost a write. */
 import type { Catalog, PartitionSync, SyncOptions, TableSpec } from "../catalog/catalog.js";
 import type { Hour } from "../hour.js";
 import { neighbours } from "../layout.js";
@@ -8,9 +8,9 @@ export interface Registered extends PartitionSync {
 }
 
 /**
- * Registers every hour given on the table, and with `ahead` the hour before and the hour after, so that the newest
- * data can be queried at once. Where partition projection does the catalog's work, or hours have no folders, only the
- * table is kept in step.
+ * Registers every given hour on the table. With `ahead` it also registers the hour before and the hour after, so that the
+ * newest data can be queried at once. If the table uses partition projection, or its hours have no folders, only the table
+ * itself is kept in step.
  */
 export async function registerHours(
   catalog: Catalog,

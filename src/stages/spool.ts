@@ -1,4 +1,4 @@
-/** Stage 3: fetch the planned objects with bounded concurrency and gather their bytes in batches. */
+/** Stage 3: fetches the planned objects with bounded concurrency and gathers their bytes in batches. */
 
 import type { Limiter } from "../limiter.js";
 import { GZIP_LIMITS } from "../limits.js";
@@ -11,21 +11,21 @@ import type { Spool } from "../spool/spool.js";
 import type { ObjectInfo, Store } from "../store/store.js";
 
 export interface SpoolOptions {
-  /** Shared by all hours in flight: how many bytes they may be fetching. */
+  /** Shared by all hours in flight: the bytes that they may be fetching. */
   getBytes: Limiter;
   /** Shared: the bytes of objects that are being gunzipped. */
   plainBytes: Limiter;
-  /** Shared, too: a batch waits for memory until the reader has released an earlier one. */
+  /** Shared: a new batch waits for memory until the reader has released an earlier one. */
   memory: BatchMemory;
-  /** An object that is larger than a range is cut. */
+  /** Objects larger than a range are cut. */
   cut: CutLimits;
   signal?: AbortSignal;
   onObject?: (object: ObjectInfo) => void;
 }
 
 /**
- * Yields batches as they fill up. An object that changed since it was listed, or went away, ends it with
- * `conflict`; the hour is then planned again.
+ * Yields batches as they fill up. Throws `conflict` if an object changed or disappeared since it was listed; the hour is
+ * then planned again.
  */
 export async function* spoolObjects(
   store: Store,
@@ -46,7 +46,7 @@ export async function* spoolObjects(
   }
 }
 
-/** From the store to the queue: objects whole, gunzipped, or in pieces. */
+/** Moves objects from the store to the queue: whole, gunzipped, or in pieces. */
 class Fetcher {
   private readonly store: Store;
   private readonly queue: BatchQueue;
@@ -66,14 +66,14 @@ class Fetcher {
     let index = 0;
     try {
       for await (const object of objects) {
-        // Of one that is cut two ranges are held at most, unless a record is longer.
+        // An object that is cut holds at most two ranges, unless a record is longer.
         const give = await getBytes.take(Math.min(object.sizeBytes, 2 * cut.rangeBytes));
         await this.store.ready();
         if (failure || this.queue.stopped || signal?.aborted) {
           give();
           break;
         }
-        // Taken when its bytes begin to come: of the GETs that are begun, most may still wait for the store.
+        // Taken only when the bytes begin to arrive: most GETs in flight may still be waiting for the store.
         let scratch: Scratch | undefined;
         const allocate = (sizeBytes: number) => {
           scratch ??= scratches.pop() ?? new Scratch();
@@ -91,7 +91,7 @@ class Fetcher {
         inFlight.add(fetched);
       }
     } finally {
-      // Where the listing fails, too: whoever is told so removes the spool that they write to.
+      // Also if the listing fails: the caller then removes the spool that these fetches write to.
       await Promise.all(inFlight);
     }
     if (failure) throw failure.error;
@@ -115,7 +115,7 @@ class Fetcher {
     onObject?.(object);
   }
 
-  /** What opens to no more than a range is opened in memory. */
+  /** A gzip that opens to at most a range is opened in memory. */
   private async addGzip(index: number, stored: Buffer): Promise<void> {
     const { cut, plainBytes } = this.options;
     const add = async () => {
@@ -124,12 +124,12 @@ class Fetcher {
       else if (plain) await this.queue.add(index, plain.bytes);
       return plain !== undefined;
     };
-    // What was gunzipped waits for room in a batch: the objects in flight may be small, and all of them large when opened.
+    // The limiter covers the wait for room in a batch too: the objects in flight may be small, and all of them large when opened.
     const isAdded = toldSizeOf(stored) <= cut.rangeBytes && (await plainBytes.run(add, plainSizeOf(stored)));
     if (!isAdded) await this.addOpened(index, inMemory(stored));
   }
 
-  /** A large object is never held, only some pieces of it. */
+  /** A large object is never held whole, only some pieces of it. */
   private async addStored(index: number, stored: Source): Promise<void> {
     const first = Buffer.alloc(Math.min(stored.sizeBytes, GZIP_MAGIC.length));
     await stored.read(0, first);
@@ -137,7 +137,7 @@ class Fetcher {
     else await this.addPieces(index, cutObject(stored, this.options.cut));
   }
 
-  /** A large gzip is opened to a file: only at its end is known whether it is whole, and what is not is quarantined as it lies. */
+  /** A large gzip is opened to a file: only its end shows whether it is whole. A damaged one is quarantined as stored. */
   private async addOpened(index: number, stored: Source): Promise<void> {
     const { cut, plainBytes } = this.options;
     const give = await plainBytes.take(plainBytes.capacity);
@@ -166,7 +166,7 @@ class Fetcher {
   }
 }
 
-/** One GET's bytes at a time, before they are copied to a batch: used over and over, like a batch's memory. */
+/** A reusable buffer for one GET's bytes at a time, before they are copied to a batch. */
 class Scratch {
   private bytes = Buffer.alloc(0);
 
@@ -179,25 +179,25 @@ class Scratch {
 }
 
 const SCRATCH_BYTES_MAX = 1 << 20;
-/** Objects of an hour are much of a size: the next one, a little larger, is to fit as well. */
+/** The objects of an hour have similar sizes: a slightly larger next one should fit as well. */
 const SCRATCH_STEP_BYTES = 64 << 10;
 
 /**
- * RFC 1952: a member ends with its size modulo 2^32. Several members (Firehose, log shippers) tell only of the last
- * one, and a damaged file tells anything.
+ * The size that a gzip states. RFC 1952: a member ends with its size modulo 2^32. A file of several members (Firehose, log
+ * shippers) states only that of the last one, and a damaged file states anything.
  */
 function toldSizeOf(stored: Buffer): number {
   return stored.length >= 4 ? stored.readUInt32LE(stored.length - 4) : 0;
 }
 
-/** At least what JSON mostly comes to. */
+/** An estimate: the size that the gzip states, or what the usual ratio for JSON gives if that is more. */
 function plainSizeOf(stored: Buffer): number {
   return Math.max(toldSizeOf(stored), stored.length * USUAL_RATIO);
 }
 
 const USUAL_RATIO = 10;
 
-/** All of one version. */
+/** Reads one version of an object in ranges. */
 function rangesOf(
   store: Store,
   { key, etag, sizeBytes }: ObjectInfo,
@@ -214,14 +214,14 @@ function rangesOf(
   };
 }
 
-/** Finished batches on their way from the fetchers to the one reader. What holds the fetchers back is the memory. */
+/** Passes finished batches from the fetchers to the one reader. Only the memory limit holds the fetchers back. */
 class BatchQueue {
   stopped = false;
   readonly spool: Spool;
   private readonly files: BatchFiles;
   private readonly options: SpoolOptions;
   private writer: BatchWriter | undefined;
-  /** At work while the writer has no room and another one is made. */
+  /** Pending while a full writer is replaced. */
   private renewal: Promise<void> | undefined;
   private readonly ready: Batch[] = [];
   private ended = false;
@@ -234,7 +234,7 @@ class BatchQueue {
     this.options = options;
   }
 
-  /** Resolves when the bytes have been copied; not before there is memory for them. */
+  /** Waits for memory, and resolves when the bytes have been copied. */
   async add(index: number, bytes: Buffer, details: SegmentDetails = {}): Promise<void> {
     while (!this.writer?.hasRoomFor(bytes.length) || this.writer.objects >= OBJECTS_PER_BATCH_MAX) {
       this.renewal ??= this.renew(bytes.length).finally(() => {
@@ -257,7 +257,7 @@ class BatchQueue {
     this.wake();
   }
 
-  /** Gives all memory back, so that nobody waits for it. */
+  /** Gives all memory back, so that no other hour waits for it. */
   stop(): void {
     this.stopped = true;
     this.writer?.discard();
@@ -281,7 +281,7 @@ class BatchQueue {
     }
   }
 
-  /** The full writer goes first: whoever waits for memory holds none. */
+  /** Finishes the full writer first, so that nobody holds memory while waiting for more. */
   private async renew(sizeBytes: number): Promise<void> {
     this.flush();
     const writer = await BatchWriter.open(sizeBytes, this.options.memory);
@@ -302,5 +302,5 @@ class BatchQueue {
   }
 }
 
-/** So that an hour of tiny objects does not make a batch of endless bookkeeping. */
+/** Limits the bookkeeping of a batch of tiny objects. */
 const OBJECTS_PER_BATCH_MAX = 50_000;

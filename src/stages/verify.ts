@@ -1,4 +1,4 @@
-/** Stage 6: read the part back before anything is public, with two readers. */
+/** Stage 6: reads the part back with two readers, before anything is public. */
 import type { AsyncBuffer, FileMetaData } from "hyparquet";
 import { areSameRows } from "../engine/digest.js";
 import type { Engine } from "../engine/engine.js";
@@ -12,9 +12,9 @@ import type { Assembled } from "./assemble.js";
 export type PartFile = Pick<Assembled, "path" | "body" | "columns" | "facts" | "made">;
 
 /**
- * The rows of the batches (and of the part that is being replaced, where it is merged) are the rows of the file:
- * DuckDB hashed those without regard to order, before it wrote them, and now these; hyparquet, a reader of other hands, checks the footer and
- * decodes a sample. Throws `internal` on any difference: nothing has been published then.
+ * Checks that the file has the rows of the batches, and of the replaced part if it is merged. DuckDB hashed those without
+ * regard to order before it wrote them, and now hashes the rows of the file. hyparquet, an independent reader, checks the
+ * footer and decodes a sample. Throws `internal` on any difference; nothing has been published then.
  */
 export async function verifyPart(engine: Engine, part: PartFile): Promise<void> {
   const { made, facts } = part;
@@ -65,12 +65,12 @@ function inMemory({ buffer, byteOffset, byteLength }: Uint8Array): AsyncBuffer {
 }
 
 const SAMPLE_BYTES = 512 << 10;
-/** Of a small hour, so that it is a sample there, too: a month of those is a month of samples. */
+/** Keeps the sample of a small hour a sample too: a month of small hours is a month of samples. */
 const SAMPLE_SHARE = 1 / 8;
 
 /**
- * Columns of the last row group, other ones for each attempt, until they come to so many bytes: a reader decodes
- * whole column chunks, and all of them would cost more than the conversion.
+ * Some columns of the last row group, up to `SAMPLE_BYTES` and different ones for each attempt. A reader decodes whole
+ * column chunks, and decoding all of them would cost more than the conversion.
  */
 function sampleOf(
   footer: FileMetaData,
@@ -91,7 +91,7 @@ function sampleOf(
   let bytes = 0;
   for (const name of [...names.slice(first), ...names.slice(0, first)]) {
     const size = sizes.get(name) ?? 0;
-    // Of a large hour most columns are: where the first of them is, others are decoded.
+    // In a large hour most columns are too large; smaller ones are decoded instead.
     if (size > SAMPLE_BYTES) continue;
     bytes += size;
     if (bytes > SAMPLE_BYTES || (bytes > shareBytes && columns.length > 0)) break;

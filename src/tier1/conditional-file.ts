@@ -1,12 +1,12 @@
-/** A small file of tier 1 that several workers read and change. Every write is conditional; who lost a race looks again. */
+/** A small file of tier 1 that several workers read and change. Every write is conditional; the loser of a race reads again. */
 import { type ErrorDetails, HourpackError, isHourpackError } from "../errors.js";
 import type { Store } from "../store/store.js";
 
 export interface FileFormat<T> {
-  /** Throws `data` where they are no such thing. */
+  /** Throws `data` if the bytes are not in this format. */
   parse(bytes: Buffer, location: string): T;
   serialise(content: T): Buffer;
-  /** For the error where it never holds still: `read`, or `note hours in`. */
+  /** What the error says was being done if the file keeps changing: `read`, or `note hours in`. */
   doing: { read: string; change: string };
   contended: ErrorDetails;
 }
@@ -15,7 +15,7 @@ export class ConditionalFile<T> {
   readonly key: string;
   private readonly store: Store;
   private readonly format: FileFormat<T>;
-  /** Most reads find the file as it was: a HEAD tells that. */
+  /** The content as last read: most reads find it unchanged, by a HEAD. */
   private last: { content: T; etag: string } | undefined;
 
   constructor(store: Store, key: string, format: FileFormat<T>) {
@@ -24,14 +24,14 @@ export class ConditionalFile<T> {
     this.format = format;
   }
 
-  /** Undefined where there is no file. Not to be changed by whoever reads it. */
+  /** Undefined if there is no file. Callers must not change the content. Throws `conflict` if the file keeps changing. */
   async read(signal?: AbortSignal): Promise<T | undefined> {
     return (await this.stored(signal))?.content;
   }
 
   /**
-   * Writes what `next` makes of the content, and returns it; nothing is written where that is what it was given, or
-   * undefined. After a lost race it is asked again with what the winner wrote.
+   * Writes what `next` makes of the content, and returns it. Writes nothing if `next` returns what it was given, or undefined.
+   * After a lost race it calls `next` again with what the winner wrote. Throws `conflict` if it loses too often.
    */
   async change(
     next: (content: T | undefined) => Promise<T | undefined>,
@@ -62,7 +62,7 @@ export class ConditionalFile<T> {
       const bytes = await store.get(key, { etag, signal }).catch((error) => {
         if (!isHourpackError(error, "conflict")) throw error;
       });
-      // Replaced between the two requests: read the new one.
+      // The file was replaced between the two requests: read the new one.
       if (!bytes) continue;
       this.last = { content: format.parse(bytes, store.uri + key), etag };
       return this.last;

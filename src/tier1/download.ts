@@ -1,4 +1,4 @@
-/** What was published, brought here: a part and a quarantine file in ranges, since they may be larger than memory. */
+/** Downloads what was published. Parts and quarantine files come in ranges, since they may be larger than memory. */
 import { createHash, type Hash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
@@ -14,7 +14,7 @@ import { type Manifest, type ManifestHeader, openManifest, type Published } from
 import { headPart } from "./published.js";
 import type { QuarantineEntry } from "./quarantine.js";
 
-/** A part to a local file. Returns the sha256 of its bytes, which its manifest has, too. */
+/** Downloads a part to a local file. Returns the SHA-256 of its bytes, to be compared with the one in its manifest. */
 export async function download(
   store: Store,
   part: ObjectInfo,
@@ -26,11 +26,11 @@ export async function download(
   return hash.digest("hex");
 }
 
-/** The manifest that a part names, which invariant 1 says is there. */
+/** The manifest that a part names; invariant 1 says that it exists. Throws `data` if it is missing or damaged. */
 export async function readManifest(task: HourContext, published: Published): Promise<Manifest> {
   const tier1 = await task.components.tier1(task.dataset);
   const key = manifestKey(task.dataset.tier1.prefix, task.hour, published.attempt);
-  // With `--rebuild` alone a run would read the manifest, too.
+  // A run with `--rebuild` alone would need the manifest too.
   const fromRemainder = runText(task, "--rebuild --from-remainder");
   try {
     const bytes = await tier1.get(key, { signal: task.signal });
@@ -38,7 +38,7 @@ export async function readManifest(task: HourContext, published: Published): Pro
     return openManifest(bytes, tier1.uri + key, of);
   } catch (error) {
     if (!isHourpackError(error, "conflict")) throw error;
-    // Another attempt's part may be there by now, and a sweep has taken the old one's files.
+    // Another attempt may have replaced the part, and deleted or swept the old one's files.
     const now = await headPart(tier1, published.key, task.signal);
     if (now?.attempt !== published.attempt) throw error;
     throw new HourpackError(
@@ -54,7 +54,7 @@ export async function readManifest(task: HourContext, published: Published): Pro
   }
 }
 
-/** Parquet's pages have no checksum here: a part that was damaged where it lies can well be read, as other rows. */
+/** The error for a damaged part. Our Parquet pages have no checksum, so such a part may still be readable, as other rows. */
 export function otherBytes(task: HourContext, store: Store, { key }: Published): HourpackError {
   return new HourpackError(
     "data",
@@ -66,14 +66,14 @@ export function otherBytes(task: HourContext, store: Store, { key }: Published):
   );
 }
 
-/** Of a damaged part. */
+/** The hint for a damaged part. */
 export function remedyOf({ dataset, hour, components }: HourContext): string {
   return remedyText({ dataset: dataset.name, hour, settings: components.settings });
 }
 
 /**
- * The quarantine file that a part names, opened. Throws `data` where it is missing or damaged, or, at its end, where its bytes
- * are not those that the manifest vouches for, where one is there.
+ * The decompressed bytes of the quarantine file that a part names. Throws `data` if the file is missing or damaged. If the
+ * manifest's header is given, also throws `data` at the end if the bytes are not those that it vouches for.
  */
 export async function* readQuarantine(
   task: HourContext,
@@ -86,7 +86,7 @@ export async function* readQuarantine(
   if (!head) throw await unreadable(task, published, "missing");
   const plain = createGunzip();
   const hash = createHash("sha256");
-  // What goes wrong with either is told to whoever reads the other end.
+  // An error of either stream reaches whoever reads `plain`.
   const bytes = inRanges(store, head, { rangeBytes: PART_RANGE_BYTES, signal });
   pipeline(hashed(bytes, hash), plain).catch(() => {});
   try {
@@ -100,7 +100,7 @@ export async function* readQuarantine(
     throw await unreadable(task, published, "damaged (its bytes are not those that were published)");
 }
 
-/** The pieces in it. Throws as `readQuarantine` does, and where a line is no JSON. */
+/** The entries of the quarantine file. Throws as `readQuarantine` does, and `data` if a line is not JSON. */
 export async function* quarantineEntries(
   task: HourContext,
   published: Published,

@@ -1,9 +1,9 @@
-/** What a part says of itself in its Parquet footer. */
+/** What a part says about itself in its Parquet footer. */
 import type { FileMetaData } from "hyparquet";
 import type { ObjectHead, Store } from "../store/store.js";
 import { fromMetadata, type PartFacts } from "./manifest.js";
 
-/** Of an object of a store, by a few ranges. Throws what hyparquet does where it is no whole Parquet file. */
+/** Reads the footer of an object, in a few ranges. Throws hyparquet's error if the object is not a whole Parquet file. */
 export async function readFooter(
   store: Store,
   { key, etag, sizeBytes }: Pick<ObjectHead, "key" | "etag" | "sizeBytes">,
@@ -15,7 +15,7 @@ export async function readFooter(
   return parquetMetadataAsync({ byteLength: sizeBytes, slice });
 }
 
-/** Undefined where it is no part of hourpack's. */
+/** Undefined if the file is not a part of hourpack's. */
 export function factsIn({ key_value_metadata: pairs = [] }: FileMetaData): PartFacts | undefined {
   return fromMetadata(Object.fromEntries(pairs.map(({ key, value }) => [key, value ?? ""])));
 }

@@ -1,4 +1,4 @@
-/** What `expire` deleted: a line of what it had proved, and a line an object, written before the first of them goes. */
+/** Journals of what `expire` deleted: a line with what it proved, then a line for each object. Written before the first deletion. */
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
@@ -10,7 +10,7 @@ import type { ObjectInfo, Store } from "../store/store.js";
 import { firstOf, linesOf } from "../streams.js";
 import type { Manifest, ManifestEntry, ManifestHeader } from "./manifest.js";
 
-/** So long after its end nothing of an hour is ever expired: one that is younger has no journal. */
+/** Nothing of an hour expires earlier than this after its end, so a younger hour has no journal. */
 export const EXPIRE_AFTER_MIN_MS = DAY_MS;
 
 export interface JournalHeader {
@@ -18,15 +18,15 @@ export interface JournalHeader {
   dataset: string;
   hour: Hour;
   at: string;
-  /** How many it names. */
+  /** Number of objects that the journal names. */
   objects: number;
-  /** The part that the objects' records had been found in. */
+  /** The part in which the objects' records were found. */
   part: { attempt: string; etag: string; rows: number };
 }
 
 export type JournalEntry = Pick<ManifestEntry, "key" | "etag" | "sizeBytes">;
 
-/** In key order, as the manifest has them. */
+/** The lines of a journal. `entries` are in key order, as in the manifest. */
 export async function* journalLines(
   header: JournalHeader,
   entries: Iterable<JournalEntry>,
@@ -35,7 +35,7 @@ export async function* journalLines(
   for (const { key, etag, sizeBytes } of entries) yield `${JSON.stringify({ key, etag, sizeBytes })}\n`;
 }
 
-/** The journals of an hour, oldest first. Throws `data` where one is damaged. */
+/** The journals of an hour, oldest first. Throws `data` if one is damaged. */
 export async function readJournals(
   store: Store,
   tier1Prefix: string,
@@ -58,7 +58,7 @@ export async function readJournals(
 
 export class Journals {
   readonly headers: JournalHeader[];
-  /** What each journal names, in key order. */
+  /** Each reads the entries of one journal, in key order. */
   private readonly reads: (() => AsyncGenerator<JournalEntry>)[];
   private asked: Promise<Cursor[]> | undefined;
 
@@ -72,8 +72,8 @@ export class Journals {
   }
 
   /**
-   * As far as they name what is gone. An object that is listed in the very version was named and then not deleted: the
-   * expiry ended before.
+   * The journals, reduced to objects that are gone. An object that is still listed in the same version was named but not
+   * deleted: the expiry ended first.
    */
   async goneFrom(listing: Listing): Promise<Journals> {
     if (this.isEmpty) return this;
@@ -84,17 +84,17 @@ export class Journals {
     return new Journals(this.headers.filter(namesSome), reads.filter(namesSome));
   }
 
-  /** Without those of rows that were given up since: of parts from before the remainder was packed. */
+  /** Without the journals whose rows were given up since: those of parts from before the remainder was packed. */
   binding({ remainderOf = "" }: Pick<ManifestHeader, "remainderOf">): Journals {
     return this.only(({ part }) => part.attempt >= remainderOf);
   }
 
   /**
-   * The first object that was deleted and that this part was not made of: an older version of it was put back, without the
-   * rows.
+   * The first deleted object that this part was not made of; undefined if there is none. If there is one, somebody put back an
+   * older version of the part, without its rows.
    */
   async missingIn({ header, entries }: Manifest): Promise<string | undefined> {
-    // What was named when this very part was there, it has.
+    // This part has the objects of the journals that name this part.
     const others = this.binding(header).only(({ part }) => part.attempt !== header.attempt);
     const cursors = await begin(others.reads);
     for await (const entry of entries()) {
@@ -108,7 +108,7 @@ export class Journals {
     return cursors.find(({ entry }) => entry !== undefined)?.entry?.key;
   }
 
-  /** Whether this version of the object is named. To be asked in key order: the journals are read along with it. */
+  /** Whether a journal names this version of the object. Call it in key order: it reads the journals along. */
   async names({ key, etag }: JournalEntry): Promise<boolean> {
     this.asked ??= begin(this.reads);
     let isNamed = false;
@@ -127,7 +127,7 @@ export class Journals {
   }
 }
 
-/** A journal that is read along with something else in key order. */
+/** A journal that is read along with another stream in key order. */
 interface Cursor {
   stream: AsyncGenerator<JournalEntry>;
   entry: JournalEntry | undefined;
@@ -160,7 +160,7 @@ async function* unlisted(
   }
 }
 
-/** As many as the header before them says. */
+/** The entries of a journal. Throws `data` if they are not as many as the header says. */
 async function* entriesOf(
   store: Store,
   journal: ObjectInfo,
@@ -190,14 +190,14 @@ function isEntry(line: unknown): line is JournalEntry {
   return typeof key === "string" && typeof etag === "string";
 }
 
-/** Mostly the beginning alone is asked for. */
+/** The parsed lines of a journal, read in ranges: mostly only the first is needed. */
 async function* linesOfJournal(
   store: Store,
   journal: ObjectInfo,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<unknown> {
   const plain = createGunzip();
-  // What goes wrong with the reading is told to whoever reads the lines.
+  // A read error reaches whoever reads the lines.
   pipeline(inRanges(store, journal, { rangeBytes: RANGE_BYTES, signal }), plain).catch(() => {});
   try {
     for await (const line of linesOf(plain)) yield JSON.parse(line);

@@ -1,4 +1,4 @@
-/** What a published part was made of, and what a part says of itself. Pure, but for the streams' plumbing. */
+/** What a published part was made of, and what a part says about itself. Pure, except for the streams. */
 import { createReadStream, createWriteStream } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -11,22 +11,22 @@ import type { Body, ObjectInfo } from "../store/store.js";
 import { linesOf } from "../streams.js";
 import { counted } from "../words.js";
 
-/** What a part tells of itself, in its footer and in its object metadata alike. */
+/** What a part says about itself, both in its footer and in its object metadata. */
 export interface PartFacts {
-  /** The attempt (a ULID) that made it; names the manifest. */
+  /** The attempt (a ULID) that made the part; it names the manifest. */
   attempt: string;
-  /** Digest of the listing that the part is in step with, `Listing.digest()`. */
+  /** `Listing.digest()` of the listing that the part is in step with. */
   inputs: string;
-  /** Objects that its manifest names (those that are gone from the listing since included), and rows in it. */
+  /** Objects that the manifest names, including those that have since disappeared from the listing. */
   objects: number;
   rows: number;
   quarantined: number;
-  /** Of those pieces: one may be a whole object. */
+  /** Size of the quarantined pieces: one may be a whole object. */
   quarantinedBytes: number;
-  /** Of the rows, those with rescued data. */
+  /** Rows with rescued data. */
   rescued: number;
   schemaVersion: number;
-  /** Digests of what decides which rows there are besides the data, `recipeOf()`. */
+  /** `recipeOf()`: digests of what decides the rows besides the data. */
   recipe: string;
 }
 
@@ -44,34 +44,34 @@ export interface ManifestHeader extends PartFacts {
   hour: Hour;
   createdAt: string;
   records: number;
-  /** Of all bytes of the part, in hexadecimal digits. */
+  /** SHA-256 of the part's bytes, in hexadecimal digits. */
   partSha256: string;
-  /** Of the quarantine file, as it is stored; absent where nothing is quarantined. */
+  /** SHA-256 of the quarantine file as stored; absent if nothing is quarantined. */
   quarantineSha256?: string | undefined;
   /**
-   * The attempt, this one or one that it merged, that `--from-remainder` made of what was still listed: rows of objects
-   * that had expired until then were given up.
+   * The attempt, this one or one that it merged, that `--from-remainder` made from what was still listed. It gave up the rows
+   * of objects that had expired by then.
    */
   remainderOf?: string | undefined;
-  /** Rows are among these that were made under other settings than `recipe` says, all but the columns, and kept as they were. */
+  /** Some rows were made under settings other than those of `recipe`, columns aside, and were kept as they were. */
   isMixed?: true | undefined;
-  /** What `recipe` is a digest of besides the columns, for messages. */
+  /** The settings that `recipe` is a digest of, besides the columns. For messages. */
   settings: RowSettings;
-  /** Of the columns that its schema version names, `digestOfColumns()`, in hexadecimal digits: a number alone may come to mean others. */
+  /** `digestOfColumns()` of the columns of its schema version, in hexadecimal digits: a version number alone may come to mean others. */
   schemaDigest: string;
 }
 
-/** What an object is told from another of its name by. */
+/** What tells an object from another one of the same name. */
 export type Version = Pick<ObjectInfo, "etag" | "sizeBytes">;
 
 export interface ManifestEntry {
   key: string;
-  /** With the size: of the version that the rows came from. */
+  /** ETag and size are those of the version that the rows came from. */
   etag: string;
   sizeBytes: number;
-  /** The version that was listed in its place when somebody decided that the rows stay (`--keep-old`): no run asks about it again. */
+  /** The version that was listed instead when somebody decided to keep the rows (`--keep-old`): no run asks about it again. */
   passedOver?: Version | undefined;
-  /** JSON values found in it: rows + quarantined. */
+  /** JSON values found in the object: rows + quarantined. */
   records: number;
   quarantined: number;
 }
@@ -86,14 +86,14 @@ const NUMBER_FACTS = [
   "schemaVersion",
 ] as const;
 
-/** As S3 user metadata and as footer key-values; names carry the prefix `hourpack-`, in lower case. */
+/** The facts as S3 user metadata and footer key-values. Names are in lower case and begin with `hourpack-`. */
 export function toMetadata(facts: PartFacts): Record<string, string> {
   const metadata: Record<string, string> = {};
   for (const name of [...TEXT_FACTS, ...NUMBER_FACTS]) metadata[metadataName(name)] = String(facts[name]);
   return metadata;
 }
 
-/** Undefined where the metadata are not those of a part of ours. */
+/** Undefined if the metadata are not those of a part of ours. */
 export function fromMetadata(metadata: Record<string, string>): PartFacts | undefined {
   const facts: Record<string, string | number> = {};
   for (const name of TEXT_FACTS) {
@@ -113,7 +113,7 @@ function metadataName(fact: string): string {
   return `hourpack-${fact.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/** A manifest: gzip of a header line and a line an object. One of many objects is streamed into the file. */
+/** Writes a manifest: gzip of a header line and one line for each object. A manifest of many objects is streamed to the file. */
 export async function writeManifest(
   path: string,
   header: ManifestHeader,
@@ -151,13 +151,14 @@ async function* lines(
 
 export interface Manifest {
   header: ManifestHeader;
-  /** Can be read again and again. */
+  /** Can be read repeatedly. */
   entries(): AsyncIterable<ManifestEntry>;
 }
 
 /**
- * Opens a manifest from its gzip bytes or a file with them. `location` is for messages; `of` is what its key says that it
- * is of, and `again` the command that packs the hour without it. Throws `data` where it is damaged, or another's.
+ * Opens a manifest from its gzip bytes or a file with them. `location` is for messages. `of` has the hour and attempt that its
+ * key names, and in `again` the command that packs the hour without it. Throws `data` if it is damaged or belongs to another
+ * hour or attempt.
  */
 export async function openManifest(
   source: Buffer | { path: string },
@@ -192,7 +193,7 @@ export async function openManifest(
   return { header, entries: () => checkedEntries(lines(), header, damaged) };
 }
 
-/** The lines after the header, in key order and as many as it says. */
+/** The entries after the header. Throws `data` if they are out of key order, or not as many as the header says. */
 async function* checkedEntries(
   lines: AsyncIterable<string>,
   header: ManifestHeader,
@@ -212,14 +213,14 @@ async function* checkedEntries(
     damaged(`${counted(count, "object")} where its header says ${header.objects}`);
 }
 
-/** What is read of it, and not of the part; by hand, as each of a million entries is looked at. */
+/** Checks the members that are needed to read on. By hand, like `isEntry`, which checks each of a million entries. */
 function isHeader(value: unknown): value is ManifestHeader {
   if (typeof value !== "object" || value === null) return false;
   const { format, hour, attempt, objects } = value as Partial<ManifestHeader>;
   return format === 1 && typeof hour === "string" && typeof attempt === "string" && isCount(objects);
 }
 
-/** Read as it stands it would say that something else is damaged or other than it was, or that nothing is to be compared. */
+/** Why the header is malformed. Used as it is, it would make something else look damaged or changed, or leave nothing to compare. */
 function malformedIn(header: ManifestHeader): string | undefined {
   const { partSha256, quarantined, quarantineSha256, schemaDigest } = header;
   const { recipe, settings, isMixed, remainderOf } = header;
@@ -233,7 +234,7 @@ function malformedIn(header: ManifestHeader): string | undefined {
   return isAttemptOrNone(remainderOf) ? undefined : "its remainderOf is no attempt";
 }
 
-/** Compared with the attempts of journals: as anything else it would say that their rows were given up. */
+/** The value is compared with the attempts of journals: any other text would say that their rows were given up. */
 function isAttemptOrNone(value: unknown): boolean {
   if (value === undefined) return true;
   return typeof value === "string" && /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(value);

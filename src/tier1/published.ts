@@ -1,4 +1,4 @@
-/** What is published: of an hour, by a HEAD of its part, and which hours are, by the part keys of tier 1. */
+/** What is published: the part of an hour, by a HEAD, and the published hours, by the part keys of tier 1. */
 import { decodeTime } from "ulid";
 import { remedyText } from "../command-text.js";
 import type { Dataset } from "../config/settings.js";
@@ -18,7 +18,7 @@ import type { HourContext } from "../task.js";
 import { factsIn, readFooter } from "./footer.js";
 import { fromMetadata, type PartFacts, type Published } from "./manifest.js";
 
-/** The part of an hour, or undefined. Throws `data` as `headPart` does, with the commands that help. */
+/** The part of an hour; undefined if it has none. Throws `data` as `headPart` does, with the commands that help. */
 export async function publishedPart({
   dataset,
   hour,
@@ -34,12 +34,12 @@ export async function publishedPart({
   });
 }
 
-/** Of a file that has the name of a part. */
+/** The hint for a file that has the name of a part and is not ours. */
 const NOT_OURS = "Where others write there, give the dataset another tier-1 prefix or table name.";
 
 /**
- * What is published under a part's key, or undefined. A directory has no object metadata, so there the footer is
- * read. Throws `data` where what lies there does not say that it is a part.
+ * The part under this key; undefined if nothing is there. A directory has no object metadata, so the facts then come from the
+ * footer. Throws `data` if the file does not say that it is a part.
  */
 export async function headPart(
   store: Store,
@@ -69,7 +69,7 @@ export async function headPart(
   };
 }
 
-/** Undefined where its end is damaged. */
+/** Undefined if the end of the file is damaged. */
 async function factsInFooter(
   store: Store,
   head: ObjectHead,
@@ -84,13 +84,13 @@ async function factsInFooter(
 }
 
 interface NewestPublished {
-  /** Of those that have begun: by one of a year to come no hour before it is passed. */
+  /** The newest that has begun: a part of a future year must not make the hours before it count as passed. */
   newest?: Hour;
-  /** A later one, whose hour has not begun: nobody's data are of it yet. */
+  /** A later published hour that has not begun: nobody can have data for it yet. */
   ahead?: Hour;
 }
 
-/** The newest hour that has a part: walks down the newest year, month, day and hour. */
+/** The newest published hour. Walks down the newest year, month, day and hour. */
 export async function newestPublishedHour(
   store: Store,
   dataset: Dataset,
@@ -107,7 +107,7 @@ export async function newestPublishedHour(
 
 const LEVELS = ["year=", "month=", "day=", "hour="];
 
-/** The oldest hour that has a part, by the same walk. */
+/** The oldest published hour, by the same walk; undefined if nothing is published. */
 export async function oldestPublishedHour(
   store: Store,
   dataset: Dataset,
@@ -135,7 +135,7 @@ async function* hoursFrom(
   for (const name of names) yield* hoursFrom(end, store, dataset, name, deeper, signal);
 }
 
-/** Every published hour in the range, in order; day by day, so that a long range costs a listing a day. */
+/** The published hours in the range (without `to`), in order. Costs a listing a day. */
 export async function publishedHours(
   store: Store,
   dataset: Dataset,
@@ -156,7 +156,7 @@ export async function publishedHours(
   return hours.sort();
 }
 
-/** Every published hour there is, in order: a listing of all parts. */
+/** All published hours, in order. Costs a listing of all parts. */
 export async function allPublishedHours(
   store: Store,
   dataset: Dataset,
@@ -165,7 +165,7 @@ export async function allPublishedHours(
   return (await allParts(store, dataset, signal)).get(dataset.table) ?? new Set();
 }
 
-/** The hours of all parts that there are, by their tables: the dataset's, and any other that somebody packed here. */
+/** The hours of all parts, by table: the dataset's, and any other that somebody packed here. */
 export async function allParts(
   store: Store,
   { tier1 }: Dataset,
@@ -179,7 +179,7 @@ export async function allParts(
   return tables;
 }
 
-/** Of any table, by the names alone. */
+/** The parts of all tables, by their names only. */
 export function everyPart(
   store: Store,
   tier1Prefix: string,
@@ -188,7 +188,7 @@ export function everyPart(
   return partsUnder(store, tier1Prefix, `${tier1Prefix}year=`, signal);
 }
 
-/** The dataset's, of the parts whose keys begin with `prefix`, in the order of the keys. */
+/** The hours of the dataset's parts whose keys begin with `prefix`, in key order. */
 async function* hoursUnder(
   store: Store,
   { tier1, table }: Dataset,
@@ -213,7 +213,7 @@ async function* partsUnder(
   }
 }
 
-/** Every hour of which raw objects were deleted, since its part had their records. */
+/** The hours that have a journal: `expire` deleted raw objects of them, since their parts had the records. */
 export async function expiredHours(
   store: Store,
   dataset: Dataset,
@@ -225,7 +225,7 @@ export async function expiredHours(
   return hours;
 }
 
-/** The files of attempts in one of their folders whose keys begin with `prefix`. */
+/** The attempts' files in `folder` whose keys begin with `prefix`. */
 export async function* attemptsUnder(
   store: Store,
   folder: string,
@@ -241,12 +241,12 @@ export async function* attemptsUnder(
 }
 
 /**
- * `expired`: raw objects of it were deleted, which its part had. `manifest`: an attempt of over a day ago wrote one; `recent`:
- * a younger one did, which may be at work.
+ * What shows that an hour had a part. `expired`: raw objects that its part had were deleted. `manifest`: an attempt older than
+ * a day wrote a manifest. `recent`: a younger attempt wrote one and may still be at work.
  */
 export type Trace = "expired" | "manifest" | "recent";
 
-/** Of hours without a part, those that had one, or nearly so; two listings a day. */
+/** For hours without a part: which of them had one, or nearly had. Costs two listings a day. */
 export async function tracesOf(
   store: Store,
   dataset: Dataset,
@@ -258,9 +258,9 @@ export async function tracesOf(
   const traces = new Map<Hour, Trace>();
   const days = new Map(hours.map((hour) => [hour.slice(0, 10), hour]));
   const asked = new Set(hours);
-  // The store has dated what lies in it.
+  // By the store's clock, which dated its files.
   const isOver = (attempt: string) => decodeTime(attempt) < nowMs + store.clockOffsetMs - DAY_MS;
-  // In this order: what is expired is certain.
+  // `expired` comes last and replaces `manifest`, because a journal is certain.
   const folders = [
     ["manifest", manifestsPrefix(prefix)],
     ["expired", journalsPrefix(prefix)],
@@ -275,7 +275,7 @@ export async function tracesOf(
     }
   }
   for (const [hour, trace] of traces) {
-    // Published since the parts were listed.
+    // The hour may have been published since the parts were listed.
     const isThere = async () => store.head(partKey(prefix, dataset.table, hour), { signal });
     if (trace === "recent" && (await isThere())) traces.delete(hour);
   }

@@ -1,23 +1,23 @@
-/** Quarantine: bytes that are no record, kept verbatim. */
+/** Quarantine: bytes that are not a record, kept verbatim. */
 import { isUtf8 } from "node:buffer";
 import { counted } from "../words.js";
 
 export interface QuarantineEntry {
   key: string;
   etag: string;
-  /** In the decompressed bytes; in the stored bytes where the whole object is damaged (a broken gzip). */
+  /** Offset in the decompressed bytes, or in the stored bytes if the whole object is damaged (a broken gzip). */
   offset: number;
   sizeBytes: number;
   reason: string;
-  /** The bytes: `text` where they are UTF-8, else `base64`. */
+  /** The bytes: `text` if they are UTF-8, else `base64`. */
   text?: string;
   base64?: string;
 }
 
-/** Where a piece lies, and why it is one. */
+/** Where a piece lies, and why it is in quarantine. */
 export type QuarantinePlace = Pick<QuarantineEntry, "key" | "offset" | "sizeBytes" | "reason">;
 
-/** The first pieces of quarantine, which stand for all where they are told; of the others their number is enough. */
+/** Messages name the first pieces of quarantine and give only the number of the others. */
 export const PLACES_MAX = 20;
 
 /** `raw/a.json at byte 12: 345 bytes, not JSON` */

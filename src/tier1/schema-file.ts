@@ -1,4 +1,4 @@
-/** A dataset's schema.json in tier 1, which names the columns of all its parts: read, begun, grown. Every write is conditional. */
+/** Reads, begins and grows a dataset's schema.json in tier 1, which names the columns of all its parts. Every write is conditional. */
 import { commandText } from "../command-text.js";
 import type { Components } from "../components.js";
 import type { Dataset, Settings } from "../config/settings.js";
@@ -22,7 +22,7 @@ import { ConditionalFile } from "./conditional-file.js";
 import type { Published } from "./manifest.js";
 import { everyPart, headPart } from "./published.js";
 
-/** Each hour of a month asks for it. */
+/** The file last used of each store: each hour of a month asks for it. */
 const lastFile = new WeakMap<Store, ConditionalFile<Pinned>>();
 
 function schemaFile(store: Store, prefix: string): ConditionalFile<Pinned> {
@@ -39,7 +39,7 @@ function schemaFile(store: Store, prefix: string): ConditionalFile<Pinned> {
   return file;
 }
 
-/** The dataset's schema.json, or undefined where none is pinned yet. Not to be changed by whoever reads it. */
+/** The dataset's schema.json; undefined if nothing is pinned yet. Callers must not change it. */
 export async function readPinned(
   store: Store,
   prefix: string,
@@ -48,7 +48,7 @@ export async function readPinned(
   return schemaFile(store, prefix).read(signal);
 }
 
-/** How a first version may be pinned where parts are there; `again` is the command that makes them anew. */
+/** How a first version may be pinned if parts exist already. `again` is the command that makes them anew. */
 interface Beginning {
   anew?: boolean;
   again: string;
@@ -60,9 +60,9 @@ export function rebuildOf(settings: Settings, { name }: Dataset, hours?: Hour): 
 }
 
 /**
- * Sees to it that these columns are pinned, and returns what is. `grow` is given the columns pinned so far (none at
- * first) and names those that should be; a lost race means that it is asked again with what the winner wrote. Throws
- * `data` where parts are there whose columns nothing names, unless columns are to be pinned `anew`.
+ * Makes sure that the columns are pinned, and returns what is pinned then. `grow` receives the columns pinned so far (none at
+ * first) and returns those that should be. After a lost race it is called again with what the winner wrote. Throws `invalid`
+ * if the prefix holds another table, and `data` if parts exist whose columns nothing names, unless `anew` is set.
  */
 export async function pinColumns(
   store: Store,
@@ -81,13 +81,13 @@ export async function pinColumns(
     });
     return current && next.versions.length === base.versions.length ? current : next;
   }, options.signal);
-  // Begun by another worker meanwhile: grown from that.
+  // Another worker has begun the file meanwhile: grow that one.
   return pinned ?? pinColumns(store, prefix, table, grow, options);
 }
 
 /**
- * Throws what `pinSchema` would about the dataset's columns and table, and writes nothing. Of the part of the `newest`
- * hour the columns must be there: under an older schema.json that was put back, others would get its version's number.
+ * Throws what `pinSchema` would about the dataset's columns and table, and writes nothing. Throws `data` if the columns of the
+ * `newest` hour's part are not pinned: after an older schema.json was put back, new columns would get that version's number.
  */
 export async function requirePinnable(
   components: Pick<Components, "settings" | "tier1">,
@@ -98,7 +98,7 @@ export async function requirePinnable(
   const { prefix } = dataset.tier1;
   const { settings } = components;
   const store = await components.tier1(dataset);
-  // Before its columns, which were pinned before it was published. One that is damaged fails its own hour.
+  // Read before the schema, since columns are pinned before their part is published. A damaged part fails only its own hour.
   const part =
     newest && !rebuild
       ? await unlessDamaged(headPart(store, partKey(prefix, table, newest), signal))
@@ -114,7 +114,7 @@ export async function requirePinnable(
   withConfigured(pinned, dataset);
 }
 
-/** Two tables' parts in one folder would be read as one. Throws `invalid`. */
+/** Throws `invalid` if the prefix holds another table: engines would read the parts of both as one table. */
 export function requireTable(pinned: Pinned, table: string, location: string): void {
   if (pinned.table !== table) throw otherTable(pinned.table, table, location);
 }
@@ -131,7 +131,7 @@ function otherTable(held: string, table: string, location: string): HourpackErro
   );
 }
 
-/** Where there was no schema.json. False where there is one by now. */
+/** Whether to begin a schema.json, after none was found. False if one exists by now. Throws if existing parts forbid it. */
 async function mayBegin(store: Store, prefix: string, table: string, options: Beginning): Promise<boolean> {
   const why = await whyNotBegin(store, prefix, table, options);
   if (!why) return true;
@@ -141,8 +141,8 @@ async function mayBegin(store: Store, prefix: string, table: string, options: Be
 }
 
 /**
- * What speaks against a first version, where there is no schema.json: parts. Only what is gone said what is in their
- * columns. Those of hours before the first record have none. One look in a dataset's life.
+ * Why no first version may be pinned if schema.json is missing: parts exist, and only the lost file named their columns. Parts
+ * of hours before the first record have no columns. This listing happens once in a dataset's life.
  */
 async function whyNotBegin(
   store: Store,
@@ -155,7 +155,7 @@ async function whyNotBegin(
     if (isOwn && anew) continue;
     const key = partKey(prefix, part.table, part.hour);
     const look = headPart(store, key, signal);
-    // Another's may be somebody else's file of such a name.
+    // A file named like another table's part may not be a part.
     const published = await (isOwn ? look : unlessDamaged(look));
     if (published && !isOwn) return otherTable(part.table, table, store.uri + prefix);
     if (published && published.schemaVersion > 0) return schemaGone(store, prefix, published, again);
@@ -182,15 +182,15 @@ function schemaGone(
 }
 
 /**
- * The columns that a part was written under. `digest` is what its manifest has of them, undefined where nobody knows.
- * Throws `data` where schema.json does not have the version, or has another of its number.
+ * The columns that a part was written under. `digest` is their digest in its manifest; undefined if the manifest cannot be read.
+ * Throws `data` if schema.json lacks the version, or has other columns under its number.
  */
 export async function schemaOf(
   { dataset, hour, components, signal }: HourContext,
   { key, schemaVersion }: Published,
   digest: string | undefined,
 ): Promise<Schema> {
-  // An hour without a record is packed before anything is pinned.
+  // A part without a record may have been published before anything was pinned.
   if (schemaVersion === 0) return { version: 0, columns: [] };
   const store = await components.tier1(dataset);
   const pinned = await readPinned(store, dataset.tier1.prefix, signal);
@@ -219,7 +219,7 @@ function versionGone(
   );
 }
 
-/** Configured columns are merged in: new ones appended; a changed type is refused (`invalid`). */
+/** The pinned columns with the configured ones: new ones are appended. Throws `invalid` if a type has changed. */
 export function withConfigured(
   pinned: Pinned | undefined,
   dataset: Pick<Dataset, "name" | "tier1" | "columns">,

@@ -1,4 +1,4 @@
-/** Deletes raw objects whose records a deep verification has just found in the part: the only way that raw ever goes. */
+/** Deletes raw objects whose records a deep verification has just found in the part. Nothing else ever deletes raw. */
 import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
@@ -31,37 +31,37 @@ interface ExpireOptions {
   dryRun: boolean;
   /** The user vouches that raw objects are never overwritten, for stores that ignore If-Match on a delete. */
   rawIsImmutable: boolean;
-  /** Of the configured datasets, for many hours; looked for where absent. */
+  /** The links of the configured datasets, found once for many hours; looked up here if absent. */
   links?: FolderLinks;
-  /** Of a dry run: the datasets of which it has told what would go of this hour. Those objects are not told again. */
+  /** For a dry run: the datasets already reported for this hour. Objects that they read are not reported again. */
   told?: Dataset[];
 }
 
 export interface ExpiredHour {
   dataset: string;
   hour: Hour;
-  /** Deleted; with `dryRun`, what would be. */
+  /** Deleted objects; with `dryRun`, those that would be deleted. */
   objects: number;
   rawBytes: number;
-  /** Listed, and not deleted. */
+  /** Objects that are listed and not deleted. */
   kept: number;
-  /** The datasets that have not packed the late ones among these. */
+  /** The datasets that have not packed the late objects among these. */
   unpackedBy?: string[];
-  /** In its part, and gone though no expiry deleted them: they cannot be proved again, and the others can. */
+  /** Objects that are in the part and gone, although no expiry deleted them. They cannot be proved again; the others can. */
   gone?: DeepResult["gone"];
-  /** Of a dry run: the store ignores If-Match on a delete, so that nothing goes without `rawIsImmutable`. */
+  /** For a dry run: the store ignores If-Match on a delete, so nothing is deleted without `rawIsImmutable`. */
   needsRawIsImmutable?: true;
-  /** Why nothing was deleted, where something stood against it that somebody has to look at. */
+  /** Why nothing was deleted, if somebody has to look at the reason. */
   refused?: string;
-  /** What a run has to do first, where nothing was deleted for that. */
+  /** What a run must do first, if nothing was deleted for that reason. */
   notDue?: string;
 }
 
 /**
- * One hour. Its objects are read again and compared record by record with the part, and with the parts of other datasets
- * that are made of the same objects; only those that were read and found in all of them are deleted, each under its
- * ETag, after the journals that name them have been written. Throws `invalid` for an hour that is younger than a day,
- * and where the store would delete another version; `conflict` where an object or a part changes while it is looked at.
+ * Expires one hour. Reads its objects again and compares them record by record with the part, and with the parts that other
+ * datasets made of the same objects. Writes journals that name the objects found in all these parts, then deletes each of
+ * those objects under its ETag. Throws `invalid` if the hour ended less than a day ago or the store would delete another
+ * version, and `conflict` if an object or a part changes meanwhile.
  */
 export async function expireHour(task: HourTask, options: ExpireOptions): Promise<ExpiredHour> {
   const { dataset, hour, components } = task;
@@ -71,7 +71,7 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     });
   }
   const result: ExpiredHour = { dataset: dataset.name, hour, objects: 0, rawBytes: 0, kept: 0 };
-  // A version that came meanwhile may be among it, and is to be seen.
+  // Before the listing, which must show a newer version that was put aside.
   if (!options.dryRun) await putBack(task);
   const whole = await listHour(task);
   const listing = untoldOf(whole, task, options.told ?? []);
@@ -90,7 +90,7 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
     const why = `its folder is, by a link, that of other hours, too (${otherPath}): which of them have packed its objects cannot be told`;
     return { ...result, refused: `${why}; remove the link, or move the objects to one place` };
   }
-  // Before anything is read: no other hour of the dataset would fare better.
+  // Checked before anything is read: it would fail for every hour of the dataset.
   if (!options.dryRun && !options.rawIsImmutable) await requireConditionalDeletes(task);
   const whose = (reader: HourTask) =>
     reader.dataset === dataset ? "" : `${reader.dataset.name}, which reads the same objects: `;
@@ -112,7 +112,7 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   result.kept -= doomed.count;
   if (behind.length > 0) result.unpackedBy = behind.map((proof) => proof.task.dataset.name);
   if (options.dryRun) {
-    // Where it cannot be tried, --yes says why.
+    // If the store cannot be probed, `--yes` says why.
     const isSafe = options.rawIsImmutable || (await deletesAreConditional(task).catch(() => true));
     return isSafe ? result : { ...result, needsRawIsImmutable: true };
   }
@@ -126,27 +126,27 @@ export async function expireHour(task: HourTask, options: ExpireOptions): Promis
   };
 }
 
-/** Returns what was not overwritten just then. */
+/** Deletes the proved objects. Returns those that are gone: an object that was overwritten meanwhile is spared. */
 async function deleteProved(task: HourTask, proofs: Proof[], doomed: Listing): Promise<Listing> {
   for (const proof of proofs) await requireSamePart(proof);
   const id = ulid(task.components.nowMs());
   for (const proof of proofs) await writeJournal(proof, id, doomed);
   const spared = await deleteAll(task, doomed);
   if (spared.length === 0) return doomed;
-  // An object of that name that was deleted and one that was spared look alike from then on.
+  // Without this, a spared object would be named like a deleted one from then on.
   const deleted = without(doomed, spared);
   for (const proof of proofs) await writeJournal(proof, id, deleted);
   return deleted;
 }
 
-/** What was verified is a copy of it, made before raw objects were read, which may take hours. */
+/** Throws `conflict` if the part changed: the verification used a copy from before it read raw objects, which may take hours. */
 async function requireSamePart({ task, published }: Proof): Promise<void> {
   const { dataset, components, signal } = task;
   const head = await (await components.tier1(dataset)).head(published.key, { signal });
   if (head?.etag !== published.etag) throw changedMeanwhile(task, "its part");
 }
 
-/** Throws `invalid` where the directory of raw is not there, unless an expiry emptied it. */
+/** Throws `invalid` if the raw directory is missing, unless an expiry emptied it. */
 async function requireRaw({ dataset, hour, components, signal }: HourTask): Promise<void> {
   try {
     missingRawDirectory(dataset, undefined);
@@ -157,19 +157,19 @@ async function requireRaw({ dataset, hour, components, signal }: HourTask): Prom
   }
 }
 
-/** A dataset's hour, and the objects of it that were read and found in its part. */
+/** A dataset's hour, and the objects that were read and found in its part. */
 interface Proof {
   task: HourTask;
   published: Published;
-  /** All of the dataset's objects of the hour lie under it. */
+  /** The prefix of the dataset's objects of this hour. */
   rawPrefix: string;
   proved: Listing;
-  /** So many objects a run has still to merge into the part. */
+  /** Number of objects that a run has still to merge into the part. */
   late: number;
   gone: DeepResult["gone"] | undefined;
 }
 
-/** Another dataset whose objects lie, by links inside its directory, where this one's do, and have other keys. */
+/** Another dataset that reads the same objects under other keys, through links inside its directory. */
 function aliasOf({ dataset, hour, components }: HourTask): Dataset | undefined {
   const folderOf = (raw: RawTemplate) => {
     const prefix = rawPrefix(raw, hour);
@@ -184,14 +184,14 @@ function aliasOf({ dataset, hour, components }: HourTask): Dataset | undefined {
   });
 }
 
-/** The dataset, and the others that are configured to read any of these objects. */
+/** The dataset itself, then the others that are configured to read any of these objects. */
 function readersOf(task: HourTask, listing: Listing): HourTask[] {
   const root = fullPath(task.dataset.raw.location);
   const own = rawPrefix(task.dataset.raw, task.hour);
   const reads = ({ raw }: Dataset) => {
     if (fullPath(raw.location) !== root) return false;
     const prefix = rawPrefix(raw, task.hour);
-    // Mostly the prefixes tell it, without a look at a million keys.
+    // Mostly the prefixes decide, without a look at a million keys.
     if (!prefix.startsWith(own)) return own.startsWith(prefix);
     for (const { key } of listing) if (key.startsWith(prefix)) return true;
     return false;
@@ -200,7 +200,7 @@ function readersOf(task: HourTask, listing: Listing): HourTask[] {
   return [task.dataset, ...others.filter(reads)].map((dataset) => ({ ...task, dataset }));
 }
 
-/** Without what these datasets read, too: it would be gone by now, or kept for their sake. */
+/** The listing without the objects that the `told` datasets read: a real run would have deleted them by now, or kept them for those. */
 function untoldOf(listing: Listing, { dataset, hour }: HourTask, told: Dataset[]): Listing {
   const root = fullPath(dataset.raw.location);
   const prefixes = told
@@ -213,7 +213,7 @@ function untoldOf(listing: Listing, { dataset, hour }: HourTask, told: Dataset[]
   return rest;
 }
 
-/** What an expiry that was killed had taken from its name, and not deleted yet. */
+/** Puts back objects that a killed expiry had moved aside and not deleted yet. */
 async function putBack({ dataset, hour, components }: HourTask): Promise<void> {
   await (await components.raw(dataset)).putBack?.(rawPrefix(dataset.raw, hour));
 }
@@ -225,10 +225,13 @@ interface Objection {
 }
 
 /**
- * Asks first what a run would do. One that makes the part anew, of an overwritten object or under other columns, needs all
- * the others for it: without them it could but ask what is meant, each time. Late objects alone are merged, whatever is gone
- * by then: they stay, and the rest may go; a producer that sends one now and then would else keep all. Objects that an
- * earlier expiry deleted are no objection. Throws `conflict` where one of these, or the part, changes meanwhile.
+ * Proves which objects of an hour are in its part, or says why they must stay. First asks what a run would do:
+ * - A run that makes the part anew, because an object was overwritten or the columns changed, needs all objects. Without them
+ *   it could only ask what is meant, each time.
+ * - Late objects are merged whatever is gone by then. They stay and the rest may go: otherwise a producer that sends one now
+ *   and then would keep everything.
+ *
+ * Objects that an earlier expiry deleted are no objection. Throws `conflict` if an object or the part changes meanwhile.
  */
 async function prove(task: HourTask, listing: Listing): Promise<Proof | Objection> {
   const { dataset, hour } = task;
@@ -261,14 +264,14 @@ async function planAndKept(task: HourTask, listing: Listing, published: Publishe
   return { plan, kept: (await compare(manifest.entries(), listing, new Listing())).kept };
 }
 
-/** What lies there is in raw alone: to delete it is for somebody to decide. */
+/** These versions exist only in raw, so a person must decide to delete them. */
 function keptText(kept: Named): string {
   const [were, their, them, name] =
     kept.count === 1 ? ["was", "its", "it", "a name"] : ["were", "their", "them", "names"];
   return `${counted(kept.count, "object")} of it ${were} overwritten and passed over, and ${their} records are in no part (${keysOf(kept)}): move ${them} to ${name} that the hour has not had, to be packed as late, or give ${them} up and delete ${them}; the hour expires after that`;
 }
 
-/** Objects may have been overwritten, so that a run would need the others. */
+/** Nothing is deleted then: if objects were overwritten, a run needs the others. */
 function changedMeanwhile({ dataset, hour }: HourTask, what: string): HourpackError {
   return new HourpackError(
     "conflict",
@@ -285,7 +288,7 @@ function lateText({ task, late }: Proof): string {
   return `${counted(late, "late object")}; ${runText(task)} packs ${agreeing(late, "it")}, and the hour expires after that`;
 }
 
-/** Without what the proof's dataset reads, and has not been proved to have in this version. */
+/** The objects without those that the proof's dataset reads but was not proved to have in this version. */
 function provedOf(objects: Listing, { proved, rawPrefix }: Proof): Listing {
   const kept = new Listing();
   const sure = proved[Symbol.iterator]();
@@ -301,7 +304,7 @@ function provedOf(objects: Listing, { proved, rawPrefix }: Proof): Listing {
 async function deletesAreConditional({ dataset, components }: HourTask): Promise<boolean> {
   const raw = await components.raw(dataset);
   const tier1 = await components.tier1(dataset);
-  // Nothing is ever written to raw, so the probe is made beside tier 1, by the same service.
+  // Nothing is ever written to raw, so the probe runs under tier 1, if the same kind of store serves it.
   return (
     raw.kind === "local" ||
     (tier1.kind === raw.kind && (await tier1.honoursConditionalDeletes(dataset.tier1.prefix)))
@@ -322,9 +325,9 @@ async function requireConditionalDeletes(task: HourTask): Promise<void> {
 }
 
 /**
- * Names every object that the part was made of before it goes, under `_hourpack/expired/`. Written again it takes its own
- * place, and none where nothing went. Its id is of this expiry alone, so that whatever is there is its own, and a retry after
- * a lost answer writes the same once more. Throws `unavailable` where it is not known to be stored.
+ * Writes a journal under `_hourpack/expired/`, which names every object of the part that is about to go. Written again, it
+ * replaces itself, or is deleted if no object went. Its id belongs to this expiry alone: whatever has that key is its own, and
+ * a retry after a lost answer writes the same file again. Throws `unavailable` if it may not have been stored.
  */
 async function writeJournal({ task, published, rawPrefix }: Proof, id: string, gone: Listing): Promise<void> {
   const { dataset, hour, components, signal } = task;
@@ -369,18 +372,18 @@ function without(objects: Listing, some: ObjectInfo[]): Listing {
 
 const DELETES_AT_A_TIME = 32;
 
-/** Returns what was overwritten since it was verified, and so is there still. */
+/** Deletes the objects. Returns those that were overwritten since they were verified, and so still exist. */
 async function deleteAll(task: HourTask, doomed: Listing): Promise<ObjectInfo[]> {
   const { dataset, components, signal } = task;
   const raw = await components.raw(dataset);
   const spared: ObjectInfo[] = [];
-  // All take from one iterator, which the first failure closes: the rest goes in a later run.
+  // All workers take from one iterator, which the first failure closes. The rest is left to a later `expire`.
   const objects = doomed[Symbol.iterator]();
   const deleteSome = async () => {
     for (const object of objects) {
       await raw.delete(object.key, { etag: object.etag, signal }).catch(async (error) => {
         if (!isHourpackError(error, "conflict")) throw error;
-        // A deletion whose answer was lost is sent again, and then refused: nothing is there.
+        // A deletion whose answer was lost is sent again and then refused, although the object is gone.
         if (await raw.head(object.key, { signal })) spared.push(object);
       });
     }

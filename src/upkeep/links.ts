@@ -1,18 +1,18 @@
-/** Folders of hours in a directory that are, by links, those of other hours too: what is deleted of one is gone from the other. */
+/** Finds folders of hours that links make the folders of other hours too: an object deleted from one is gone from the other. */
 import { type Dirent, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { areNested, realFolder } from "../config/overlap.js";
 import type { Hour } from "../hour.js";
 import { levelPattern, levelsOf, type RawTemplate, rawPrefix } from "../layout.js";
 
-/** What could be folders on the way to an hour of these templates, and are links. */
+/** The links that, by their names, could be folders on the way to an hour of these templates. */
 export interface FolderLinks {
   templates: RawTemplate[];
-  /** Each with a slash at its end; `real` with all links resolved. */
+  /** Both paths end in a slash; `real` has all links resolved. */
   links: { path: string; real: string }[];
 }
 
-/** Looks at all folders of their hours: once for a command, and not for each hour. */
+/** Looks at all folders of the datasets' hours, so call it once for a command and not for each hour. */
 export function folderLinks(datasets: { raw: RawTemplate }[]): FolderLinks {
   const templates = datasets.map(({ raw }) => raw).filter(({ location }) => location.scheme === "file");
   const links = templates.flatMap((template) => {
@@ -22,7 +22,7 @@ export function folderLinks(datasets: { raw: RawTemplate }[]): FolderLinks {
   return { templates, links };
 }
 
-/** Another path that the hour's folder, or something in or above it, has as one of an hour of these templates. */
+/** A second path by which the hour's folder, or one in or above it, is the folder of an hour of these templates; undefined if none. */
 export function otherPathOf(
   raw: RawTemplate,
   hour: Hour,
@@ -41,7 +41,7 @@ function rootOf({ location }: RawTemplate): string {
   return realFolder(location.root);
 }
 
-/** By its name alone: it is the folder of an hour, or in one, or above some. */
+/** Whether the path, by its name, is the folder of an hour, in one, or above one. */
 function isOfAnHour(path: string, template: RawTemplate): boolean {
   const { base, levels } = levelsOf(template);
   const root = rootOf(template) + base;
@@ -50,7 +50,7 @@ function isOfAnHour(path: string, template: RawTemplate): boolean {
   return levels.every((level, i) => names[i] === undefined || levelPattern(level).test(names[i]));
 }
 
-/** All that could be on the way to an hour by their names. Those in folders that are links, too. */
+/** The links that, by their names, could be on the way to an hour, including those inside linked folders. */
 function linksUnder(folder: string, [level, ...deeper]: string[]): string[] {
   if (level === undefined) return [];
   const pattern = levelPattern(level);
@@ -62,7 +62,7 @@ function linksUnder(folder: string, [level, ...deeper]: string[]): string[] {
     });
 }
 
-/** Nobody packs what cannot be read. */
+/** An unreadable folder counts as empty: nobody can pack it. */
 function entriesOf(folder: string): Dirent[] {
   try {
     return readdirSync(folder, { withFileTypes: true });

@@ -20,9 +20,9 @@ import { schemaOf } from "../tier1/schema-file.js";
 
 export interface Restoration {
   published: Published;
-  /** Why nobody knows whether the part's bytes are those that were published: its manifest is missing or damaged. */
+  /** Why the part's bytes could not be checked against those that were published: its manifest is missing or damaged. */
   unchecked?: string | undefined;
-  /** Each record's JSON text, compact, in the order of the part's rows. */
+  /** The records as compact JSON texts, in the order of the part's rows. */
   records(): AsyncGenerator<string>;
   quarantined(): AsyncGenerator<QuarantineEntry>;
   /** Removes the local copy of the part. */
@@ -30,8 +30,8 @@ export interface Restoration {
 }
 
 /**
- * Opens a published hour for reading it back. Throws `invalid` where the hour has no part, `data` where the part or
- * its schema is damaged, `conflict` where it is replaced meanwhile.
+ * Opens a published hour to read it back. Throws `invalid` if the hour has no part, `data` if the part or its schema is
+ * damaged, and `conflict` if the part is replaced meanwhile.
  */
 export async function openRestoration(
   components: Components,
@@ -72,7 +72,7 @@ export async function openRestoration(
   }
 }
 
-/** Records can be had without their manifest; that they are the ones that were packed cannot. */
+/** The manifest's header, or why it cannot be read. Records can be restored without it, but not checked. */
 async function vouchedFor(
   task: HourContext,
   published: Published,
@@ -95,7 +95,7 @@ async function* recordsOf(path: string, schema: Schema, location: string): Async
   }
 }
 
-/** Rows were read back before they were published: one that makes no record is not what was written. */
+/** Throws `data` if a row gives no record: rows were verified before publication, so this one is not what was written. */
 function recordOf(schema: Schema, { values, rescued }: Row): string {
   const typed = schema.columns.map(({ type }, i) => toValue(values[i] ?? null, type));
   return restoreRecord(schema, typed, rescued);
@@ -110,7 +110,7 @@ async function* withRemedy<T>(records: AsyncGenerator<T>, task: HourContext): As
   }
 }
 
-/** A column's value as the part's reader gives it, as the exact way's. */
+/** Converts a column's value from the part's reader to the form of the exact way. */
 function toValue(json: Json, type: Type): Value {
   if (json === null || typeof json === "boolean" || typeof json === "string") return json;
   if (json instanceof Instant) return json.ms;

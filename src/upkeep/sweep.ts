@@ -1,4 +1,4 @@
-/** Clears what crashes left in tier 1, by the rules of invariant 1: nothing that a published part names, ever. */
+/** Clears what crashes left in tier 1, by the rules of invariant 1. Never deletes what a published part names. */
 import { decodeTime } from "ulid";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
@@ -13,22 +13,22 @@ import { allParts, attemptsUnder, expiredHours, headPart, publishedPart } from "
 import { readPinned } from "../tier1/schema-file.js";
 
 interface Swept {
-  /** Manifests and quarantine files that no part names, deleted. */
+  /** Deleted manifests and quarantine files, which no part named. */
   attempts: string[];
-  /** Unfinished uploads and temporary files, dropped. */
+  /** Number of unfinished uploads and temporary files that were dropped. */
   unfinished: number;
-  /** Claims that nobody renewed for a day. */
+  /** Deleted claims, which nobody had renewed for a day. */
   claims: string[];
-  /** Hours of which all stays, since their part or what expired of them cannot be read. */
+  /** Hours whose files all stay, since their part, manifest or journals cannot be read. */
   failures: HourFailure[];
 }
 
-/** An attempt's files may be needed until its part is there; none publishes a day after it began (stages/publish.ts). */
+/** An attempt may need its files until its part is published. No attempt publishes a day after it began (stages/publish.ts). */
 const SWEPT_AFTER_MS = 7 * DAY_MS;
 
 /**
- * One dataset's tier 1, past hours of which something is damaged. With `dryRun` nothing is deleted and unfinished uploads are
- * not counted. Throws `invalid`, before anything is deleted, where tier 1 is of another table.
+ * Sweeps one dataset's tier 1. Skips hours with damage. With `dryRun`, deletes nothing and does not count unfinished uploads.
+ * Throws `invalid`, before it deletes anything, if tier 1 holds another table.
  */
 export async function sweep(
   components: Components,
@@ -40,7 +40,7 @@ export async function sweep(
   const { prefix } = dataset.tier1;
   const swept: Swept = { attempts: [], unfinished: 0, claims: [], failures: [] };
   const attempts = await attemptFiles(store, prefix, signal);
-  // The store has dated what lies in it: by a clock that is days ahead, an attempt at work would be old.
+  // By the store's clock, which dated its files: by a clock that is days ahead, an attempt at work would look old.
   const nowMs = components.nowMs() + store.clockOffsetMs;
   const published = await ownHours(store, dataset, signal);
   const expired = await expiredHours(store, dataset, signal);
@@ -50,11 +50,11 @@ export async function sweep(
     if (!isSuspect || old.length === 0) continue;
     const task = { components, dataset, hour, signal };
     try {
-      // Its part is missing or an older one, and comes back from a backup: with these files, or not whole.
+      // The hour's part is missing or an older version. When it comes back from a backup, it needs these files.
       if (expired.has(hour) && !(await hasExpiredRows(task))) continue;
       await sweepHour(task, old, swept, { dryRun, nowMs });
     } catch (error) {
-      // What is damaged may be mended with files that nothing names now.
+      // The damage may be repaired with files that nothing names now.
       if (!isHourpackError(error, "data")) throw error;
       swept.failures.push({ dataset: dataset.name, hour, error });
     }
@@ -83,13 +83,13 @@ async function sweepHour(
     if (decodeTime(attempt) >= nowMs - SWEPT_AFTER_MS) continue;
     const head = await store.head(key, { signal });
     if (!head || head.lastModifiedMs >= nowMs - SWEPT_AFTER_MS) continue;
-    // Looked at after the file's age, right before the deletion.
+    // Look at the part after the file's age, right before the deletion.
     const named = (await headPart(store, part, signal))?.attempt;
     if (named === attempt) continue;
     if (!dryRun) await store.delete(key, { signal });
     swept.attempts.push(key);
   }
-  // Some stores list uploads for an exact key only: an attempt without a part is where one may lie.
+  // Some stores list uploads for an exact key only. An attempt without a part may have left one for the part's key.
   if (!dryRun) swept.unfinished += await store.dropUnfinished(part, nowMs - DAY_MS, { signal });
 }
 
@@ -103,7 +103,7 @@ async function hasExpiredRows(task: HourContext): Promise<boolean> {
   return (await journals.missingIn(await readManifest(task, published))) === undefined;
 }
 
-/** The published hours. What parts of another table name would be taken for unreferenced: throws `invalid` where there is one. */
+/** The published hours. Throws `invalid` if tier 1 holds another table, since files that its parts name would look unreferenced. */
 async function ownHours(store: Store, dataset: Dataset, signal: AbortSignal | undefined): Promise<Set<Hour>> {
   const { table, tier1 } = dataset;
   const pinned = await readPinned(store, tier1.prefix, signal);
@@ -112,7 +112,7 @@ async function ownHours(store: Store, dataset: Dataset, signal: AbortSignal | un
   for (const [name, [hour]] of parts) {
     if (!hour) continue;
     const key = partKey(tier1.prefix, name, hour);
-    // Where it says nothing of a part somebody else wrote a file of that name.
+    // A file that does not say that it is a part is somebody else's.
     if (name === table || (await unlessDamaged(headPart(store, key, signal)))) tables.add(name);
   }
   const others = [...tables].filter((name) => name !== table).sort();
@@ -128,7 +128,7 @@ async function ownHours(store: Store, dataset: Dataset, signal: AbortSignal | un
   throw new HourpackError("invalid", `sweep ${location}: ${why}`, { stage: "sweep", location, hint });
 }
 
-/** Files that nobody wrote to for a day. */
+/** Files that were last written more than a day ago. */
 async function* agedFiles(
   store: Store,
   prefix: string,

@@ -1,4 +1,4 @@
-/** Whether a published hour is what its part says: the cheap look, and the deep one that reads everything again. */
+/** Checks whether a published hour is what its part says: a cheap look, and a deep one that reads everything again. */
 import type { FileMetaData } from "hyparquet";
 import { ulid } from "ulid";
 import { commandText, runText } from "../command-text.js";
@@ -29,30 +29,30 @@ export interface HourVerification {
   dataset: string;
   hour: Hour;
   /**
-   * `unpublished`: there is no part. `sound`: nothing is wrong. `expired`: neither, but raw objects were deleted by
-   * `expire`, so that a deep look finds no records any more to compare their rows with.
+   * `unpublished`: the hour has no part. `sound`: nothing is wrong. `expired`: nothing is wrong, but `expire` deleted raw
+   * objects, so a deep look has no records to compare their rows with.
    */
   state: "unpublished" | "sound" | "expired" | "wrong";
   rows: number;
   quarantined: number;
   quarantinedBytes: number;
   objects: number;
-  /** What is wrong, a sentence each. */
+  /** What is wrong, one text for each problem. */
   problems: string[];
-  /** Of the part that was looked at. */
+  /** ETag of the part that was checked. */
   etag?: string;
-  /** Of `--deep`. */
+  /** The result of a deep look. */
   deep?: DeepResult;
-  /** When `expire` last deleted objects of it. */
+  /** When `expire` last deleted objects of the hour. */
   expiredAt?: string;
 }
 
 /**
- * The part's footer, its object metadata, its manifest and its quarantine agree on what the part holds; with `deep`,
- * raw and tier 1 are read again and compared record by record. `proved` takes the objects that were read, as which they are
- * proved where nothing is wrong; that others are gone is no problem then. What is damaged is a problem, not an error; throws
- * `unavailable` and `interrupted`, `conflict` where the hour changes meanwhile, and `invalid` where the directory of raw
- * is not there and objects are missed: nothing can be compared then.
+ * Checks that the part's footer, object metadata, manifest and quarantine agree on what the part holds. With `deep`, reads raw
+ * and tier 1 again and compares them record by record. Fills `proved` with the objects that were read; they are proved if
+ * nothing is wrong. With `proved`, it is no problem that other objects are gone. Damage is a problem, not an error. Throws
+ * `unavailable` and `interrupted`, `conflict` if the hour changes meanwhile, and `invalid` if objects are missing because the
+ * raw directory is: then nothing can be compared.
  */
 export async function verifyHour(
   task: HourContext,
@@ -95,7 +95,7 @@ export async function verifyHour(
 const DIFFERENCES_MAX = 20;
 const EXAMPLES_MAX = 3;
 
-/** As one sentence after another, what is to be done with them; beside the dataset and the hour. */
+/** The error and what to do, as sentences. Shown beside the dataset and the hour, so it does not name them. */
 export function asProblem({ message, hint }: HourpackError, task: HourContext): string {
   return `${besideName(`${task.dataset.name} ${task.hour}`, message)}. ${hint ?? remedyOf(task)}`;
 }
@@ -128,12 +128,12 @@ async function lookDeep(
   const planned = { dataset: dataset.name, hour, settings: components.settings };
   const missing = await gone.missingIn(manifest);
   if (missing !== undefined) found.problems.push(asProblem(olderPart(planned, published, missing), task));
-  // What is named and there is about to be deleted: a part that lacks rows of it is told while they can still be made.
+  // With `proved`, named objects that still exist are about to go: report a part that lacks their rows while a run can make them.
   const isRemadeByRun = gone.isEmpty && goneOf(deep).count === 0;
   if (proved || deep.expired.count > 0)
     found.problems.push(...rowProblems(task, published, proved ? journals : gone, isRemadeByRun));
   if (proved || goneOf(deep).count === 0) return;
-  // What tier 1 itself shows is told, whatever became of raw.
+  // Problems of tier 1 itself are reported whatever became of raw.
   if (found.problems.length === 0) missingRawDirectory(dataset, undefined);
   const { compared, moved } = await changesSince(task, manifest, gone);
   found.problems.push(
@@ -150,12 +150,12 @@ export async function hasExpired(task: HourContext): Promise<boolean> {
   return !(await goneSince(task, journals)).isEmpty;
 }
 
-/** By a listing of now, after the objects were read: what it has did not go meanwhile. */
+/** The journals, reduced to gone objects. Lists after the objects were read: what is listed now did not disappear meanwhile. */
 async function goneSince(task: HourContext, journals: Journals) {
   return journals.isEmpty ? journals : journals.goneFrom(await listHour(task));
 }
 
-/** As a run would take it, which refuses what was moved. */
+/** The changes as a run sees them. A run refuses moved objects. */
 async function changesSince(
   task: HourContext,
   { entries }: Manifest,
@@ -167,7 +167,7 @@ async function changesSince(
   return { compared, moved };
 }
 
-/** As many rows as `expire` had proved, against the part that is there. */
+/** Compares the rows that `expire` had proved with those of the published part. */
 function rowProblems(
   task: HourContext,
   published: Published,
@@ -179,7 +179,7 @@ function rowProblems(
     ? `All raw objects are there: ${runText(task, "--rebuild")} under the settings of then makes these rows again; where other settings make fewer of them, ${runText(task, "--rebuild --from-remainder")} says that these are all`
     : "Bring the part of then back (from a backup or an older version in the bucket)";
   for (const { part: then, at } of journals.headers) {
-    // A later part has these rows and those of objects that came since.
+    // A later part has these rows, and those of objects that came since.
     const isOther = then.attempt !== published.attempt;
     if (then.rows === published.rows || (isOther && then.rows < published.rows)) continue;
     problems.push(
@@ -240,7 +240,7 @@ async function manifestProblems(
   return problems;
 }
 
-/** Read to its end: the proof compares what is in it with raw objects, where they are there. */
+/** Reads the quarantine file to its end. The proof compares its content only with raw objects that still exist. */
 async function quarantineProblems(
   task: HourContext,
   published: Published,
@@ -295,7 +295,7 @@ function deepProblems(deep: DeepResult, task: HourContext): string[] {
       : counted(deep.differences.length, "difference");
     problems.push(`${found} between the raw records and the rows`);
   }
-  // Where raw is not complete there is no remedy, and nothing is lost.
+  // If raw is incomplete, `--rebuild` cannot fill the column; nothing is lost.
   if (goneOf(deep).count + deep.expired.count > 0) return problems;
   for (const { column, rows } of deep.unfilled) {
     problems.push(
@@ -305,7 +305,7 @@ function deepProblems(deep: DeepResult, task: HourContext): string[] {
   return problems;
 }
 
-/** Why records and rows may differ though nothing is damaged, and what to do. */
+/** Why records and rows may differ although nothing is damaged, and what to do. */
 function settingsProblems(
   { manifest }: LookedAt,
   { gone, expired }: DeepResult,
@@ -327,7 +327,7 @@ function settingsProblems(
   ];
 }
 
-/** Which settings made rows of the part that are others today, besides its columns: it is read under those of then. */
+/** The settings that made rows of the part and have changed since. Not its columns: the part is read under its own. */
 function othersThan(header: ManifestHeader, dataset: Dataset): string | undefined {
   if (header.isMixed) return "raw, records, unknown or zone";
   const recipe = recipeOf(dataset);

@@ -1,4 +1,4 @@
-/** An Athena that errs. Behind the proxy is moto, so what was done and what was not is real. */
+/** An Athena that fails. moto is behind the proxy, so a statement either really ran or really did not. */
 
 import { AthenaClient, GetQueryExecutionCommand } from "@aws-sdk/client-athena";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";

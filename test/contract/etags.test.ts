@@ -1,4 +1,4 @@
-/** ETags as MD5s: a body that is not the ETag's is damage where they are, and none where a look-alike has other ideas. */
+/** ETags as MD5s: a body that does not match is damage if the store's ETags are MD5s, and no damage if a look-alike's are not. */
 import { createHash } from "node:crypto";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-/** A Glue that errs. Behind the proxy is moto, so what was done and what was not is real. */
+/** A Glue that fails. moto is behind the proxy, so a change was either really made or really not. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import {
   BatchCreatePartitionCommand,

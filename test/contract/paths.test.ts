@@ -1,4 +1,4 @@
-/** Keys whose paths may be written in two ways: S3 signs what a path says, and a look-alike what it was sent. */
+/** Keys whose paths can be written in two ways: S3 signs what the path means, a look-alike what it received. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openS3Store } from "../../src/store/s3/s3.js";
 import type { Store } from "../../src/store/store.js";

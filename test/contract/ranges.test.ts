@@ -1,4 +1,4 @@
-/** Ranges of an object come whole, and to where they are to go, however a store or a proxy before it answers. */
+/** Ranges of an object arrive whole and in the right place, however a store or a proxy in front of it answers. */
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { openS3Store } from "../../src/store/s3/s3.js";

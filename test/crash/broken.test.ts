@@ -1,4 +1,4 @@
-/** Half-written states, a folder each: what a run makes of it, and what the sweeper takes once its age has come. */
+/** Half-written states, one folder each: what a run makes of them, and what the sweeper deletes once it is old enough. */
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * A run whose catalog errs: what is published stays published, the run says what the catalog said and ends with exit
- * code 10 where that did not pass, and the next run registers what is missing. The catalog behind the proxy is moto.
+ * A run whose catalog fails: what is published stays published. If the failure does not pass, the run reports the catalog's
+ * error and ends with exit code 10. The next run registers what is missing. The catalog behind the proxy is moto.
  */
 import { GetPartitionsCommand, GlueClient } from "@aws-sdk/client-glue";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

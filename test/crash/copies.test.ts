@@ -1,4 +1,4 @@
-/** The local catalog's copies of parts in S3: whoever copies at once or is killed, each hour is read in one version. */
+/** The local catalog's copies of parts in S3: each hour is read in one version, whichever processes copy at once or are killed. */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * A worker is killed at every request of its run: before the store has seen the request, and after the store has
- * answered but before the worker knows. A fresh worker then runs, and must end where nothing had ever happened.
+ * A worker is killed at every request of its run: before the store has seen the request, and after the store has answered but
+ * before the worker knows. A fresh worker then runs, and must end as if nothing had happened.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

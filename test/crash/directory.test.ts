@@ -1,7 +1,7 @@
 /**
- * Workers over directories are killed at random instants, again and again, while more objects come. After each kill
- * every published hour is exactly what its manifest names; after the last one a fresh worker ends where it would have
- * ended undisturbed, and the catalog shows it.
+ * Workers over directories are killed at random instants, repeatedly, while more objects arrive. After each kill every
+ * published hour is exactly what its manifest names. After the last kill a fresh worker ends where it would have ended
+ * undisturbed, and the catalog shows it.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

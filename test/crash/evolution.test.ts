@@ -1,7 +1,7 @@
 /**
- * Several workers whose hours each bring new members, with `unknown: add`: the schema has every column once, of one
- * type for ever, and every record is given back. Which columns there are does not depend on who comes first. What
- * does: their order, and the type of a member on whose type the hours disagree (the first one's; others are rescued).
+ * Several workers whose hours each bring new members, with `unknown: add`. The schema has every column once, of one permanent
+ * type, and every record can be restored. The set of columns does not depend on who comes first. Two things do: the order of
+ * the columns, and the type of a member on whose type the hours disagree (the first hour's; other values are rescued).
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

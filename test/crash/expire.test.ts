@@ -1,4 +1,4 @@
-/** An expiry in a directory that is killed in the midst of a deletion leaves nothing hidden, and loses nothing. */
+/** An expiry in a directory that is killed during a deletion leaves nothing hidden, and loses nothing. */
 import {
   mkdirSync,
   mkdtempSync,

@@ -1,7 +1,7 @@
 /**
- * A store that errs: each fault at 5 % of the requests changes nothing of the outcome; at all of them the run ends
- * with exit code 10. The faults come from the proxy; the store behind it is real, so a request that it never saw and
- * one whose answer was lost are both the real thing.
+ * A store that fails: each fault at 5 % of the requests does not change the outcome; at all requests the run ends with exit
+ * code 10. The faults come from the proxy. The store behind it is real, so a request that it never saw and one whose answer
+ * was lost are both the real thing.
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -1,4 +1,4 @@
-/** A signal in the middle of an hour: no further step is begun, and nothing of the hour stays. */
+/** A signal in the middle of an hour: no further step begins, and nothing of the hour stays. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Disks that are full or closed, two runs with one spool, and signals: a clear end, nothing half published, and on. */
+/** Full or read-only disks, two runs with one spool, and signals: a clear end, nothing half published, and the next run goes on. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** Hours that are left behind the newest published one are still due, however that came about. */
+/** Hours left behind the newest published one are still due, whatever left them there. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import {

@@ -1,4 +1,4 @@
-/** Stores that are slow, or take few connections: the run finds its pace, says it, and packs the hour. */
+/** Stores that are slow or accept few connections: the run finds its pace, reports it, and packs the hour. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
 /**
- * Several workers over the same hours, and worlds that change under one: at the end each hour is exactly its objects.
- * Claims are off where two workers are to meet: what decides is the part's conditional write, and that alone.
+ * Several workers over the same hours, and objects that change under a worker: at the end each hour is exactly its objects.
+ * Claims are off if two workers should meet: only the part's conditional write decides.
  */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** What crashes leave is cleared by the rules, claims spread hours, and raw goes only when it is proved. */
+/** Sweeps clear what crashes leave, claims spread hours over workers, and raw objects are deleted only when proved. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Disks that refuse while an hour is made in the spool: what is told, what is given back, and that the next run goes on. */
+/** Disks that fail while an hour is in the spool: what is reported, what is given back, and that the next run goes on. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";

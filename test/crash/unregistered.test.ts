@@ -1,4 +1,4 @@
-/** What a run published and did not register is registered by a later one, though it is not about those hours. */
+/** A later run registers what an earlier one published and did not register, even if it is not about those hours. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

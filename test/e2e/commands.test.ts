@@ -1,4 +1,4 @@
-/** The commands in messages, pasted into a shell: each does what is said of it, where flags alone say what it is about. */
+/** The commands in messages, pasted into a shell: each does what its message says, even if only flags configure it. */
 import { execFile } from "node:child_process";
 import {
   mkdirSync,

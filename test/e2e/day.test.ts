@@ -1,7 +1,6 @@
 /**
- * A day of an installed worker by a clock of the test's own, against MinIO and Glue: late data, damage, an outage of the
- * store for two hours, a kill. At its end every hour is packed and registered, and metrics, alerts and messages say what
- * there was.
+ * A day of an installed worker by the test's own clock, against MinIO and Glue: late data, damage, a two-hour outage of the
+ * store, a kill. At the end every hour is packed and registered, and metrics, alerts and messages report what happened.
  */
 import { spawn } from "node:child_process";
 import { on, once } from "node:events";

@@ -1,4 +1,4 @@
-/** What the demo shows, and the demo made a second time in its folder, where somebody's files may lie by then. */
+/** What the demo shows, and a second demo in the same folder, which may hold somebody's files by then. */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

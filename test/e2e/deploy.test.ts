@@ -1,4 +1,4 @@
-/** What lies in deploy/, before the programs of its trade. That the image works is shown in image.test.ts. */
+/** The files in deploy/, checked by the usual linters. image.test.ts shows that the image works. */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";

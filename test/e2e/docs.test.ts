@@ -1,4 +1,4 @@
-/** Every page: its commands run, or stand in a list of what cannot; the commands, flags, files and pages it names are there. */
+/** Every page: its commands run, or are listed as unable to run here. The commands, flags, files and pages it names exist. */
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

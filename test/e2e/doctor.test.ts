@@ -1,4 +1,4 @@
-/** hourpack doctor against stores and catalogs that are well, and against each thing that can be wrong. */
+/** hourpack doctor against healthy stores and catalogs, and against each thing that can be wrong. */
 import {
   existsSync,
   mkdirSync,

@@ -1,4 +1,4 @@
-/** The image that the Dockerfile makes, performed step by step, and what deploy/ does with it: against MinIO and moto. */
+/** The image of the Dockerfile, built step by step, and what deploy/ does with it, against MinIO and moto. */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";

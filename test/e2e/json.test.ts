@@ -1,4 +1,4 @@
-/** docs/json.md: all that the commands print with `--json` stands there, and what stands there is printed. */
+/** docs/json.md documents everything that the commands print with `--json`, and the commands print everything in it. */
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** A decision about an hour whose objects were overwritten, as who operates hourpack makes it: once. */
+/** An operator decides about an hour whose objects were overwritten, and decides only once. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** What the machine refuses a process: room for its output, and more than its limits. */
+/** What the machine may refuse a process: room for its output, and anything beyond its limits. */
 import {
   mkdirSync,
   mkdtempSync,

@@ -1,4 +1,4 @@
-/** What the commands say beside their results: what cannot be, what was probably meant, what comes next. */
+/** What the commands say besides their results: what is impossible, what was probably meant, what comes next. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {

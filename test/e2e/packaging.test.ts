@@ -1,4 +1,4 @@
-/** The tarball that `npm pack` makes, installed in an empty folder as a stranger would. */
+/** The tarball of `npm pack`, installed in an empty folder as a stranger would. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";

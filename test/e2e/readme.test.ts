@@ -1,4 +1,4 @@
-/** The README's examples run as they are printed; only hosts, keys and the checkout's path are put in. */
+/** The README's examples run as printed; only hosts, keys and the checkout's path are filled in. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** What a single run tells beside its output: a file for the textfile collector, and a webhook. */
+/** What a single run reports besides its output: a file for the textfile collector, and a webhook. */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";

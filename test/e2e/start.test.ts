@@ -1,4 +1,4 @@
-/** docs/start.md from its first command to its last, in one folder and on a real MinIO, with what it says is printed. */
+/** Runs docs/start.md from its first command to its last, in one folder and on a real MinIO, and compares what is printed. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** hourpack worker as a child process that gets real signals. Its day is day.test.ts. */
+/** hourpack worker as a child process that gets real signals. day.test.ts runs it for a day. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";

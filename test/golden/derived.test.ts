@@ -1,4 +1,4 @@
-/** A column made by `from:` is what its raw member says under the column's own reading: a false one of any kind is found, a true one never. */
+/** A `from:` column has the value of its raw member as the column reads it. The proof finds false values of every kind, and no true ones. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** A folder of fixtures/cases is a test: its objects, packed, must give its rows to three readers, and its quarantine. */
+/** Each folder of fixtures/cases is a test: its objects, once packed, must give its rows to three readers, and its quarantine. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** What a few odd records do to the hours after them: a schema only grows, and every later hour is written by it. */
+/** What a few odd records do to later hours: a schema only grows, and every later hour is written under it. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

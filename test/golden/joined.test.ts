@@ -1,4 +1,4 @@
-/** Files joined by their row groups hold the rows of their sources, for three readers that are not the one that joined. */
+/** Files joined by their row groups hold the rows of their sources, as three independent readers see them. */
 import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";

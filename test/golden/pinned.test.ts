@@ -1,4 +1,4 @@
-/** What a run does where schema.json is not the one that published parts were written under: nothing to their rows. */
+/** If schema.json is not the one that published parts were written under, a run does nothing to their rows. */
 import {
   cpSync,
   existsSync,

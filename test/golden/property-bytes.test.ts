@@ -1,9 +1,9 @@
 /**
- * Bytes that nobody meant: pieces of JSON in any order. Two readers that share no code (the converter's framing and
- * the proof's) find the same records at the same places, every byte that is data is in one of them or in quarantine,
- * and reading line by line, or in pieces of a few bytes, finds what reading the whole finds.
+ * Garbage: pieces of JSON in any order. Two readers that share no code (the converter's framing and the proof's) find the same
+ * records at the same places. Every byte that is data is in a record or in quarantine. Reading line by line, or in pieces of a
+ * few bytes, finds the same as reading the whole.
  *
- * HOURPACK_PROPERTY_RUNS: how many objects, in thousands of the ordinary run's (1,000 means 20,000 objects);
+ * HOURPACK_PROPERTY_RUNS: how many objects, in thousandths of the ordinary run (1,000 means 20,000 objects).
  * HOURPACK_PROPERTY_SEED: repeats a run that failed.
  */
 import { createHash } from "node:crypto";

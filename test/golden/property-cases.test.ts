@@ -1,4 +1,4 @@
-/** Every golden case keeps the two promises that hold for all data: the proof finds nothing, and the way back is whole. */
+/** Every golden case keeps the two promises that hold for all data: the proof finds nothing, and every record can be restored. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,8 +1,8 @@
 /**
- * The fast way against the exact way: lines that the grammar accepts are read by DuckDB as they stand, and must give
- * the rows that converting them value by value gives.
+ * The fast way against the exact way: DuckDB reads lines that the grammar accepts as they are, which must give the same rows as
+ * converting them value by value.
  *
- * HOURPACK_PROPERTY_RUNS: how many lines are accepted at least (1,000); HOURPACK_PROPERTY_SEED: repeats a run.
+ * HOURPACK_PROPERTY_RUNS: the least number of accepted lines (1,000). HOURPACK_PROPERTY_SEED: repeats a run.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

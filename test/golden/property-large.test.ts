@@ -1,8 +1,8 @@
 /**
- * What is too large to be held is read in another way, which must come to the same: a value that is kept as its text
- * converts to what its tree converts to.
+ * Values too large to be held are read in another way, which must give the same result: a value kept as its text converts to
+ * what its tree converts to.
  *
- * HOURPACK_PROPERTY_RUNS: how many records, in thousands of the ordinary run's (1,000 means 3,000 records);
+ * HOURPACK_PROPERTY_RUNS: how many records, in thousandths of the ordinary run (1,000 means 3,000 records).
  * HOURPACK_PROPERTY_SEED: repeats a run that failed.
  */
 import fc from "fast-check";

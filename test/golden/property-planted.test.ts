@@ -1,8 +1,8 @@
 /**
- * The proof finds what was planted: one digit changed, one record dropped, one doubled, at random places of a
- * published part; and one byte changed in a raw object. Without a plant it finds nothing.
+ * The proof finds planted damage: one digit changed, one record dropped or one doubled, at random places of a published part,
+ * and one byte changed in a raw object. Without a plant it finds nothing.
  *
- * HOURPACK_PROPERTY_RUNS: 1,000 means 40 plants of a kind; HOURPACK_PROPERTY_SEED: repeats a run;
+ * HOURPACK_PROPERTY_RUNS: 1,000 means 40 plants of each kind. HOURPACK_PROPERTY_SEED: repeats a run.
  * HOURPACK_PROPERTY_RECORDS: how many records the large hour has.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

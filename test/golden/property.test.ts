@@ -1,9 +1,9 @@
 /**
- * Nothing lost, nothing silently changed: random records in random shapes of bytes, packed and restored, are the
- * same multiset of records, and what was no record is in quarantine byte for byte. Judged by the proof's canon, which
- * shares no code with the converter.
+ * Nothing lost, nothing silently changed: random records in random shapes of bytes, packed and restored, are the same multiset
+ * of records. Bytes that were not a record are in quarantine, byte for byte. The proof's canon judges this; it shares no code
+ * with the converter.
  *
- * HOURPACK_PROPERTY_RUNS: how many cases (1,000); HOURPACK_PROPERTY_SEED: repeats a run that failed.
+ * HOURPACK_PROPERTY_RUNS: how many cases (1,000). HOURPACK_PROPERTY_SEED: repeats a run that failed.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-/** A part that is not what was made is found out before it is published, by either of its two readers. */
+/** One or the other of the two readers finds a part that is not what was made, before it is published. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** The ring's own instruments: three readers must agree on what one file holds, and a difference must be seen. */
+/** Tests the readers of the golden tests: all three must agree on what one file holds, and a difference must show. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** The way back of what is in quarantine, whatever lies in it, and what is told where a file is damaged. */
+/** Restoring quarantine, whatever it holds, and what is reported if a file is damaged. */
 import {
   mkdirSync,
   mkdtempSync,

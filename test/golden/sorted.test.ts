@@ -1,4 +1,4 @@
-/** A part whose rows are sorted holds the rows of its sources, whether they fit in memory at once or in pieces. */
+/** A sorted part holds the rows of its sources, whether they fit in memory at once or in pieces. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** What verification says of hours that are as they should be, expired, damaged, or packed under other columns. */
+/** What verification says about hours that are sound, expired, damaged, or packed under other columns. */
 import {
   linkSync,
   mkdirSync,

@@ -1,4 +1,4 @@
-/** Credentials of MinIO that a policy limits, by its AssumeRole: what AWS would grant a role with that policy. */
+/** MinIO credentials that a policy limits, from its AssumeRole: what AWS grants a role with that policy. */
 import { createHash, createHmac } from "node:crypto";
 import type { S3Server } from "./minio.js";
 
@@ -10,7 +10,7 @@ export interface PolicyStatement {
   Condition?: Record<string, Record<string, string>>;
 }
 
-/** The variables of temporary credentials that may do what the statements say, and nothing else. */
+/** The environment variables of temporary credentials that allow what the statements say, and nothing else. */
 export async function credentialsWith(
   server: S3Server,
   statements: PolicyStatement[],
@@ -35,7 +35,7 @@ export async function credentialsWith(
   };
 }
 
-/** Signature version 4 of a POST of a form to `/`. Source: AWS IAM user guide, "Create a signed AWS API request". */
+/** Signature version 4 of a form POST to `/`. Source: AWS IAM user guide, "Create a signed AWS API request". */
 function signed(server: S3Server, body: string): Record<string, string> {
   const { host } = new URL(server.endpoint);
   const time = new Date().toISOString().replace(/[-:]|\.\d+/g, "");

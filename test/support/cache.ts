@@ -1,4 +1,4 @@
-/** Where heavy things that the tests need are kept between runs, outside of the checkout. */
+/** Keeps heavy things that the tests need between runs, outside the checkout. */
 import { mkdirSync, rmSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ export function cacheDir(): string {
 
 const LOCK_STALE_MS = 30 * 60_000;
 
-/** Makes something in the cache once, though several processes may want it at the same time. */
+/** Makes something in the cache once, even if several processes want it at the same time. */
 export async function madeOnce<T>(
   name: string,
   find: () => T | undefined,

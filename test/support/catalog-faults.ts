@@ -11,7 +11,7 @@ export function refusal(status: number, code: string, message = "no such luck"):
   return async () => ({ kind: "answer", answer: { status, headers, body } });
 }
 
-/** All of these pass by themselves. */
+/** Refusals that pass without help. */
 export const PASSING = {
   ThrottlingException: refusal(400, "ThrottlingException", "Rate exceeded"),
   "429 TooManyRequestsException": refusal(429, "TooManyRequestsException", "Rate exceeded"),
@@ -23,12 +23,12 @@ export const PASSING = {
   "reset, but done": FAULTS["reset, but done"],
 } satisfies Record<string, Fault>;
 
-/** Of as many shapes as there are operations: the tests know what they sent and what moto answers. */
+/** Each operation has its own shape: the tests know what they sent and what moto answers. */
 type Json = ReturnType<typeof JSON.parse>;
 
 export const jsonOf = (exchange: Pick<Exchange, "body">): Json => JSON.parse(exchange.body.toString("utf8"));
 
-/** Forwards, and changes what the JSON of the answer says. */
+/** Forwards the request, and changes the JSON of the answer. */
 export function retold(change: (answer: Json) => void): Fault {
   return async (_, forward) => ({ kind: "answer", answer: changed(await forward(), change) });
 }
@@ -40,12 +40,12 @@ function changed(answer: Answer, change: (json: Json) => void): Answer {
   return { status: answer.status, headers: ["Content-Type", "application/x-amz-json-1.1"], body };
 }
 
-/** Where each statement stands, as GetQueryExecution tells it. */
+/** Changes the status of each statement that GetQueryExecution returns. */
 export function standing(status: Record<string, unknown>): Fault {
   return retold(({ QueryExecution }) => Object.assign(QueryExecution.Status, status));
 }
 
-/** The fault at the first request of each operation that is named, or of every one. `struck`: which those were. */
+/** The fault at the first request of each operation. `struck` has the operations that it hit. */
 export function firstOfEach(fault: Fault): ProxyHooks & { struck: Set<string> } {
   const struck = new Set<string>();
   return {
@@ -62,7 +62,7 @@ export function at(operation: string, fault: Fault): ProxyHooks {
   return { fault: (exchange) => (exchange.operation === operation ? fault : undefined) };
 }
 
-/** At a share of the requests. */
+/** The fault at a share of the requests. */
 export function atShare(fault: Fault, share: number, seed: number): ProxyHooks & { struck: () => number } {
   const random = seededRandom(seed);
   let struck = 0;
@@ -76,7 +76,7 @@ export function atShare(fault: Fault, share: number, seed: number): ProxyHooks &
   };
 }
 
-/** BatchCreatePartition refuses the entries that `refuse` names a code for, and makes the others. */
+/** BatchCreatePartition refuses the entries for which `refuse` returns a code, and makes the others. */
 export function partly(refuse: (values: string) => string | undefined): Fault {
   return async ({ body }, forward) => {
     const input = jsonOf({ body });
@@ -98,7 +98,7 @@ export function partly(refuse: (values: string) => string | undefined): Fault {
   };
 }
 
-/** As Glue does and moto does not: an update that names another version than the newest changes nothing. */
+/** An update that does not name the newest version changes nothing, as in Glue but not in moto. */
 export function guardingVersions(versionOf: (table: string) => Promise<string | undefined>): Fault {
   return async (exchange, forward) => {
     const { VersionId, TableInput } = jsonOf(exchange);
@@ -108,7 +108,7 @@ export function guardingVersions(versionOf: (table: string) => Promise<string | 
   };
 }
 
-/** A table that no other test has. */
+/** A table that no other test uses. */
 export function spec(columns = ["id"]): TableSpec {
   const name = `faulted_${tables++}`;
   const location = `s3://lake/${name}/`;
@@ -124,7 +124,7 @@ export function spec(columns = ["id"]): TableSpec {
 }
 let tables = 0;
 
-/** Whatever the SDK's clients ask for; moto looks at none of it. */
+/** What the SDK's clients require; moto ignores it. */
 export const MOTO_ENV = {
   AWS_ACCESS_KEY_ID: "test",
   AWS_SECRET_ACCESS_KEY: "test",

@@ -1,4 +1,4 @@
-/** The built command line as a child process, as a user runs it. */
+/** Runs the built command line as a child process, as a user would. */
 import { spawn } from "node:child_process";
 import { resolve } from "node:path";
 
@@ -6,15 +6,15 @@ export interface CliEnd {
   code: number | null;
   stdout: string;
   stderr: string;
-  /** With `--json`: each line of standard output. */
+  /** With `--json`: the lines of standard output. */
   records: Record<string, unknown>[];
-  /** The last of them. */
+  /** The last record. */
   result: Record<string, unknown>;
 }
 
 export const HOURPACK = resolve(import.meta.dirname, "../../bin/hourpack.js");
 
-/** Runs `hourpack` to its end. Nothing of the caller's own configuration reaches it but what `env` says. */
+/** Runs `hourpack` to its end. None of the caller's own configuration reaches it, only `env`. */
 export async function hourpack(
   args: string[],
   options: { env?: Record<string, string>; cwd?: string; input?: string } = {},
@@ -42,7 +42,7 @@ export async function hourpack(
   return { code, stdout, stderr, records, result: records.at(-1) ?? {} };
 }
 
-/** Without credentials, profiles and settings of whoever runs the tests. */
+/** The environment without the credentials, profiles and settings of whoever runs the tests. */
 export function cleanEnv(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !/^(AWS_|HOURPACK_)/.test(name));
   return {

@@ -1,4 +1,4 @@
-/** The last line of a test run: how many passed and how many failed. */
+/** Prints the last line of a test run: how many tests passed and how many failed. */
 import type { Reporter, TestModule } from "vitest/node";
 
 export default class ClosingLine implements Reporter {
@@ -11,10 +11,10 @@ export default class ClosingLine implements Reporter {
         if (state === "passed" || state === "failed") counts[state]++;
         else counts.skipped++;
       }
-      // A file that could not be loaded has no tests, and has failed.
+      // A file that could not be loaded has no tests, and counts as failed.
       if (tests.length === 0 && !module.ok()) counts.failed++;
     }
-    // After the summary of the other reporter.
+    // Comes after the summary of the other reporter.
     process.on("exit", () => {
       process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
     });

@@ -1,15 +1,15 @@
-/** A CloudFormation template with its parameters filled in, as far as ours goes. */
+/** Fills in the parameters of a CloudFormation template. Knows only the functions that ours uses. */
 import { parse } from "yaml";
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 export interface Stack {
-  /** By logical name; properties only. */
+  /** The properties of each resource, by logical name. */
   resources: Record<string, Record<string, Json>>;
 }
 
 const FUNCTIONS = ["Ref", "Sub", "GetAtt", "If", "Not", "Equals"];
-/** In YAML a function is a tag: it is kept as `{ "!Sub": … }` until parameters are known. */
+/** In YAML a function is a tag. It is kept as `{ "!Sub": … }` until the parameters are known. */
 const CUSTOM_TAGS = FUNCTIONS.flatMap((name) =>
   (["scalar", "map", "seq"] as const).map((kind) => ({
     tag: `!${name}`,
@@ -22,7 +22,7 @@ function toJson(value: unknown): Json {
   return (value as { toJSON(): Json }).toJSON();
 }
 
-/** Pseudo parameters such as `AWS::Region` are parameters here, too. */
+/** Resolves the template. Pseudo parameters such as `AWS::Region` are given like the others. */
 export function stackOf(text: string, given: Record<string, string>): Stack {
   const template = parse(text, { customTags: CUSTOM_TAGS as never }) as {
     Parameters: Record<string, { Default?: string | number }>;

@@ -1,4 +1,4 @@
-/** Stands in for the base image `node:<major>-<release>-slim`: Debian's minimal system, and Node and npm in /usr/local. */
+/** Stands in for the base image `node:<major>-<release>-slim`: Debian's minimal system, with Node and npm in /usr/local. */
 import { existsSync, mkdtempSync } from "node:fs";
 import { mkdir, readdir, rename } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,10 +8,10 @@ import { debianFiles } from "./linters.js";
 import { onPath, runToEnd } from "./processes.js";
 import { asRoot } from "./root-filesystem.js";
 
-/** The npm that comes with a Node. Source: nodejs.org, "Node.js releases". */
+/** The npm version that comes with each Node. Source: nodejs.org, "Node.js releases". */
 const NPM_OF_NODE: Record<string, string> = { "22": "10", "24": "11" };
 
-/** A folder in the cache, to be copied. */
+/** Returns a folder in the cache, for callers to copy. */
 export function debianWithNode(release: string, nodeMajor: string): Promise<string> {
   const home = join(cacheDir(), `${release}-node-${nodeMajor}`);
   return madeOnce(
@@ -33,7 +33,7 @@ export function debianWithNode(release: string, nodeMajor: string): Promise<stri
   );
 }
 
-/** Its files may belong to other users. */
+/** Removes a folder whose files may belong to other users. */
 export async function removeTree(folder: string): Promise<void> {
   await asRoot("rm", "-rf", "--one-file-system", folder);
 }
@@ -47,7 +47,7 @@ async function makeDebian(release: string, root: string, work: string): Promise<
   await asRoot("tar", "-x", "--numeric-owner", "--exclude=./dev/*", "-C", root, "-f", tar);
 }
 
-/** From npm's packages, laid out as the base image has them. */
+/** Installs Node and npm from npm's packages, laid out as in the base image. */
 async function addNode(major: string, root: string, work: string): Promise<void> {
   const prefix = join(work, "npm");
   const npm = NPM_OF_NODE[major];

@@ -1,6 +1,6 @@
 /**
- * Performs a Dockerfile without a container engine: every step in a root file system of its own, made from Debian's
- * packages, by chroot in namespaces of its own. Knows only the instructions that ours has, and throws for others.
+ * Builds a Dockerfile without a container engine: each step runs by chroot in its own namespaces, in its own root file system
+ * made from Debian's packages. Knows only the instructions that ours uses, and throws on others.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
@@ -15,7 +15,7 @@ interface Instruction {
   text: string;
 }
 
-/** What an image says of itself, and its files. */
+/** An image's configuration and files. */
 export interface Image {
   root: string;
   base: string;
@@ -38,7 +38,7 @@ function parseDockerfile(text: string): Instruction[] {
   });
 }
 
-/** The files of the build context that are sent, relative to it. Knows `*` and plain names, and `!` before either. */
+/** The files of the build context that .dockerignore lets through, relative to it. Knows `*`, plain names, and `!` before either. */
 export function contextFiles(contextDir: string): string[] {
   const rules = readFileSync(join(contextDir, ".dockerignore"), "utf8")
     .split("\n")
@@ -65,7 +65,7 @@ export function contextFiles(contextDir: string): string[] {
   return files.sort();
 }
 
-/** Performs the stages in order; the last one is the image. */
+/** Builds the stages in order; the last one is the image. */
 export async function buildImage(contextDir: string, workDir: string): Promise<Image> {
   const instructions = parseDockerfile(readFileSync(join(contextDir, "Dockerfile"), "utf8"));
   const sent = join(workDir, "context");
@@ -174,7 +174,7 @@ class Build {
     for (const source of words) {
       const from = join(stage ? stage.root : this.context, source);
       const isInto = !statSync(from).isDirectory() && (words.length > 1 || target.endsWith("/"));
-      // A folder's content goes to the target, a file goes into or becomes it.
+      // A folder's content goes into the target; a file goes into it or becomes it.
       await mkdir(isInto || statSync(from).isDirectory() ? to : join(to, ".."), { recursive: true });
       await asRoot("cp", "-a", statSync(from).isDirectory() ? `${from}/.` : from, to);
     }
@@ -184,15 +184,15 @@ class Build {
 export interface ContainerOptions {
   env?: Record<string, string>;
   mounts?: Mount[];
-  /** A folder outside that stands for the volume; it must be writable for the image's user. */
+  /** The folder outside for each volume; it must be writable for the image's user. */
   volumes: Record<string, string>;
-  /** In place of the image's own. */
+  /** Replaces the image's own. */
   entrypoint?: string[];
   timeoutMs?: number;
   onStart?: RootOptions["onStart"];
 }
 
-/** Runs the image as an engine would with `--read-only --cap-drop ALL`: only its volumes can be written. */
+/** Runs the image as an engine does with `--read-only --cap-drop ALL`: only its volumes are writable. */
 export function runImage(image: Image, args: string[], options: ContainerOptions) {
   return runInRoot(image.root, [...(options.entrypoint ?? image.entrypoint), ...args], {
     env: { ...image.env, ...options.env },

@@ -1,4 +1,4 @@
-/** What can go wrong between a worker and its store, as answers of the proxy; and at which requests, by a seeded random. */
+/** What can go wrong between a worker and its store, as answers of the proxy. A seeded random chooses the requests. */
 import { setTimeout } from "node:timers/promises";
 import {
   type Answer,
@@ -9,7 +9,7 @@ import {
   type Reply,
 } from "./proxy.js";
 
-/** An error as S3 sends it; a HEAD's has no body. */
+/** An error as S3 sends it. The answer to a HEAD has no body. */
 function s3ErrorAnswer(status: number, code: string, message: string, headers: string[] = []): Answer {
   const body = Buffer.from(
     `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>${message}</Message><RequestId>1</RequestId></Error>`,
@@ -21,10 +21,10 @@ const refusal =
   (status: number, code: string, message: string, headers?: () => string[]): Fault =>
   async () => ({ kind: "answer", answer: s3ErrorAnswer(status, code, message, headers?.()) });
 
-/** Not tried again: somebody has to mend it. */
+/** A refusal that is not tried again: somebody has to fix it. */
 export const ACCESS_DENIED = refusal(403, "AccessDenied", "Access Denied");
 
-/** Forwards, and spoils what came. */
+/** Forwards the request, and spoils the answer. */
 const spoiled =
   (spoil: (answer: Answer) => Reply): Fault =>
   async (_, forward) => {
@@ -39,7 +39,7 @@ const withLengthOf = (answer: Answer, length: number): Answer => ({
   headers: [...headersWithout(answer.headers, ["content-length"]), "Content-Length", String(length)],
 });
 
-/** A digit for a digit: the text stays JSON, only its value is another. `place` chooses the digit. */
+/** Replaces a digit by another: the text stays JSON with another value. `place` chooses the digit. */
 export function corrupted(answer: Answer, place: number): Answer {
   const body = Buffer.from(answer.body);
   const digits = [...body.keys()].filter((at) => body[at]! >= 0x31 && body[at]! <= 0x38);
@@ -48,7 +48,7 @@ export function corrupted(answer: Answer, place: number): Answer {
   return { ...answer, body };
 }
 
-/** No two corruptions are alike: the same bytes twice would be what the store has. */
+/** Makes every corruption different: the same bytes twice would count as what the store has. */
 let places = 0;
 
 const HOUR_MS = 3_600_000;
@@ -87,7 +87,7 @@ export const FAULTS = {
     403,
     "RequestTimeTooSkewed",
     "The difference between the request time and the current time is too large.",
-    // The SDK corrects its clock by this, and by the store's own Date at the next refusal.
+    // The SDK corrects its clock by this Date, and by the store's own at the next refusal.
     () => ["Date", new Date(Date.now() + HOUR_MS).toUTCString()],
   ),
   "expired token": refusal(400, "ExpiredToken", "The provided token has expired."),
@@ -99,14 +99,14 @@ export const FAULTS = {
 
 export type FaultName = keyof typeof FAULTS;
 
-/** Of these only an object's own bytes are checked by anyone: a listing has no ETag. */
+/** Faults that only an object's own bytes can show: a listing has no ETag. */
 const BODIES_ONLY: readonly FaultName[] = ["a corrupted byte"];
 
 function concerns(name: FaultName, exchange: Exchange): boolean {
   return !BODIES_ONLY.includes(name) || exchange.operation === "GetObject";
 }
 
-/** The fault at a share of the requests. `struck` counts them. */
+/** The fault at a share of the requests. `struck` counts the hits. */
 export function faultsAt(
   name: FaultName,
   share: number,
@@ -124,7 +124,7 @@ export function faultsAt(
   };
 }
 
-/** Numbers in [0, 1), the same ones for the same seed (a 32-bit xorshift-multiply). */
+/** Numbers in [0, 1), the same for the same seed (a 32-bit xorshift-multiply). */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -1,4 +1,4 @@
-/** 1,000 GitHub events as small objects: those of GitHub's archive where they are at hand, else made ones of their shape. */
+/** 1,000 GitHub events as small objects: from GitHub's archive if it is at hand, else made up in the same shape. */
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 
@@ -10,7 +10,7 @@ export interface GithubEvent {
   payload: { push_id?: number; commits?: { sha: string }[] };
 }
 
-/** What a reader must get out of the packed hour. */
+/** What a reader must find in the packed hour. */
 export interface EventSums {
   rows: number;
   idSum: number;
@@ -24,7 +24,7 @@ export interface EventSums {
 export const GITHUB_HOUR = "2015-01-01T01";
 const ARCHIVE = resolve(import.meta.dirname, "../../../shared/data/gharchive/2015-01-01-01.ndjson");
 
-/** Sums published beside the archive's file, so that our own adding up is checked, too. */
+/** Sums published beside the archive's file, which also check our own sums. */
 const ARCHIVE_SUMS: EventSums = {
   rows: 1000,
   idSum: 2489397445619,
@@ -74,7 +74,7 @@ function madeEvent(i: number): GithubEvent & { created_at: string; public: boole
     actor: { id: 1_000_000 + ((i * 7919) % 9_000_000) },
     ...(i % 4 === 0 ? { org: { id: 5000 + i } } : {}),
     payload: {
-      // Keys that differ from event to event, as the archive's do.
+      // Keys that differ from event to event, as in the archive.
       [`detail_${i % 300}`]: i,
       ...(isPush
         ? {

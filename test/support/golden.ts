@@ -1,4 +1,4 @@
-/** The folders of `fixtures/cases`: read and compared. Their format is in fixtures/README.md. */
+/** Reads and compares the folders of `fixtures/cases`. Their format is in fixtures/README.md. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ interface ExpectedPiece {
   key: string;
   offset: number;
   sizeBytes: number;
-  /** A regular expression, upper and lower case alike; any reason will do where absent. */
+  /** A case-insensitive regular expression; any reason matches if absent. */
   reason?: string;
   text?: string;
   base64?: string;
@@ -29,7 +29,7 @@ export interface CaseHour {
   quarantine: ExpectedPiece[];
   /** `name type` in Hive's notation, without `_rescued_data`. */
   schema?: string[];
-  /** Where wrong output is left, for a person to compare with what is expected. */
+  /** Receives wrong output, for a person to compare with what is expected. */
   actualDir: string;
 }
 
@@ -49,7 +49,7 @@ export function caseNames(): string[] {
     .sort();
 }
 
-/** Throws where the folder is not a whole case: a case without expected rows shows nothing. */
+/** Reads a case. Throws if the folder is incomplete: a case without expected rows shows nothing. */
 export function readCase(name: string): GoldenCase {
   const dir = join(CASES_DIR, name);
   const { rule, dataset } = parse(readFileSync(join(dir, "case.yaml"), "utf8")) as {
@@ -83,7 +83,7 @@ export interface ActualPiece extends ExpectedPiece {
   etag: string;
 }
 
-/** What is expected and not there, and what is there and not expected, as multisets. */
+/** What is missing and what is unexpected, compared as multisets. */
 export function differences<T>(expected: T[], actual: T[], textOf: (item: T) => string): string[] {
   const counts = new Map<string, number>();
   for (const item of expected) counts.set(textOf(item), (counts.get(textOf(item)) ?? 0) + 1);
@@ -109,7 +109,7 @@ function sorted(cell: Cell): Cell {
   );
 }
 
-/** A quarantined piece without its reason, which is compared as a pattern, and its ETag. */
+/** A quarantined piece without its ETag, and without its reason, which is compared as a pattern. */
 export function textOfPiece({ key, offset, sizeBytes, text, base64 }: ExpectedPiece): string {
   return JSON.stringify({ key, offset, sizeBytes, text, base64 });
 }
@@ -124,7 +124,7 @@ export function wrongReasons(expected: ExpectedPiece[], actual: ActualPiece[]): 
   });
 }
 
-/** Leaves an hour's output beside what was expected, in the expected order where the two agree. */
+/** Writes an hour's output beside what was expected, in the expected order as far as the two agree. */
 export function writeActual(hour: CaseHour, rows: Row[], quarantine: ActualPiece[], schema: string[]): void {
   mkdirSync(hour.actualDir, { recursive: true });
   const write = (name: string, text: string) => writeFileSync(join(hour.actualDir, name), text);
@@ -143,7 +143,7 @@ function inOrderOf<T, U extends T>(expected: T[], actual: U[], textOf: (item: T)
   return [...actual].sort((a, b) => placeOf(a) - placeOf(b));
 }
 
-/** Every row names every column, and `_rescued_data`; a forgotten one would make the case say less than it means. */
+/** Reads expected rows. Each must name every column and `_rescued_data`: a forgotten one would weaken the case. */
 function readRows(path: string): Row[] {
   const rows = readNdjson<Row>(path);
   const columnsOf = (row: Row) => Object.keys(row).sort().join();

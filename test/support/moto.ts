@@ -1,4 +1,4 @@
-/** moto's server as Glue and Athena, from a virtual environment in the cache. */
+/** Starts moto's server as Glue and Athena, from a virtual environment in the cache. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { cacheDir, madeOnce } from "./cache.js";

@@ -1,4 +1,4 @@
-/** A golden case, packed through the library over directories. */
+/** Packs a golden case through the library, over directories. */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";

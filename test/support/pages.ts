@@ -1,4 +1,4 @@
-/** The pages of the project as a reader takes them: fenced blocks, the commands in them, and code in the prose. */
+/** Reads the project's pages as a reader would: fenced blocks, the commands in them, and code in the prose. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { cleanEnv, HOURPACK } from "./cli.js";
@@ -17,13 +17,13 @@ export function textOf(page: string): string {
 }
 
 export interface Block {
-  /** What stands in `<!-- … -->` above it, such as `config` or `sample: a/key`. */
+  /** The text of the `<!-- … -->` above it, such as `config` or `sample: a/key`. */
   mark: string;
   language: string;
   text: string;
 }
 
-/** The fenced blocks in their order, those that are indented in a list, too. */
+/** The fenced blocks in order, including those indented in a list. */
 export function blocksOf(text: string): Block[] {
   const fence = /(?:^[ \t]*<!-- (.+?) -->\n)?^([ \t]*)```(\w*)\n(.*?)^\2```/gms;
   return [...text.matchAll(fence)].map(([, mark = "", indent = "", language = "", body = ""]) => ({
@@ -33,7 +33,7 @@ export function blocksOf(text: string): Block[] {
   }));
 }
 
-/** The commands of a `sh` block, one for each line that is not continued; also those after `&&` and `|`. */
+/** The commands of a `sh` block: one for each line with its continuations, and those after `&&` and `|`. */
 export function commandsOf(block: Block): string[] {
   if (block.language !== "sh") return [];
   return block.text
@@ -43,7 +43,7 @@ export function commandsOf(block: Block): string[] {
 }
 
 function commandsOfLine(line: string): string[] {
-  // Quoted text is stepped over whole.
+  // Quoted text is skipped as a whole.
   const pieces = line.match(/'[^']*'|"[^"]*"|&&|\||(?:^|\s)#.*$|[^'"&|#]+|./g) ?? [];
   const commands = [""];
   for (const piece of pieces) {
@@ -53,18 +53,18 @@ function commandsOfLine(line: string): string[] {
   return commands.map((command) => command.trim()).filter(Boolean);
 }
 
-/** Code in the prose, each piece on one line. */
+/** The code in the prose, each piece on one line. */
 export function inlineCodeOf(text: string): string[] {
   const prose = text.replace(/^[ \t]*```.*?^[ \t]*```/gms, "");
   return [...prose.matchAll(/`([^`]+)`/g)].map(([, code = ""]) => code.replaceAll(/\s+/g, " "));
 }
 
-/** The words after `hourpack` or `node bin/hourpack.js`; also where another program is told to start it. */
+/** The words after `hourpack` or `node bin/hourpack.js`, also if `sudo` or `systemd-run` starts it. Undefined for another command. */
 export function hourpackCall(command: string): string | undefined {
   return /^(?:sudo (?:systemd-run .*?)?)?(?:node bin\/hourpack\.js|hourpack) (.*)$/.exec(command)?.[1];
 }
 
-/** Makes `hourpack` and `node bin/hourpack.js` in a folder what was built here; gives the environment for it. */
+/** Makes `hourpack` and `node bin/hourpack.js` in a folder run the local build. Returns the environment for it. */
 export function prepareFolder(folder: string): NodeJS.ProcessEnv {
   for (const name of ["bin", ".path"]) mkdirSync(join(folder, name), { recursive: true });
   writeFileSync(join(folder, "bin/hourpack.js"), `import ${JSON.stringify(HOURPACK)};\n`);

@@ -1,10 +1,10 @@
-/** An object cut into pieces as it would be if it were large, and each of them framed by itself. */
+/** Cuts an object into pieces as if it were large, and frames each piece separately. */
 import { type CutLimits, cutObject, type Piece } from "../../src/record/cut.js";
 import { type Framed, type FrameLimits, frameObject } from "../../src/record/frame.js";
 import { inMemory } from "../../src/record/window.js";
 import type { RecordPath } from "../../src/schema/path.js";
 
-/** With copies of the bytes, which a piece lends only. */
+/** Copies the bytes of each piece, since pieces only lend them. */
 async function piecesOf(bytes: Buffer, limits: CutLimits): Promise<Piece[]> {
   const pieces: Piece[] = [];
   for await (const piece of cutObject(inMemory(bytes), limits)) {
@@ -38,7 +38,7 @@ interface Place {
   sizeBytes: number;
 }
 
-/** Without the reasons, and with one item for quarantine that goes on without a gap. */
+/** Drops the reasons, and joins quarantine that continues without a gap into one item. */
 export function joined(items: (Place | Framed)[]): object[] {
   const all: Place[] = [];
   for (const item of items) {

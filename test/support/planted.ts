@@ -1,4 +1,4 @@
-/** An hour that is packed and proved, and whose part is written again as somebody might have damaged it. */
+/** Packs and proves an hour, and writes its part again with planted damage. */
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DuckDBInstance } from "@duckdb/node-api";
@@ -22,13 +22,13 @@ export interface PackedHour {
   close(): Promise<void>;
 }
 
-/** Packs objects of lines, as one hour, in this folder. */
+/** Packs objects, given as lines, into one hour in this folder. */
 export async function packHour(dir: string, options: object, objects: string[][]): Promise<PackedHour> {
   mkdirSync(join(dir, "objects"), { recursive: true });
   for (const [i, lines] of objects.entries())
     writeFileSync(join(dir, "objects", `${i}.json`), `${lines.join("\n")}\n`);
   const hours = [{ name: "00", hour: FIRST_HOUR, objectsDir: join(dir, "objects") }];
-  // Only what packing needs of a case.
+  // Only the members of a case that packing needs.
   const golden = { dataset: options, hours } as unknown as GoldenCase;
   const [packed] = await packCase(golden, join(dir, "work"));
   const components = openComponents(
@@ -72,7 +72,7 @@ export async function prove(
   });
 }
 
-/** Writes the part again, with its metadata, from a query over its rows (`part`, numbered from 0 by `row`). */
+/** Writes the part again, with its metadata, from a query over its rows (table `part`; `row` numbers them from 0). */
 export async function rewrite(instance: DuckDBInstance, partPath: string, query: string): Promise<void> {
   const connection = await instance.connect();
   try {
@@ -81,7 +81,7 @@ export async function rewrite(instance: DuckDBInstance, partPath: string, query:
       `SELECT decode(key) AS k, decode(value) AS v FROM parquet_kv_metadata(${sql(partPath)})`,
     );
     const metadata = pairs.getRows().map(([key, value]) => `"${key}": ${sql(String(value))}`);
-    // DuckDB reads milliseconds as microseconds, and would write them so.
+    // DuckDB reads milliseconds as microseconds, and would write microseconds.
     await connection.run(
       `CREATE OR REPLACE TEMP TABLE part AS SELECT * EXCLUDE (file_row_number), file_row_number AS row
         FROM read_parquet(${sql(partPath)}, file_row_number = true, hive_partitioning = false)`,

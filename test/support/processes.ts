@@ -1,9 +1,9 @@
-/** Child processes of the tests: found, started on a free port, and ended by their id. */
+/** Finds the tests' child processes, starts them on a free port, and ends them by their id. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createServer } from "node:net";
 import { setTimeout } from "node:timers/promises";
 
-/** Nobody listens there: a free port may be another test's server by the time that it is called. */
+/** A port on which nobody listens: a free port may be another test's server by the time of the call. */
 export const SILENT_PORT = 1;
 
 export async function freePort(): Promise<number> {
@@ -22,7 +22,7 @@ export function onPath(command: string): string | undefined {
   return found.status === 0 ? found.stdout.trim() : undefined;
 }
 
-/** Runs to its end; throws with the last lines that it printed. */
+/** Runs a command to its end. If it fails, throws with the last lines that it printed. */
 export async function runToEnd(
   command: string,
   args: string[],

@@ -1,4 +1,4 @@
-/** What a Prometheus that made these scrapes would have alerted on, by our own rules: promtool evaluates them. */
+/** The alerts that a Prometheus with our rules would have fired on these scrapes. promtool evaluates the rules. */
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { stringify } from "yaml";
@@ -11,7 +11,7 @@ const INSTANTS = /_timestamp_seconds\{/;
 /** One answer of /metrics. */
 export interface Scrape {
   atMs: number;
-  /** Value by series, such as `hourpack_lag_seconds{dataset="a"}`; undefined where nobody answered. */
+  /** Values by series, such as `hourpack_lag_seconds{dataset="a"}`; undefined if nobody answered. */
   values: Map<string, number> | undefined;
 }
 
@@ -20,7 +20,7 @@ export function samplesIn(text: string): Map<string, number> {
   return new Map([...lines].map(([, series = "", value]) => [series, Number(value)]));
 }
 
-/** By how much a counter rose, over restarts of its process: the sum that `increase` knows. */
+/** How much a counter rose, across restarts of its process: the sum that `increase` gives. */
 export function increaseOf(series: string, scrapes: Scrape[]): number {
   let sum = 0;
   let before = 0;
@@ -33,7 +33,7 @@ export function increaseOf(series: string, scrapes: Scrape[]): number {
   return sum;
 }
 
-/** Alerts that fired, as `HourpackLagging a`, each with the instants of the scrapes at which it did. */
+/** The alerts that fired, such as `HourpackLagging a`, each with the instants of the scrapes at which it fired. */
 export async function firing(
   scrapes: Scrape[],
   stepMs: number,
@@ -56,7 +56,7 @@ export async function firing(
   const test = {
     interval: `${minutes}m`,
     input_series: [...series, { series: 'up{job="hourpack"}', values: up }],
-    // Each is expected to find nothing: what it does find is then told. There is no other way to ask.
+    // Each test expects nothing, so that promtool reports what it finds. It has no other way to ask.
     promql_expr_test: scrapes.map((_, i) => ({
       expr: 'count by (alertname, dataset) (ALERTS{alertstate="firing"})',
       eval_time: `${(i + 1) * minutes}m`,

@@ -1,7 +1,7 @@
 /**
- * An HTTP proxy in front of a real S3, or of moto as Glue and Athena. It numbers the requests of a run, can hold or drop each one before it is
- * forwarded or after it was answered, and can answer with a fault. Every answer is taken whole before any of it is
- * passed on, so that "answered" is one instant.
+ * An HTTP proxy in front of a real S3, or of moto as Glue and Athena. It numbers the requests of a run. It can hold or drop
+ * each one before it is forwarded or after it was answered, and can answer with a fault. It reads every answer whole before it
+ * passes any of it on, so that "answered" is one instant.
  */
 import {
   createServer,
@@ -14,10 +14,10 @@ import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 
 export interface Exchange {
-  /** From 1 on, in the order of arrival. */
+  /** Counts from 1, in the order of arrival. */
   n: number;
   method: string;
-  /** As it came: path and query, encoded. */
+  /** Path and query as they came, encoded. */
   target: string;
   /** Decoded, without the query: `/bucket/key`. */
   path: string;
@@ -35,23 +35,23 @@ export interface Answer {
   body: Buffer;
 }
 
-/** What the client gets: an answer (`cutAt`: only so many bytes of its body come), or none at all. */
+/** What the client gets: an answer, a broken connection, or silence. */
 export type Reply =
   | { kind: "answer"; answer: Answer }
-  /** The connection breaks after `cutAt` bytes of the body; before the first header where that is absent. */
+  /** The connection breaks after `cutAt` bytes of the body, or before the first header if `cutAt` is absent. */
   | { kind: "reset"; answer?: Answer; cutAt?: number }
-  /** Nothing more comes, and the connection stays: after `cutAt` bytes of the body, or from the start. */
+  /** Nothing more comes after `cutAt` bytes of the body, or from the start if it is absent. The connection stays open. */
   | { kind: "silence"; answer?: Answer; cutAt?: number };
 
-/** Makes the reply, and decides whether the store ever sees the request, or one with another body. */
+/** Makes the reply. Decides whether the store sees the request at all, or one with another body. */
 export type Fault = (exchange: Exchange, forward: (body?: Buffer) => Promise<Answer>) => Promise<Reply>;
 
 export interface ProxyHooks {
-  /** The request is here whole; the store has not seen it. `drop`: it never will. */
+  /** The whole request is here, and the store has not seen it. With `drop` it never will. */
   before?(exchange: Exchange): unknown;
-  /** The store has answered; the client knows nothing of it. `drop`: it never will. */
+  /** The store has answered, and the client does not know it. With `drop` it never will. */
   answered?(exchange: Exchange, answer: Answer): unknown;
-  /** Undefined: none for this request. */
+  /** Returns undefined for a request without a fault. */
   fault?(exchange: Exchange): Fault | undefined;
 }
 
@@ -71,7 +71,7 @@ export class S3Proxy {
     const server = createServer((request, response) => {
       void proxy.serve(target, request, response).catch(() => response.destroy());
     });
-    // The pauses of the tests are no reason to give a connection up.
+    // Connections must survive the pauses of the tests.
     server.requestTimeout = 0;
     server.keepAliveTimeout = 60_000;
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -93,7 +93,7 @@ export class S3Proxy {
     const exchange = exchangeOf(request, body, this.exchanges.length + 1);
     this.exchanges.push(exchange);
     if ((await this.hooks.before?.(exchange)) === "drop") return void response.destroy();
-    // A client that is gone has sent nothing that should still happen.
+    // If the client is gone, its request must not happen any more.
     if (response.destroyed) return;
     const forward = (other: Buffer = body) => forwarded(target, request, other);
     const fault = this.hooks.fault?.(exchange);
@@ -141,7 +141,7 @@ function send(response: ServerResponse, reply: Reply, isHead: boolean): void {
     if (reply.kind === "reset") response.destroy();
     return;
   }
-  // Node adds headers of its own only where the store sent none.
+  // Stops Node from adding headers that the store did not send.
   response.sendDate = false;
   response.writeHead(answer.status, withLength(answer, isHead));
   if (isHead) return void response.end();
@@ -155,7 +155,7 @@ function send(response: ServerResponse, reply: Reply, isHead: boolean): void {
   });
 }
 
-/** A body that was gathered whole has a length, and is not chunked. */
+/** A body that was read whole has a length and is not chunked. */
 function withLength(answer: Answer, isHead: boolean): string[] {
   const named = headersWithout(answer.headers, ["transfer-encoding", "connection", "keep-alive"]);
   return isHead || headerOf(named, "content-length") !== undefined || answer.status === 204

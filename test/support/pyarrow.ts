@@ -1,4 +1,4 @@
-/** pyarrow as a reader of Parquet: one Python process for many files, from a virtual environment kept in the cache. */
+/** Reads Parquet with pyarrow: one Python process for many files, from a virtual environment in the cache. */
 import { execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
@@ -45,12 +45,12 @@ export async function openPyarrowReader(): Promise<PyarrowReader> {
   };
 }
 
-/** The interpreter of a virtual environment with the pinned pyarrow; the first run makes it, with pip. */
+/** The interpreter of a virtual environment with the pinned pyarrow. The first run makes it, with pip. */
 async function pythonWithPyarrow(): Promise<string> {
   const home = join(cacheDir(), `pyarrow-${VERSION}`);
   const python = join(home, "bin", "python");
   if (existsSync(python)) return python;
-  // Made aside and renamed, so that an interrupted installation or a second runner leaves no half of one.
+  // Made aside and renamed, so that neither an interrupted installation nor a second runner leaves half of one.
   const aside = `${home}.${process.pid}`;
   const run = promisify(execFile);
   try {

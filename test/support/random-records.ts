@@ -6,18 +6,18 @@ import fc, { type Arbitrary } from "fast-check";
 import { hiveType } from "../../src/schema/hive.js";
 import type { Field, Type } from "../../src/schema/types.js";
 
-/** A JSON value to be written: a leaf's text, an array, or an object's members with their keys' texts. */
+/** A JSON value to write: the text of a leaf, an array, or an object's members with the texts of their keys. */
 export type Sample = Leaf | { items: Sample[] } | { members: [key: string, value: Sample][] };
 
 interface Leaf {
   text: string;
-  /** Holds a lone surrogate, or bytes that are not UTF-8: no record can have it. */
+  /** Holds a lone surrogate, or bytes that are not UTF-8, which no record can have. */
   isDamaged?: boolean;
 }
 
 export type RecordSample = { members: [key: string, value: Sample][] };
 
-/** A dataset's options as hourpack.yaml has them, and what its records are made from. */
+/** A dataset's options as in hourpack.yaml, and the generators of its records. */
 export interface RandomDataset {
   options: {
     columns?: Record<string, ColumnOption>;
@@ -36,12 +36,12 @@ interface ColumnOption {
   zone?: string;
 }
 
-/** Stands in texts for a byte that is no UTF-8. */
+/** Stands in texts for a byte that is not UTF-8. */
 export const BAD_BYTE = "\ue000";
 
 const leaf = (text: string): Sample => ({ text });
 
-/** One of them, the first of a pair being how often. */
+/** One of the choices; the first of each pair is its weight. */
 const mix = <T>(...choices: [weight: number, choice: Arbitrary<T>][]): Arbitrary<T> =>
   fc.oneof(...choices.map(([weight, arbitrary]) => ({ weight, arbitrary })));
 
@@ -69,7 +69,7 @@ const number: Arbitrary<string> = mix(
 const NEAR_NUMBERS =
   "012|1_000|0x1F| 12|12 |+5|1.|.5|1e|--1|NaN|Infinity|nan|inf|1,000|١٢|1e5|-0|12|1.5|99999999999999999999|yes";
 
-/** As JSON texts, so that each can be seen. */
+/** Written as JSON texts, so that each is visible. */
 const TEXTS = String.raw`
   "" " " "x" "TRUE" "null" "epoch" "infinity" "-infinity" "today" "{}" "[]" "[1]" "\"" "{\"a\":1}" "{\"a\": 1}"
   "{\"a\":1,\"a\":2}" "\u0000" "a\u0000b" "a\u0001b" "😀" "𝒳" "é" "e\u0301" "\ufeffx" "\u2028" "\ufffe" "\uffff"
@@ -167,7 +167,7 @@ const quoted: Arbitrary<Sample> = fc
   .tuple(text, fc.constantFrom("plain", "plain", "plain", "escaped"))
   .map(([value, style]) => leaf(style === "plain" ? JSON.stringify(value) : escaped(value)));
 
-/** Every character as an escape of its own, in upper or lower case by turns. */
+/** Every character as its own escape, alternately in upper and lower case. */
 function escaped(value: string): string {
   const units = Array.from({ length: value.length }, (_, i) => {
     const hex = value.charCodeAt(i).toString(16).padStart(4, "0");
@@ -185,7 +185,7 @@ const DAMAGED: Sample[] = [
   `"é${BAD_BYTE}"`,
 ].map((damaged) => ({ text: damaged, isDamaged: true }));
 
-/** Keys that no column has, or that only look like one's. */
+/** Keys that no column has, or that only resemble a column's. */
 const ODD_KEYS = [
   ...[
     "u",
@@ -238,7 +238,7 @@ function membersOf(
     .map((members) => ({ members: members as [string, Sample][] }));
 }
 
-/** Values that a column of this type takes mostly. */
+/** Values that mostly fit a column of this type. */
 export function valueFor(type: Type): Arbitrary<Sample> {
   return mix([16, fitting(type)], [1, fc.constant(leaf("null"))], [1, anyValue], [1, scalar]);
 }
@@ -279,7 +279,7 @@ function fitting(type: Type): Arbitrary<Sample> {
   }
 }
 
-/** An object of these members, each mostly there, mostly in order; `oddOneIn`: how rarely another member joins. */
+/** An object with most of these members, mostly in order. Another member joins in about one of `oddOneIn` objects. */
 function objectOf(fields: readonly { key: string; type: Type }[], oddOneIn: number): Arbitrary<RecordSample> {
   const members = fc.tuple(
     ...fields.map(({ key, type }) =>
@@ -296,7 +296,7 @@ function objectOf(fields: readonly { key: string; type: Type }[], oddOneIn: numb
     });
 }
 
-/** A key as it stands, or now and then in another case. */
+/** The key itself, or now and then in another case. */
 function spelling(key: string): Arbitrary<string> {
   return fc.nat(24).map((dice) => (dice === 1 ? key.toUpperCase() : dice === 2 ? capitalised(key) : key));
 }
@@ -333,7 +333,7 @@ const plainColumn: Arbitrary<Source> = fc
     return { key, type: timestamp, option: { type: "timestamp", ...more }, isInString: false };
   });
 
-/** `from:` columns, of plain columns' members and of members that no column has; some by way of the envelope. */
+/** `from:` columns, over members of plain columns and members that no column has; some read from the envelope. */
 const derivedColumn: Arbitrary<ColumnOption> = fc
   .tuple(
     mix<Partial<ColumnOption> & { type: string }>(
@@ -351,7 +351,7 @@ const derivedColumn: Arbitrary<ColumnOption> = fc
     from: (dice === 0 ? "^." : "") + [root, ...rest].join("."),
   }));
 
-/** What derived columns may find: members of two levels under the keys that their paths name. */
+/** Members that derived columns may find: two levels deep, under the keys that their paths name. */
 const derivedMember: Arbitrary<[string, Sample]> = fc.tuple(
   keyText(fc.constantFrom("u", "ev", "EV", "a.b", "", "ü", "event")),
   membersOf(fc.constantFrom(...FIELD_NAMES, "a.b"), anyValue, 2),
@@ -418,7 +418,7 @@ export const randomDataset: Arbitrary<RandomDataset> = fc
 
 export type Style = "compact" | "spaced" | "indented" | "trailing";
 
-/** The JSON text of a value. `trailing`: with a comma after each last item, which readers pass over. */
+/** The JSON text of a value. The `trailing` style has a comma after each last item, which readers ignore. */
 export function write(sample: Sample, style: Style = "compact", depth = 0, newline = "\n"): string {
   if ("text" in sample) return sample.text;
   const isObject = "members" in sample;
@@ -435,7 +435,7 @@ export function write(sample: Sample, style: Style = "compact", depth = 0, newli
 
 const COLONS: Record<Style, string> = { compact: ":", spaced: " :\t", indented: ": ", trailing: ":" };
 
-/** Whether a lone surrogate or a byte that is no UTF-8 is in it. */
+/** Whether the value contains a lone surrogate or a byte that is not UTF-8. */
 export function isDamaged(sample: Sample): boolean {
   if ("text" in sample) return sample.isDamaged === true;
   if ("items" in sample) return sample.items.some(isDamaged);

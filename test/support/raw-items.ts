@@ -1,4 +1,4 @@
-/** What the proof finds in an object, as it finds it in a store: piece by piece. */
+/** Reads an object with the proof's reader, piece by piece as from a store. */
 import { GZIP_LIMITS, type GzipLimits } from "../../src/limits.js";
 import type { Obj } from "../../src/proof/json.js";
 import { type RawItem, RawReader } from "../../src/proof/raw.js";
@@ -6,19 +6,19 @@ import { inMemory, opened, type Stored } from "../../src/proof/source.js";
 import type { Framed } from "../../src/record/frame.js";
 
 export interface Reading {
-  /** What a run takes unless given. */
+  /** The limit of a run if absent. */
   maxRecordBytes?: number;
   gzip?: GzipLimits;
   windowBytes?: number;
-  /** The store gives so many bytes at a time; all of them unless given. */
+  /** Bytes that the store gives at a time; all if absent. */
   pieceBytes?: number;
-  /** Whether a record with NaN or Infinity is one; none is unless given. */
+  /** Whether a record with NaN or Infinity counts as one; none does if absent. */
   isTaken?(value: Obj, envelope: Obj): boolean;
 }
 
 type DataItem = Exclude<RawItem, { kind: "gap" }> & { bytes: Buffer };
 
-/** Its records, and what is none as one item each. Throws where a byte is in no item, or in two. */
+/** The object's records, and one item for each piece that is not a record. Throws if a byte is in no item, or in two. */
 export async function rawItems(stored: Buffer, path: string[], reading: Reading = {}): Promise<DataItem[]> {
   const { maxRecordBytes, gzip = GZIP_LIMITS, windowBytes, pieceBytes, isTaken } = reading;
   const { source, damage } = await opened(inPieces(stored, pieceBytes), gzip);
@@ -58,7 +58,7 @@ function inPieces(bytes: Buffer, pieceBytes = bytes.length): Stored {
   };
 }
 
-/** What of the converter's framing goes to quarantine: what is no row, whole where an envelope would be lost. */
+/** The pieces of the converter's framing that go to quarantine: what is not a row, and the whole value if its envelope would be lost. */
 export function piecesOf(
   framed: Framed[],
   isRow: (record: Extract<Framed, { kind: "record" }>) => boolean,

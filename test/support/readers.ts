@@ -1,7 +1,7 @@
 /**
- * Three readers of a Parquet file that know nothing of each other, brought to one notation, that of `rows.ndjson`:
- * bigints beyond 2^53 and decimals as strings, timestamps as `2022-07-26T00:00:01.000Z`, dates as `2022-07-26`,
- * maps and structs as objects, NaN and the infinities by their names.
+ * Three independent readers of a Parquet file, brought to one notation, that of `rows.ndjson`: bigints beyond 2^53 and
+ * decimals as strings, timestamps as `2022-07-26T00:00:01.000Z`, dates as `2022-07-26`, maps and structs as objects, NaN and
+ * the infinities by their names.
  */
 import {
   DuckDBDateValue,
@@ -76,7 +76,7 @@ function cellOfDuckdb(value: DuckDBValue): Cell {
   throw new Error(`a part holds a value of no type of ours: ${value}`);
 }
 
-/** Decimals come as JavaScript numbers here and cannot vouch for their last digits: compare them `withoutDecimals`. */
+/** hyparquet gives decimals as JavaScript numbers, whose last digits may be wrong: compare its rows `withoutDecimals`. */
 export async function readWithHyparquet(path: string, columns: TypedRows["columns"]): Promise<Row[]> {
   const rows = await parquetReadObjects({ file: await asyncBufferFromFile(path) });
   return rows.map((row) =>
@@ -109,7 +109,7 @@ function cellOfHyparquet(value: unknown, type: DuckDBType): Cell {
   throw new Error(`hyparquet read ${typeof value} where ${type} belongs`);
 }
 
-/** The rows with every decimal that is not NULL replaced, at any depth. */
+/** Replaces every decimal that is not NULL, at any depth. */
 export function withoutDecimals(rows: Row[], columns: TypedRows["columns"]): Row[] {
   return rows.map((row) =>
     Object.fromEntries(
@@ -142,7 +142,7 @@ function maskDecimals(cell: Cell, type: DuckDBType): Cell {
   );
 }
 
-/** Hive's notation, as Athena writes it. */
+/** The type in Hive's notation, as Athena writes it. */
 export function hiveTypeOf(type: DuckDBType): string {
   switch (type.typeId) {
     case DuckDBTypeId.BOOLEAN:

@@ -1,4 +1,4 @@
-/** A command in a root file system of its own: chroot, in new mount and process namespaces. */
+/** Runs a command in its own root file system: chroot, in new mount and process namespaces. */
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cacheDir } from "./cache.js";
@@ -7,7 +7,7 @@ import { onPath, runToEnd } from "./processes.js";
 
 export interface Mount {
   source: string;
-  /** Absolute, in the root. It must be there where the root is read-only. */
+  /** Absolute path in the root. It must exist if the root is read-only. */
   target: string;
   isReadOnly?: boolean;
 }
@@ -19,14 +19,14 @@ export interface RootOptions {
   workdir: string;
   mounts?: Mount[];
   isReadOnly?: boolean;
-  /** Names, certificates and proxies of the machine come along, so that package clients find their way. */
+  /** Brings the machine's name resolution, certificates and proxies along, which package clients need. */
   isBuildStep?: boolean;
   timeoutMs?: number;
-  /** Told how to send a signal to the command. */
+  /** Receives a function that sends the command a signal. */
   onStart?: (send: (signal: NodeJS.Signals) => void) => void;
 }
 
-/** $1 is the root; mounts come as triples until `--`, then follows the command. Everything mounted ends with it. */
+/** $1 is the root. Mounts follow as triples until `--`, then the command. All mounts end with the command. */
 const ENTER = `set -e
 root=$1 mode=$2; shift 2
 mount --bind "$root" "$root"
@@ -42,7 +42,7 @@ shift
 if [ "$mode" = ro ]; then mount -o remount,bind,ro "$root"; fi
 exec "$@"`;
 
-/** The command is process 1 of its namespace; when it ends everything in it ends. Needs root, or user namespaces. */
+/** Runs the command as process 1 of its namespace, which ends with it. Needs root or user namespaces. */
 export async function runInRoot(root: string, command: string[], options: RootOptions): Promise<Verdict> {
   const { env, user, workdir, isReadOnly = false, isBuildStep = false, timeoutMs, onStart } = options;
   const mounts = [...(options.mounts ?? []), ...(isBuildStep ? machineMounts() : [])];
@@ -52,7 +52,7 @@ export async function runInRoot(root: string, command: string[], options: RootOp
     ...["sh", "-c", ENTER, "sh", root, isReadOnly ? "ro" : "rw"],
     ...mounts.flatMap((mount) => [mount.source, mount.target, mount.isReadOnly ? "ro" : "rw"]),
     "--",
-    // What `chroot` starts is looked for on the outer PATH, so it is named in full.
+    // chroot searches the outer PATH, so the program is named in full.
     ...["chroot", root, "/usr/bin/setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"],
     ...(isReadOnly ? ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"] : []),
     ...["/usr/bin/env", "-i", ...Object.entries(variables).map(([name, value]) => `${name}=${value}`)],
@@ -72,13 +72,13 @@ export async function runInRoot(root: string, command: string[], options: RootOp
   });
 }
 
-/** `unshare` itself passes no signal on; its child is the command. */
+/** The command's process id: `unshare` passes no signals on, and the command is its only child. */
 function onlyChildOf(pid: number): number {
   const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
   return Number(child);
 }
 
-/** Only root may mount and change owners; others are root of a user namespace, with the ids of /etc/subuid. */
+/** Only root may mount and change owners. Other users become root of a user namespace, with the ids of /etc/subuid. */
 export function unshared(command: string[]): string[] {
   if (process.getuid?.() === 0) return command;
   if (!onPath("newuidmap")) {
@@ -89,7 +89,7 @@ export function unshared(command: string[]): string[] {
   return ["unshare", "--user", "--map-root-user", "--map-auto", ...command];
 }
 
-/** Files of other users are within reach, too. */
+/** Runs a command that may also touch files of other users. */
 export async function asRoot(...command: string[]): Promise<void> {
   const [program = "", ...args] = unshared(command);
   await runToEnd(program, args);

@@ -1,4 +1,4 @@
-/** What a test does to a bucket itself, past hourpack. */
+/** What a test does to a bucket directly, without hourpack. */
 import {
   DeleteObjectCommand,
   GetObjectCommand,

@@ -1,6 +1,6 @@
 import type { Sifted } from "../../src/record/sift.js";
 
-/** The chunks of an object as one. */
+/** Joins the chunks of an object into one. */
 export function sifted(
   chunks: Iterable<Sifted>,
 ): Pick<Sifted, "acceptedRows" | "exact" | "rescued" | "quarantine"> {

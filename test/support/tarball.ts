@@ -1,4 +1,4 @@
-/** The tarball that `npm pack` makes of the checkout, installed in an empty folder as a stranger would. */
+/** Installs the tarball that `npm pack` makes of the checkout in an empty folder, as a stranger would. */
 import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { cleanEnv } from "./cli.js";
@@ -7,9 +7,9 @@ import { verdictOf } from "./linters.js";
 const ROOT = resolve(import.meta.dirname, "../..");
 
 export interface Installed {
-  /** With nothing in it but what npm put there. */
+  /** The folder; it contains only what npm put there. */
   home: string;
-  /** What is in the tarball. */
+  /** The files in the tarball. */
   files: string[];
   /** The command, by the name that npm gave it. */
   command: string;
@@ -17,7 +17,7 @@ export interface Installed {
 
 export async function installTarball(work: string): Promise<Installed> {
   const packed = await npm(copyOfCheckout(work), "pack", "--json", "--pack-destination", work);
-  // What `prepare` prints comes before the answer.
+  // The output of `prepare` comes before the answer.
   const [{ filename, files }] = JSON.parse(packed.slice(packed.search(/^\[/m)));
   const home = join(work, "home");
   mkdirSync(home);
@@ -30,7 +30,7 @@ export async function installTarball(work: string): Promise<Installed> {
   };
 }
 
-/** A copy, so that the build that `npm pack` starts disturbs nobody; with a neighbour of each kind that must stay out. */
+/** A copy, so that the build of `npm pack` disturbs nobody. It includes files of each kind that must stay out of the tarball. */
 function copyOfCheckout(work: string): string {
   const copy = join(work, "checkout");
   mkdirSync(copy);

@@ -1,4 +1,4 @@
-/** A real terminal: a shell in tmux, what is typed into it, and pictures of what it shows. */
+/** A real terminal: types into a shell in tmux, and takes pictures of what it shows. */
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
@@ -9,24 +9,24 @@ import { debianProgram } from "./linters.js";
 /** What a command left on the screen. */
 interface Shown {
   exitCode: number;
-  /** Between the command and the next prompt. One that is longer than the terminal has wrapped. */
+  /** The lines between the command and the next prompt. A line wider than the terminal has wrapped. */
   lines: string[];
 }
 
-/** The prompt is the exit code of the last command. */
+/** The prompt shows the exit code of the last command. */
 const PROMPT = /^(\d+)> *$/;
 const WITHIN_MS = 60_000;
 const LOOK_EVERY_MS = 50;
 
 export class Terminal {
-  /** tmux, with a server for this terminal alone. */
+  /** The tmux command, with a server for this terminal only. */
   private readonly command: string[];
 
   private constructor(program: string, socket: string) {
     this.command = [program, "-S", socket];
   }
 
-  /** With nothing but a prompt; its socket is in the folder. Its variables are those given, without NO_COLOR. */
+  /** Opens a terminal that shows only a prompt. Its socket is in `cwd`, its variables are `env` without NO_COLOR. */
   static async open(columns: number, cwd: string, env: NodeJS.ProcessEnv): Promise<Terminal> {
     const socket = join(cwd, `${randomBytes(6).toString("hex")}.tmux`);
     const terminal = new Terminal(await debianProgram("tmux", "tmux", "usr/bin/tmux"), socket);
@@ -51,7 +51,7 @@ export class Terminal {
     return this.end();
   }
 
-  /** The first command of this terminal. */
+  /** Types a command with Enter. It must be the first of this terminal. */
   type(command: string): void {
     this.write(command);
     this.press("Enter");
@@ -62,7 +62,7 @@ export class Terminal {
     this.tmux(["send-keys", "-l", "--", text]);
   }
 
-  /** A key by tmux's name: `C-c`, `Enter`. */
+  /** Presses a key, by tmux's name: `C-c`, `Enter`. */
   press(key: string): void {
     this.tmux(["send-keys", key]);
   }
@@ -73,12 +73,12 @@ export class Terminal {
     return { exitCode: Number(PROMPT.exec(lines.at(-1) as string)?.[1]), lines: lines.slice(0, -1) };
   }
 
-  /** Waits until the lines below the command are as wanted, and throws with what they are where they never come to that. */
+  /** Waits until the lines below the command are as wanted. If they never are, throws with what they are. */
   waitFor(isWanted: (lines: string[]) => boolean): Promise<string[]> {
     return waitUntil(() => this.picture("-S", "-").slice(1), isWanted);
   }
 
-  /** The same with colours as escape sequences. */
+  /** The lines below the command, with colours as escape sequences. */
   coloured(): string {
     return this.picture("-S", "-", "-e").slice(1).join("\n");
   }
@@ -87,7 +87,7 @@ export class Terminal {
     return this.tmux(["display-message", "-p", "#{cursor_flag}"]).trim() === "1";
   }
 
-  /** A line that is too long goes on in the next one. */
+  /** Whether a line that is too long continues on the next one. */
   get isWrapping(): boolean {
     return this.tmux(["display-message", "-p", "#{wrap_flag}"]).trim() === "1";
   }

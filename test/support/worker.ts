@@ -1,19 +1,19 @@
-/** A worker of its own: the built command line as a child process that can be killed at a chosen instant. */
+/** A worker in its own process: the built command line as a child that can be killed at a chosen instant. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { type CliEnd, cleanEnv, HOURPACK } from "./cli.js";
 
 export interface WorkerEnd extends CliEnd {
-  /** Set where a signal ended it. */
+  /** Set if a signal ended it. */
   signal: NodeJS.Signals | null;
 }
 
 export class Worker {
   readonly ended: Promise<WorkerEnd>;
-  /** Resolves with its first line of output: its modules are loaded and its work begins. */
+  /** Resolves at its first line of output: its modules are loaded and its work begins. */
   readonly started: Promise<void>;
   private readonly child: ChildProcess;
 
-  /** `deadlineMs`: a worker that is still there then is killed, and its end says so by its signal. */
+  /** A worker that still runs after `deadlineMs` is killed; the signal in its end shows it. */
   constructor(args: string[], env: Record<string, string>, deadlineMs = 120_000) {
     const child = spawn(process.execPath, [HOURPACK, ...args, "--json"], {
       env: { ...cleanEnv(), ...env },
@@ -51,12 +51,12 @@ export class Worker {
   }
 }
 
-/** A killed worker's last line may be a half. */
+/** The complete lines: the last line of a killed worker may be cut off. */
 function wholeLines(text: string): string[] {
   return text.split("\n").slice(0, -1).filter(Boolean);
 }
 
-/** Runs it to its end. */
+/** Runs a worker to its end. */
 export function work(args: string[], env: Record<string, string>, deadlineMs?: number): Promise<WorkerEnd> {
   return new Worker(args, env, deadlineMs).ended;
 }

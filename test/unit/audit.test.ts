@@ -1,4 +1,4 @@
-/** `scripts/audit.mjs` as CI runs it, asking a registry of the test's own. */
+/** `scripts/audit.mjs` as CI runs it, against a registry of the test's own. */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";

@@ -1,4 +1,4 @@
-/** Batches in memory and on the disk, and the memory that they lend and give back. */
+/** Batches in memory and on the disk, and the memory that they borrow and give back. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

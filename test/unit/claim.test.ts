@@ -1,4 +1,4 @@
-/** A worker's claim while its store is slow: renewed by one request at a time, and given back at the end. */
+/** A worker's claim on a slow store: one renewal in flight at a time, and the claim is given back at the end. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Requests over connections that stay open, against servers that write every byte of their answers themselves. */
+/** Requests over persistent connections, against servers that write every byte of their answers themselves. */
 import { execFileSync } from "node:child_process";
 import { getEventListeners, once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";

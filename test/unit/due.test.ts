@@ -1,4 +1,4 @@
-/** Which hours of a long stretch may have objects, by the folders that are there. */
+/** Which hours of a long range may have objects, by the folders that exist. */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

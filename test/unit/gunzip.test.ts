@@ -1,4 +1,4 @@
-/** A gzip that comes in stretches is read as one that is in memory: the same bytes, and the same damage. */
+/** A gzip read in stretches gives the same bytes, and the same damage, as one read from memory. */
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { expect, it } from "vitest";

@@ -1,4 +1,4 @@
-/** What people are told, and a webhook over real HTTP. */
+/** The messages that people get, and a webhook over real HTTP. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";

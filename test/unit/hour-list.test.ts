@@ -1,4 +1,4 @@
-/** A list of hours that others write, too. */
+/** A list of hours that other workers write too. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** What must never stand in a line. */
+/** What must never appear in a line of the log. */
 import { expect, it } from "vitest";
 import { withoutCredentials } from "../../src/log.js";
 

@@ -1,4 +1,4 @@
-/** How many GETs are in flight, on a store that the test plays and a clock of its own. */
+/** How many GETs are in flight, on a simulated store with its own clock. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Pace } from "../../src/store/pace.js";

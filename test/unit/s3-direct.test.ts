@@ -1,4 +1,4 @@
-/** Requests that are signed here, and what they have to know before the first one. */
+/** Requests that we sign ourselves, and what they need to know before the first one. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -1,4 +1,4 @@
-/** What S3 refuses: who has to mend it, and the exit code that says so. */
+/** What S3 refuses: who has to fix it, and the exit code that says so. */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { exitCodeOf } from "../../src/errors.js";
 import { isTransient, s3Error } from "../../src/store/s3/errors.js";

@@ -1,4 +1,4 @@
-/** What a ListObjectsV2 answer holds, and what of it is left for the SDK. */
+/** What we read from a ListObjectsV2 answer, and what we leave to the SDK. */
 import { describe, expect, it } from "vitest";
 import { pageOf, takeContents } from "../../src/store/s3/list.js";
 

@@ -1,4 +1,4 @@
-/** The pinned schema, as each hour of a run reads it. */
+/** Reading the pinned schema, as each hour of a run does. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

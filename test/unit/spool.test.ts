@@ -1,4 +1,4 @@
-/** The fetching of hours' objects, from a store that the test plays: what ends it, and what goes on until then. */
+/** Fetching the objects of hours from a simulated store: what ends it, and what goes on until then. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

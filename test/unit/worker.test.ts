@@ -1,4 +1,4 @@
-/** A worker with a clock of the test's own, over directories: when it works, and what it does after downtime. */
+/** A worker over directories, with the test's own clock: when it works, and what it does after downtime. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
