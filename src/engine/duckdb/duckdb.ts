@@ -54,7 +54,7 @@ class Duckdb implements Engine {
     return this.withRoom({ columns, maxLineBytes: files.maxLineBytes }, async () => {
       if (isWide(columns)) return this.copy(rows, outPath, { columns });
       const written = await this.copy(hashedSql(rows, columns), outPath, { columns });
-      return { ...written, digest: await this.sum(`FROM read_parquet(${sqlString(outPath)})`) };
+      return { ...written, digest: await this.sum(`FROM read_parquet(${sqlString(outPath)}, ${AS_FILES})`) };
     });
   }
 
@@ -341,10 +341,13 @@ function readLines(path: string, types: (readonly [string, string])[], maxLineBy
   const spec = columns.map(([name, type]) => `${sqlString(name)}: ${sqlString(type)}`).join(", ");
   const objectBytes = Math.max(LINE_BUFFER_BYTES, maxLineBytes * 2 + 1024);
   return `read_json(${sqlString(path)}, format = 'newline_delimited', records = true, auto_detect = false,
-    maximum_object_size = ${objectBytes}, columns = {${spec}})`;
+    ${AS_FILES}, maximum_object_size = ${objectBytes}, columns = {${spec}})`;
 }
 
 const LINE_BUFFER_BYTES = 2 << 20;
+
+/** By default, DuckDB takes a folder called `key=value` above a file for a column, in place of the file's own. */
+const AS_FILES = "hive_partitioning = false";
 
 /**
  * Reads files by column name. A column that a file lacks is NULL. No files make no rows. Each column is cast,
@@ -361,7 +364,7 @@ function partsSql(
     { name: RESCUED_COLUMN, type: "VARCHAR" },
   ];
   if (paths.length === 0) return noRowsSql(all);
-  const options = `union_by_name = ${!complete}, hive_partitioning = false`;
+  const options = `union_by_name = ${!complete}, ${AS_FILES}`;
   const list = `[${paths.map(sqlString).join(", ")}]`;
   const rows = where
     ? `SELECT * EXCLUDE ${ROW_NUMBER} FROM read_parquet(${list}, ${options}, ${ROW_NUMBER} = true) WHERE ${where}`
