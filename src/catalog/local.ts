@@ -274,9 +274,22 @@ function partsViewSql(table: TableSpec, glob: string | undefined): string {
     ...PARTITION_KEYS.map((name) => ({ name, type: "INTEGER" })),
   ];
   if (glob === undefined) return noRowsSql(all);
-  const hive = PARTITION_KEYS.map((key) => `${key}: INTEGER`).join(", ");
-  const files = `read_parquet(${sqlString(glob)}, hive_partitioning = true, hive_types = {${hive}}, union_by_name = true)`;
-  return typedSql(all, `${noRowsSql(all)} UNION ALL BY NAME SELECT * FROM ${files}`);
+  const path = pathColumn(table);
+  const others = [path, ...PARTITION_KEYS].map(sqlString).join(", ");
+  const keys = PARTITION_KEYS.map((key) => `${keySql(key, path)} AS ${sqlName(key)}`).join(", ");
+  const files = `read_parquet(${sqlString(glob)}, hive_partitioning = false, union_by_name = true, filename = ${sqlString(path)})`;
+  const rows = `SELECT COLUMNS(name -> name NOT IN (${others})), ${keys} FROM ${files}`;
+  return typedSql(all, `${noRowsSql(all)} UNION ALL BY NAME ${rows}`);
+}
+
+/** DuckDB opens only the files that a query needs if their paths are in a column of this name, which a table may have itself. */
+function pathColumn({ columns }: TableSpec): string {
+  return columns.some(({ name }) => name === "filename") ? "path of the file" : "filename";
+}
+
+/** Not by `hive_partitioning`: it makes a column of each folder called `key=value`, also above the table, in place of the file's own. */
+function keySql(key: string, path: string): string {
+  return `CAST(regexp_extract(${sqlName(path)}, ${sqlString(`(?s).*/${key}=([^/]*)/`)}, 1) AS INTEGER)`;
 }
 
 /** The raw objects of a directory as they are, one row each. */

@@ -481,6 +481,31 @@ describe("a DuckDB file", () => {
     ]);
   });
 
+  it("has no column of a folder above the table that is called key=value", async () => {
+    const location = `${join(root, "platform=android/year=1999/lake")}/`;
+    const named = (name: string) => ({ name, type: { kind: "string" } as const });
+    const table = spec({ location, columns: [named("platform")] });
+    const withFilename = {
+      ...table,
+      name: `${table.name}_f`,
+      columns: [named("platform"), named("filename")],
+    };
+    await writePart(location, hour, "SELECT 'ios' AS platform, 'own' AS filename");
+    await writePart(location, addHours(hour, 10), "SELECT 'web' AS platform, 'its own' AS filename");
+    await catalog.ensureTable(withFilename);
+    expect(await query(`SELECT * FROM mmp_db.${withFilename.name} WHERE hour = 0`)).toEqual([
+      { platform: "ios", filename: "own", year: 2022, month: 7, day: 26, hour: 0 },
+    ]);
+    rmSync(location, { recursive: true });
+    await writePart(location, hour, "SELECT 'ios' AS platform");
+    await writePart(location, addHours(hour, 10), "SELECT 'web' AS platform");
+    await catalog.ensureTable(table);
+    const ofHour = `SELECT * FROM mmp_db.${table.name} WHERE year = 2022 AND hour = 10`;
+    expect(await query(ofHour)).toEqual([{ platform: "web", year: 2022, month: 7, day: 26, hour: 10 }]);
+    // The other hour's file is not read.
+    expect(JSON.stringify(await query(`EXPLAIN ANALYZE ${ofHour}`))).toMatch(/Total Files Read: 1\b/);
+  });
+
   it("tells which tables are not there, also before there is a file", async () => {
     const settings = { type: "local", database: "mmp_db", path: join(root, "look.duckdb") } as const;
     const looked = new LocalCatalog(settings, () => Promise.reject(new Error("no S3 here")));
