@@ -270,7 +270,7 @@ function objectPattern(members: (readonly [string, string])[], notation: Notatio
   const written = members.map(
     ([key, value]) => String.raw`(?:(?:,${gap}|(?<=\{))${keyPattern(key, quote)}:${gap}${value})?`,
   );
-  return String.raw`\{${written.join("")}\}`;
+  return String.raw`\{(?!,)${written.join("")}\}`;
 }
 
 /** The key as JSON text, its UTF-8 bytes seen as Latin-1, escaped for a regular expression. */
