@@ -1,4 +1,4 @@
-/** The engine gives the values that its files have, whatever the folders above them are called. */
+/** What the engine reads are the values of its files, and what its errors are called does not depend on them. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -59,4 +59,45 @@ it("reads a folder called key=value as a folder", async () => {
   const merge = engine.merge(schema.columns, join(folder, "part.parquet"), { sortBy: ["id"] });
   await merge.add(written.path);
   expect(await rowsOf((await merge.finish({})).path)).toEqual(expected);
+});
+
+it("calls an error by its type, whatever the line says that it quotes", async () => {
+  const type: Column["type"] = {
+    kind: "struct",
+    fields: [{ name: "x", key: "x", type: { kind: "string" } }],
+  };
+  const quoted = { ...schema, columns: [{ ...column("j"), type, jsonString: true }] };
+  const written = (text: string) => {
+    const path = join(root, "quoted.ndjson");
+    writeFileSync(path, `${JSON.stringify({ j: `{,"x":"${text}"}` })}\n`);
+    const files = { schema: quoted, accepted: path, exact: undefined, maxLineBytes: 64 };
+    return engine.writeRows(files, join(root, "quoted.parquet"));
+  };
+  for (const text of ["out of memory", "mkdir: permission denied", "IO Error: No space left on device"])
+    await expect(written(text)).rejects.toMatchObject({
+      kind: "internal",
+      message: expect.stringContaining(text),
+    });
+});
+
+it("calls what its files and its memory lack unavailable", async () => {
+  const exact = join(root, "wide.ndjson");
+  writeFileSync(exact, '{"id":"1","job":"b"}\n');
+  const files = { schema, accepted: undefined, exact, maxLineBytes: 64 };
+  const unavailable = (message: RegExp) => ({
+    kind: "unavailable",
+    message: expect.stringMatching(message),
+    hint: "Give it more memory (--engine-memory) or disk (--spool-dir).",
+  });
+  await expect(engine.writeRows(files, join(root, "no/folder.parquet"))).rejects.toMatchObject(
+    unavailable(/IO Error: Cannot open file/),
+  );
+  const small = await openDuckdb({ memoryBytes: 1 << 20, concurrency: 1, tempDir: join(root, "none") });
+  try {
+    await expect(small.writeRows(files, join(root, "rows.parquet"))).rejects.toMatchObject(
+      unavailable(/Out of Memory Error: /),
+    );
+  } finally {
+    await small.close();
+  }
 });

@@ -108,7 +108,7 @@ class Duckdb implements Engine {
     try {
       return [(await this.withRoom({ columns }, () => this.copy(query, outPath, { columns }))).path];
     } catch (error) {
-      if (!(error instanceof HourpackError) || !/out of memory/i.test(error.message)) throw error;
+      if (!(error instanceof HourpackError) || !OUT_OF_MEMORY.test(reasonOf(error.cause))) throw error;
       // Rows in another order are the same rows, so this is never a reason to fail.
       if (paths.length === 1) return paths;
     }
@@ -222,9 +222,7 @@ async function told<T>(doing: string, task: () => Promise<T>): Promise<T> {
   } catch (error) {
     const reason = reasonOf(error);
     // DuckDB's errors have no codes. Those of Node.js's files do.
-    const isResource = /out of memory|no space left|could not write|cannot open file|permission denied/i.test(
-      reason,
-    );
+    const isResource = OUT_OF_MEMORY.test(reason) || reason.startsWith("IO Error:");
     const isOfFile = (error as NodeJS.ErrnoException).syscall !== undefined;
     const kind = isOfFile ? kindOfSystemError(error) : isResource ? "unavailable" : "internal";
     throw new HourpackError(kind, `${doing}: ${reason}`, {
@@ -234,6 +232,9 @@ async function told<T>(doing: string, task: () => Promise<T>): Promise<T> {
     });
   }
 }
+
+/** The first words of DuckDB's errors are their type. What comes after them may quote a record. */
+const OUT_OF_MEMORY = /^Out of Memory Error:/;
 
 /** DuckDB keeps the footer of each file that a statement names. */
 const FILES_OPEN_MAX = 32;
