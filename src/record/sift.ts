@@ -26,6 +26,8 @@ export interface Sifted {
   acceptedRows: number;
   /** The exact way's rows, one line each. */
   exact: string[];
+  /** The length of those lines together, in characters. */
+  exactChars: number;
   /** How many of the exact rows have rescued data. */
   rescued: number;
   /** The members that were rescued from them. */
@@ -81,7 +83,7 @@ export class Sifter {
     let sifted = nothing();
     for (const framed of frameObject(bytes, this.records, this.limits, within)) {
       this.convert(framed, 0, sifted, false);
-      if (sifted.exact.length < EXACT_CHUNK_ROWS) continue;
+      if (sifted.exact.length < EXACT_CHUNK_ROWS && sifted.exactChars < EXACT_CHUNK_CHARS) continue;
       // The chunk ends with a row, because a value without one is never cut in two.
       yield withEnvelopes(sifted);
       sifted = nothing();
@@ -139,6 +141,7 @@ export class Sifter {
     }
     const line = writeRow(this.schema.columns, row.values, row.rescued);
     sifted.exact.push(line);
+    sifted.exactChars += line.length;
     if (within) within.rows++;
     if (row.rescued !== null) {
       sifted.rescued++;
@@ -167,6 +170,8 @@ export class Sifter {
 const LINE_BYTES_MAX = 1 << 20;
 
 const EXACT_CHUNK_ROWS = 1000;
+/** Under a record path, each row has the whole envelope. */
+const EXACT_CHUNK_CHARS = 4 << 20;
 /** If an object has more, all its lines go the exact way, in chunks: their rows are then not held all at once. */
 const EXACT_LINES_MAX = 20_000;
 
@@ -194,6 +199,7 @@ function nothing(): Sifted {
     accepted: new Stretches(),
     acceptedRows: 0,
     exact: [],
+    exactChars: 0,
     rescued: 0,
     members: new MemberCounts(),
     quarantine: [],

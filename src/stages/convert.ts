@@ -195,10 +195,10 @@ async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sif
     const turn = new Turn();
     for (const segment of batch.segments) {
       for (const _ of rows.add(segment, sift)) {
+        const isOver = turn.isOver();
+        if (isOver || rows.pendingChars > PENDING_CHARS_MAX) await rows.flush();
         // The exact way is long work that must not hold up the sockets.
-        if (!turn.isOver()) continue;
-        await rows.flush();
-        await turn.next();
+        if (isOver) await turn.next();
       }
     }
     files = await rows.finish();
@@ -237,10 +237,15 @@ async function attempt(batch: Batch, conversion: Conversion, engine: Engine, sif
   return { batch, path, digest, ...rows.summary() };
 }
 
+/** Lines are written as one string, and a JavaScript string has half a billion characters at most. */
+const PENDING_CHARS_MAX = 16 << 20;
+
 /** Writes the sifted rows and quarantine to the files that the engine and `assemble` read. */
 class RowsWriter {
   expectedRows = 0;
   maxLineBytes = 0;
+  /** What the next flush writes. */
+  pendingChars = 0;
   private rescued = 0;
   private readonly members = new MemberCounts();
   private quarantined = 0;
@@ -286,6 +291,7 @@ class RowsWriter {
       this.members.addAll(sifted.members);
       this.maxLineBytes = Math.max(this.maxLineBytes, sifted.maxLineBytes);
       for (const line of sifted.exact) this.pending.exact.push(line);
+      this.pendingChars += sifted.exactChars;
       this.quarantine(segment, sifted.quarantine, bytes);
       yield;
     }
@@ -294,6 +300,7 @@ class RowsWriter {
 
   /** Writes what has been gathered so far. */
   async flush(): Promise<void> {
+    this.pendingChars = 0;
     for (const name of ["exact", "quarantine"] as const) {
       const lines = this.pending[name];
       if (lines.length === 0) continue;
@@ -339,7 +346,9 @@ class RowsWriter {
     for (const { offset, sizeBytes, reason } of pieces) {
       const piece = bytes.subarray(offset, offset + sizeBytes);
       const entry = quarantineEntry(object, segment.sourceOffset + offset, piece, reason);
-      this.pending.quarantine.push(`${JSON.stringify(entry)}\n`);
+      const line = `${JSON.stringify(entry)}\n`;
+      this.pending.quarantine.push(line);
+      this.pendingChars += line.length;
       this.quarantined++;
       this.quarantinedBytes += piece.length;
       if (this.places.length < PLACES_MAX)

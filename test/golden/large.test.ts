@@ -7,8 +7,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import { addHours, parseHour } from "../../src/hour.js";
+import { Sifter } from "../../src/record/sift.js";
 import { run } from "../../src/run.js";
-
+import { parseRecordPath } from "../../src/schema/path.js";
+import type { Column } from "../../src/schema/types.js";
 import { verifyHour } from "../../src/upkeep/verification.js";
 
 const RANGE_BYTES = 64 << 20;
@@ -164,6 +166,17 @@ it("under a record path a large value is read, and of its records the one beyond
   const bytes = Buffer.from([value(""), long, value("")].join("\n"));
   const hour = { objects: 1, bytes, isProved: true, records: "Records[*]" };
   expect(await packedHour("path", hour)).toMatchObject({ rows: 5, quarantined: 1 });
+});
+
+it("rows that each have a long envelope are not held all at once", () => {
+  const records = Array.from({ length: 100 }, (_, n) => ({ n }));
+  const bytes = Buffer.from(JSON.stringify({ meta: "x".repeat(600_000), Records: records }));
+  const columns: Column[] = [{ name: "n", type: { kind: "bigint" }, path: ["n"], derived: false }];
+  const path = parseRecordPath("Records[*]");
+  const sifter = new Sifter({ version: 1, columns }, path, "UTC", { maxRecordBytes: 64 << 20 });
+  const chunks = [...sifter.chunks(bytes)];
+  expect(chunks.reduce((rows, { exact }) => rows + exact.length, 0)).toBe(100);
+  for (const { exact } of chunks) expect(exact.join("").length).toBeLessThan(6 << 20);
 });
 
 it("damage beyond the record limit is several pieces of quarantine, one after the other", async () => {
