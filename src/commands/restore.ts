@@ -176,16 +176,21 @@ function unwritten(error: unknown, path: string): HourpackError {
   });
 }
 
-const LINES_PER_BATCH = 500;
+/** A batch is written as one string, and JavaScript's strings have half a billion characters at most. */
+const BATCH_LINES = 500;
+const BATCH_CHARS = 8 << 20;
 
 async function* batched(lines: AsyncIterable<string>, signal: AbortSignal): AsyncGenerator<string[]> {
   let batch: string[] = [];
+  let chars = 0;
   for await (const line of lines) {
     batch.push(line);
-    if (batch.length < LINES_PER_BATCH) continue;
+    chars += line.length;
+    if (batch.length < BATCH_LINES && chars < BATCH_CHARS) continue;
     if (signal.aborted) throw new HourpackError("interrupted", "restore: interrupted");
     yield batch;
     batch = [];
+    chars = 0;
   }
   if (batch.length > 0) yield batch;
 }

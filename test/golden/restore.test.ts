@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -12,6 +13,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import type { CommandContext } from "../../src/commands/command.js";
+import { command } from "../../src/commands/restore.js";
 import { type Components, openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import { addHours, parseHour } from "../../src/hour.js";
@@ -204,4 +207,18 @@ it("calls a part damaged whichever of its pages' bytes is another, and is never 
     expect(error, error.message).toMatchObject({ kind: "data", hint: expect.stringMatching(/--rebuild/) });
     expect(error.message).toMatch(/it is damaged, and what is in its row/);
   }
+});
+
+it("writes more than a string holds, in pieces", { timeout: 120_000 }, async () => {
+  // Each byte is six characters of JSON.
+  put("zeros.json", "\0".repeat(90_000_000));
+  await pack();
+  const out = join(root, "out");
+  const nothing = () => {};
+  const output = { json: false, line: nothing, record: nothing, note: nothing, result: nothing };
+  const context = { output, signal: new AbortController().signal } as unknown as CommandContext;
+  const raw = join(root, "raw/{yyyy}/{MM}/{dd}/{HH}/");
+  const flags = { raw, tier1: `${join(root, "lake")}/`, table: "t", hour: HOUR, out };
+  expect(await command.handler(flags, context)).toBe(0);
+  expect(statSync(join(out, `t-${HOUR}.quarantine.ndjson`)).size).toBeGreaterThan(2 ** 29);
 });
