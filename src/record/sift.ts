@@ -95,10 +95,11 @@ export class Sifter {
   private siftLines(bytes: Buffer, grammar: Grammar): Sifted | undefined {
     const sifted = nothing();
     const text = endWithNewline(bytes.toString("latin1"));
+    const maxBytes = Math.min(LINE_BYTES_MAX, this.limits.maxRecordBytes);
     let position = 0;
     while (position < text.length) {
       const end = grammar.accept(text, position);
-      if (end >= 0 && end - position <= LINE_BYTES_MAX) {
+      if (end >= 0 && end - position <= maxBytes) {
         sifted.accepted.add(position, end);
         sifted.acceptedRows++;
         if (end - position > sifted.maxLineBytes) sifted.maxLineBytes = end - position;

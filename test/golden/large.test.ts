@@ -9,9 +9,10 @@ import { loadSettings } from "../../src/config/load.js";
 import { addHours, parseHour } from "../../src/hour.js";
 import { Sifter } from "../../src/record/sift.js";
 import { run } from "../../src/run.js";
-import { parseRecordPath } from "../../src/schema/path.js";
+import { parseRecordPath, ROOT_PATH } from "../../src/schema/path.js";
 import type { Column } from "../../src/schema/types.js";
 import { verifyHour } from "../../src/upkeep/verification.js";
+import { sifted } from "../support/sifted.js";
 
 const RANGE_BYTES = 64 << 20;
 const HOUR = parseHour("2022-07-26T00");
@@ -177,6 +178,17 @@ it("rows that each have a long envelope are not held all at once", () => {
   const chunks = [...sifter.chunks(bytes)];
   expect(chunks.reduce((rows, { exact }) => rows + exact.length, 0)).toBe(100);
   for (const { exact } of chunks) expect(exact.join("").length).toBeLessThan(6 << 20);
+});
+
+it.each([
+  ["lines", '{"n":1}\n{"n":10000000}\n{"n":2}\n'],
+  ["an array", '[{"n":1},{"n":10000000},{"n":2}]'],
+])("a record beyond a limit of some bytes is quarantined, of %s", (_, text) => {
+  const columns: Column[] = [{ name: "n", type: { kind: "bigint" }, path: ["n"], derived: false }];
+  const sifter = new Sifter({ version: 1, columns }, ROOT_PATH, "UTC", { maxRecordBytes: 10 });
+  const { acceptedRows, exact, quarantine } = sifted(sifter.chunks(Buffer.from(text)));
+  expect(acceptedRows + exact.length).toBe(2);
+  expect(quarantine).toMatchObject([{ sizeBytes: 14, reason: expect.stringMatching(/more than the limit/) }]);
 });
 
 it("damage beyond the record limit is several pieces of quarantine, one after the other", async () => {
