@@ -141,6 +141,8 @@ function matches(pattern: RegExp, text: string): boolean {
 export function ownerOf(column: Column, schema: Schema): { column: Column; fields: Field[] } | undefined {
   const owner = schema.columns.find((other) => !other.derived && other.path[0] === column.path[0]);
   if (!owner || column.envelope || column.jsonString) return undefined;
+  // The whole member is the text, not what the text says.
+  if (owner.jsonString && column.path.length === 1) return undefined;
   const fields: Field[] = [];
   let type = owner.type;
   for (const key of column.path.slice(1)) {
