@@ -200,8 +200,9 @@ function valueReader(type: Type): (value: unknown) => Json {
       return (value) => value as boolean | string;
     case "int":
     case "bigint":
-    case "double":
       return (value) => new Num(String(value));
+    case "double":
+      return (value) => new Num(doubleText(value as number));
     case "decimal":
       return (value) => new Num(decimalText(unscaled(value), type.scale));
     case "timestamp":
@@ -241,6 +242,11 @@ function valueReader(type: Type): (value: unknown) => Json {
 
 function orNull(read: (value: unknown) => Json): (value: unknown) => Json {
   return (value) => (value === null || value === undefined ? null : read(value));
+}
+
+/** The shortest text that is this double. JavaScript prints -0 without its sign. */
+function doubleText(value: number): string {
+  return Object.is(value, -0) ? "-0.0" : String(value);
 }
 
 /** Reads big-endian two's complement, or an integer as it is (parquet-format's LogicalTypes.md, DECIMAL). */

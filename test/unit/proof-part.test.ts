@@ -79,8 +79,8 @@ describe("a part is read with every digit", () => {
     [
       "double",
       { kind: "double" },
-      "('nan'::DOUBLE),('-inf'::DOUBLE),(0.1::DOUBLE)",
-      ["NaN", "-Infinity", "0.1"],
+      "('nan'::DOUBLE),('-inf'::DOUBLE),(0.1::DOUBLE),('-0.0'::DOUBLE),(0::DOUBLE)",
+      ["NaN", "-Infinity", "0.1", "-0.0", "0"],
     ],
     ["boolean", { kind: "boolean" }, "(true),(NULL),(false)", ["true", "null", "false"]],
     [
