@@ -9,7 +9,7 @@
 import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/types.js";
 import { epochMs, parseDate, parseTimestamp } from "./instant.js";
 import { Joined } from "./joined.js";
-import { Day, elementsOf, fold, Inner, Instant, type Json, Num, Obj, objectOf } from "./json.js";
+import { Day, elementsOf, fold, Instant, type Json, Num, Obj, objectOf } from "./json.js";
 import { canonicalNumber, holdDecimal, holdDouble, holdInteger, numberText } from "./number.js";
 import { parseJson, writeJson } from "./text.js";
 
@@ -186,20 +186,16 @@ function holdDerived(value: Json, node: Derived): string | undefined {
 
 export function holdOfColumn(column: Column, zone: string): Hold {
   const hold = holdOf(column.type, zone);
-  return column.jsonString ? (value) => holdInner(value, hold) : hold;
+  if (!column.jsonString) return hold;
+  // Its member is compared as it stands: a string is to come back as this very text.
+  return column.derived ? (value) => holdInner(value, hold) : () => undefined;
 }
 
-/** A string that is JSON is held only if it is compact: the column gives back no other spelling. */
+/** A string that is JSON is held by its text. */
 function holdInner(value: Json, hold: Hold): string | undefined {
-  let inner: Json | undefined;
-  if (value instanceof Inner) inner = value.value;
-  else if (typeof value === "string") {
-    inner = parseJson(value);
-    if (inner !== undefined && writeJson(inner) !== value) return undefined;
-  }
-  if (inner === undefined || inner === null) return undefined;
-  const held = hold(inner);
-  return held === undefined ? undefined : `J${held}`;
+  const inner = typeof value === "string" ? parseJson(value) : undefined;
+  if (inner === undefined || inner === null || hold(inner) === undefined) return undefined;
+  return plainText(value);
 }
 
 export function holdOf(type: Type, zone: string): Hold {
@@ -339,7 +335,6 @@ function plainText(value: Json): string {
     for (const [key, member] of sortedMembers(object)) members.push(`${quoted(key)}:${plainText(member)}`);
     return `{${members.text()}}`;
   }
-  if (value instanceof Inner) return JSON.stringify(writeJson(value.value));
   return value instanceof Instant ? `T${value.ms}` : `D${(value as Day).days}`;
 }
 

@@ -5,7 +5,7 @@
 import { isUtf8 } from "node:buffer";
 import { type Json, Num, Obj } from "./values.js";
 
-export { Day, fold, Inner, Instant, type Json, Num, Obj } from "./values.js";
+export { Day, fold, Instant, type Json, Num, Obj } from "./values.js";
 
 /**
  * A large object or array that was checked and not kept. It is read again, one level at a time, because a

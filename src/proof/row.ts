@@ -1,10 +1,10 @@
 /** What a row gives back: its columns, overridden by `_rescued_data`; and whether they show what they may. */
 import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/types.js";
 import { type Hold, holdOf, holdOfColumn, nearest } from "./canon.js";
+import { columnText } from "./column-text.js";
 import { epochMs, parseTimestamp } from "./instant.js";
 import {
   fold,
-  Inner,
   Instant,
   type Json,
   MAX_DEPTH,
@@ -62,7 +62,7 @@ export class Restorer {
     for (const [i, { column, root, isHolder }] of this.columns.entries()) {
       const value = row.values[i] ?? null;
       if (value === null || !isHolder || (column.envelope ? envelopeKeys : rescuedKeys).has(root)) continue;
-      const typed = column.jsonString ? new Inner(value) : value;
+      const typed = column.jsonString ? columnText(value, column.type) : value;
       if (!column.derived) record.set(column.path[0] ?? column.name, typed);
       else setPath(column.envelope ? envelope : record, column.path, typed);
     }
@@ -165,7 +165,6 @@ export function memberAt(record: Obj, path: string[]): Json | undefined {
 
 /** The value inside a string that is JSON, else the value itself. */
 function innerOf(value: Json): Json {
-  if (value instanceof Inner) return value.value;
   return (typeof value === "string" ? parseJson(value) : undefined) ?? value;
 }
 

@@ -1,6 +1,6 @@
 /** JSON values from whole texts, and back. */
 import { Damage, Reader, type ReaderOptions, Unread } from "./json.js";
-import { Day, Inner, type Json, Num, Obj } from "./values.js";
+import { Day, type Json, Num, Obj } from "./values.js";
 
 /**
  * A whole text as one value; undefined if it is not one. Refuses lone surrogates, NaN and Infinity. With
@@ -35,7 +35,6 @@ export function writeJson(value: Json): string {
   if (value instanceof Obj) {
     return `{${value.keys.map((key, i) => `${JSON.stringify(key)}:${writeJson(value.values[i] ?? null)}`).join(",")}}`;
   }
-  if (value instanceof Inner) return JSON.stringify(writeJson(value.value));
   if (value instanceof Unread) return writeJson(value.whole());
   return JSON.stringify(new Date(value instanceof Day ? value.days * 86_400_000 : value.ms).toISOString());
 }

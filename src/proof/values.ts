@@ -41,15 +41,7 @@ export class Day {
   }
 }
 
-/** A value from a `json: string` column. It stands for the string that is its compact JSON text. */
-export class Inner {
-  readonly value: Json;
-  constructor(value: Json) {
-    this.value = value;
-  }
-}
-
-export type Json = null | boolean | string | Num | Obj | Json[] | Instant | Day | Inner | Unread;
+export type Json = null | boolean | string | Num | Obj | Json[] | Instant | Day | Unread;
 
 /** Folds only ASCII letters, as keys are matched with columns. */
 export function fold(key: string): string {

@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { duckdbType } from "../../src/engine/duckdb/types.js";
 import { HourpackError } from "../../src/errors.js";
 import type { DeepResult } from "../../src/proof/result.js";
 import { type DeepVerification, verifyDeep } from "../../src/proof/verify.js";
+import { parseHiveType } from "../../src/schema/hive.js";
 import type { Column, Schema, Type } from "../../src/schema/types.js";
 import type { Store } from "../../src/store/store.js";
 import type { ManifestEntry } from "../../src/tier1/manifest.js";
@@ -423,6 +425,53 @@ describe("structs, arrays, maps, json: string and derived columns", () => {
       (await one('{"e":"{\\"a\\": 1}"}', own, select("{a: 1, b: NULL}", rescue('{"e":"{\\"a\\": 1}"}')))).ok,
     ).toBe(true);
     expect((await one('{"e":"oops"}', own, select("NULL", rescue('{"e":"oops"}')))).ok).toBe(true);
+  });
+
+  it.each([
+    ["its members in another order", '{"b":"x","a":1}', "bigint", "1", false],
+    ["a null", '{"a":null,"b":"x"}', "bigint", "NULL", false],
+    ["an escape that need not be", '{"a":1,"b":"\\u0078"}', "bigint", "1", false],
+    ["a double of other digits", '{"a":1e2,"b":"x"}', "double", "100", false],
+    ["a double, negative zero", '{"a":-0.0,"b":"x"}', "double", "'-0.0'", true],
+    ["a double that lost its sign", '{"a":-0.0,"b":"x"}', "double", "0", false],
+    ["a decimal", '{"a":-0.50,"b":"x"}', "decimal(9,2)", "-0.5", true],
+    ["a decimal of other digits", '{"a":-0.5,"b":"x"}', "decimal(9,2)", "-0.5", false],
+    ["an integer as a decimal", '{"a":12,"b":"x"}', "decimal(9,0)", "12", true],
+    ["a time", '{"a":"2022-07-26T00:00:01.000Z","b":"x"}', "timestamp", "'2022-07-26 00:00:01'", true],
+    [
+      "a time with an offset",
+      '{"a":"2022-07-26T00:00:01Z","b":"x"}',
+      "timestamp",
+      "'2022-07-26 00:00:01'",
+      false,
+    ],
+    ["milliseconds", '{"a":1500,"b":"x"}', "epoch ms", "'1970-01-01 00:00:01.5'", true],
+    ["seconds", '{"a":-1,"b":"x"}', "epoch s", "'1969-12-31 23:59:59'", true],
+    ["seconds and milliseconds", '{"a":-0.050,"b":"x"}', "epoch s", "'1969-12-31 23:59:59.95'", true],
+    ["seconds with other digits", '{"a":1.0,"b":"x"}', "epoch s", "'1970-01-01 00:00:01'", false],
+    ["a date", '{"a":"2022-07-26","b":"x"}', "date", "'2022-07-26'", true],
+    ["a list", '{"a":[1,null],"b":"x"}', "array<int>", "[1, NULL]", true],
+    ["a map", '{"a":{"B":1,"A":2},"b":"x"}', "map<string,int>", "MAP{'B': 1, 'A': 2}", true],
+    [
+      "a map in another order",
+      '{"a":{"B":1,"A":2},"b":"x"}',
+      "map<string,int>",
+      "MAP{'A': 2, 'B': 1}",
+      false,
+    ],
+  ])("json: string comes back as this very text: %s", async (_, text, a, shown, ok) => {
+    const [name, epoch] = a.split(" ");
+    const type = epoch ? ({ kind: "timestamp", epoch } as Type) : parseHiveType(a);
+    const fields = [
+      { name: "a", key: "a", type },
+      { name: "b", key: "b", type: { kind: "string" } as Type },
+    ];
+    const own = [column("e", { kind: "struct", fields }, { jsonString: true })];
+    const select = (rescued: string) =>
+      `{a: (${shown})::${name === "epoch" ? "TIMESTAMP_MS" : duckdbType(type)}, b: 'x'} AS e, ${rescued}::VARCHAR AS _rescued_data`;
+    const record = JSON.stringify({ e: text });
+    expect((await one(record, own, select("NULL"))).ok).toBe(ok);
+    expect((await one(record, own, select(rescue(record)))).ok).toBe(true);
   });
 
   it("arrays and maps", async () => {
