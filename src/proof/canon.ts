@@ -3,14 +3,15 @@
  * record that a row gives back. Two records are the same exactly if their texts are the same.
  *
  * A member that its column holds is written under the column's type, so that texts of one value (`1.50` and
- * `1.5`, two offsets of one instant) come out equal. Any other member is written as plain JSON. Members are
- * sorted, null members are dropped at every depth, and numbers count by exact value.
+ * `1.5`, two offsets of one instant) come out equal, with null members dropped at every depth. Any other member is
+ * rescued: it is written as plain JSON, with its nulls and with each number's digits. Members are sorted; a record's
+ * own null members are dropped.
  */
 import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/types.js";
 import { epochMs, parseDate, parseTimestamp } from "./instant.js";
 import { Joined } from "./joined.js";
 import { Day, elementsOf, fold, Instant, type Json, Num, Obj, objectOf } from "./json.js";
-import { canonicalNumber, holdDecimal, holdDouble, holdInteger, numberText } from "./number.js";
+import { holdDecimal, holdDouble, holdInteger, numberText } from "./number.js";
 import { parseJson, writeJson } from "./text.js";
 
 /** The canonical text of a value if the type holds it, else undefined. */
@@ -293,6 +294,7 @@ function holdMap(hold: Hold): Hold {
     if (!object) return undefined;
     const texts = new Map<string, string>();
     for (const [key, member] of sortedMembers(object)) {
+      if (member === null) continue;
       const held = hold(member);
       if (held === undefined || texts.has(key)) return undefined;
       texts.set(key, `${quoted(key)}:${held}`);
@@ -315,13 +317,13 @@ function holdStruct(fields: Map<string, Hold>): Hold {
   };
 }
 
-/** Plain JSON: keys sorted, null members dropped, repeated keys in their order, numbers by exact value. */
+/** Plain JSON: keys sorted, repeated keys in their order, numbers as they are written. */
 function plainText(value: Json): string {
   if (value === null || typeof value === "boolean") return String(value);
   if (typeof value === "string") return literal(value);
   if (value instanceof Num) {
     if (!value.isFinite) throw new NonFinite();
-    return canonicalNumber(value.text);
+    return value.text;
   }
   const elements = elementsOf(value);
   if (elements) {
@@ -339,10 +341,6 @@ function plainText(value: Json): string {
 }
 
 function sortedMembers(object: Obj): [string, Json][] {
-  const members: [string, Json][] = [];
-  for (const [i, key] of object.keys.entries()) {
-    const value = object.values[i] ?? null;
-    if (value !== null) members.push([key, value]);
-  }
+  const members = object.keys.map((key, i): [string, Json] => [key, object.values[i] ?? null]);
   return members.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 }

@@ -271,7 +271,7 @@ describe("rescued data override columns", () => {
 
   it.each([
     ["a misfit", '{"id":1.5,"s":"x"}', row("NULL", "'x'", "NULL", rescue('{"id":1.5}'))],
-    ["an unknown member", '{"id":1,"zz":[1.10]}', row("1", "NULL", "NULL", rescue('{"zz":[1.1]}'))],
+    ["an unknown member", '{"id":1,"zz":[1.10]}', row("1", "NULL", "NULL", rescue('{"zz":[1.10]}'))],
     [
       "a collision, the column shows the last",
       '{"ID":1,"id":2}',
@@ -295,6 +295,21 @@ describe("rescued data override columns", () => {
 
   it.each([
     ["a digit in rescued data", '{"zz":1.10}', row("NULL", "NULL", "NULL", rescue('{"zz":1.11}')), "changed"],
+    ["digits that say nothing", '{"zz":1.10}', row("NULL", "NULL", "NULL", rescue('{"zz":1.1}')), "changed"],
+    ["an exponent", '{"zz":[1e2]}', row("NULL", "NULL", "NULL", rescue('{"zz":[100.0]}')), "changed"],
+    ["a null within", '{"zz":{"a":null}}', row("NULL", "NULL", "NULL", rescue('{"zz":{}}')), "changed"],
+    [
+      "a digit of a member that is shown, too",
+      '{"ID":1.0,"id":2}',
+      row("2", "NULL", "NULL", rescue('{"ID":1,"id":2}')),
+      "changed",
+    ],
+    [
+      "a digit of a misfit",
+      '{"id":1.50,"s":"x"}',
+      row("NULL", "'x'", "NULL", rescue('{"id":1.5}')),
+      "changed",
+    ],
     ["a member that is lost", '{"id":1,"s":"x","zz":1}', row("1", "'x'", "NULL", "NULL"), "changed"],
     ["a misfit that is rounded", '{"id":1.5,"s":"x"}', row("2", "'x'", "NULL", "NULL"), "changed"],
     ["the first of a collision is lost", '{"ID":1,"id":2}', row("2", "NULL", "NULL", "NULL"), "changed"],
