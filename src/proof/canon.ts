@@ -235,11 +235,6 @@ export function holdOf(type: Type, zone: string): Hold {
   }
 }
 
-/** The double nearest to a number, as its shortest text. */
-export function nearest(value: Json): string | undefined {
-  return ofNumber(value, (text) => String(Number(text)));
-}
-
 function ofNumber(value: Json, hold: (text: string) => string | undefined): string | undefined {
   const text = numberText(value);
   return text === undefined ? undefined : hold(text);

@@ -64,11 +64,6 @@ export class Unread {
   }
 }
 
-/** The value itself, with everything in it. */
-export function whole(value: Json): Exclude<Json, Unread> {
-  return value instanceof Unread ? (value.whole() as Exclude<Json, Unread>) : value;
-}
-
 /** The members of an object; undefined if the value is not one. */
 export function objectOf(value: Json): Obj | undefined {
   if (value instanceof Unread) return value.isArray ? undefined : value.members();

@@ -1,21 +1,9 @@
 /** What a row gives back: its columns, overridden by `_rescued_data`; and whether they show what they may. */
 import { type Column, ENVELOPE_KEY, type Schema, type Type } from "../schema/types.js";
-import { type Hold, holdOf, holdOfColumn, nearest } from "./canon.js";
 import { columnText } from "./column-text.js";
-import { epochMs, parseTimestamp } from "./instant.js";
-import {
-  fold,
-  Instant,
-  type Json,
-  MAX_DEPTH,
-  Num,
-  Obj,
-  objectOf,
-  UNREAD_CHARS,
-  Unread,
-  whole,
-} from "./json.js";
+import { fold, type Json, MAX_DEPTH, Num, Obj, objectOf, UNREAD_CHARS } from "./json.js";
 import type { Row } from "./part.js";
+import { type Shown, shownBy } from "./shown.js";
 import { parseJson } from "./text.js";
 
 interface RestoredRow {
@@ -30,22 +18,33 @@ interface RestoredRow {
 const LARGE_CHARS = 2 ** 21;
 
 export class Restorer {
-  private readonly columns: { column: Column; root: string; isHolder: boolean; hold: Hold }[];
-  private readonly zone: string;
+  private readonly columns: {
+    column: Column;
+    root: string;
+    isHolder: boolean;
+    shown: Shown;
+    inRow: Shown;
+  }[];
+  private readonly firstColumns: number;
   private readonly hasEnvelopes: boolean;
 
   /**
-   * `hasEnvelopes`: there is a record path, so the last rescued `_envelope` is not a member of the record.
+   * `hasEnvelopes`: there is a record path, so the last rescued `_envelope` is no member of the record. `firstColumns`:
+   * every row was made with so many of the columns; the others may have come after it.
    */
-  constructor(schema: Schema, zone: string, hasEnvelopes = false) {
-    this.zone = zone;
+  constructor(
+    schema: Schema,
+    { zone, hasEnvelopes, firstColumns }: { zone: string; hasEnvelopes: boolean; firstColumns: number },
+  ) {
+    this.firstColumns = firstColumns;
     this.hasEnvelopes = hasEnvelopes;
     const rootOf = (column: Column) => fold(column.path[0] ?? column.name);
     this.columns = schema.columns.map((column, i) => ({
       column,
       root: rootOf(column),
       isHolder: !column.derived || !schema.columns.some((other, j) => goesBefore(other, j, column, i)),
-      hold: holdOfColumn(column, zone),
+      shown: shownBy(column, { zone, isRow: false }),
+      inRow: shownBy(column, { zone, isRow: true }),
     }));
   }
 
@@ -78,18 +77,21 @@ export class Restorer {
 
   /** The equation would not see a column that shows something else than the member that overrides it. */
   private faultOf(index: number, row: Row, record: Obj, isRescued: boolean): string | undefined {
-    const { column, root, hold } = this.columns[index] as (typeof this.columns)[number];
-    const shown = row.values[index] ?? null;
+    const { column, root, shown, inRow } = this.columns[index] as (typeof this.columns)[number];
+    const value = row.values[index] ?? null;
     const path = column.envelope ? [ENVELOPE_KEY, ...column.path] : column.path;
     const isNamesake = this.hasEnvelopes && !column.envelope && root === ENVELOPE_KEY;
     const own = isNamesake ? withoutEnvelope(record) : record;
     const original = memberAt(own, column.derived ? path : [root]);
-    if (original === undefined) return shown === null ? undefined : "shows a value that the record lacks";
-    const isJudged = isRescued || (shown !== null && isComparable(original, column.type));
-    if (!isJudged || (column.derived && shown === null)) return undefined;
-    const meant = column.jsonString ? innerOf(original) : original;
-    const isFalse = contradicts(shown, meant, column.type, this.zone, column.jsonString ? undefined : hold);
-    return isFalse ? "contradicts its member" : undefined;
+    if (original === undefined) return value === null ? undefined : "shows a value that the record lacks";
+    if (value === null) {
+      const mayLack = column.derived || index >= this.firstColumns;
+      return mayLack || shown(original) === undefined
+        ? undefined
+        : "is NULL, where its member has a value for it";
+    }
+    if (!isRescued && !isComparable(original, column.type)) return undefined;
+    return inRow(value) === shown(original) ? undefined : "contradicts its member";
   }
 }
 
@@ -175,60 +177,4 @@ function innerOf(value: Json): Json {
 function isComparable(value: Json, type: Type): boolean {
   if (value instanceof Num || typeof value === "boolean") return type.kind !== "string";
   return typeof value === "string" && !["array", "map", "struct"].includes(type.kind);
-}
-
-/**
- * Whether a column's value contradicts the member that it was taken from. NULL never does, unless a timestamp
- * was only floored. A double may be the nearest to a number of more digits. `hold` is the type's own.
- */
-function contradicts(
-  shown: Json,
-  original: Json,
-  type: Type,
-  zone: string,
-  hold = holdOf(type, zone),
-): boolean {
-  if (type.kind === "timestamp") return contradictsTimestamp(shown, original, type, zone);
-  if (shown === null) return false;
-  if (original instanceof Unread) return contradicts(shown, whole(original), type, zone, hold);
-  switch (type.kind) {
-    case "struct":
-      if (!(shown instanceof Obj) || !(original instanceof Obj)) return true;
-      return type.fields.some((field) => {
-        const leaf = last(shown, fold(field.key)) ?? null;
-        const member = last(original, fold(field.key));
-        return member === undefined ? leaf !== null : contradicts(leaf, member, field.type, zone);
-      });
-    case "array":
-      if (!Array.isArray(shown) || !Array.isArray(original) || shown.length !== original.length) return true;
-      return shown.some((item, i) => {
-        const member = original[i] ?? null;
-        return member === null ? item !== null : contradicts(item, member, type.element, zone);
-      });
-    case "map":
-      if (!(shown instanceof Obj) || !(original instanceof Obj)) return true;
-      return shown.keys.some((key, i) => {
-        const candidates = original.values.filter((value, at) => value !== null && original.keys[at] === key);
-        const item = shown.values[i] ?? null;
-        return item !== null && !candidates.some((value) => !contradicts(item, value, type.value, zone));
-      });
-    default: {
-      const held = hold(original);
-      if (held !== undefined) return held !== hold(shown);
-      const near = type.kind === "double" ? nearest(original) : undefined;
-      return near === undefined || near !== nearest(shown);
-    }
-  }
-}
-
-function contradictsTimestamp(
-  shown: Json,
-  original: Json,
-  type: Extract<Type, { kind: "timestamp" }>,
-  zone: string,
-): boolean {
-  const parsed = typeof original === "string" ? parseTimestamp(original, type.zone ?? zone) : undefined;
-  const meant = parsed ?? (type.epoch && epochMs(original, type.epoch));
-  if (shown instanceof Instant) return meant?.ms !== shown.ms;
-  return parsed !== undefined && !parsed.exact;
 }

@@ -40,6 +40,8 @@ export interface DeepVerification {
   quarantineKey?: string;
   /** The version that the part names. */
   schema: Schema;
+  /** How many of its columns every row was made with, those of the first version; all of them unless given. */
+  firstColumns?: number;
   /** Only the keys to the array of records matter here. */
   records: { keys: string[] };
   zone: string;
@@ -108,9 +110,9 @@ class Verification {
     this.options = options;
     this.part = part;
     this.maxDifferences = options.maxDifferences ?? 20;
-    const { schema, zone, records } = options;
+    const { schema, zone, records, firstColumns = schema.columns.length } = options;
     this.likenesses = new Likenesses(schema, { zone, path: records.keys });
-    this.restorer = new Restorer(schema, zone, records.keys.length > 0);
+    this.restorer = new Restorer(schema, { zone, hasEnvelopes: records.keys.length > 0, firstColumns });
     this.result = nothingYet();
   }
 

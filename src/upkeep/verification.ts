@@ -22,7 +22,7 @@ import { factsIn, readFooter } from "../tier1/footer.js";
 import { type Journals, readJournals } from "../tier1/journal.js";
 import type { Manifest, ManifestHeader, Published } from "../tier1/manifest.js";
 import { publishedPart } from "../tier1/published.js";
-import { schemaOf } from "../tier1/schema-file.js";
+import { readPinned, schemaOf } from "../tier1/schema-file.js";
 import { agreeing, counted } from "../words.js";
 
 export interface HourVerification {
@@ -262,11 +262,13 @@ async function deepVerification(
   proved: Listing | undefined,
 ): Promise<DeepResult> {
   const { dataset, hour, components, signal } = task;
+  const tier1 = await components.tier1(dataset);
+  const pinned = await readPinned(tier1, dataset.tier1.prefix, signal);
   const spool = await Spool.open(components.settings.run.spoolDir, ulid(components.nowMs()));
   const verified = async () =>
     verifyDeep({
       raw: await components.raw(dataset),
-      tier1: await components.tier1(dataset),
+      tier1,
       rawPrefix: rawPrefix(dataset.raw, hour),
       partKey: published.key,
       partEtag: published.etag,
@@ -275,6 +277,7 @@ async function deepVerification(
       quarantineKey:
         published.quarantined > 0 ? quarantineKey(dataset.tier1.prefix, hour, published.attempt) : undefined,
       schema,
+      firstColumns: pinned?.versions[0]?.columns.length,
       records: dataset.records,
       zone: dataset.zone,
       isExpired: (entry) => journals.names(entry),

@@ -952,6 +952,22 @@ describe("a derived column that the schema has and a configuration lacks", () =>
   });
 });
 
+describe("a column that was added after rows were made", () => {
+  const record = (id: number) => `{"id":${id},"z":"2022-07-26 00:00:00.123456","zz":${id}}\n`;
+  const grown = { id: "bigint", z: "timestamp", zz: "bigint" };
+
+  it("is NULL in them, and no finding: their members are rescued", async () => {
+    const lake = new Lake().put("a.json", record(1));
+    await lake.pack({ columns: { id: "bigint" } });
+    lake.put("b.json", record(2));
+    expect(await lake.pack({ columns: grown, keepOld: true })).toMatchObject({ part: { rows: 2 } });
+    expect(await lake.verify(true, undefined, { columns: grown })).toMatchObject({
+      ...{ state: "sound", problems: [] },
+      deep: { rows: 2, differences: [], unfilled: [] },
+    });
+  });
+});
+
 describe("rows that were kept as another zone had made them", () => {
   const columns = { id: "bigint", at: "timestamp" };
   const record = (id: number) => `{"id":${id},"at":"2022-07-26 00:00:00"}\n`;

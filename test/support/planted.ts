@@ -10,7 +10,7 @@ import type { DeepResult } from "../../src/proof/result.js";
 import { type DeepVerification, verifyDeep } from "../../src/proof/verify.js";
 import { openManifest } from "../../src/tier1/manifest.js";
 import { headPart } from "../../src/tier1/published.js";
-import { schemaOf } from "../../src/tier1/schema-file.js";
+import { readPinned, schemaOf } from "../../src/tier1/schema-file.js";
 import { FIRST_HOUR, type GoldenCase } from "./golden.js";
 import { packCase } from "./pack.js";
 
@@ -65,6 +65,7 @@ export async function prove(
       published,
       manifest.header.schemaDigest,
     ),
+    firstColumns: (await readPinned(tier1, dataset.tier1.prefix, undefined))?.versions[0]?.columns.length,
     records: dataset.records,
     zone: dataset.zone,
     partPath: join(components.settings.run.spoolDir, "part.parquet"),

@@ -283,6 +283,7 @@ describe("rescued data override columns", () => {
       row("NULL", "NULL", "'2022-07-26 00:00:01.123'", rescue('{"t":"2022-07-26 00:00:01.123999"}')),
     ],
     ["a value that fits, rescued all the same", '{"id":1}', row("1", "NULL", "NULL", rescue('{"id":1}'))],
+    ["a time that is none", '{"t":"2022-07-26"}', row("NULL", "NULL", "NULL", rescue('{"t":"2022-07-26"}'))],
     ["a number under a string", '{"s":1.10}', row("NULL", "'1.10'", "NULL", "NULL")],
     [
       "an object under a string, compact",
@@ -360,6 +361,18 @@ describe("rescued data override columns", () => {
       "microseconds are rounded up",
       '{"t":"2022-07-26 00:00:01.123999"}',
       row("NULL", "NULL", "'2022-07-26 00:00:01.124'", rescue('{"t":"2022-07-26 00:00:01.123999"}')),
+      "contradicted",
+    ],
+    [
+      "a value that fits, rescued and not shown",
+      '{"id":1,"s":"x"}',
+      row("NULL", "'x'", "NULL", rescue('{"id":1}')),
+      "contradicted",
+    ],
+    [
+      "a collision shows nothing",
+      '{"ID":1,"id":2}',
+      row("NULL", "NULL", "NULL", rescue('{"ID":1,"id":2}')),
       "contradicted",
     ],
     [
@@ -517,6 +530,61 @@ describe("structs, arrays, maps, json: string and derived columns", () => {
       false,
     );
   });
+});
+
+describe("what a column shows of a member that is rescued", () => {
+  const MIXED = '{"d":0.10000000000000001,"e":{"a":1,"c":2},"l":[1,"x"],"m":{"a":1,"b":"x"}}';
+  const fields = [
+    { name: "a", key: "a", type: { kind: "bigint" } as Type },
+    { name: "b", key: "b", type: { kind: "bigint" } as Type },
+  ];
+  const columns = [
+    column("d", { kind: "double" }),
+    column("e", { kind: "struct", fields }),
+    column("l", { kind: "array", element: { kind: "bigint" } }),
+    column("m", { kind: "map", value: { kind: "bigint" } }),
+  ];
+  const row = ({ d = "0.1", e = "{a: 1, b: NULL}", l = "[1, NULL]", m = "MAP{'a': 1, 'b': NULL}" }) =>
+    `${d}::DOUBLE AS d, ${e}::STRUCT(a BIGINT, b BIGINT) AS e, ${l}::BIGINT[] AS l,
+      ${m}::MAP(VARCHAR, BIGINT) AS m, ${rescue(MIXED)}::VARCHAR AS _rescued_data`;
+
+  it("is all of it that fits", async () => {
+    expect(await one(MIXED, columns, row({}))).toMatchObject({ ok: true, differences: [] });
+  });
+
+  it.each([
+    ["d", "NULL", "is NULL, where its member has a value for it"],
+    ["d", "0.2", "contradicts its member"],
+    ["e", "NULL", "is NULL, where its member has a value for it"],
+    ["e", "{a: NULL, b: NULL}", "contradicts its member"],
+    ["l", "NULL", "is NULL, where its member has a value for it"],
+    ["l", "[NULL, NULL]", "contradicts its member"],
+    ["l", "[1]", "contradicts its member"],
+    ["m", "MAP{'b': NULL}", "contradicts its member"],
+    ["m", "MAP{'a': 1, 'b': NULL, 'c': NULL}", "contradicts its member"],
+  ])("%s as %s is a difference", async (name, shown, detail) => {
+    const { differences } = await one(MIXED, columns, row({ [name]: shown }));
+    expect(differences).toMatchObject([{ kind: "contradicted", detail: `the column ${name} ${detail}` }]);
+  });
+
+  it("may be nothing where the column came after the row", async () => {
+    const rows = `SELECT ${row({ m: "NULL" })}`;
+    const setting = { raw: { "a.json": MIXED }, columns, rows };
+    expect(await verify({ ...setting, options: { firstColumns: 3 } })).toMatchObject({ ok: true });
+    expect(await verify({ ...setting, options: { firstColumns: 4 } })).toMatchObject({ ok: false });
+  });
+
+  it("is compared in a time that grows with a map's keys, not with their square", async () => {
+    const keys = 50_000;
+    const members = Array.from({ length: keys }, (_, i) => `"k${i}":${i}`).join(",");
+    const record = `{"m":{${members},"x":"y"}}`;
+    const rows = `SELECT NULL::DOUBLE AS d, NULL::STRUCT(a BIGINT, b BIGINT) AS e, NULL::BIGINT[] AS l,
+      map_from_entries(list_append([('k' || i, i) FOR i IN range(${keys})], ('x', NULL::BIGINT))) AS m,
+      ${rescue(record)} AS _rescued_data`;
+    const startMs = performance.now();
+    expect(await verify({ raw: { "a.json": record }, columns, rows })).toMatchObject({ ok: true });
+    expect(performance.now() - startMs).toBeLessThan(20_000);
+  }, 200_000);
 });
 
 describe("quarantine and counts", () => {
