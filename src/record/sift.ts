@@ -77,12 +77,13 @@ export class Sifter {
 
   /**
    * The same, with every value going the exact way: for objects that are not lines, and when the fast way is
-   * not to be trusted.
+   * not to be trusted. `isCounted`: the census has seen these bytes already.
    */
-  *exactChunks(bytes: Buffer, within?: Within): Generator<Sifted> {
+  *exactChunks(bytes: Buffer, within?: Within, { isCounted } = { isCounted: false }): Generator<Sifted> {
     let sifted = nothing();
     for (const framed of frameObject(bytes, this.records, this.limits, within)) {
-      this.convert(framed, 0, sifted, false);
+      const rescued = this.convert(framed, 0, sifted, false);
+      if (rescued !== null && !isCounted) this.census(rescued);
       if (sifted.exact.length < EXACT_CHUNK_ROWS && sifted.exactChars < EXACT_CHUNK_CHARS) continue;
       // The chunk ends with a row, because a value without one is never cut in two.
       yield withEnvelopes(sifted);
@@ -95,6 +96,8 @@ export class Sifter {
   private siftLines(bytes: Buffer, grammar: Grammar): Sifted | undefined {
     const sifted = nothing();
     const text = endWithNewline(bytes.toString("latin1"));
+    // Counted at the end: if this gives up, the exact way counts them.
+    const rescued: string[] = [];
     const maxBytes = Math.min(LINE_BYTES_MAX, this.limits.maxRecordBytes);
     let position = 0;
     while (position < text.length) {
@@ -111,34 +114,39 @@ export class Sifter {
       // An array, for example, or records without a newline: their rows must not be held all at once.
       if (position === 0 && lineEnd > LINE_BYTES_MAX) return undefined;
       if (sifted.exact.length === EXACT_LINES_MAX) return undefined;
-      if (!this.convertLine(bytes.subarray(position, lineEnd), position, sifted)) return undefined;
+      if (!this.convertLine(bytes.subarray(position, lineEnd), position, sifted, rescued)) return undefined;
       position = lineEnd;
     }
+    for (const text of rescued) this.census(text);
     return sifted;
   }
 
   /**
    * False if some of the bytes are no record, or if the line leaves an array open and does not stand alone.
    */
-  private convertLine(bytes: Buffer, offset: number, sifted: Sifted): boolean {
+  private convertLine(bytes: Buffer, offset: number, sifted: Sifted, rescued: string[]): boolean {
     const framing = frameObject(bytes, this.records, this.limits);
     let next = framing.next();
-    for (; !next.done; next = framing.next()) this.convert(next.value, offset, sifted, true);
+    for (; !next.done; next = framing.next()) {
+      const text = this.convert(next.value, offset, sifted, true);
+      if (text !== null) rescued.push(text);
+    }
     return sifted.quarantine.length === 0 && !next.value;
   }
 
-  private convert(framed: Framed, offset: number, sifted: Sifted, isLine: boolean): void {
+  /** Returns its rescued data, or null. */
+  private convert(framed: Framed, offset: number, sifted: Sifted, isLine: boolean): string | null {
     const { sizeBytes, within } = framed;
     const quarantine = (reason: string) =>
       sifted.quarantine.push({ offset: offset + framed.offset, sizeBytes, reason, within });
     if (framed.kind !== "record") {
       quarantine(framed.reason);
-      return;
+      return null;
     }
     const row = this.compiled.convert(framed.value, framed.envelope);
     if (!("values" in row)) {
       quarantine(row.reason);
-      return;
+      return null;
     }
     const line = writeRow(this.schema.columns, row.values, row.rescued);
     sifted.exact.push(line);
@@ -147,11 +155,11 @@ export class Sifter {
     if (row.rescued !== null) {
       sifted.rescued++;
       for (const [member, isTextAlone] of row.members) sifted.members.add(member, isTextAlone);
-      this.census(row.rescued);
     } else if (isLine) {
       this.grammar?.learn(framed.value.keys);
     }
     if (line.length > sifted.maxLineBytes) sifted.maxLineBytes = line.length;
+    return row.rescued;
   }
 
   private census(rescued: string): void {

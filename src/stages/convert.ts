@@ -179,7 +179,7 @@ async function convertBatch(
     // Read into extra memory: the batches that hold the shared memory may be waiting for this one.
     await batch.readBesides();
     converted = await attempt(batch, conversion, engine, (bytes, within) =>
-      sifter.exactChunks(bytes, within),
+      sifter.exactChunks(bytes, within, { isCounted: true }),
     );
   }
   if (!options.keepBatch) await batch.remove();

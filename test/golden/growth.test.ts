@@ -7,8 +7,11 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { openComponents } from "../../src/components.js";
 import { loadSettings } from "../../src/config/load.js";
 import { openDuckdb } from "../../src/engine/duckdb/duckdb.js";
+import type { Engine, RowFiles } from "../../src/engine/engine.js";
+import { HourpackError } from "../../src/errors.js";
 import { addHours, parseHour } from "../../src/hour.js";
 import { Listing } from "../../src/listing.js";
+import { Shape } from "../../src/record/inference.js";
 import { Sifter } from "../../src/record/sift.js";
 import { run } from "../../src/run.js";
 import { ROOT_PATH } from "../../src/schema/path.js";
@@ -117,6 +120,34 @@ it("a derived column that another worker brought meanwhile is filled in the batc
   } finally {
     await engine.close();
   }
+});
+
+it("records that the engine refused are counted once", async () => {
+  const id: Column = { name: "id", path: ["id"], type: { kind: "bigint" }, derived: false };
+  const schema: Schema = { version: 1, columns: [id] };
+  const memory = new BatchMemory(1 << 16, 4);
+  const files = new BatchFiles(root);
+  const batches: Batch[] = [];
+  // One object in 121 has the key r: fewer than 1 % of them, so that they are no struct.
+  for (const [i, text] of ['{"n":{"a":1,"r":1}}\n', '{"n":{"a":1}}\n'.repeat(120)].entries()) {
+    const writer = await BatchWriter.open(1 << 14, memory);
+    writer.add(i, Buffer.from(text), {});
+    batches.push(writer.finish(files));
+  }
+  const unknown = new Shape();
+  const sifter = new Sifter(schema, ROOT_PATH, "UTC", { maxRecordBytes: 1 << 20 }, unknown);
+  const refused = `${batches[0]?.base}.parquet`;
+  let tries = 0;
+  const engine = {
+    writeRows: async (_: RowFiles, path: string) => {
+      if (path === refused && tries++ === 0) throw new HourpackError("internal", "refused");
+      return { path, rows: path === refused ? 1 : 120 };
+    },
+  } as Engine;
+  await convertBatches(batches, { schema, fetched: new Listing(), sifter }, engine, { keepBatches: false });
+  expect(tries).toBe(2);
+  const place = { name: "n", path: ["n"], derived: false };
+  expect(unknown.columns(schema)).toEqual([{ ...place, type: { kind: "string" } }]);
 });
 
 it("columns end at 2,000, whichever hours they come from", { timeout: 60_000 }, async () => {
