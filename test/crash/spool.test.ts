@@ -34,7 +34,8 @@ vi.mock("node:fs/promises", async (importOriginal) => {
     return fs.rm(path, options);
   };
   const open: typeof fs.open = (path, ...rest) => fs.open(refused.placeOf(path), ...rest);
-  return { ...fs, rm, open };
+  const writeFile: typeof fs.writeFile = (path, ...rest) => fs.writeFile(refused.placeOf(path), ...rest);
+  return { ...fs, rm, open, writeFile };
 });
 
 vi.mock("node:fs", async (importOriginal) => {
