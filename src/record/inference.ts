@@ -152,6 +152,9 @@ export class Values {
   private areBigints = true;
   private areIntegers = true;
   private areDoubles = true;
+  /** Whether any is written with a fraction or an exponent; whether doubles hold all of them, digits included. */
+  private hasFraction = false;
+  private areHeldByDoubles = true;
   /** Whether all strings so far are: dates; times without a zone; times with one. */
   private areDates = true;
   private areLocalTimes = true;
@@ -218,14 +221,19 @@ export class Values {
     const { text } = number;
     this.numbers++;
     if (text.length < 16 && /^-?[0-9]+$/.test(text)) return;
+    if (!/^-?[0-9]+$/.test(text)) this.hasFraction = true;
     const exact = number.isFinite ? parseDecimal(text) : undefined;
     const integer = exact && toInteger(exact, 38);
     if (integer === undefined) this.areIntegers = false;
     if (integer === undefined || BigInt.asIntN(64, integer) !== integer) this.areBigints = false;
-    if (number.isFinite && toDouble(text) === undefined) this.areDoubles = false;
+    const nearest = number.isFinite ? toDouble(text) : undefined;
+    if (number.isFinite && nearest === undefined) this.areDoubles = false;
+    if (number.isFinite && !nearest?.isHeld) this.areHeldByDoubles = false;
   }
 
   private numberType(): Type {
+    // 12.00 stands where 12.50 will.
+    if (this.hasFraction && this.areHeldByDoubles) return { kind: "double" };
     if (this.areBigints) return { kind: "bigint" };
     if (this.areIntegers) return { kind: "decimal", precision: 38, scale: 0 };
     return { kind: this.areDoubles ? "double" : "string" };
