@@ -1,6 +1,6 @@
 /** hourpack restore: an hour's records back as NDJSON, from tier 1 alone. */
 import { open, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { EXIT, HourpackError, kindOfSystemError, reasonOf } from "../errors.js";
@@ -106,12 +106,16 @@ async function restoreOne(
       output.notice(text, { dataset: dataset.name, hour });
     }
     if (out !== undefined) {
-      const base = join(out, `${dataset.name.replaceAll("/", "-")}-${hour}`);
-      await makeFolders(out).catch((error) => {
+      // A name such as mmp/android is a folder: with another separator two datasets could have one file.
+      const base = join(out, `${dataset.name}-${hour}`);
+      await makeFolders(dirname(base)).catch((error) => {
         throw unwritten(error, out);
       });
       const records = await writeLines(`${base}.ndjson`, restoration.records(), signal);
-      if (quarantined > 0) await writeLines(`${base}.quarantine.ndjson`, piecesOf(restoration), signal);
+      const pieces = `${base}.quarantine.ndjson`;
+      if (quarantined > 0) await writeLines(pieces, piecesOf(restoration), signal);
+      // An earlier restore may have left one.
+      else await rm(pieces, { force: true });
       output.line(`${base}.ndjson: ${counted(records, "record")}`);
       output.record({
         type: "restored",
@@ -144,7 +148,8 @@ async function* piecesOf(restoration: Restoration): AsyncGenerator<string> {
 
 /** Under another name until it is whole, so that a file that is there is one that was finished. */
 async function writeLines(path: string, lines: AsyncIterable<string>, signal: AbortSignal): Promise<number> {
-  const aside = `${path}.new`;
+  // Its own: two restores may be at work on one folder.
+  const aside = `${path}.${process.pid}.new`;
   const writing = <T>(step: Promise<T>) =>
     step.catch((error) => {
       throw unwritten(error, path);

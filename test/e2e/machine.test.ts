@@ -5,7 +5,6 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -152,14 +151,45 @@ describe("restore --out", () => {
   });
 
   it("into a full disk leaves the good file that is there, and says where else to write", async () => {
-    symlinkSync("/dev/full", join(root, "restored", `${OUT[0]}.new`));
-    const { exitCode, output } = await shell(`hourpack ${RESTORE}`);
+    // The file that is written has the number of the process in its name: the shell's, which gives its place to it.
+    const { exitCode, output } = await shell(
+      `ln -s /dev/full "restored/${OUT[0]}.$$.new"; exec "${process.execPath}" "${HOURPACK}" ${RESTORE}`,
+    );
     expect(output).toMatch(
       /^error: write restored\S*\.ndjson: ENOSPC: .*\n {2}→ Choose another folder with --out\.$/m,
     );
     expect(exitCode).toBe(10);
     expect(readdirSync(join(root, "restored")).sort()).toEqual(OUT);
     expect(restored()).toEqual(before);
+  });
+
+  it("takes away the quarantine that an earlier one wrote of an hour that has none any more", async () => {
+    const [records = "", quarantine = ""] = OUT;
+    const whole = "--tier1 ./whole/ --out ./again";
+    mkdirSync(join(root, "again"));
+    writeFileSync(join(root, "again", quarantine), "{}\n");
+    const { exitCode, output } = await shell(
+      `hourpack ${RUN} --tier1 ./whole/ && hourpack ${RUN.replace("run", "restore")} ${whole}`,
+    );
+    expect([exitCode, readdirSync(join(root, "again"))], output).toEqual([0, [records]]);
+  });
+
+  it("has a file for each dataset, however alike their names are", async () => {
+    const raw = "./raw/{yyyy}/{MM}/{dd}/{HH}/";
+    const dataset = (name: string, more: string) =>
+      `  ${name}: { ${more}raw: "${raw}", tier1: "./${name}/", table: "${name.replace("-", "_")}" }\n`;
+    writeFileSync(
+      join(root, "two.yaml"),
+      `datasets:\n${dataset("a", "for: { p: [b] }, ").replace("./a/", "./a-{p}/").replace('"a"', '"t_{p}"')}${dataset("a-b", "").replace("./a-b/", "./second/")}`,
+    );
+    const hour = "--config two.yaml --hour 2022-07-26T00";
+    const { exitCode, output } = await shell(`hourpack run ${hour} && hourpack restore ${hour} --out ./two`);
+    expect(exitCode, output).toBe(0);
+    expect(readdirSync(join(root, "two"), { recursive: true }).sort()).toEqual([
+      "a",
+      "a-b-2022-07-26T00.ndjson",
+      "a/b-2022-07-26T00.ndjson",
+    ]);
   });
 
   it("of damaged quarantine leaves it, too, and does not send anybody to another folder", async () => {
