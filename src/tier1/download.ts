@@ -10,7 +10,14 @@ import { inRanges, PART_RANGE_BYTES } from "../ranges.js";
 import type { ObjectInfo, Store } from "../store/store.js";
 import { linesOf } from "../streams.js";
 import type { HourContext } from "../task.js";
-import { type Manifest, type ManifestHeader, openManifest, type Published } from "./manifest.js";
+import {
+  differingFact,
+  type Manifest,
+  type ManifestHeader,
+  openManifest,
+  type PartFacts,
+  type Published,
+} from "./manifest.js";
 import { headPart } from "./published.js";
 import type { QuarantineEntry } from "./quarantine.js";
 
@@ -35,7 +42,10 @@ export async function readManifest(task: HourContext, published: Published): Pro
   try {
     const bytes = await tier1.get(key, { signal: task.signal });
     const of = { hour: task.hour, attempt: published.attempt, again: fromRemainder };
-    return openManifest(bytes, tier1.uri + key, of);
+    const manifest = await openManifest(bytes, tier1.uri + key, of);
+    const fact = differingFact(published, manifest.header);
+    if (fact !== undefined) throw otherFact(task, tier1, published, manifest.header, fact);
+    return manifest;
   } catch (error) {
     if (!isHourpackError(error, "conflict")) throw error;
     // Another attempt may have replaced the part, and deleted or swept the old one's files.
@@ -64,6 +74,21 @@ export function otherBytes(task: HourContext, store: Store, { key }: Published):
       hint: remedyOf(task),
     },
   );
+}
+
+/** Somebody has changed the metadata of the part, or put another manifest under its name. */
+function otherFact(
+  task: HourContext,
+  store: Store,
+  published: Published,
+  header: ManifestHeader,
+  fact: keyof PartFacts,
+): HourpackError {
+  const says = `it says ${fact} ${published[fact]}, and its manifest ${header[fact]}`;
+  return new HourpackError("data", `read the part ${store.uri}${published.key}: ${says}`, {
+    location: store.uri + published.key,
+    hint: remedyOf(task),
+  });
 }
 
 /** The hint for a damaged part. */

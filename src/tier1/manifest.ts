@@ -102,11 +102,16 @@ export function fromMetadata(metadata: Record<string, string>): PartFacts | unde
     facts[name] = text;
   }
   for (const name of NUMBER_FACTS) {
-    const number = Number(metadata[metadataName(name)]);
-    if (!Number.isSafeInteger(number)) return undefined;
-    facts[name] = number;
+    const text = metadata[metadataName(name)] ?? "";
+    if (!/^[0-9]{1,15}$/.test(text)) return undefined;
+    facts[name] = Number(text);
   }
   return facts as unknown as PartFacts;
+}
+
+/** The first fact in which a part's metadata and its manifest differ; undefined if there is none. */
+export function differingFact(part: PartFacts, header: ManifestHeader): keyof PartFacts | undefined {
+  return [...TEXT_FACTS, ...NUMBER_FACTS].find((name) => part[name] !== header[name]);
 }
 
 function metadataName(fact: string): string {

@@ -177,6 +177,7 @@ describe("what a part tells of itself", () => {
       const { [name]: _, ...others } = toMetadata(facts);
       expect(fromMetadata(others), name).toBeUndefined();
     }
-    expect(fromMetadata({ ...toMetadata(facts), "hourpack-rows": "many" })).toBeUndefined();
+    for (const text of ["many", "-5", " ", "1e3", "0x10"])
+      expect(fromMetadata({ ...toMetadata(facts), "hourpack-rows": text }), text).toBeUndefined();
   });
 });
