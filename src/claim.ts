@@ -27,9 +27,10 @@ export async function withClaim<T>(
   if (claimTtlMs === 0) return work();
   const store = await task.components.tier1(task.dataset);
   const claim = new Claim(task, store, attempt, claimTtlMs);
-  if (!(await claim.take())) return undefined;
-  const renewal = setInterval(() => claim.renew(), claimTtlMs / 3);
+  let renewal: NodeJS.Timeout | undefined;
   try {
+    if (!(await claim.take())) return undefined;
+    renewal = setInterval(() => claim.renew(), claimTtlMs / 3);
     return await work();
   } finally {
     clearInterval(renewal);
@@ -44,6 +45,8 @@ class Claim {
   private readonly worker: string;
   private readonly ttlMs: number;
   private etag: string | undefined;
+  /** The last write may have succeeded without an answer: then the claim is ours under an ETag that we do not know. */
+  private isInDoubt = false;
   /** The renewal in flight: giving the claim back waits for it. */
   private renewal: Promise<unknown> | undefined;
 
@@ -63,6 +66,7 @@ class Claim {
       if (!head) return await this.write({ absent: true });
       const bytes = await this.store.get(this.key, { etag: head.etag, signal: this.task.signal });
       const claim = parse(bytes);
+      this.isInDoubt = false;
       if (claim?.worker === this.worker) {
         // Ours: we wrote it, and the answer was lost.
         this.etag = head.etag;
@@ -91,10 +95,16 @@ class Claim {
   /** An interrupted run gives it back too, so that others need not wait for it to expire. */
   async give(): Promise<void> {
     await this.renewal;
-    const { etag } = this;
+    const etag = this.isInDoubt ? await this.findOwn().catch(() => this.etag) : this.etag;
     if (etag === undefined) return;
     // A store that ignores the condition may delete a claim that another worker has taken over; then two work on one hour.
     await this.store.delete(this.key, { etag }).catch((error) => this.lost(error));
+  }
+
+  private async findOwn(): Promise<string | undefined> {
+    const head = await this.store.head(this.key);
+    const claim = head && parse(await this.store.get(this.key, { etag: head.etag }));
+    return claim?.worker === this.worker ? head?.etag : undefined;
   }
 
   /** A renewal that was interrupted may or may not have been written; neither is worth a word. */
@@ -107,13 +117,16 @@ class Claim {
       worker: this.worker,
       expiresAtMs: this.task.components.nowMs() + this.ttlMs,
     };
+    this.isInDoubt = true;
     const put = await this.store.put(this.key, Buffer.from(JSON.stringify(text)), {
       condition,
       contentType: "application/json",
       signal: this.task.signal,
     });
-    this.etag = put.outcome === "written" ? put.etag : undefined;
-    return put.outcome === "written";
+    const isWritten = put.outcome === "written";
+    this.etag = isWritten ? put.etag : undefined;
+    this.isInDoubt = !isWritten;
+    return isWritten;
   }
 
   /** Expired, unreadable, or held by a process of this machine that has ended. */

@@ -86,3 +86,17 @@ it("is given back at once where the run is interrupted, and nothing is told of a
   expect(await store.head(KEY)).toBeUndefined();
   expect(told).toEqual([]);
 });
+
+it("is given back where its answer was lost, as an interrupted run loses it", async () => {
+  const store = new SlowStore();
+  const interruption = new AbortController();
+  const { task } = taskOf(store, interruption.signal);
+  const { put } = store;
+  store.put = async (...args) => {
+    await put.apply(store, args);
+    interruption.abort(new Error("interrupted"));
+    throw interruption.signal.reason;
+  };
+  await expect(withClaim(task, "attempt", async () => {})).rejects.toThrow("interrupted");
+  expect(await store.head(KEY)).toBeUndefined();
+});
