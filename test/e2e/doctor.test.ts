@@ -487,6 +487,15 @@ describe("in a directory", () => {
     expect(failures(end)[1]?.hint).toContain("run.spoolDir");
   });
 
+  it("a catalog in a folder that cannot be written", async () => {
+    // Not even root makes files there.
+    const end = await doctor({ "catalog-path": "/proc/catalog.duckdb" });
+    expect(end.code).toBe(2);
+    expect(failures(end)).toMatchObject([
+      { name: "catalog", message: /^write beside the catalog/, hint: /--catalog-path/, exitCode: 2 },
+    ]);
+  });
+
   it("an unknown dataset and a flag of another command are bad arguments", async () => {
     expect((await doctor({ dataset: "nope" })).code).toBe(2);
     expect((await doctor({ hour: "2022-07-26T00" })).code).toBe(2);

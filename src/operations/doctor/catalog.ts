@@ -1,7 +1,12 @@
 /** What hourpack needs of the catalog: it answers, its tables are ours, and it knows what is published. */
+import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
+import { rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { TableSpec } from "../../catalog/catalog.js";
 import { commandText } from "../../command-text.js";
 import type { Dataset, Settings } from "../../config/settings.js";
+import { HourpackError, reasonOf } from "../../errors.js";
 import { tablesIn, tablesOf } from "../../tables.js";
 import { newestPublishedHour, oldestPublishedHour } from "../../tier1/published.js";
 import type { Verdict } from "./check.js";
@@ -22,11 +27,29 @@ export async function checkCatalog(
   const tables = datasets.flatMap((dataset) => tablesFor(dataset, settings));
   let lacking: TableSpec[] = [];
   const isRead = await checks.make("catalog", undefined, async () => {
+    if (settings.catalog.type === "local") await requireWritable(settings.catalog.path);
     lacking = await (await components.catalog()).lackingTables(tables, { signal });
     return verdictOfTables(settings, tables, lacking);
   });
   const there = new Set(tables.filter((table) => !lacking.includes(table)).map(({ name }) => name));
   if (isRead) for (const dataset of readable) await checkRegistered(context, dataset, there);
+}
+
+/** A run replaces the catalog's file by a rename, which takes rights to its folder. A folder that is missing it makes. */
+async function requireWritable(path: string): Promise<void> {
+  const folder = dirname(path);
+  if (!existsSync(folder)) return;
+  const probe = join(folder, `.doctor-${randomUUID()}`);
+  try {
+    await writeFile(probe, "probe");
+  } catch (error) {
+    throw new HourpackError("invalid", `write beside the catalog ${path}: ${reasonOf(error)}`, {
+      location: path,
+      hint: "Let this user write in its folder, or name another file with --catalog-path.",
+    });
+  } finally {
+    await rm(probe, { force: true }).catch(() => {});
+  }
 }
 
 /** The tier-1 table comes first. */
