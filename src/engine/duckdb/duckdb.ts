@@ -2,11 +2,12 @@ import { stat } from "node:fs/promises";
 import { HourpackError, kindOfSystemError, reasonOf } from "../../errors.js";
 import { Limiter } from "../../limiter.js";
 import { ownerOf } from "../../record/grammar.js";
-import { type Column, leavesOfAll, RESCUED_COLUMN, type Schema, type Type } from "../../schema/types.js";
+import { type Column, leavesOfAll, RESCUED_COLUMN, type Schema } from "../../schema/types.js";
 import { digestOfAll, type RowsDigest } from "../digest.js";
 import type { Engine, Merge, RowFiles, WrittenRows } from "../engine.js";
 import { ParquetJoin } from "../parquet/join.js";
 import { type Database, openDatabase, sqlName, sqlString } from "./database.js";
+import { HASH_COLUMN, hashedSql } from "./hashed-rows.js";
 import { MemoryLimit } from "./memory-limit.js";
 import { duckdbType, jsonTextSql, noRowsSql, readType, typedSql, valueSql } from "./types.js";
 
@@ -295,43 +296,6 @@ const ROW_GROUP_ROWS = 122_880;
 const VECTOR_ROWS = 2048;
 /** If this many row groups would fit into one, they are written anew: readers pay for each of them. */
 const SMALL_GROUPS = 8;
-
-/** No column of a schema can have a name with a space. */
-const HASH_COLUMN = "row hash";
-
-/** Rows with a hash of their values as the last column. */
-function hashedSql(source: string, columns: readonly Column[]): string {
-  const values = columns.map(({ name }) => sqlName(name));
-  const marks = columns.flatMap(({ name, type }) => marksOf(sqlName(name), type));
-  const hashed = [...values, RESCUED_COLUMN, ...marks].join(", ");
-  return `SELECT *, hash(${hashed}) AS ${sqlName(HASH_COLUMN)} FROM (${source})`;
-}
-
-/**
- * What DuckDB's hash of a value leaves out: the sign of -0.0, whether a struct of NULLs is NULL itself, and how long a
- * list is, so that an empty one is NULL to it, and [[1], [2]] is [[1, 2]].
- */
-function marksOf(value: string, type: Type): string[] {
-  switch (type.kind) {
-    case "double":
-      return [`signbit(${value})`];
-    case "struct": {
-      const fields = type.fields.flatMap((field) => marksOf(`(${value}).${sqlName(field.name)}`, field.type));
-      return [`${value} IS NULL`, ...fields];
-    }
-    case "array":
-      return marksOfList(value, type.element);
-    case "map":
-      return marksOfList(`map_values(${value})`, type.value);
-    default:
-      return [];
-  }
-}
-
-function marksOfList(value: string, type: Type): string[] {
-  const marks = marksOf("element", type).map((mark) => `list_transform(${value}, lambda element: ${mark})`);
-  return [`len(${value})`, ...marks];
-}
 
 /** Raw lines with members named by key, in types that give every accepted value as it is. */
 function acceptedSql(files: RowFiles, path: string): string {
