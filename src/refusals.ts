@@ -47,7 +47,7 @@ export function expiredRows(of: NamedHour, { gone, overwritten, kept }: Compared
   return refusal(
     of,
     `${counted(overwritten.count, "object")} of it ${agreeing(overwritten.count, "has")} other content than when it was packed (${keysOf(overwritten)}), raw objects of it expired since, and the part has the only rows of them`,
-    `Copy what is new to a name that the hour has not had, where it is packed as a late object; ${run(of, "--keep-old")} passes this version over, for good. ${twice}`,
+    `Copy what is new to a name that the hour has not had, where it is packed as a late object; ${run(of, "--keep-old")} passes this version over. ${twice}`,
   );
 }
 
@@ -120,7 +120,7 @@ export function rowsLost(
           run(of, "--rebuild --from-remainder"),
         ]
       : [
-          `Say what is meant: ${run(of, "--keep-old")} keeps the published rows, passes over what is overwritten now, for good, and adds only new objects; `,
+          `Say what is meant: ${run(of, "--keep-old")} keeps the published rows, passes over the versions that are listed now, and adds only new objects; `,
           run(of, "--from-remainder"),
         ];
   return refusal(

@@ -67,10 +67,9 @@ const TAIL = `## Columns
 As a flag: \`--columns 'id:bigint,name:string,ts:timestamp,st:struct<a:string>'\`.
 
 Without \`columns\`, hourpack infers the columns from every record of the first hour and pins them in \`_hourpack/schema.json\`. It
-infers at most 2,000 columns, whichever hours they come from, with at most 5,000 leaves together. An array counts one leaf more,
-or eight more around another array: the engine needs memory for each. Members beyond these limits are rescued, or become text. A
-type nests at most 16 levels deep, since the engine takes twice as long for each level of arrays; below that, hourpack infers
-text.
+infers at most 2,000 columns, whichever hours they come from, with at most 5,000 leaves together. An array counts as one more leaf, and
+an array of arrays as eight more, because the engine needs memory for each. Members beyond these limits are rescued, or become text. A
+type nests at most 16 levels, because each level of arrays doubles the engine's time; what is nested deeper is inferred as text.
 
 ## Units
 

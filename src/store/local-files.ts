@@ -156,8 +156,8 @@ export function refused(error: unknown, doing: string, directory: string): Hourp
 
 const HINTS: Record<string, string> = {
   ENOSPC: "The disk is full: free some space; nothing was published.",
-  EACCES: "Give this user the right to read and write there.",
-  EPERM: "Give this user the right to read and write there.",
+  EACCES: "Give this user the right to read there, and in tier 1 to write.",
+  EPERM: "Give this user the right to read there, and in tier 1 to write.",
   EROFS: "The file system is read-only: choose another tier-1 directory.",
   ENOTDIR: "A file stands where a folder is needed.",
   ELOOP: "Links there lead to each other: remove them.",
