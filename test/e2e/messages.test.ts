@@ -764,7 +764,7 @@ it("status says of an hour that needs a decision why, and what can be done, and 
   expect(reason).toMatch(/^ {2}2022-07-20T05: 1 of its 2 objects is gone and others were overwritten, /);
   expect(reason?.match(/T05/g)).toHaveLength(1);
   expect(hint).toMatch(
-    /^ {2}→ Say what is meant: `hourpack run --hour 2022-07-20T05 --keep-old --raw [^`]*` keeps .*, passes over what is overwritten now, .*; `hourpack run --hour 2022-07-20T05 --from-remainder --raw [^`]*` packs what is still listed, and gives up all other rows\.$/,
+    /^ {2}→ Say what is meant: `hourpack run --hour 2022-07-20T05 --keep-old --raw [^`]*` keeps .*, passes over the versions that are listed now, .*; `hourpack run --hour 2022-07-20T05 --from-remainder --raw [^`]*` packs what is still listed, and gives up all other rows\.$/,
   );
   expect(legend).toBe("· no objects   ! needs a decision");
   const { records } = await here("status", "--json", ...flags, ...day);
