@@ -1,8 +1,6 @@
 /** What hourpack needs of the catalog: it answers, its tables are ours, and it knows what is published. */
-import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import type { TableSpec } from "../../catalog/catalog.js";
 import { commandText } from "../../command-text.js";
 import type { Dataset, Settings } from "../../config/settings.js";
@@ -10,6 +8,7 @@ import { HourpackError, reasonOf } from "../../errors.js";
 import { tablesIn, tablesOf } from "../../tables.js";
 import { newestPublishedHour, oldestPublishedHour } from "../../tier1/published.js";
 import type { Verdict } from "./check.js";
+import { tryToWrite } from "./machine.js";
 import type { StoreContext } from "./stores.js";
 
 /**
@@ -39,16 +38,13 @@ export async function checkCatalog(
 async function requireWritable(path: string): Promise<void> {
   const folder = dirname(path);
   if (!existsSync(folder)) return;
-  const probe = join(folder, `.doctor-${randomUUID()}`);
   try {
-    await writeFile(probe, "probe");
+    await tryToWrite(folder);
   } catch (error) {
     throw new HourpackError("invalid", `write beside the catalog ${path}: ${reasonOf(error)}`, {
       location: path,
       hint: "Let this user write in its folder, or name another file with --catalog-path.",
     });
-  } finally {
-    await rm(probe, { force: true }).catch(() => {});
   }
 }
 

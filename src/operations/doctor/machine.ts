@@ -34,15 +34,24 @@ export function checkMemory(run: Capacity, machine: Machine): Verdict {
 const DISK_LOW_BYTES = 2 ** 30;
 const DISK_MIN_BYTES = 128 << 20;
 
+/** Writes a file into the folder and deletes it. Throws what the system says if that cannot be. */
+export async function tryToWrite(folder: string): Promise<void> {
+  const probe = join(folder, `.doctor-${randomUUID()}`);
+  try {
+    await writeFile(probe, "probe");
+  } finally {
+    await rm(probe, { force: true }).catch(() => {});
+  }
+}
+
 /**
- * Writes a file into the spool folder and deletes it. `hourBytes`: the size of the newest raw hour, if known.
+ * Tries whether the spool folder can be written, and has room. `hourBytes`: the size of the newest raw hour, if known.
  */
 export async function checkDisk(run: RunSettings, hourBytes: number): Promise<Verdict> {
   const { spoolDir } = run;
-  const path = join(spoolDir, `.doctor-${randomUUID()}`);
   try {
     await makeFolders(spoolDir);
-    await writeFile(path, "probe");
+    await tryToWrite(spoolDir);
   } catch (error) {
     return {
       status: "failed",
@@ -50,8 +59,6 @@ export async function checkDisk(run: RunSettings, hourBytes: number): Promise<Ve
       hint: "Let this user write there, or name another folder with run.spoolDir.",
       exitCode: EXIT.invalid,
     };
-  } finally {
-    await rm(path, { force: true }).catch(() => {});
   }
   const { bavail, bsize } = await statfs(spoolDir);
   const freeBytes = bavail * bsize;
