@@ -115,7 +115,10 @@ async function restoreOne(
       const pieces = `${base}.quarantine.ndjson`;
       if (quarantined > 0) await writeLines(pieces, piecesOf(restoration), signal);
       // An earlier restore may have left one.
-      else await rm(pieces, { force: true });
+      else
+        await rm(pieces, { force: true }).catch((error) => {
+          throw unwritten(error, pieces);
+        });
       output.line(`${base}.ndjson: ${counted(records, "record")}`);
       output.record({
         type: "restored",
