@@ -222,3 +222,26 @@ it("writes more than a string holds, in pieces", { timeout: 120_000 }, async () 
   expect(await command.handler(flags, context)).toBe(0);
   expect(statSync(join(out, `t-${HOUR}.quarantine.ndjson`)).size).toBeGreaterThan(2 ** 29);
 });
+
+it("the text of a json: string member comes back with the sign of its zero", async () => {
+  await components.close();
+  writeFileSync(
+    join(root, "hourpack.yaml"),
+    `datasets:
+  t:
+    raw: "./raw/{yyyy}/{MM}/{dd}/{HH}/"
+    tier1: ./lake/
+    table: t
+    columns: { j: { type: "struct<a:double>", json: string } }
+`,
+  );
+  components = openComponents(await loadSettings({ cwd: root, env: {} }));
+  const record = JSON.stringify({ j: '{"a":-0.0}' });
+  put("a.json", `${record}\n`);
+  expect((await pack()).failures).toEqual([]);
+  const restoration = await openRestoration(components, dataset(), HOUR);
+  const records: string[] = [];
+  for await (const text of restoration.records()) records.push(text);
+  await restoration.close();
+  expect(records).toEqual([record]);
+});
