@@ -23,15 +23,18 @@ export function tellTraces(
 ): void {
   for (const trace of ["manifest", "recent"] as const) {
     const hours = [...traces.keys()].filter((hour) => traces.get(hour) === trace).sort();
-    if (hours.length > 0) output.note(traceText(dataset, hours, trace, settings));
+    const textOf = (some: Hour[]) =>
+      `${dataset.name} ${hoursText(some)}: ${traceOf(dataset, some, trace, settings)}`;
+    if (hours.length > 0) output.note(textOf(hours));
     for (const hour of hours) {
-      const text = traceText(dataset, [hour], trace, settings);
+      const text = textOf([hour]);
       output.record({ type: "notice", dataset: dataset.name, hour, text });
     }
   }
 }
 
-function traceText({ name }: Dataset, hours: Hour[], trace: Trace, settings: Settings): string {
+/** What is there of hours whose parts are missing, and what to do. */
+export function traceOf({ name }: Dataset, hours: Hour[], trace: Trace, settings: Settings): string {
   const [first, last = first] = [hours[0], hours.at(-1)] as [Hour, Hour];
   const command = commandText("run", settings, {
     dataset: name,
@@ -47,7 +50,7 @@ function traceText({ name }: Dataset, hours: Hour[], trace: Trace, settings: Set
       ];
   const atWork = trace === "recent" ? `, or ${isOne ? "is" : "are"} at it still` : "";
   const packs = isOne ? "packs it while its" : "packs them while their";
-  return `${name} ${hoursText(hours)}: ${missing}, or ${attempt} published${atWork}; ${command} ${packs} raw objects are there`;
+  return `${missing}, or ${attempt} published${atWork}; ${command} ${packs} raw objects are there`;
 }
 
 /** Gathers what is asked for but not there, and reports it: as an error if nothing is there. */

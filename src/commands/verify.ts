@@ -7,7 +7,13 @@ import { EXIT, HourpackError } from "../errors.js";
 import { addHours, type Hour, hoursBetween, hoursText, startMs } from "../hour.js";
 import { keysOf } from "../named.js";
 import { datasetsOf } from "../run.js";
-import { allPublishedHours, expiredHours, publishedHours, tracesOf } from "../tier1/published.js";
+import {
+  allPublishedHours,
+  attemptedHours,
+  expiredHours,
+  publishedHours,
+  tracesOf,
+} from "../tier1/published.js";
 import { readPinned } from "../tier1/schema-file.js";
 import { type HourVerification, hasExpired, verifyHour } from "../upkeep/verification.js";
 import { agreeing, count, counted } from "../words.js";
@@ -19,7 +25,7 @@ import type { Output } from "./output.js";
 import { looksOf } from "./progress.js";
 import { hourOptions, hoursOf } from "./request.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
-import { tellTraces, Unpublished } from "./unpublished.js";
+import { tellTraces, traceOf, Unpublished } from "./unpublished.js";
 
 export const command: Command = {
   options: {
@@ -49,8 +55,10 @@ export const command: Command = {
         const asked = range ?? newestDay(all, components.nowMs());
         const inRange = asked ? hoursBetween(asked.from, asked.to) : [];
         const hours = [...all].filter((hour) => asked && hour >= asked.from).sort();
-        // If no hour is named, adds all hours that had a part which cannot be made again.
-        const expected = [...inRange, ...(range ? [] : await expiredHours(tier1, dataset, signal))];
+        // If no hour is named, adds all hours that had a part which cannot be made again; if no part is left, all that may have had one.
+        const others = range ? [] : await expiredHours(tier1, dataset, signal);
+        const attempted = !range && all.size === 0 ? await attemptedHours(tier1, dataset, signal) : [];
+        const expected = [...inRange, ...others, ...attempted];
         const missing = [...new Set(expected)].filter((hour) => !all.has(hour)).sort();
         const lost = await lostHours(components, dataset, missing, output, signal);
         const unpublished = named ?? (asked && new Unpublished("verify", asked, components.settings));
@@ -123,8 +131,9 @@ function newestDay(published: Set<Hour>, nowMs: number): { from: Hour; to: Hour 
 }
 
 /**
- * Hours whose part is gone. They are wrong if raw objects are gone that were deleted because the part had
- * their records. A manifest alone may come from an attempt that ended before it published, which is noted.
+ * Hours that should have a part and do not. They are wrong if raw objects were deleted because the part had
+ * their records, and if an attempt that must have ended left a manifest. While it may still publish, that is
+ * only noted.
  */
 async function lostHours(
   components: Components,
@@ -139,9 +148,14 @@ async function lostHours(
   for (const hour of missing)
     if (traces.get(hour) === "expired" && !(await hasExpired({ components, dataset, hour, signal })))
       traces.set(hour, "manifest");
-  tellTraces(dataset, traces, components.settings, output);
+  const atWork = new Map([...traces].filter(([, trace]) => trace === "recent"));
+  tellTraces(dataset, atWork, components.settings, output);
+  const problemOf = (hour: Hour) =>
+    traces.get(hour) === "expired"
+      ? "its part is missing, and raw objects were deleted because it had their records: bring it back from a backup or an older version"
+      : traceOf(dataset, [hour], "manifest", components.settings);
   return missing
-    .filter((hour) => traces.get(hour) === "expired")
+    .filter((hour) => traces.has(hour) && !atWork.has(hour))
     .map((hour) => ({
       dataset: name,
       hour,
@@ -150,9 +164,7 @@ async function lostHours(
       quarantined: 0,
       quarantinedBytes: 0,
       objects: 0,
-      problems: [
-        "its part is missing, and raw objects were deleted because it had their records: bring it back from a backup or an older version",
-      ],
+      problems: [problemOf(hour)],
     }));
 }
 

@@ -214,13 +214,29 @@ async function* partsUnder(
 }
 
 /** The hours that have a journal: `expire` deleted raw objects of them, since their parts had the records. */
-export async function expiredHours(
+export function expiredHours(
   store: Store,
-  dataset: Dataset,
+  { tier1 }: Dataset,
+  signal: AbortSignal | undefined,
+): Promise<Set<Hour>> {
+  return attemptHours(store, journalsPrefix(tier1.prefix), signal);
+}
+
+/** The hours that have a manifest: an attempt began to publish them. Costs a listing of all manifests. */
+export function attemptedHours(
+  store: Store,
+  { tier1 }: Dataset,
+  signal: AbortSignal | undefined,
+): Promise<Set<Hour>> {
+  return attemptHours(store, manifestsPrefix(tier1.prefix), signal);
+}
+
+async function attemptHours(
+  store: Store,
+  folder: string,
   signal: AbortSignal | undefined,
 ): Promise<Set<Hour>> {
   const hours = new Set<Hour>();
-  const folder = journalsPrefix(dataset.tier1.prefix);
   for await (const { hour } of attemptsUnder(store, folder, folder, signal)) hours.add(hour);
   return hours;
 }

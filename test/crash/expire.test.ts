@@ -80,9 +80,9 @@ describe("expire of a directory, killed in the midst of a deletion", () => {
     expect(readdirSync(join(root, "lake/_hourpack/expired/2022/07/26/00"))).toHaveLength(1);
     rmSync(join(root, "lake/year=2022"), { recursive: true });
     const verified = await run(["verify"]);
-    expect(verified).toMatchObject({ code: 0, result: { wrong: 0 } });
-    expect(verified.records.find(({ type }) => type === "notice")).toMatchObject({
-      text: expect.stringContaining("its part is missing, and a manifest is there"),
+    expect(verified).toMatchObject({ code: 12, result: { wrong: 1 } });
+    expect(verified.records.find(({ type }) => type === "verified")).toMatchObject({
+      problems: [expect.stringContaining("its part is missing, and a manifest is there")],
     });
     const { code, records } = await run(["run", "--hour", "2022-07-26T00"]);
     const ran = records.find(({ action }) => action !== undefined);
