@@ -2,6 +2,7 @@
 
 import { setTimeout } from "node:timers/promises";
 import { ulid } from "ulid";
+import type { TableSpec } from "./catalog/catalog.js";
 import { compactHour, lookOver } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset, Settings } from "./config/settings.js";
@@ -11,6 +12,7 @@ import { type Due, dueHours } from "./hours/due.js";
 import { olderNotice } from "./hours/older.js";
 import { Owing } from "./hours/owed.js";
 import { Unregistered } from "./hours/unregistered.js";
+import { uriOf } from "./layout.js";
 import { Limiter } from "./limiter.js";
 import type { Plan, PlanRequest } from "./plan.js";
 import { currentSchema } from "./schema/pinned.js";
@@ -18,8 +20,10 @@ import { type Registered, registerHours } from "./stages/register.js";
 import { Stopwatch } from "./stopwatch.js";
 import { tablesIn, tablesOf } from "./tables.js";
 import type { HourFailure, HourResult, HourTask, Observer } from "./task.js";
+import { allPublishedHours } from "./tier1/published.js";
 import { readPinned, requirePinnable } from "./tier1/schema-file.js";
 import { sweep } from "./upkeep/sweep.js";
+import { agreeing, counted } from "./words.js";
 
 export interface RunRequest extends PlanRequest {
   /** Names of datasets (`mmp`, or `mmp/android`); all if absent. */
@@ -276,6 +280,13 @@ async function packHours(
   while (rest.length > 0 && !signal?.aborted && !(await isPinned())) {
     if (await packOne(rest[0] as HourTask)) rest.shift();
     else await pause(waitMs, signal);
+    // Where a disk is not mounted, or a prefix is mistyped, this is the first that anybody sees of it.
+    if (published.length > 0)
+      first.observe({
+        type: "notice",
+        dataset: dataset.name,
+        text: `had no parts in ${uriOf(dataset.tier1)} before this run`,
+      });
   }
   const inFlight = new Limiter(components.settings.run.hoursInFlight);
   while (rest.length > 0) {
@@ -332,7 +343,27 @@ async function registerDataset(
     });
     result.registered.push({ dataset: dataset.name, ...registered });
     observe({ type: "registered", dataset: dataset.name, ...registered });
+    if (!registered.created || table !== tables.parquet) continue;
+    const text = await lackingNotice(components, dataset, table, hours, signal);
+    if (text) observe({ type: "notice", dataset: dataset.name, text });
   }
+}
+
+/** A run registers its own hours; of a new table somebody expects to see all. Undefined if it shows them. */
+async function lackingNotice(
+  components: Components,
+  dataset: Dataset,
+  table: TableSpec,
+  hours: Hour[],
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  if (table.projection?.isOn) return undefined;
+  const [catalog, tier1] = await Promise.all([components.catalog(), components.tier1(dataset)]);
+  const published = await allPublishedHours(tier1, dataset, signal);
+  for (const hour of hours) published.delete(hour);
+  const lacking = await catalog.lacking(table, [...published], { signal });
+  if (lacking.length === 0) return undefined;
+  return `the table ${table.name} is new: ${table.registerText} adds ${counted(lacking.length, "hour")} that ${agreeing(lacking.length, "was")} packed before`;
 }
 
 /** The exit code that all failed hours share, else `someFailed`; 0 if none failed. */

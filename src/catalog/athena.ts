@@ -10,7 +10,7 @@ import { require } from "../require.js";
 import { PARTITION_KEYS } from "../schema/types.js";
 import { AwsCalls, type CallOptions, clientOptions, RETRIES_OF_A_LOOK } from "./aws-calls.js";
 import { notYet } from "./aws-errors.js";
-import type { Catalog, PartitionSync, SyncOptions, TableOptions, TableSpec } from "./catalog.js";
+import type { Catalog, PartitionSync, SyncOptions, TableChange, TableOptions, TableSpec } from "./catalog.js";
 import {
   addColumns,
   addPartitions,
@@ -54,7 +54,7 @@ class Athena implements Catalog {
     this.calls = new AwsCalls("Athena", settings.timeoutMs);
   }
 
-  async ensureTable(table: TableSpec, options: TableOptions = {}): Promise<boolean> {
+  async ensureTable(table: TableSpec, options: TableOptions = {}): Promise<TableChange> {
     const { signal } = options;
     const known = await this.query(
       `SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = ${text(table.database)} AND table_name = ${text(table.name)}`,
@@ -64,7 +64,7 @@ class Athena implements Catalog {
     if (known.length === 0) {
       await this.query(createDatabase(table.database), "", signal);
       await this.query(createTable(table), table.database, signal);
-      return true;
+      return "created";
     }
     const described = await this.query(describeTable(table), table.database, signal);
     const location = locationIn(described);
@@ -74,7 +74,7 @@ class Athena implements Catalog {
     if (missing.length > 0) await this.query(addColumns(table, missing), table.database, signal);
     const isAsked = table.projection?.isOn || isProjected(described);
     const isChanged = isAsked && (await this.bringProperties(table, options));
-    return missing.length > 0 || isChanged;
+    return missing.length > 0 || isChanged ? "changed" : "unchanged";
   }
 
   /**

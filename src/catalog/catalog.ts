@@ -65,13 +65,13 @@ export interface PartitionSync {
   notes: string[];
 }
 
+/** What became of a table. */
+export type TableChange = "created" | "changed" | "unchanged";
+
 /** Glue, Athena or a local DuckDB file. Errors: `unavailable`, `invalid`, `interrupted`. */
 export interface Catalog {
-  /**
-   * Creates the database and table, or brings the table's columns and properties in step. Returns true if it
-   * wrote.
-   */
-  ensureTable(table: TableSpec, options?: TableOptions): Promise<boolean>;
+  /** Creates the database and table, or brings the table's columns and properties in step. */
+  ensureTable(table: TableSpec, options?: TableOptions): Promise<TableChange>;
   /**
    * Adds the partitions that these hours lack, and sets the location of those that lie elsewhere, as far as
    * they are compared. Looks them up in bulk and writes only differences.

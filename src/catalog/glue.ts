@@ -18,7 +18,7 @@ import { PARTITION_KEYS } from "../schema/types.js";
 import { isPassingCode } from "../sdk-errors.js";
 import { AwsCalls, type CallOptions, clientOptions, RETRIES_OF_A_LOOK } from "./aws-calls.js";
 import { notYet } from "./aws-errors.js";
-import type { Catalog, PartitionSync, TableOptions, TableSpec } from "./catalog.js";
+import type { Catalog, PartitionSync, TableChange, TableOptions, TableSpec } from "./catalog.js";
 import { lackingProperties, projectionEnded, storageFormat } from "./ddl.js";
 import { expectAt, isSamePlace } from "./location.js";
 
@@ -53,7 +53,7 @@ class Glue implements Catalog {
     this.calls = new AwsCalls("Glue", settings.timeoutMs);
   }
 
-  async ensureTable(table: TableSpec, options: TableOptions = {}): Promise<boolean> {
+  async ensureTable(table: TableSpec, options: TableOptions = {}): Promise<TableChange> {
     for (let look = 1; ; look++) {
       const found = await this.table(table, options);
       try {
@@ -122,26 +122,26 @@ class Glue implements Catalog {
     return got?.Table;
   }
 
-  private async createTable(table: TableSpec, options: Options): Promise<true> {
+  private async createTable(table: TableSpec, options: Options): Promise<TableChange> {
     await this.ensureDatabase(table.database, options);
     const input = { ...this.id(), DatabaseName: table.database, TableInput: tableInput(table, undefined) };
     await this.calls.call(`create table ${table.database}.${table.name}`, options, (abortSignal) =>
       this.client.send(new this.sdk.CreateTableCommand(input), { abortSignal }),
     );
-    return true;
+    return "created";
   }
 
   /**
    * Only appends columns, and leaves properties of others alone. Does not take over a table that lies
    * elsewhere.
    */
-  private async bringInStep(table: TableSpec, found: GlueTable, options: TableOptions): Promise<boolean> {
+  private async bringInStep(table: TableSpec, found: GlueTable, options: TableOptions): Promise<TableChange> {
     expectAt(table, found.StorageDescriptor?.Location ?? "");
     const columns = found.StorageDescriptor?.Columns ?? [];
     const names = new Set(columns.map((column) => column.Name));
     const missing = table.columns.filter((column) => !names.has(column.name));
     const lacking = lackingProperties(table, found.Parameters ?? {});
-    if (missing.length === 0 && Object.keys(lacking).length === 0) return false;
+    if (missing.length === 0 && Object.keys(lacking).length === 0) return "unchanged";
     const input = {
       ...this.id(),
       DatabaseName: table.database,
@@ -156,7 +156,7 @@ class Glue implements Catalog {
       this.client.send(new this.sdk.UpdateTableCommand(input), { abortSignal }),
     );
     for (const text of projectionEnded(table, lacking)) options.note?.(text);
-    return true;
+    return "changed";
   }
 
   private async ensureDatabase(name: string, options: Options): Promise<void> {

@@ -18,7 +18,7 @@ import { type FileLock, trySharedLock, withFileLock } from "../lock.js";
 import { makeFolders } from "../make-folders.js";
 import { PARTITION_KEYS } from "../schema/types.js";
 import { tell } from "../waiting.js";
-import type { Catalog, PartitionSync, TableSpec } from "./catalog.js";
+import type { Catalog, PartitionSync, TableChange, TableSpec } from "./catalog.js";
 import { copyObjects, hasCopies, type Source } from "./copies.js";
 
 type LocalSettings = Extract<CatalogSettings, { type: "local" }>;
@@ -35,7 +35,7 @@ export class LocalCatalog implements Catalog {
     this.storeAt = storeAt;
   }
 
-  async ensureTable(table: TableSpec, options: { signal?: AbortSignal } = {}): Promise<boolean> {
+  async ensureTable(table: TableSpec, options: { signal?: AbortSignal } = {}): Promise<TableChange> {
     return this.change(table, await this.viewSql(table), options.signal);
   }
 
@@ -100,8 +100,7 @@ export class LocalCatalog implements Catalog {
     return partsViewSql(table, (await hasParts(folder)) ? glob : undefined);
   }
 
-  /** Returns true if the view differed. */
-  private async change(table: TableSpec, sql: string, signal: AbortSignal | undefined): Promise<boolean> {
+  private async change(table: TableSpec, sql: string, signal: AbortSignal | undefined): Promise<TableChange> {
     const { path } = this.settings;
     try {
       await makeFolders(dirname(path));
@@ -131,7 +130,7 @@ export class LocalCatalog implements Catalog {
    * Undefined if the file has to change and somebody has it open for writing, or left changes beside it that
    * are not in it yet.
    */
-  private async changeUnlessHeld(table: TableSpec, sql: string): Promise<boolean | undefined> {
+  private async changeUnlessHeld(table: TableSpec, sql: string): Promise<TableChange | undefined> {
     const { path } = this.settings;
     const isThere = existsSync(path);
     const lock = isThere ? await lockAgainstWriters(path) : undefined;
@@ -142,11 +141,11 @@ export class LocalCatalog implements Catalog {
     try {
       for (const leftover of [aside, `${aside}.wal`]) await rm(leftover, { force: true });
       if (isThere) await copyFile(path, aside);
-      const isSame = await this.changeFile(aside, table, sql);
-      if (isSame) return false;
+      const change = await this.changeFile(aside, table, sql);
+      if (change === "unchanged") return change;
       if (isHeld) return undefined;
       await rename(aside, path);
-      return true;
+      return change;
     } catch (error) {
       // The file was copied while it was written to.
       if (isHeld) return undefined;
@@ -157,8 +156,7 @@ export class LocalCatalog implements Catalog {
     }
   }
 
-  /** Returns true if the view was as it should be. */
-  private async changeFile(path: string, table: TableSpec, sql: string): Promise<boolean> {
+  private async changeFile(path: string, table: TableSpec, sql: string): Promise<TableChange> {
     const { database } = this.settings;
     const view = `${sqlName(database)}.${sqlName(table.name)}`;
     const file = await openDatabase(path);
@@ -167,11 +165,11 @@ export class LocalCatalog implements Catalog {
       const before = await file.rows(
         `SELECT comment FROM duckdb_views() WHERE schema_name = ${sqlString(database)} AND view_name = ${sqlString(table.name)}`,
       );
-      if (before[0]?.["comment"] === sql) return true;
+      if (before[0]?.["comment"] === sql) return "unchanged";
       await file.run(`CREATE OR REPLACE VIEW ${view} AS ${sql}`);
       await file.run(`COMMENT ON VIEW ${view} IS ${sqlString(sql)}`);
       await file.run("CHECKPOINT");
-      return false;
+      return before.length === 0 ? "created" : "changed";
     } finally {
       await file.close();
     }

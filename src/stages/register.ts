@@ -5,6 +5,8 @@ import { neighbours } from "../layout.js";
 
 export interface Registered extends PartitionSync {
   table: string;
+  /** Whether the table was not there before. */
+  created: boolean;
 }
 
 /**
@@ -19,10 +21,16 @@ export async function registerHours(
   { ahead, ...options }: SyncOptions & { ahead: boolean },
 ): Promise<Registered> {
   const notes: string[] = [];
-  const nothing = { table: table.name, added: 0, corrected: 0, unchanged: 0, notes };
-  await catalog.ensureTable(table, { signal: options.signal, note: (text) => notes.push(text) });
-  if (table.projection?.isOn || table.withoutFolders) return nothing;
+  const note = (text: string) => notes.push(text);
+  const created = (await catalog.ensureTable(table, { signal: options.signal, note })) === "created";
+  const of = { table: table.name, created };
+  if (table.projection?.isOn || table.withoutFolders)
+    return { ...of, added: 0, corrected: 0, unchanged: 0, notes };
   const wanted = ahead ? hours.flatMap(neighbours) : hours;
   const sync = await catalog.syncPartitions(table, [...new Set(wanted)].sort(), options);
-  return { table: table.name, ...sync, notes: [...notes, ...sync.notes] };
+  notes.push(...sync.notes);
+  // A view reads the parts of a directory by itself: to its reader, they came with it.
+  return created
+    ? { ...of, ...sync, added: sync.added + sync.unchanged, unchanged: 0, notes }
+    : { ...of, ...sync, notes };
 }

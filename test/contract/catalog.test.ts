@@ -94,8 +94,8 @@ describe("Glue", () => {
 
   it("creates database and table once, and writes nothing the second time", async () => {
     const table = spec();
-    expect(await catalog.ensureTable(table)).toBe(true);
-    expect(await catalog.ensureTable(table)).toBe(false);
+    expect(await catalog.ensureTable(table)).toBe("created");
+    expect(await catalog.ensureTable(table)).toBe("unchanged");
     const found = await tableOf(table);
     expect(found?.StorageDescriptor?.Columns).toMatchObject([
       { Name: "id", Type: "bigint" },
@@ -116,7 +116,7 @@ describe("Glue", () => {
       ...table,
       columns: [...table.columns.slice(1), { name: "new", type: { kind: "date" } as const }],
     };
-    expect(await catalog.ensureTable(grown)).toBe(true);
+    expect(await catalog.ensureTable(grown)).toBe("changed");
     expect((await tableOf(table))?.StorageDescriptor?.Columns?.map(({ Name }) => Name)).toEqual([
       "id",
       "st",
@@ -216,11 +216,11 @@ describe("Glue", () => {
     await catalog.ensureTable(table);
     const notes: string[] = [];
     const note = (text: string) => notes.push(text);
-    expect(await catalog.ensureTable(off, { note })).toBe(true);
+    expect(await catalog.ensureTable(off, { note })).toBe("changed");
     expect(await enabled()).toBe("false");
-    expect(await catalog.ensureTable(off, { note })).toBe(false);
+    expect(await catalog.ensureTable(off, { note })).toBe("unchanged");
     expect(notes).toEqual([expect.stringMatching(/turned off: `hourpack register`/)]);
-    expect(await catalog.ensureTable(table, { note })).toBe(true);
+    expect(await catalog.ensureTable(table, { note })).toBe("changed");
     expect(await enabled()).toBe("true");
     expect(notes).toHaveLength(1);
   });
@@ -229,7 +229,7 @@ describe("Glue", () => {
     const theirs = spec({ projection: { ...projection, lastYear: 2099 } });
     await catalog.ensureTable(theirs);
     const ours = { ...theirs, projection: { ...projection, isOn: false } };
-    expect(await catalog.ensureTable(ours)).toBe(false);
+    expect(await catalog.ensureTable(ours)).toBe("unchanged");
     expect((await tableOf(theirs))?.Parameters).toMatchObject({ "projection.enabled": "true" });
   });
 
@@ -327,13 +327,13 @@ describe("Athena", () => {
   it("creates what is missing, and nothing where all columns are there", async () => {
     const table = spec();
     await answers([["column_name", "data_type"]], [], []);
-    expect(await catalog.ensureTable(table)).toBe(true);
+    expect(await catalog.ensureTable(table)).toBe("created");
     await answers([
       ["column_name", "data_type"],
       ["id", "bigint"],
       ["st", "row(a varchar)"],
     ]);
-    expect(await catalog.ensureTable(table)).toBe(false);
+    expect(await catalog.ensureTable(table)).toBe("unchanged");
   });
 
   /** As Athena does, a line a row, and without the slash at the end. */
@@ -351,7 +351,7 @@ describe("Athena", () => {
   it("adds columns that are new", async () => {
     const table = spec({ location: "s3://lake/with a space/" });
     await answers(columnsOf({ ...table, columns: table.columns.slice(1) }), described(table.location), []);
-    expect(await catalog.ensureTable(table)).toBe(true);
+    expect(await catalog.ensureTable(table)).toBe("changed");
   });
 
   it("does not take over a table that lies elsewhere", async () => {
@@ -368,10 +368,10 @@ describe("Athena", () => {
     const table = spec({ projection });
     const known = [columnsOf(table), described(table.location)];
     await answers(...known, [["EXTERNAL\tTRUE"], ["classification\tparquet"]], []);
-    expect(await catalog.ensureTable(table)).toBe(true);
+    expect(await catalog.ensureTable(table)).toBe("changed");
     const set = Object.entries(tableProperties(table)).map(([name, value]) => [`${name}\t${value}`]);
     await answers(...known, [["EXTERNAL\tTRUE"], ...set]);
-    expect(await catalog.ensureTable(table)).toBe(false);
+    expect(await catalog.ensureTable(table)).toBe("unchanged");
   });
 
   it("ends the projection that it put there, and says so; one of others is left alone", async () => {
@@ -387,11 +387,11 @@ describe("Athena", () => {
       set.map(([name, value]) => [`${name}\t${value}`]),
       [],
     );
-    expect(await catalog.ensureTable(off, { note })).toBe(true);
+    expect(await catalog.ensureTable(off, { note })).toBe("changed");
     expect(notes).toEqual([expect.stringMatching(/turned off: `hourpack register`/)]);
     const ofOthers = set.map(([name, value]) => [`${name}\t${value.replace("2030", "2099")}`]);
     await answers(...known, ofOthers);
-    expect(await catalog.ensureTable(off, { note })).toBe(false);
+    expect(await catalog.ensureTable(off, { note })).toBe("unchanged");
     expect(notes).toHaveLength(1);
   });
 
@@ -469,12 +469,12 @@ describe("a DuckDB file", () => {
         { name: "late", type: { kind: "string" } },
       ],
     });
-    expect(await catalog.ensureTable(table)).toBe(true);
+    expect(await catalog.ensureTable(table)).toBe("created");
     expect(await query(`SELECT * FROM mmp_db.${table.name}`)).toEqual([]);
     await writePart(location, hour, "SELECT 1::BIGINT AS id");
     await writePart(location, addHours(hour, 10), "SELECT 2::BIGINT AS id, 'x' AS late");
-    expect(await catalog.ensureTable(table)).toBe(true);
-    expect(await catalog.ensureTable(table)).toBe(false);
+    expect(await catalog.ensureTable(table)).toBe("changed");
+    expect(await catalog.ensureTable(table)).toBe("unchanged");
     expect(await query(`SELECT * FROM mmp_db.${table.name} ORDER BY id`)).toEqual([
       { id: 1, late: null, year: 2022, month: 7, day: 26, hour: 0 },
       { id: 2, late: "x", year: 2022, month: 7, day: 26, hour: 10 },
@@ -622,12 +622,12 @@ describe("a DuckDB file", () => {
       await catalog.ensureTable(known);
       const other = await openElsewhere();
       // Nothing to change: nothing to wait for.
-      expect(await catalog.ensureTable(known)).toBe(false);
+      expect(await catalog.ensureTable(known)).toBe("unchanged");
       const table = spec({ location: `${join(root, "meanwhile")}/` });
       const changed = catalog.ensureTable(table);
       await setTimeout(300);
       other.stdin?.write("go on");
-      expect(await changed).toBe(true);
+      expect(await changed).toBe("created");
       expect(await rows()).toEqual([1, 2]);
       expect(await query(`SELECT * FROM mmp_db.${table.name}`)).toEqual([]);
     });
@@ -637,7 +637,7 @@ describe("a DuckDB file", () => {
       other.kill("SIGKILL");
       await once(other, "exit");
       expect(existsSync(`${path}.wal`)).toBe(true);
-      expect(await catalog.ensureTable(spec({ location: `${join(root, "after")}/` }))).toBe(true);
+      expect(await catalog.ensureTable(spec({ location: `${join(root, "after")}/` }))).toBe("created");
       expect(await rows()).toEqual([1, 1, 2]);
     });
 
@@ -652,7 +652,7 @@ describe("a DuckDB file", () => {
       other.stdin?.write("go on");
       await once(other, "exit");
       expect(await rows()).toEqual([1, 1, 1, 2, 2]);
-      expect(await catalog.ensureTable(table)).toBe(true);
+      expect(await catalog.ensureTable(table)).toBe("created");
     });
   });
 });

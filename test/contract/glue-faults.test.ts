@@ -260,7 +260,7 @@ describe("Glue", () => {
       }
       return guard(exchange, forward);
     });
-    expect(await catalog.ensureTable(grown(table, "ours"))).toBe(true);
+    expect(await catalog.ensureTable(grown(table, "ours"))).toBe("changed");
     expect(await columnsOf(table)).toEqual(["id", "theirs", "ours"]);
     expect(updates).toBe(2);
   });

@@ -112,6 +112,42 @@ it("where the catalog was away, once that is back", { timeout: 60_000 }, async (
   expect(await noted()).toEqual([]);
 });
 
+it("a run says of a table that it made which hours it lacks, and where tier 1 was empty", {
+  timeout: 60_000,
+}, async () => {
+  seed(HOURS);
+  const [first = FIRST, ...others] = HOURS;
+  const packing = (from: Hour, to: Hour, more = {}) =>
+    at(async (components) => {
+      const notices: string[] = [];
+      await run(components, { hours: { from, to } }, (event) => {
+        if (event.type === "notice") notices.push(event.text);
+      });
+      return notices;
+    }, more);
+  expect(await packing(first, addHours(first, 3), { "catalog-path": "./other.duckdb" })).toEqual([
+    `had no parts in ${flags["tier1"]} before this run`,
+  ]);
+  const last = others.at(-1) ?? FIRST;
+  expect(await packing(last, addHours(last, 1))).toEqual([
+    expect.stringMatching(
+      /^the table t is new: `hourpack register .*` adds 2 hours that were packed before$/,
+    ),
+  ]);
+  // The hour before a packed one is registered with it.
+  expect(await rowsQueried()).toBe(2);
+  const args = ["register", ...argsOf(flags)];
+  const { code, stdout, stderr } = await hourpack(args, { cwd: root, env: credentialsEnv(server) });
+  expect([code, stdout], stderr).toEqual([
+    0,
+    expect.stringContaining("hourpack.t: 4 hours, partitions 2 added, 0 corrected, 4 unchanged"),
+  ]);
+  expect(await rowsQueried()).toBe(HOURS.length);
+  rmSync(join(root, "catalog.duckdb"));
+  expect(await packing(last, addHours(last, 1))).toEqual([]);
+  expect(await rowsQueried()).toBe(HOURS.length);
+});
+
 it("where a run of named hours was interrupted: those that it had published", {
   timeout: 60_000,
 }, async () => {

@@ -20,7 +20,7 @@ function noting() {
   const synced: [string, Hour[]][] = [];
   const catalog = {
     kind: "glue" as const,
-    ensureTable: async () => true,
+    ensureTable: async () => "unchanged" as const,
     syncPartitions: async (table: TableSpec, hours: Hour[]): Promise<PartitionSync> => {
       synced.push([table.name, hours]);
       return { added: hours.length, corrected: 0, unchanged: 0, notes: [] };
@@ -60,7 +60,7 @@ it("what is to be done about a table is told beside what was done about its part
     ...noting().catalog,
     ensureTable: async (_: TableSpec, { note }: TableOptions = {}) => {
       note?.("of the table");
-      return true;
+      return "unchanged" as const;
     },
     syncPartitions: async () => ({ added: 0, corrected: 1, unchanged: 0, notes: ["of a partition"] }),
   };
