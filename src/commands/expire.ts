@@ -6,7 +6,7 @@ import { endMs, type Hour, hoursText } from "../hour.js";
 import { keysOf } from "../named.js";
 import { datasetsOf } from "../run.js";
 import { EXPIRE_AFTER_MIN_MS } from "../tier1/journal.js";
-import { allPublishedHours } from "../tier1/published.js";
+import { allPublishedHours, publishedHours } from "../tier1/published.js";
 import { type ExpiredHour, expireHour } from "../upkeep/expire.js";
 import { folderLinks } from "../upkeep/links.js";
 import { agreeing, count, counted } from "../words.js";
@@ -16,8 +16,9 @@ import { size } from "./figures.js";
 import { HourLines } from "./hour-lines.js";
 import type { Output } from "./output.js";
 import { looksOf } from "./progress.js";
-import { durationMsOf } from "./request.js";
+import { durationMsOf, hourOptions, hoursOf } from "./request.js";
 import { datasetNames, settingsOf, settingsOptions, withComponents } from "./settings.js";
+import { Unpublished } from "./unpublished.js";
 
 export const command: Command = {
   options: {
@@ -32,11 +33,13 @@ export const command: Command = {
       type: "boolean",
       describe: "Raw objects are never overwritten: needed where the store ignores If-Match on a delete",
     },
+    ...hourOptions,
     ...settingsOptions,
   },
   examples: [
     ["$0 expire --older-than 30d", "verify the old hours and show what could go"],
     ["$0 expire --older-than 30d --yes", "verify them and delete their raw objects"],
+    ["$0 expire --older-than 30d --hour 2022-07-26T00", "one of them"],
   ],
   async handler(args, { output, signal }) {
     const olderThanMs = durationMsOf(args, "older-than");
@@ -52,6 +55,7 @@ export const command: Command = {
         hint: "Say one: --yes deletes, --dry-run shows what would be deleted.",
       });
     }
+    const range = hoursOf(args);
     const settings = await settingsOf(args);
     const options = {
       dryRun: args["yes"] !== true,
@@ -61,12 +65,20 @@ export const command: Command = {
     return withComponents(settings, async (components) => {
       const expired: ExpiredHour[] = [];
       const failures = new Failures("expire", { output, signal });
+      const named = range && new Unpublished("expire", range, components.settings);
       for (const dataset of datasetsOf(components.settings, datasetNames(args))) {
+        const published = await failures.past({ dataset: dataset.name }, async () => {
+          const tier1 = await components.tier1(dataset);
+          return range
+            ? publishedHours(tier1, dataset, range, signal)
+            : [...(await allPublishedHours(tier1, dataset, signal))];
+        });
+        if (!published) continue;
+        named?.add(dataset, published);
         const limitMs = components.nowMs() - olderThanMs;
-        const published = await failures.past({ dataset: dataset.name }, async () =>
-          allPublishedHours(await components.tier1(dataset), dataset, signal),
-        );
-        const hours = [...(published ?? [])].filter((hour) => endMs(hour) <= limitMs);
+        const [hours, younger] = parted(published, (hour) => endMs(hour) <= limitMs);
+        if (named && younger.length > 0)
+          output.note(`${dataset.name} ${hoursText(younger)}: ended less than ${args["older-than"]} ago`);
         const lines = new HourLines<ExpiredHour>(hours.length, (alike) =>
           tell(alike, options.dryRun, components.settings, output),
         );
@@ -85,10 +97,15 @@ export const command: Command = {
         }
         lines.end();
       }
+      if (failures.count === 0) named?.tell(output);
       return summarise(expired, failures, options.dryRun, output);
     });
   },
 };
+
+function parted(hours: Hour[], isFirst: (hour: Hour) => boolean): [Hour[], Hour[]] {
+  return [hours.filter(isFirst), hours.filter((hour) => !isFirst(hour))];
+}
 
 /** The datasets for which it was already reported that objects of the hour would go. */
 function toldOf(hour: Hour, expired: ExpiredHour[], datasets: Dataset[]): Dataset[] {

@@ -131,6 +131,7 @@ describe("docs/json.md has", { timeout: 300_000 }, () => {
     symlinkSync(root, join(root, "events/2022/07/26/06/folder"));
     await prints(2, "verify --deep --dataset events --hour 2022-07-26T06");
     await prints(3, "expire --older-than 30d");
+    await prints(0, "expire --older-than 30d --dataset trail --from 2022-07-26 --to 2022-07-27");
     await prints(3, "expire --older-than 30d --yes");
     await prints(3, "verify --deep");
     await prints(2, "sweep --dataset events --table other");

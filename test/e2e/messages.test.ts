@@ -571,6 +571,24 @@ describe("hours that are not published", () => {
     rmSync(join(root, "past-lake"), { recursive: true });
   });
 
+  it("expire looks at the hours that are named, and says which of them it does not", async () => {
+    for (const HH of ["00", "01"]) put(`some/2022/07/26/${HH}/a.json`, '{"id":1}\n');
+    const flags = ["--raw", "./some/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./some-lake/"];
+    await here("run", ...flags, "--catalog", "none", "--from", HOUR, "--to", "2022-07-26T02");
+    const expire = ["expire", ...flags, "--older-than"];
+    const of = (stdout: string) => stdout.split("\n")[0];
+    const one = await here(...expire, "1d", "--hour", HOUR);
+    expect([one.code, of(one.stdout)]).toEqual([0, `events ${HOUR}  would delete 1 object (9 B)`]);
+    const day = ["--from", "2022-07-26", "--to", "2022-07-27"];
+    const young = await here(...expire, "9000d", ...day, "--yes");
+    expect([young.code, of(young.stdout)]).toEqual([0, "0 raw objects (0 B) deleted, 0 hours kept"]);
+    expect(young.stderr).toMatch(
+      /^events 2 hours from \S+ to \S+: ended less than 9000d ago\n.*22 hours have no part/,
+    );
+    const none = await here(...expire, "1d", "--hour", "2022-07-26T07");
+    expect([none.code, none.stderr]).toEqual([2, expect.stringContaining("it is not published in events")]);
+  });
+
   it("expire says of an hour that a run has still to do with it, and that is no failure", async () => {
     for (const HH of ["00", "01", "02"]) put(`newer/2022/07/26/${HH}/a.json`, '{"id":1}\n');
     put("newer/2022/07/26/00/b.json", '{"id":2}\n');
