@@ -48,6 +48,7 @@ export async function readJournals(
   for (const journal of journals) {
     const header = await firstOf(linesOfJournal(store, journal, signal));
     if (!isHeader(header)) throw damaged(store, journal.key, "it has no whole header");
+    if (header.hour !== hour) throw damaged(store, journal.key, `it is that of ${header.hour}`);
     headers.push(header);
   }
   return new Journals(
@@ -179,10 +180,10 @@ async function* entriesOf(
 }
 
 function isHeader(line: unknown): line is JournalHeader {
-  const { at, objects, part } = (line ?? {}) as Partial<JournalHeader>;
+  const { format, at, objects, part } = (line ?? {}) as Partial<JournalHeader>;
   const { attempt, rows } = (part ?? {}) as Partial<JournalHeader["part"]>;
   const areTexts = typeof at === "string" && typeof attempt === "string";
-  return areTexts && Number.isSafeInteger(objects) && Number.isSafeInteger(rows);
+  return format === 1 && areTexts && Number.isSafeInteger(objects) && Number.isSafeInteger(rows);
 }
 
 function isEntry(line: unknown): line is JournalEntry {

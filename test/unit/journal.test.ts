@@ -79,6 +79,8 @@ describe("a journal that is damaged", () => {
       headerWith({ objects: undefined }) + a + b,
       /it has no whole header/,
     ],
+    ["is of a later format", headerWith({ format: 2 }) + a + b, /it has no whole header/],
+    ["is that of another hour", headerWith({ hour: "2022-07-26T01" }) + a + b, /it is that of 2022-07-26T01/],
     ["does not say when it was written", headerWith({ at: undefined }) + a + b, /it has no whole header/],
     ["does not say of which part it is", headerWith({ part: { rows: 3 } }) + a + b, /it has no whole header/],
     [
