@@ -74,11 +74,11 @@ export function remedyText(
 ): string {
   const run = (flags?: string) => commandText("run", settings, { dataset, hours: hour, flags });
   const move = inPlace?.startsWith("s3://") ? "aws s3 mv" : "mv";
-  const anew =
+  const rebuilds =
     inPlace === undefined
-      ? `${run("--rebuild")} makes the part anew`
-      : `\`${move} ${shellWord(inPlace)} .\` moves it away, and ${run()} then makes the part anew,`;
-  return `${anew} while its raw objects are there; where they are not, bring back an older version of it.`;
+      ? `${run("--rebuild")} rebuilds the part`
+      : `\`${move} ${shellWord(inPlace)} .\` moves it away, and ${run()} then rebuilds the part,`;
+  return `${rebuilds} while its raw objects are there; where they are not, bring back an older version of it.`;
 }
 
 /** The command that looks at the layout and the columns of a raw prefix and writes nothing. It uses the S3 flags and no dataset. */

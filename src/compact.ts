@@ -203,7 +203,7 @@ async function pack(
     );
     // A large hour is done with its batch memory and needs it for the next stages; a small one leaves it to the next hour.
     if (converted.batches.length > 1) leave(false);
-    const why = base && whyMadeAnew(task, plan, base, converted.schema);
+    const why = base && whyRebuilt(task, plan, base, converted.schema);
     if (why !== undefined) return { lost: why, noMerge: true };
     const fetched = plan.fetch;
     // Once given up, rows stay given up in every part that is made from this one.
@@ -278,7 +278,7 @@ async function takeSpoolBytes({ spoolBytes }: Components, fetched: Listing): Pro
 }
 
 /** Why new objects cannot be merged into the published part: its rows say something else, or less, under this schema. */
-function whyMadeAnew(
+function whyRebuilt(
   { dataset, hour }: HourTask,
   { areRowsKept }: ToPack,
   { schema: older }: Base,

@@ -160,7 +160,7 @@ async function decide(input: PlanInput, since: Since): Promise<Plan> {
   if (areKept) return merge();
   const others = othersSince(input, manifest);
   if (others !== undefined)
-    return scratch(`${reason}: made anew, as it was packed under other settings (${others})`);
+    return scratch(`${reason}: rebuilt, as it was packed under other settings (${others})`);
   return changes.overwritten === 0 && !request.noMerge ? merge() : scratch();
 }
 

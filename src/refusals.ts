@@ -82,7 +82,7 @@ export function otherRecipe(
 ): HourpackError {
   return refusal(
     of,
-    `${lateBeside(published, compared)}, and it was packed under other settings (${others}): its rows can be kept as they are, and not be made anew (${namesOf(compared)})`,
+    `${lateBeside(published, compared)}, and it was packed under other settings (${others}): its rows can be kept as they are, but not rebuilt (${namesOf(compared)})`,
     `Put the settings back, or say what is meant: ${run(of, "--keep-old")} keeps the rows and adds those of late objects under today's settings; ${run(of, "--from-remainder")} packs what is still listed, and gives up all other rows (right where the same records now lie under other names).`,
   );
 }
@@ -96,7 +96,7 @@ export function columnsLacking(
 ): HourpackError {
   return refusal(
     of,
-    `${lateBeside(published, compared)}, and its rows were made before ${columns.join(", ")}: they can be kept, and not be made anew to have a value there (${namesOf(compared)})`,
+    `${lateBeside(published, compared)}, and its rows were made before ${columns.join(", ")}: they can be kept, but not rebuilt to have a value there (${namesOf(compared)})`,
     `${run(of, "--keep-old")} keeps them, with NULL in what they lack, and adds those of late objects: nothing of a record is lost, and no run asks again.`,
   );
 }
@@ -125,7 +125,7 @@ export function rowsLost(
         ];
   return refusal(
     of,
-    `${goneOf(published, compared)} and ${why ?? "a rebuild was asked for"}, so its rows can neither be kept nor made anew without loss (${namesOf(compared)})`,
+    `${goneOf(published, compared)} and ${why ?? "a rebuild was asked for"}, so its rows can neither be kept nor rebuilt without loss (${namesOf(compared)})`,
     isAll
       ? "Keep the part as it is: it has the only rows there are, and --from-remainder would give all of them up."
       : `${keep}${giveUp} packs what is still listed, and gives up all other rows.`,

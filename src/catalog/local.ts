@@ -83,7 +83,7 @@ export class LocalCatalog implements Catalog {
       throw new HourpackError("unavailable", `read the catalog ${path}: ${reasonOf(error)}`, {
         location: path,
         cause: error,
-        hint: `Move it away if it is no DuckDB file: ${tables[0]?.registerText ?? "register"} makes it anew.`,
+        hint: `Move it away if it is no DuckDB file: ${tables[0]?.registerText ?? "register"} creates it again.`,
       });
     } finally {
       await rm(folder, { recursive: true, force: true });
@@ -121,7 +121,7 @@ export class LocalCatalog implements Catalog {
         stage: "register",
         location: path,
         cause: error,
-        hint: `Check that its folder can be written and that it is a DuckDB file; ${table.registerText} makes it anew.`,
+        hint: `Check that its folder can be written and that it is a DuckDB file; ${table.registerText} creates it again.`,
       });
     }
   }

@@ -24,9 +24,9 @@ export function rescuedWords(rows: number): string[] {
   return rows > 0 ? [`${count(rows)} rescued`] : [];
 }
 
-/** `3 objects passed over (names that begin with _ or ., or end in /)` */
-export function passedOver(skipped: number): string {
-  return `${counted(skipped, "object")} passed over (names that begin with _ or ., or end in /)`;
+/** `3 objects skipped (names that begin with _ or ., or end in /)` */
+export function skippedWords(skipped: number): string {
+  return `${counted(skipped, "object")} skipped (names that begin with _ or ., or end in /)`;
 }
 
 /** `0.3 s`, `16 s`, `3 min 20 s`, `2 h 5 min` */

@@ -137,7 +137,7 @@ async function settingsHere(args: Args, output: Output): Promise<Settings> {
     if (!isOfFile || !isHourpackError(error, "invalid")) throw error;
     // Throws if the file was not at fault.
     const settings = await settingsOf(given, { withoutDatasets: true, text: "{}" });
-    output.notice(`${error.location} is passed over, and what it says of S3: ${error.message}`);
+    output.notice(`${error.location} is ignored, and what it says of S3: ${error.message}`);
     return settings;
   }
 }
@@ -237,7 +237,7 @@ async function layoutOf(
     location: raw,
     hint:
       days === undefined
-        ? "Name the folder above the years (folders of Parquet are passed over; those of an hour have two digits for month, day and hour), or the whole template: s3://bucket/events/year={yyyy}/month={MM}/day={dd}/hour={HH}/."
+        ? "Name the folder above the years (folders of Parquet are skipped; those of an hour have two digits for month, day and hour), or the whole template: s3://bucket/events/year={yyyy}/month={MM}/day={dd}/hour={HH}/."
         : `These are days. Is the hour in the names of the objects? Then the template goes on into them, and ends without a slash, such as ${raw.replace(/\/*$/, "/")}${days}events-{yyyy}{MM}{dd}T{HH} (docs/recipes/cloudtrail.md has one). Else a folder for each hour is needed.`,
   });
 }

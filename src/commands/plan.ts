@@ -7,7 +7,7 @@ import { olderNotice } from "../hours/older.js";
 import { datasetsOf, type PlannedHour, planRun, type RunRequest } from "../run.js";
 import { count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
-import { passedOver, size } from "./figures.js";
+import { size, skippedWords } from "./figures.js";
 import { HourLines } from "./hour-lines.js";
 import { looksOf } from "./progress.js";
 import { requestOf, requestOptions } from "./request.js";
@@ -49,7 +49,7 @@ export function showPlan(
         ? idleText(hours) + (refusals.length > 0 ? "" : ": nothing to do")
         : `${count(work.length)} of ${counted(hours.length, "hour")} to pack: ${counted(objectsToRead, "object")}, ${size(toReadBytes)} to read; \`hourpack run\` with the same arguments does it`,
     );
-    if (skipped > 0) output.note(passedOver(skipped));
+    if (skipped > 0) output.note(skippedWords(skipped));
     for (const { dataset, text } of older) output.notice(`${dataset}: ${text}`, { dataset });
     // The table shows which hours they are, and why for each.
     for (const error of firstOfEach(refusals)) output.error(error);

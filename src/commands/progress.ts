@@ -6,7 +6,7 @@ import { count, counted } from "../words.js";
 import { Alike } from "./alike.js";
 import { hourName, openBars, stageWords } from "./bars.js";
 import { described } from "./columns.js";
-import { duration, passedOver, quarantinedWords, rescuedWords, size } from "./figures.js";
+import { duration, quarantinedWords, rescuedWords, size, skippedWords } from "./figures.js";
 import type { Output } from "./output.js";
 
 export interface Progress {
@@ -188,7 +188,7 @@ function resultLine(result: HourResult): string {
   words.push(...rescuedWords(rescued));
   // For the whole part, as its rows are: late objects leave what was in quarantine where it is.
   if (part) words.push(...quarantinedWords(part.quarantined, part.quarantinedBytes));
-  if (skipped > 0) words.push(passedOver(skipped));
+  if (skipped > 0) words.push(skippedWords(skipped));
   return `${hourName(result)}  ${actionText(result)}: ${reason}, ${words.join(", ")}, ${duration(seconds)}`;
 }
 

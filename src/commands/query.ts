@@ -178,7 +178,7 @@ function damageOf(reason: string, settings: Settings, catalogPath: string): Hour
     return new HourpackError("data", `query: ${message}`, {
       location: path,
       hint: withDataset(
-        `It is a copy of a part in S3: delete it, and ${commandText("register", settings)} copies it anew.`,
+        `It is a copy of a part in S3: delete it, and ${commandText("register", settings)} copies it again.`,
         settings,
       ),
     });

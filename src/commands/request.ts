@@ -101,7 +101,7 @@ function dayHint(text: string): string | undefined {
 /** Shared by `run` and `plan`. */
 export const requestOptions: Options = {
   ...hourOptions,
-  rebuild: { type: "boolean", describe: "Make the parts anew, though their objects are unchanged" },
+  rebuild: { type: "boolean", describe: "Rebuild the parts, even if their objects are unchanged" },
   "keep-old": {
     type: "boolean",
     describe: "Keep published rows as they are, of objects that are gone or overwritten, too",

@@ -15,7 +15,7 @@ import type { HourResult, Observer, RunEvent } from "../task.js";
 import { EXPIRE_AFTER_MIN_MS } from "../tier1/journal.js";
 import { agreeing, count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
-import { duration, passedOver, quarantinedWords, rescuedWords, size } from "./figures.js";
+import { duration, quarantinedWords, rescuedWords, size, skippedWords } from "./figures.js";
 import type { Output } from "./output.js";
 import { showPlan } from "./plan.js";
 import { openProgress } from "./progress.js";
@@ -226,7 +226,7 @@ export function totalsOf(result: RunResult) {
     failed: failed.filter(({ hour }) => hour !== undefined).length,
     datasetsFailed: failed.filter(({ hour }) => hour === undefined).length,
     objects: sum((hour) => hour.objects),
-    // Over all hours: an hour whose objects are all passed over is empty.
+    // Over all hours: an hour whose objects are all skipped is empty.
     skipped: result.hours.reduce((total, hour) => total + hour.skipped, 0),
     rawBytes: sum((hour) => hour.rawBytes),
     files: packed.filter(({ part }) => part).length,
@@ -257,7 +257,7 @@ export function summaryOf(result: RunResult, isInterrupted = false): string {
   if (isInterrupted || result.failures.some(({ error }) => isHourpackError(error, "interrupted")))
     words.push("interrupted");
   if (words.length === 0) return "no hours are due";
-  if (totals.skipped > 0) words.push(passedOver(totals.skipped));
+  if (totals.skipped > 0) words.push(skippedWords(totals.skipped));
   const named = words.join(", ");
   if (totals.packed === 0) return `${named}, ${duration(totals.seconds)}`;
   const figures = [

@@ -25,7 +25,7 @@ type State =
   | "late"
   | "overwritten"
   | "missing"
-  | "passedOver"
+  | "leftBehind"
   | "empty"
   | "refused";
 
@@ -54,7 +54,7 @@ const MARKS: Record<State, string> = {
   late: "▲",
   overwritten: "△",
   missing: "○",
-  passedOver: "✗",
+  leftBehind: "✗",
   empty: "·",
   refused: "!",
 };
@@ -108,7 +108,7 @@ const WORDS: Record<State, string> = {
   late: "late objects",
   overwritten: "overwritten objects",
   missing: "not packed",
-  passedOver: "passed over: failed, or came late",
+  leftBehind: "left behind: failed, or came late",
   empty: "no objects",
   refused: "needs a decision",
 };
@@ -151,7 +151,7 @@ async function statusOf(
   };
   const statuses = await Promise.all(hours.map((hour) => limiter.run(() => look(hour))));
   for (const text of notices) output.notice(`${dataset.name}: ${text}`, { dataset: dataset.name });
-  return withPassedOver(statuses);
+  return withLeftBehind(statuses);
 }
 
 /**
@@ -176,12 +176,12 @@ async function tellLost(
  * Hours are packed oldest first. An unpacked hour between two packed ones failed when its turn came, or had
  * no objects yet. The stores know no more about a failure, because it leaves nothing behind.
  */
-function withPassedOver(hours: HourStatus[]): HourStatus[] {
+function withLeftBehind(hours: HourStatus[]): HourStatus[] {
   const hasPart = ({ partBytes }: HourStatus) => partBytes > 0;
   const first = hours.findIndex(hasPart);
   const last = hours.findLastIndex(hasPart);
   return hours.map((hour, i) =>
-    hour.state === "missing" && i > first && i < last ? { ...hour, state: "passedOver" } : hour,
+    hour.state === "missing" && i > first && i < last ? { ...hour, state: "leftBehind" } : hour,
   );
 }
 
@@ -273,7 +273,7 @@ function tell(summary: Summary, hours: HourStatus[], settings: Settings, output:
     late: yellow,
     overwritten: yellow,
     missing: yellow,
-    passedOver: red,
+    leftBehind: red,
     empty: dim,
     refused: red,
   };
@@ -297,12 +297,12 @@ function tell(summary: Summary, hours: HourStatus[], settings: Settings, output:
     output.line(red(`  ${hour}: ${reason}`));
     if (hint) output.line(`  ${cyan("→")} ${hint}`);
   }
-  const passed = hours.filter(({ state }) => state === "passedOver").map(({ hour }) => hour);
-  const [from, to = from] = [passed[0], passed.at(-1)];
+  const left = hours.filter(({ state }) => state === "leftBehind").map(({ hour }) => hour);
+  const [from, to = from] = [left[0], left.at(-1)];
   if (!from || !to) return;
   const { dataset } = summary;
   const command = commandText("run", settings, { dataset, hours: { from, to: addHours(to, 1) } });
   output.note(
-    `${dataset}: ${hoursText(passed)} passed over: ${command} packs ${agreeing(passed.length, "it")}, or says why not`,
+    `${dataset}: ${hoursText(left)} left behind: ${command} packs ${agreeing(left.length, "it")}, or says why not`,
   );
 }

@@ -19,7 +19,7 @@ import { type HourVerification, hasExpired, verifyHour } from "../upkeep/verific
 import { agreeing, count, counted } from "../words.js";
 import type { Command, CommandContext } from "./command.js";
 import { Failures } from "./failures.js";
-import { passedOver, quarantinedWords } from "./figures.js";
+import { quarantinedWords, skippedWords } from "./figures.js";
 import { HourLines } from "./hour-lines.js";
 import type { Output } from "./output.js";
 import { looksOf } from "./progress.js";
@@ -282,7 +282,7 @@ function tell(alike: HourVerification[], deep: boolean, settings: Settings, outp
   }
   tellReplaced(result, settings, output);
   const skipped = result.deep?.skipped ?? 0;
-  if (skipped > 0) output.line(`  ${passedOver(skipped)}`);
+  if (skipped > 0) output.line(`  ${skippedWords(skipped)}`);
 }
 
 /**

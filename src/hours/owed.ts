@@ -104,6 +104,6 @@ async function owedIn(components: Components, dataset: Dataset): Promise<HourLis
   return new HourList(
     await components.tier1(dataset),
     owedKey(dataset.tier1.prefix),
-    `It names hours that are still to be packed: bring it back from an older version, or delete it and run the hours that ${status} shows as passed over.`,
+    `It names hours that are still to be packed: bring it back from an older version, or delete it and run the hours that ${status} shows as left behind.`,
   );
 }

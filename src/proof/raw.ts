@@ -1,4 +1,4 @@
-/** What an object's bytes hold, read anew: records, and bytes that are none. Shares nothing with the converter. */
+/** What an object's bytes hold, read again: records, and bytes that are none. Shares nothing with the converter. */
 import { RECORD_BYTES, VALUE_BYTES_MAX } from "../limits.js";
 import { Cursor } from "./cursor.js";
 import {

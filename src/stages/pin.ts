@@ -37,7 +37,7 @@ export async function pinSchema(
         dataset.table,
         (pinned) => withConfigured(pinned, dataset) ?? inferred ?? [],
         // A rebuild needs none of the columns that are gone.
-        { ...options, anew: task.request.rebuild },
+        { ...options, rebuild: task.request.rebuild },
       ),
     );
   if (dataset.columns) return { schema: await pin(undefined), batches };

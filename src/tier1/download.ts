@@ -57,7 +57,7 @@ export async function readManifest(task: HourContext, published: Published): Pro
       {
         stage: "plan",
         location: tier1.uri + key,
-        hint: `Bring it back from a backup or an older version; or give up rows of raw objects that are gone: ${fromRemainder} makes the part anew of those that are there.`,
+        hint: `Bring it back from a backup or an older version; or give up rows of raw objects that are gone: ${fromRemainder} rebuilds the part from those that are there.`,
         cause: error,
       },
     );
@@ -161,7 +161,7 @@ async function unreadable(
     `read ${location}: the part names this quarantine file, and it is ${why}`,
     {
       location,
-      hint: `Bring it back from a backup or an older version; or ${runText(task, "--rebuild")} makes the part anew while its raw objects are there.`,
+      hint: `Bring it back from a backup or an older version; or ${runText(task, "--rebuild")} rebuilds the part while its raw objects are there.`,
       cause,
     },
   );

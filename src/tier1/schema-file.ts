@@ -48,9 +48,9 @@ export async function readPinned(
   return schemaFile(store, prefix).read(signal);
 }
 
-/** How a first version may be pinned if parts exist already. `again` is the command that makes them anew. */
+/** How a first version may be pinned if parts exist already. `again` is the command that rebuilds them. */
 interface Beginning {
-  anew?: boolean;
+  rebuild?: boolean;
   again: string;
   signal?: AbortSignal;
 }
@@ -62,7 +62,7 @@ export function rebuildOf(settings: Settings, { name }: Dataset, hours?: Hour): 
 /**
  * Makes sure that the columns are pinned, and returns what is pinned then. `grow` receives the columns pinned so far (none at
  * first) and returns those that should be. After a lost race it is called again with what the winner wrote. Throws `invalid`
- * if the prefix holds another table, and `data` if parts exist whose columns nothing names, unless `anew` is set.
+ * if the prefix holds another table, and `data` if parts exist whose columns nothing names, unless `rebuild` is set.
  */
 export async function pinColumns(
   store: Store,
@@ -105,7 +105,7 @@ export async function requirePinnable(
       : undefined;
   const pinned = await readPinned(store, prefix, signal);
   if (!pinned) {
-    await mayBegin(store, prefix, table, { anew: rebuild, again: rebuildOf(settings, dataset), signal });
+    await mayBegin(store, prefix, table, { rebuild, again: rebuildOf(settings, dataset), signal });
     return;
   }
   requireTable(pinned, table, store.uri + prefix);
@@ -148,11 +148,11 @@ async function whyNotBegin(
   store: Store,
   prefix: string,
   table: string,
-  { anew, again, signal }: Beginning,
+  { rebuild, again, signal }: Beginning,
 ): Promise<HourpackError | undefined> {
   for await (const part of everyPart(store, prefix, signal)) {
     const isOwn = part.table === table;
-    if (isOwn && anew) continue;
+    if (isOwn && rebuild) continue;
     const key = partKey(prefix, part.table, part.hour);
     const look = headPart(store, key, signal);
     // A file named like another table's part may not be a part.
@@ -176,7 +176,7 @@ function schemaGone(
     {
       stage: "pin",
       location,
-      hint: `Bring it back from a backup or an older version of the object. Where there is none, ${again} over all published hours (\`--from\`, \`--to\`) pins columns anew and makes the parts of those whose raw objects are all there.`,
+      hint: `Bring it back from a backup or an older version of the object. Where there is none, ${again} over all published hours (\`--from\`, \`--to\`) pins columns again and rebuilds the parts of those whose raw objects are all there.`,
     },
   );
 }
@@ -214,7 +214,7 @@ function versionGone(
     `read the part ${store.uri}${part.key}: version ${part.schemaVersion} of its columns ${why} in ${location}`,
     {
       location,
-      hint: `Bring back the schema.json that names them, from a backup or an older version of the object; where there is none, ${again} makes the part anew while all of its raw objects are there.`,
+      hint: `Bring back the schema.json that names them, from a backup or an older version of the object; where there is none, ${again} rebuilds the part while all of its raw objects are there.`,
     },
   );
 }

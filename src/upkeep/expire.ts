@@ -226,7 +226,7 @@ interface Objection {
 
 /**
  * Proves which objects of an hour are in its part, or says why they must stay. First asks what a run would do:
- * - A run that makes the part anew, because an object was overwritten or the columns changed, needs all objects. Without them
+ * - A run that rebuilds the part, because an object was overwritten or the columns changed, needs all objects. Without them
  *   it could only ask what is meant, each time.
  * - Late objects are merged whatever is gone by then. They stay and the rest may go: otherwise a producer that sends one now
  *   and then would keep everything.
@@ -243,7 +243,7 @@ async function prove(task: HourTask, listing: Listing): Promise<Proof | Objectio
   if (looked instanceof HourpackError) return { as: "refused", why: asProblem(looked, task) };
   const { plan, kept } = looked;
   if (!published) return { as: "notDue", why: `it is not packed; ${runText(task)} does it` };
-  if (plan.action === "scratch") return { as: "notDue", why: anewText(task, plan.reason) };
+  if (plan.action === "scratch") return { as: "notDue", why: rebuildText(task, plan.reason) };
   if (kept.count > 0) return { as: "refused", why: keptText(kept) };
   const proved = new Listing();
   const { problems, etag, deep } = await verifyHour(task, { deep: true, proved });
@@ -280,7 +280,7 @@ function changedMeanwhile({ dataset, hour }: HourTask, what: string): HourpackEr
   );
 }
 
-function anewText(task: HourTask, reason: string): string {
+function rebuildText(task: HourTask, reason: string): string {
   return `a run needs all its objects (${reason}); ${runText(task)} comes first, and the hour expires after that`;
 }
 

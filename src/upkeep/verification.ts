@@ -317,12 +317,12 @@ function settingsProblems(
   const others = othersThan(manifest.header, task.dataset);
   if (others === undefined) return [];
   if (manifest.header.isMixed) {
-    const anew =
+    const rebuilds =
       gone.count + expired.count === 0
-        ? `${runText(task, "--rebuild")} makes all anew`
-        : "they cannot be made anew: keep the part";
+        ? `${runText(task, "--rebuild")} rebuilds all`
+        : "they cannot be rebuilt: keep the part";
     return [
-      `rows that other settings (${others}) had made were kept with --keep-old: they differ for that, and nothing of them is lost. Verify with those settings, too: only what differs under both is damaged; ${anew}`,
+      `rows that other settings (${others}) had made were kept with --keep-old: they differ for that, and nothing of them is lost. Verify with those settings, too: only what differs under both is damaged; ${rebuilds}`,
     ];
   }
   return [

@@ -516,7 +516,7 @@ describe("a DuckDB file", () => {
     expect(await looked.lackingTables([there, lacking])).toEqual([lacking]);
   });
 
-  it("adds a partition of S3 once: another version of its part is copied anew", async () => {
+  it("adds a partition of S3 once: another version of its part is copied again", async () => {
     const bucket = mkdtempSync(join(root, "bucket-"));
     const table = spec({
       location: "s3://lake/copied/",

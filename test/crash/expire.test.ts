@@ -73,7 +73,7 @@ describe("expire of a directory, killed in the midst of a deletion", () => {
     expect(readdirSync(hour)).toEqual([]);
   });
 
-  it("takes nothing for gone that is there: where the part is missing then, a run makes it anew", async () => {
+  it("takes nothing for gone that is there: where the part is missing then, a run creates it again", async () => {
     const { root, hour, run, killedExpire } = await packedHour();
     await killedExpire({ early: true });
     expect(readdirSync(hour).filter((name) => name.endsWith(".json"))).toHaveLength(2);

@@ -65,7 +65,7 @@ class Scene {
     this.tier1 = `${name}/tier1/`;
   }
 
-  /** Adds objects, or writes them anew under their keys. */
+  /** Adds objects, or writes them again under their keys. */
   async put(objects: RawObject[]): Promise<void> {
     await seed(files, this.raw, objects);
     for (const object of objects) {
@@ -224,7 +224,7 @@ describe("two workers interleaved", () => {
     expect(kinds).toEqual(state === "published" ? ["manifests", "quarantine"] : []);
   });
 
-  it("a part that is deleted before it can be replaced is made anew", async () => {
+  it("a part that is deleted before it can be replaced is rebuilt", async () => {
     const scene = new Scene("deleted");
     await scene.put(first());
     await scene.run(1);
@@ -305,13 +305,13 @@ describe("attempts that share one spool folder", { timeout: TIMEOUT_MS }, () => 
 describe("objects that move under the reader", () => {
   const isRawGet = ({ operation, path }: Exchange) => operation === "GetObject" && path.includes("/raw/");
   /** The object of a fresh body under its old key. */
-  const anew = (object: RawObject, version: number): RawObject => {
+  const again = (object: RawObject, version: number): RawObject => {
     const [other] = objectsOf(object.hour, 1, { label: `version-${version}`, records: 5 });
     return { ...(other as RawObject), name: object.name };
   };
 
   it.each([
-    ["overwritten", (scene: Scene, last: RawObject) => scene.put([anew(last, 1)])],
+    ["overwritten", (scene: Scene, last: RawObject) => scene.put([again(last, 1)])],
     ["removed", (scene: Scene, last: RawObject) => scene.remove(last)],
   ])("%s between the listing and the reading: the hour is planned again", async (name, move) => {
     const scene = new Scene(name);
@@ -329,7 +329,7 @@ describe("objects that move under the reader", () => {
     const [object] = scene.objects as [RawObject];
     let version = 0;
     const before = async (exchange: Exchange) => {
-      if (isRawGet(exchange)) await scene.put([anew(object, version++)]);
+      if (isRawGet(exchange)) await scene.put([again(object, version++)]);
     };
     const { end } = await runThrough(scene, ["--s3-concurrency", "1"], { before });
     expect(end.code, end.stderr).toBe(11);

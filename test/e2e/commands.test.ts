@@ -85,7 +85,7 @@ describe("where flags alone say what it is about", () => {
     expect((await here("status", "--hour", HOUR, ...FLAGS)).stdout).toMatch(rows);
   });
 
-  it("an hour that was passed over, and one whose part is damaged", async () => {
+  it("an hour that was left behind, and one whose part is damaged", async () => {
     for (const hour of ["01", "02"]) put(`2022-07-26T${hour}/a`, '{"id":3}\n');
     await packed("--hour", HOUR);
     await packed("--hour", "2022-07-26T02");

@@ -138,21 +138,21 @@ describe("on MinIO", () => {
     const before = { ...glue(), "catalog-database": "before" };
     await packed(before, "00", "01", "02");
     expect(named(await doctor(before), "registered hours")).toBe(undefined);
-    const anew = { ...glue(), "catalog-database": "anew" };
-    const end = await doctor(anew);
+    const fresh = { ...glue(), "catalog-database": "fresh" };
+    const end = await doctor(fresh);
     expect(end).toMatchObject({ code: 0, result: { failed: 0, warnings: 1 } });
     expect(named(end, "registered hours")).toMatchObject(lacks("there is no t, there is no t_raw"));
     // The hour after the newest is registered ahead.
-    await packed(anew, "05");
+    await packed(fresh, "05");
     const [oldest, newest] = ["2022-07-26T00", "2022-07-26T05"];
-    expect(named(await doctor(anew), "registered hours")).toMatchObject(
+    expect(named(await doctor(fresh), "registered hours")).toMatchObject(
       lacks(`t lacks ${oldest}, t_raw lacks ${oldest}`),
     );
     expect(named(await doctor(before), "registered hours")).toMatchObject(
       lacks(`t lacks ${newest}, t_raw lacks ${newest}`),
     );
-    await hourpack(["register", ...args(anew)], { env, cwd: dir });
-    expect(named(await doctor(anew), "registered hours")).toBe(undefined);
+    await hourpack(["register", ...args(fresh)], { env, cwd: dir });
+    expect(named(await doctor(fresh), "registered hours")).toBe(undefined);
   });
 
   it("a local catalog of parts in S3 that are not copied", async () => {

@@ -744,19 +744,19 @@ it("status names an hour that is not packed between others that are", async () =
   const day = ["--from", "2022-07-20", "--to", "2022-07-21"];
   const { stdout, stderr } = await here("status", ...flags, ...day);
   expect(stdout).toContain("  2022-07-20  █✗█○·○○·················\n");
-  expect(stdout).toContain("○ not packed   ✗ passed over: failed, or came late");
+  expect(stdout).toContain("○ not packed   ✗ left behind: failed, or came late");
   expect(stderr).toMatch(
-    /^o: 2022-07-20T01 passed over: `hourpack run --hour 2022-07-20T01 --raw [^`]*` packs it/,
+    /^o: 2022-07-20T01 left behind: `hourpack run --hour 2022-07-20T01 --raw [^`]*` packs it/,
   );
   const { result } = await here("status", "--json", ...flags, ...day);
-  expect(result["datasets"]).toMatchObject([{ states: { packed: 2, missing: 3, passedOver: 1 } }]);
+  expect(result["datasets"]).toMatchObject([{ states: { packed: 2, missing: 3, leftBehind: 1 } }]);
   const newest = await here("run", ...flags, "--catalog", "none", "--hour", "2022-07-20T06");
   expect(newest.code, newest.stderr).toBe(0);
   const command = "run --from 2022-07-20T01 --to 2022-07-20T06";
   const said = "--raw './other/{yyyy}/{MM}/{dd}/{HH}/' --tier1 ./other-lake/ --table o";
   const several = (await here("status", ...flags, ...day)).stderr;
   expect(several).toContain(
-    `o: 3 hours between 2022-07-20T01 and 2022-07-20T05 passed over: \`hourpack ${command} ${said}\` packs them, or says why not\n`,
+    `o: 3 hours between 2022-07-20T01 and 2022-07-20T05 left behind: \`hourpack ${command} ${said}\` packs them, or says why not\n`,
   );
   const ran = await here(...command.split(" "), ...flags, "--catalog", "none");
   expect(ran.stdout).toMatch(/^3 hours packed, 1 up to date, 1 empty: /);
@@ -1581,20 +1581,20 @@ describe("completion", () => {
   });
 });
 
-it("tells how many objects are passed over for their names, also where an hour has no others", async () => {
+it("tells how many objects are skipped for their names, also where an hour has no others", async () => {
   put("names/2022/07/26/00/a.json", '{"id":1}\n');
   put("names/2022/07/26/00/_b.json", '{"id":2}\n');
   put("names/2022/07/26/01/.c.json", '{"id":3}\n');
   const flags = ["--raw", "./names/{yyyy}/{MM}/{dd}/{HH}/", "--tier1", "./names-lake/", "--catalog", "none"];
   const range = [...flags, "--from", HOUR, "--to", "2022-07-26T02"];
-  const passedOver = "passed over (names that begin with _ or ., or end in /)";
-  expect((await here("plan", ...range)).stderr).toContain(`2 objects ${passedOver}\n`);
+  const skipped = "skipped (names that begin with _ or ., or end in /)";
+  expect((await here("plan", ...range)).stderr).toContain(`2 objects ${skipped}\n`);
   const { records, result } = await here("plan", "--json", ...range);
   expect([records.map(({ skipped }) => skipped), result["skipped"]]).toEqual([[1, 1, 2], 2]);
   const ran = await here("run", ...range);
-  expect(ran.stderr).toMatch(/T00 {2}packed: new hour, .*, 1 object passed over \(names/);
-  expect(ran.stdout).toContain(`1 hour packed, 1 empty, 2 objects ${passedOver}: 1 object → 1 file`);
+  expect(ran.stderr).toMatch(/T00 {2}packed: new hour, .*, 1 object skipped \(names/);
+  expect(ran.stdout).toContain(`1 hour packed, 1 empty, 2 objects ${skipped}: 1 object → 1 file`);
   expect((await here("run", "--json", ...range)).result).toMatchObject({ upToDate: 1, empty: 1, skipped: 2 });
   const deep = await here("verify", "--deep", ...flags);
-  expect(deep.stdout).toContain(`T00  sound  1 object, 1 row\n  1 object ${passedOver}\n`);
+  expect(deep.stdout).toContain(`T00  sound  1 object, 1 row\n  1 object ${skipped}\n`);
 });

@@ -205,7 +205,7 @@ describe("schema.json is gone", () => {
     expect(existsSync(lake.schemaPath)).toBe(false);
   });
 
-  it("a rebuild pins anew and makes its hours' parts; another's are refused until they are made anew, too", async () => {
+  it("a rebuild pins anew and makes its hours' parts; another's are refused until they are rebuilt, too", async () => {
     const lake = new Lake().put("a.json", OLD).put("b.json", '{"amount":1.5}', SECOND);
     await lake.pack();
     await lake.pack(SECOND);
@@ -289,7 +289,7 @@ describe("an older schema.json is put back", () => {
     expect((await lake.verify(true)).state).toBe(isExpired ? "expired" : "sound");
   });
 
-  it("a rebuild makes the part anew under it", async () => {
+  it("a rebuild rebuilds the part under it", async () => {
     const { lake, rollBack } = await grown();
     rollBack();
     lake.put("late.json", '{"id":3,"other":5}');
@@ -341,7 +341,7 @@ describe("an older schema.json is put back", () => {
     expect(await lake.pack(SECOND)).toMatchObject({ action: "packed" });
     lake.put("late.json", '{"id":4}');
     await lake.expectRefused(/version 2 of its columns is pinned with other columns than the part has/);
-    // Now those of the other hour are away, until it is made anew.
+    // Now those of the other hour are away, until it is rebuilt.
     bringBack();
     expect(await lake.pack()).toEqual({ action: "packed", rows: 3 });
     await expect(lake.records(SECOND)).rejects.toMatchObject({

@@ -149,7 +149,7 @@ it("is refused where the part is damaged, with the remedy that verify has", asyn
     message: `read the part ${path}: its bytes are not those that were published`,
     location: path,
     hint: expect.stringMatching(
-      /^`hourpack run --hour 2022-07-26T00 --rebuild --raw [^`]*` makes the part anew/,
+      /^`hourpack run --hour 2022-07-26T00 --rebuild --raw [^`]*` rebuilds the part/,
     ),
   });
 });

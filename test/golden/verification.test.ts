@@ -243,7 +243,7 @@ describe("raw objects that expire deleted", () => {
       };
     };
 
-    it("because it failed: they have not expired, and the hour is made anew of them where its part is missing", async () => {
+    it("because it failed: they have not expired, and the hour is rebuilt of them where its part is missing", async () => {
       const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
       await lake.pack();
       await expect(lake.expire({ beforeRead: failing })).rejects.toMatchObject({ kind: "unavailable" });
@@ -275,7 +275,7 @@ describe("raw objects that expire deleted", () => {
       expect(await lake.pack()).toMatchObject({ action: "packed", part: { rows: 2 } });
     });
 
-    it("because it was overwritten just then: the hour is made anew as ever, and its journal names what did go", async () => {
+    it("because it was overwritten just then: the hour is rebuilt as ever, and its journal names what did go", async () => {
       const lake = new Lake().put("a.json", '{"id":1}\n');
       await lake.pack();
       const beforeRead = (raw: Store) => {
@@ -336,7 +336,7 @@ describe("raw objects that expire deleted", () => {
     );
   });
 
-  it("all of them stay where one was overwritten, since a run makes the part anew of all; then they go", async () => {
+  it("all of them stay where one was overwritten, since a run rebuilds the part of all; then they go", async () => {
     const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
     await lake.pack();
     lake.put("b.json", '{"id":22}\n');
@@ -355,7 +355,7 @@ describe("raw objects that expire deleted", () => {
     ["a rebuild", { rows: [], rebuild: true }],
     ["other columns", { rows: [], late: true, columns: { id: "bigint" } }],
   ])(
-    "and given up for what is still listed: so they stay where that is made anew for %s",
+    "and given up for what is still listed: so they stay where that is rebuilt for %s",
     async (_, {
       rows,
       late,
@@ -383,7 +383,7 @@ describe("raw objects that expire deleted", () => {
     expect(await lake.expire()).toMatchObject({
       ...{ objects: 0, kept: 1 + 1 },
       notDue: expect.stringMatching(
-        /^a run needs all its objects \(1 late object: made anew, as it was packed under other settings \(columns\)\);/,
+        /^a run needs all its objects \(1 late object: rebuilt, as it was packed under other settings \(columns\)\);/,
       ),
     });
     expect(await lake.pack()).toMatchObject({ part: { rows: 2 } });
@@ -542,7 +542,7 @@ describe("raw objects that expire deleted", () => {
       const columns = { ...COLUMNS, [name]: column };
       await expect(lake.pack({ columns })).rejects.toMatchObject({
         kind: "data",
-        message: expect.stringContaining(`its rows were made before ${name}: they can be kept, and not`),
+        message: expect.stringContaining(`its rows were made before ${name}: they can be kept, but not`),
       });
       expect(await lake.pack({ columns, keepOld: true })).toMatchObject(merged);
       expect(await lake.verify(true, undefined, { columns })).toMatchObject({
@@ -570,7 +570,7 @@ describe("raw objects that expire deleted", () => {
       await expect(lake.pack({ zone })).rejects.toMatchObject({
         kind: "data",
         message: expect.stringMatching(
-          /other settings \(zone was UTC and is Europe\/Paris\): its rows can be kept as they are, and not be made/,
+          /other settings \(zone was UTC and is Europe\/Paris\): its rows can be kept as they are, but not rebuilt/,
         ),
         hint: expect.stringMatching(/^Put the settings back, .*--keep-old` keeps the rows/),
       });
@@ -798,7 +798,7 @@ describe("a damaged part", () => {
     expect(problems.join()).toMatch(
       `read the part ${lake.partPath}: it is damaged, and what is in its rows 0 to 1 cannot be read. `,
     );
-    expect(problems.join()).toContain("`hourpack run --hour 2022-07-26T00 --rebuild` makes the part anew");
+    expect(problems.join()).toContain("`hourpack run --hour 2022-07-26T00 --rebuild` rebuilds the part");
     expect(problems.join()).not.toMatch(/hourpack-\d+\//);
     await lake.pack({ rebuild: true });
     expect(await lake.verify()).toMatchObject({ state: "sound" });
@@ -986,10 +986,10 @@ describe("rows that were kept as another zone had made them", () => {
         "wrong",
         ["1 difference between the raw records and the rows", expect.stringMatching(why)],
       ]);
-      expect(problems[1]).toMatch(new RegExp(`\`hourpack run --hour ${HOUR} --rebuild\` makes all anew$`));
+      expect(problems[1]).toMatch(new RegExp(`\`hourpack run --hour ${HOUR} --rebuild\` rebuilds all$`));
     }
     expect(await lake.expire({ columns })).toMatchObject({
-      refused: expect.stringMatching(/^1 difference between .*; rows that other settings .* makes all anew$/),
+      refused: expect.stringMatching(/^1 difference between .*; rows that other settings .* rebuilds all$/),
     });
     await lake.pack({ ...here, rebuild: true });
     expect(await lake.verify(true, undefined, here)).toMatchObject({ state: "sound" });
@@ -1025,7 +1025,7 @@ describe("rows that were kept as another zone had made them", () => {
     expect(await lake.pack(here)).toMatchObject({ part: { rows: 4 } });
     const { problems } = await lake.verify(true, undefined, here);
     expect(problems[1]).toMatch(why);
-    expect(problems[1]).toMatch(/they cannot be made anew: keep the part$/);
+    expect(problems[1]).toMatch(/they cannot be rebuilt: keep the part$/);
   });
 });
 
@@ -1098,7 +1098,7 @@ describe("objects that were overwritten and whose rows are to be kept", () => {
     expect((await expired.verify()).problems).toEqual([expect.stringMatching(/ a run keeps the part$/)]);
   });
 
-  it("are not made anew where others are gone: the refusal names the command that gives these up", async () => {
+  it("are not rebuilt where others are gone: the refusal names the command that gives these up", async () => {
     const lake = await kept();
     await expect(lake.pack({ rebuild: true })).rejects.toMatchObject({
       kind: "data",
@@ -1121,7 +1121,7 @@ describe("objects that were overwritten and whose rows are to be kept", () => {
     lake.put("b.json", '{"id":222}\n');
     await expect(lake.pack()).rejects.toMatchObject({
       kind: "data",
-      message: `plan t ${HOUR}: 1 of its 2 objects is gone, 1 was passed over and objects were overwritten since, so its rows can neither be kept nor made anew without loss (gone: ${KEY}a.json; passed over: ${KEY}b.json; overwritten: ${KEY}b.json)`,
+      message: `plan t ${HOUR}: 1 of its 2 objects is gone, 1 was passed over and objects were overwritten since, so its rows can neither be kept nor rebuilt without loss (gone: ${KEY}a.json; passed over: ${KEY}b.json; overwritten: ${KEY}b.json)`,
     });
     expect(await lake.pack({ keepOld: true })).toMatchObject({ action: "packed", part: { rows: 2 } });
     expect(await lake.pack()).toMatchObject(UNCHANGED);
@@ -1204,7 +1204,7 @@ describe("objects that were overwritten and whose rows are to be kept", () => {
     expect(lake.names()).toEqual(["a.json", "b.json"]);
   });
 
-  it("are never made anew of what is listed where raw objects expired, though a rebuild is asked for", async () => {
+  it("are never rebuilt of what is listed where raw objects expired, though a rebuild is asked for", async () => {
     const lake = new Lake().put("a.json", '{"id":1}\n');
     await lake.pack();
     await lake.expire();
@@ -1238,7 +1238,7 @@ describe("objects that were overwritten and whose rows are to be kept", () => {
     await expect(lake.pack({ maxQuarantine: 0 })).rejects.toThrow("2 of 4 records would be quarantined");
   });
 
-  it("are not made anew without a word where a late object comes under other settings", async () => {
+  it("are not rebuilt without a word where a late object comes under other settings", async () => {
     const lake = new Lake().put("b.json", '{"id":2}\n');
     await lake.pack();
     lake.put("b.json", '{"id":22}\n');
@@ -1249,7 +1249,7 @@ describe("objects that were overwritten and whose rows are to be kept", () => {
     );
     const columns = { ...COLUMNS, late: "bigint" };
     await expect(lake.pack({ columns })).rejects.toThrow(
-      `made before late: they can be kept, and not be made`,
+      `made before late: they can be kept, but not rebuilt`,
     );
     // Another hour has brought a derived column since, which nobody asks for here.
     const next = addHours(HOUR, 1);
@@ -1292,11 +1292,11 @@ describe("objects that were overwritten and whose rows are to be kept", () => {
 it("objects whose folders were laid out anew are no late ones", async () => {
   const lake = new Lake().put("a.json", '{"id":1}\n');
   await lake.pack();
-  const anew = "./raw/year={yyyy}/{MM}/{dd}/{HH}/";
+  const moved = "./raw/year={yyyy}/{MM}/{dd}/{HH}/";
   renameSync(join(lake.root, "raw/2022"), join(lake.root, "raw/year=2022"));
-  await expect(lake.pack({ raw: anew })).rejects.toMatchObject({
+  await expect(lake.pack({ raw: moved })).rejects.toMatchObject({
     kind: "data",
     message: /1 late object of it has the size and ETag of others/,
   });
-  expect(await lake.pack({ raw: anew, fromRemainder: true })).toMatchObject({ part: { rows: 1 } });
+  expect(await lake.pack({ raw: moved, fromRemainder: true })).toMatchObject({ part: { rows: 1 } });
 });

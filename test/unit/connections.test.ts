@@ -287,7 +287,7 @@ describe("connections", () => {
     expect(peer.paths).toEqual(paths);
   });
 
-  it("that end while they idle are made anew", async () => {
+  it("that end while they idle are rebuilt", async () => {
     const peer = await Peer.start(echo);
     const connections = peer.connections();
     await connections.send(asked("/1"));

@@ -114,7 +114,7 @@ describe("planHour", () => {
     const plan = await planHour(input({ a: "1" }, { a: "1", b: "1" }, { recipe: "r2-c1" }));
     expect(plan).toMatchObject({
       action: "scratch",
-      reason: `1 late object: made anew, as it was packed under other settings (${OTHERS})`,
+      reason: `1 late object: rebuilt, as it was packed under other settings (${OTHERS})`,
     });
     expect(keysOf(plan)).toEqual(["a", "b"]);
   });
@@ -143,14 +143,14 @@ describe("planHour", () => {
     });
   });
 
-  it("merges into rows that cannot be made anew under other columns, where these say the same and have all that is asked for", async () => {
+  it("merges into rows that cannot be rebuilt under other columns, where these say the same and have all that is asked for", async () => {
     const late = (since: ColumnsSince, request = {}) =>
       planHour(input({ a: "1" }, { b: "2" }, { recipe: "r1-c2", columnsSince: async () => since, request }));
     expect(await late({ areReadAlike: true, lacking: [] })).toMatchObject({ action: "merge" });
     const lacking = { areReadAlike: true, lacking: ["x", "y"] };
     await expect(late(lacking)).rejects.toMatchObject({
       kind: "data",
-      message: `plan mmp ${hour}: 1 late object came, 1 of its 1 object is gone, and its rows were made before x, y: they can be kept, and not be made anew to have a value there (gone: a)`,
+      message: `plan mmp ${hour}: 1 late object came, 1 of its 1 object is gone, and its rows were made before x, y: they can be kept, but not rebuilt to have a value there (gone: a)`,
       hint: expect.stringMatching(/--keep-old` keeps them, with NULL in what they lack/),
     });
     expect(await late(lacking, { keepOld: true })).toMatchObject({ action: "merge" });
@@ -158,7 +158,7 @@ describe("planHour", () => {
       await expect(late({ areReadAlike: false, lacking: [] }, request)).rejects.toThrow(
         "a column of today would take the place of one",
       );
-    // Where all are there they are made anew.
+    // Where all are there they are rebuilt.
     const both = input({ a: "1" }, { a: "1", b: "1" }, { recipe: "r1-c2" });
     expect(await planHour(both)).toMatchObject({ action: "scratch" });
   });
@@ -166,7 +166,7 @@ describe("planHour", () => {
   it("names the objects that are in the way, the first of many", async () => {
     const five = { a: "1", b: "1", c: "1", d: "1", e: "1", f: "1" };
     await expect(planHour(input(five, { e: "2", f: "2" }))).rejects.toThrow(
-      "4 of its 6 objects are gone and others were overwritten, so its rows can neither be kept nor made anew without loss (gone: a, b, c and 1 more; overwritten: e, f)",
+      "4 of its 6 objects are gone and others were overwritten, so its rows can neither be kept nor rebuilt without loss (gone: a, b, c and 1 more; overwritten: e, f)",
     );
   });
 
@@ -197,11 +197,11 @@ describe("planHour", () => {
     await expect(planHour(input(passed, { a: "1", b: "3" }))).rejects.toMatchObject({
       kind: "data",
       message: expect.stringContaining(
-        "1 of its 2 objects was passed over and objects were overwritten since, so its rows can neither be kept nor made anew without loss (passed over: b; overwritten: b)",
+        "1 of its 2 objects was passed over and objects were overwritten since, so its rows can neither be kept nor rebuilt without loss (passed over: b; overwritten: b)",
       ),
       hint: expect.stringMatching(/--keep-old` keeps the published rows, passes over .*; .*--from-remainder/),
     });
-    // What is made anew of what is listed would not have the rows of before.
+    // What is rebuilt of what is listed would not have the rows of before.
     await expect(planHour(input(passed, { a: "2", b: "2" }))).rejects.toThrow(
       "objects were overwritten since",
     );

@@ -138,7 +138,7 @@ function unopened(error: unknown, path: string): HourpackError {
     location: path,
     cause: error,
     hint: isNone
-      ? "Name another file with --catalog-path, or move this one away: a run makes it anew."
+      ? "Name another file with --catalog-path, or move this one away: a run creates it again."
       : "Another process may hold it open.",
   });
 }

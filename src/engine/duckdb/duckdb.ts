@@ -294,7 +294,7 @@ function rowGroupRows(columns: readonly Column[]): number {
 const ROW_GROUP_ROWS = 122_880;
 /** DuckDB ends a row group only where one of its vectors ends. */
 const VECTOR_ROWS = 2048;
-/** If this many row groups would fit into one, they are written anew: readers pay for each of them. */
+/** If this many row groups would fit into one, they are written again: readers pay for each of them. */
 const SMALL_GROUPS = 8;
 
 /** Raw lines with members named by key, in types that give every accepted value as it is. */
