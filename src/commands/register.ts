@@ -59,7 +59,7 @@ export const command: Command = {
           output.record({ type: "registered", dataset: dataset.name, ...done });
           const figures = `${count(done.added)} added, ${count(done.corrected)} corrected, ${count(done.unchanged)} unchanged`;
           output.line(
-            `${table.database}.${table.name}: ${counted(hours.length, "hour")}, partitions ${figures}`,
+            `${table.database}.${table.name}: ${done.created ? "table created, " : ""}${counted(hours.length, "hour")}, partitions ${figures}`,
           );
           for (const note of done.notes) output.line(`  ${note}`);
         }

@@ -84,9 +84,14 @@ function tellOpenHours(range: RunRequest["hours"], nowMs: number, observe: Obser
 
 function tell(result: RunResult, { output, signal }: CommandContext): number {
   const code = signal.aborted ? EXIT.interrupted : exitCodeOfRun(result);
-  for (const { table, added, corrected, notes } of result.registered) {
-    if (added + corrected > 0)
-      output.line(`${table}: ${counted(added, "partition")} added, ${count(corrected)} corrected`);
+  for (const { table, created, added, corrected, notes } of result.registered) {
+    const done = [
+      ...(created ? ["table created"] : []),
+      ...(added + corrected > 0
+        ? [`${counted(added, "partition")} added, ${count(corrected)} corrected`]
+        : []),
+    ];
+    if (done.length > 0) output.line(`${table}: ${done.join(", ")}`);
     for (const note of notes) output.line(`${table}: ${note}`);
   }
   const errors = result.failures.map(({ error }) => error);

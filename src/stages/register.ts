@@ -28,9 +28,5 @@ export async function registerHours(
     return { ...of, added: 0, corrected: 0, unchanged: 0, notes };
   const wanted = ahead ? hours.flatMap(neighbours) : hours;
   const sync = await catalog.syncPartitions(table, [...new Set(wanted)].sort(), options);
-  notes.push(...sync.notes);
-  // A view reads the parts of a directory by itself: to its reader, they came with it.
-  return created
-    ? { ...of, ...sync, added: sync.added + sync.unchanged, unchanged: 0, notes }
-    : { ...of, ...sync, notes };
+  return { ...of, ...sync, notes: [...notes, ...sync.notes] };
 }
