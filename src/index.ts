@@ -27,12 +27,12 @@ export {
   exitCodeOfRun,
   type PlannedHour,
   planRun,
-  type RegisteredTable,
   type RunRequest,
   type RunResult,
   run,
 } from "./run.js";
 export type { Column, Field, Schema, Type } from "./schema/types.js";
+export type { RegisteredTable } from "./stages/register.js";
 export type { ObjectHead, ObjectInfo, PutCondition, PutOutcome, Store } from "./store/store.js";
 export type { HourFailure, HourResult, HourTask, Observer, RunEvent } from "./task.js";
 export type { Manifest, ManifestEntry, ManifestHeader, PartFacts, Published } from "./tier1/manifest.js";

@@ -2,7 +2,6 @@
 
 import { setTimeout } from "node:timers/promises";
 import { ulid } from "ulid";
-import type { TableSpec } from "./catalog/catalog.js";
 import { compactHour, lookOver } from "./compact.js";
 import type { Components } from "./components.js";
 import type { Dataset, Settings } from "./config/settings.js";
@@ -15,15 +14,11 @@ import { Unregistered } from "./hours/unregistered.js";
 import { uriOf } from "./layout.js";
 import { Limiter } from "./limiter.js";
 import type { Plan, PlanRequest } from "./plan.js";
-import { currentSchema } from "./schema/pinned.js";
-import { type Registered, registerHours } from "./stages/register.js";
+import { type RegisteredTable, registerTables } from "./stages/register.js";
 import { Stopwatch } from "./stopwatch.js";
-import { tablesIn, tablesOf } from "./tables.js";
-import type { HourFailure, HourResult, HourTask, Observer } from "./task.js";
-import { allPublishedHours } from "./tier1/published.js";
+import type { DatasetContext, HourContext, HourFailure, HourResult, HourTask, Observer } from "./task.js";
 import { readPinned, requirePinnable } from "./tier1/schema-file.js";
 import { sweep } from "./upkeep/sweep.js";
-import { agreeing, counted } from "./words.js";
 
 export interface RunRequest extends PlanRequest {
   /** Names of datasets (`mmp`, or `mmp/android`); all if absent. */
@@ -41,11 +36,6 @@ export interface RunResult {
   failures: HourFailure[];
   registered: RegisteredTable[];
   seconds: number;
-}
-
-/** What was registered of one of a dataset's tables. */
-export interface RegisteredTable extends Registered {
-  dataset: string;
 }
 
 /** What a run would do about an hour. */
@@ -79,10 +69,10 @@ export async function run(
     seconds: 0,
   };
   for (const dataset of datasetsOf(components.settings, request.datasets)) {
+    const { signal } = request;
     try {
-      await runDataset(components, dataset, request, result, observe);
+      await runDataset({ components, dataset, signal }, request, result, observe);
     } catch (error) {
-      const { signal } = request;
       const failure = { dataset: dataset.name, error: asHourpackError(error, `run ${dataset.name}`, signal) };
       result.failures.push(failure);
       observe({ type: "hour-failed", failure });
@@ -93,27 +83,24 @@ export async function run(
 }
 
 async function runDataset(
-  components: Components,
-  dataset: Dataset,
+  context: DatasetContext,
   request: RunRequest,
   result: RunResult,
   observe: Observer,
 ): Promise<void> {
-  const { signal } = request;
-  const { hours, isFirst, newest } = await hoursOf(components, dataset, request, observe);
+  const { dataset, signal } = context;
+  const { hours, isFirst, newest } = await hoursOf(context, request, observe);
   // Also if no hour would get as far as pinning: a run must not succeed where `plan` refuses.
-  await requirePinnable(components, dataset, { ...request, newest });
-  const owing = new Owing(components, dataset, hours, signal);
-  const unregistered = new Unregistered(components, dataset, hours, signal);
+  await requirePinnable(context, { ...request, newest });
+  const owing = new Owing(context, hours);
+  const unregistered = new Unregistered(context, hours);
   observe({ type: "dataset-started", dataset: dataset.name, hours: hours.length });
   const task = (hour: Hour): HourTask => ({
-    dataset,
+    ...context,
     hour,
     request,
     isAsked: request.hours !== undefined,
-    components,
     observe,
-    signal,
     beforePublish: async () => {
       await Promise.all([owing.passing(hour), unregistered.note()]);
     },
@@ -127,33 +114,28 @@ async function runDataset(
   // If this fails, the next run looks at these hours once more.
   await quietly(owing.settle(), "hours that are done stay noted as owed");
   const published = [...done, ...(await unregistered.left(done))];
-  await registerDataset(components, dataset, published, result, observe, signal);
+  await registerDataset(context, published, result, observe);
   await quietly(unregistered.registered(published), "hours that are registered stay noted as not");
   // Once: the next run finds a published hour and no longer looks for older ones.
-  const older = isFirst && done.length > 0 ? await olderNotice(components, dataset, signal) : undefined;
+  const older = isFirst && done.length > 0 ? await olderNotice(context) : undefined;
   if (older) observe({ type: "notice", dataset: dataset.name, text: older });
   const packedMidnight = result.hours.some(
     ({ dataset: name, hour, action }) => name === dataset.name && action === "packed" && hour.endsWith("T00"),
   );
   // Sweeping once a day is enough, and the midnight hour needs no state to remember the last time.
-  if (packedMidnight && !signal?.aborted)
-    await quietly(sweepTelling(components, dataset, observe, signal), "nothing was swept");
+  if (packedMidnight && !signal?.aborted) await quietly(sweepTelling(context, observe), "nothing was swept");
 }
 
-async function sweepTelling(
-  components: Components,
-  dataset: Dataset,
-  observe: Observer,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const { attempts, unfinished, failures } = await sweep(components, dataset, { signal });
+async function sweepTelling(context: DatasetContext, observe: Observer): Promise<void> {
+  const { attempts, unfinished, failures } = await sweep(context);
+  const dataset = context.dataset.name;
   for (const { hour, error } of failures) {
     const text = `nothing was swept: ${error.message}`;
-    observe({ type: "notice", dataset: dataset.name, hour, text, alike: "nothing was swept" });
+    observe({ type: "notice", dataset, hour, text, alike: "nothing was swept" });
   }
   if (attempts.length + unfinished === 0) return;
   const text = `cleared ${attempts.length} files of lost attempts and ${unfinished} unfinished writes`;
-  observe({ type: "notice", dataset: dataset.name, text });
+  observe({ type: "notice", dataset, text });
 }
 
 /** What `run` would do with the same request; writes nothing. `onHour` reports progress. */
@@ -164,15 +146,16 @@ export async function planRun(
 ): Promise<PlannedHour[]> {
   const planned: PlannedHour[] = [];
   for (const dataset of datasetsOf(components.settings, request.datasets)) {
-    const { hours, newest } = await hoursOf(components, dataset, request);
-    await requirePinnable(components, dataset, { ...request, newest });
+    const context = { components, dataset, signal: request.signal };
+    const { hours, newest } = await hoursOf(context, request);
+    await requirePinnable(context, { ...request, newest });
     const inFlight = new Limiter(components.settings.run.hoursInFlight);
     const looks: PlannedHour[] = [];
     // The first failure ends the plan: hours that have not begun are skipped.
     let isOver = false;
     const look = async (hour: Hour) => {
       if (isOver) return;
-      looks.push(await planOne(components, dataset, hour, request));
+      looks.push(await planOne({ ...context, hour }, request));
       onHour(looks.length, hours.length);
     };
     await Promise.all(hours.map((hour) => inFlight.run(() => look(hour)))).finally(() => {
@@ -183,16 +166,10 @@ export async function planRun(
   return planned;
 }
 
-async function planOne(
-  components: Components,
-  dataset: Dataset,
-  hour: Hour,
-  request: RunRequest,
-): Promise<PlannedHour> {
-  const { hours, signal } = request;
-  const isAsked = hours !== undefined;
-  const task = { dataset, hour, request, isAsked, components, observe: () => {}, signal };
-  const looked = await lookOver(task);
+async function planOne(context: HourContext, request: RunRequest): Promise<PlannedHour> {
+  const { dataset, hour } = context;
+  const isAsked = request.hours !== undefined;
+  const looked = await lookOver({ ...context, request, isAsked, observe: () => {} });
   const { listing } = looked;
   const fetch = "plan" in looked && "fetch" in looked.plan ? looked.plan.fetch : undefined;
   return {
@@ -229,13 +206,8 @@ export function datasetsOf(settings: Settings, names: string[] | undefined): Dat
 }
 
 /** Named hours never count as a first run: whoever names them knows about older ones. */
-async function hoursOf(
-  components: Components,
-  dataset: Dataset,
-  { hours, signal }: RunRequest,
-  observe?: Observer,
-): Promise<Due> {
-  if (!hours) return dueHours(components, dataset, signal, observe);
+async function hoursOf(context: DatasetContext, { hours }: RunRequest, observe?: Observer): Promise<Due> {
+  if (!hours) return dueHours(context, observe);
   return { hours: hoursBetween(hours.from, hours.to), isFirst: false };
 }
 
@@ -316,18 +288,13 @@ async function pause(ms: number, signal: AbortSignal | undefined): Promise<void>
 }
 
 async function registerDataset(
-  components: Components,
-  dataset: Dataset,
+  context: DatasetContext,
   hours: Hour[],
   result: RunResult,
   observe: Observer,
-  signal: AbortSignal | undefined,
 ): Promise<void> {
+  const { components, dataset } = context;
   if (components.settings.catalog.type === "none" || hours.length === 0) return;
-  const catalog = await components.catalog();
-  const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
-  if (!pinned) return;
-  const tables = tablesOf(dataset, currentSchema(pinned).columns, components.settings);
   // The locations of the other hours were compared when those were packed; `register` finds what changed since.
   const asTheyWere = new Set(
     result.hours
@@ -335,35 +302,10 @@ async function registerDataset(
       .map(({ hour }) => hour),
   );
   const located = hours.filter((hour) => !asTheyWere.has(hour));
-  for (const table of tablesIn(tables, components.settings)) {
-    const registered = await registerHours(catalog, table, hours, {
-      ahead: components.settings.run.ahead,
-      located,
-      signal,
-    });
-    result.registered.push({ dataset: dataset.name, ...registered });
-    observe({ type: "registered", dataset: dataset.name, ...registered });
-    if (!registered.created || table !== tables.parquet) continue;
-    const text = await lackingNotice(components, dataset, table, hours, signal);
-    if (text) observe({ type: "notice", dataset: dataset.name, text });
+  for await (const registered of registerTables(context, hours, located)) {
+    result.registered.push(registered);
+    observe({ type: "registered", ...registered });
   }
-}
-
-/** A run registers its own hours; of a new table somebody expects to see all. Undefined if it shows them. */
-async function lackingNotice(
-  components: Components,
-  dataset: Dataset,
-  table: TableSpec,
-  hours: Hour[],
-  signal: AbortSignal | undefined,
-): Promise<string | undefined> {
-  if (table.projection?.isOn) return undefined;
-  const [catalog, tier1] = await Promise.all([components.catalog(), components.tier1(dataset)]);
-  const published = await allPublishedHours(tier1, dataset, signal);
-  for (const hour of hours) published.delete(hour);
-  const lacking = await catalog.lacking(table, [...published], { signal });
-  if (lacking.length === 0) return undefined;
-  return `the table ${table.name} is new: ${table.registerText} adds ${counted(lacking.length, "hour")} that ${agreeing(lacking.length, "was")} packed before`;
 }
 
 /** The exit code that all failed hours share, else `someFailed`; 0 if none failed. */

@@ -7,12 +7,15 @@ import type { Hour } from "./hour.js";
 import type { PlanRequest } from "./plan.js";
 import type { Column } from "./schema/types.js";
 
-/** An hour of a dataset, and the components to reach it. */
-export interface HourContext {
+/** A dataset, and the components to reach it. */
+export interface DatasetContext {
   dataset: Dataset;
-  hour: Hour;
   components: Components;
   signal?: AbortSignal;
+}
+
+export interface HourContext extends DatasetContext {
+  hour: Hour;
 }
 
 /** What a run does about an hour. */

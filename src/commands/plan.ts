@@ -96,7 +96,7 @@ async function olderOf(
 ): Promise<{ dataset: string; text: string }[]> {
   const found: { dataset: string; text: string }[] = [];
   for (const dataset of datasetsOf(components.settings, datasets)) {
-    const text = await olderNotice(components, dataset, signal);
+    const text = await olderNotice({ components, dataset, signal });
     if (text !== undefined) found.push({ dataset: dataset.name, text });
   }
   return found;

@@ -97,7 +97,7 @@ async function restoreOne(
   out: string | undefined,
   { output, signal }: CommandContext,
 ): Promise<{ records: number; quarantined: number } | undefined> {
-  const restoration = await openRestoration(components, dataset, hour, signal);
+  const restoration = await openRestoration({ components, dataset, hour, signal });
   try {
     const { published, unchecked } = restoration;
     const { quarantined } = published;

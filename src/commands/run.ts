@@ -164,7 +164,7 @@ async function othersHint(
   components: Components,
   signal: AbortSignal,
 ): Promise<string> {
-  const older = areNamed ? undefined : await olderNotice(components, dataset, signal);
+  const older = areNamed ? undefined : await olderNotice({ components, dataset, signal });
   const others = older ?? `Name ${areNamed ? "those" : "older"} hours with --from and --to`;
   const isLater = isToCome(dataset, newest, components);
   return `${others}.${isLater ? " The newest is still to come: are folders in local time? They are read as UTC." : ""}`;

@@ -19,7 +19,7 @@ export const command: Command = {
       const failures = new Failures("sweep", { output, signal });
       for (const dataset of datasetsOf(components.settings, datasetNames(args))) {
         const doing = { dataset: dataset.name };
-        const swept = await failures.past(doing, () => sweep(components, dataset, { dryRun, signal }));
+        const swept = await failures.past(doing, () => sweep({ components, dataset, signal }, { dryRun }));
         if (!swept) {
           totals.datasetsFailed++;
           continue;

@@ -1,8 +1,6 @@
 /** Which hours are due (invariant 10). */
-import type { Components } from "../components.js";
-import type { Dataset } from "../config/settings.js";
 import { addHours, firstOpenHour, type Hour, hoursBetween } from "../hour.js";
-import type { Observer } from "../task.js";
+import type { DatasetContext, Observer } from "../task.js";
 import { newestPublishedHour } from "../tier1/published.js";
 import { hoursWithFolders } from "./folders.js";
 import { owedHours } from "./owed.js";
@@ -20,12 +18,8 @@ export interface Due {
  * The look-back hours, every closed hour after the newest published one, and the hours that runs left behind it. Closed hours
  * without a folder are left out: after a year without data, 8,760 empty hours would each cost a look.
  */
-export async function dueHours(
-  components: Components,
-  dataset: Dataset,
-  signal: AbortSignal | undefined,
-  observe: Observer = () => {},
-): Promise<Due> {
+export async function dueHours(context: DatasetContext, observe: Observer = () => {}): Promise<Due> {
+  const { components, dataset, signal } = context;
   const { lookBackHours, settleMs } = components.settings.run;
   const end = firstOpenHour(components.nowMs(), settleMs);
   const lookBackFrom = addHours(end, -lookBackHours);
@@ -37,7 +31,7 @@ export async function dueHours(
     const text = `${dataset.name} has a part of ${ahead}, which has not begun: it is not taken for the newest; is the clock of this machine right?`;
     observe({ type: "notice", dataset: dataset.name, text });
   }
-  const owed = await owedHours(components, dataset, signal);
+  const owed = await owedHours(context);
   if (!published) return { hours: sorted([...owed, ...lookBack]), isFirst: true };
   const missed = hoursBetween(addHours(published, 1), lookBackFrom);
   const raw = await components.raw(dataset);

@@ -1,8 +1,7 @@
 /** The history of a bucket: hours with folders in raw that are older than all published or due hours. A run packs them only by name. */
 import { commandText } from "../command-text.js";
-import type { Components } from "../components.js";
-import type { Dataset } from "../config/settings.js";
 import { addHours, DAY_MS, firstOpenHour, type Hour, hoursBetween, startMs } from "../hour.js";
+import type { DatasetContext } from "../task.js";
 import { oldestPublishedHour } from "../tier1/published.js";
 import { counted } from "../words.js";
 import { RawFolders } from "./discovery.js";
@@ -21,11 +20,8 @@ interface OlderHours {
 const DAYS_COUNTED_MAX = 7;
 
 /** The older hours; undefined if there are none. Costs a few listings of folders. */
-export async function olderHours(
-  components: Components,
-  dataset: Dataset,
-  signal: AbortSignal | undefined,
-): Promise<OlderHours | undefined> {
+export async function olderHours(context: DatasetContext): Promise<OlderHours | undefined> {
+  const { components, dataset, signal } = context;
   const raw = await components.raw(dataset);
   const there = await new RawFolders(raw, signal).range(dataset.raw);
   if (!there) return undefined;
@@ -41,7 +37,7 @@ export async function olderHours(
   const isFolderAnHour = template.slice(0, template.lastIndexOf("/")).includes("{HH}");
   if (!isFolderAnHour || startMs(to) - startMs(from) > DAYS_COUNTED_MAX * DAY_MS) return { from, to };
   // An hour that failed before later hours were published is due by itself.
-  const owed = new Set(await owedHours(components, dataset, signal));
+  const owed = new Set(await owedHours(context));
   const unpacked = await hoursWithFolders(raw, dataset.raw, hoursBetween(from, to), signal);
   const hours = unpacked.filter((hour) => !owed.has(hour));
   const [first, last] = [hours[0], hours.at(-1)];
@@ -51,25 +47,20 @@ export async function olderHours(
 /** Which hours were found, and the command that packs them. */
 export function olderText(
   { from, to, count }: OlderHours,
-  { settings }: Components,
-  { name }: Dataset,
+  { components, dataset }: DatasetContext,
 ): { found: string; hint: string } {
   const isOne = count === 1;
   const which =
     count === undefined ? `older hours from ${from} on` : `${counted(count, "older hour")} from ${from}`;
   const found = `${which} ${isOne ? "is" : "are"} not packed and will not become due by ${isOne ? "itself" : "themselves"}`;
-  const command = commandText("run", settings, { dataset: name, hours: { from, to } });
+  const command = commandText("run", components.settings, { dataset: dataset.name, hours: { from, to } });
   return { found, hint: `${command} packs ${isOne ? "it" : "them"}` };
 }
 
 /** Both in one sentence. Undefined if there are no older hours, or the look failed: it is only a remark beside the work. */
-export async function olderNotice(
-  components: Components,
-  dataset: Dataset,
-  signal: AbortSignal | undefined,
-): Promise<string | undefined> {
-  const older = await olderHours(components, dataset, signal).catch(() => undefined);
+export async function olderNotice(context: DatasetContext): Promise<string | undefined> {
+  const older = await olderHours(context).catch(() => undefined);
   if (!older) return undefined;
-  const { found, hint } = olderText(older, components, dataset);
+  const { found, hint } = olderText(older, context);
   return `${found}: ${hint}`;
 }

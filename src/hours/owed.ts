@@ -3,32 +3,26 @@
  * and an hour that fails is passed by. A run writes these hours down first, and they stay due until a run has seen them done.
  */
 import { commandText } from "../command-text.js";
-import type { Components } from "../components.js";
-import type { Dataset } from "../config/settings.js";
 import { addHours, type Hour, hourOfMs, hoursBetween } from "../hour.js";
 import { owedKey } from "../layout.js";
-import type { Store } from "../store/store.js";
+import type { DatasetContext } from "../task.js";
 import { newestPublishedHour } from "../tier1/published.js";
 import { hoursWithFolders } from "./folders.js";
 import { HourList } from "./hour-list.js";
 
 /** One run's hours of one dataset that are not done yet. */
 export class Owing {
-  private readonly components: Components;
-  private readonly dataset: Dataset;
+  private readonly context: DatasetContext;
   private readonly unfinished: Set<Hour>;
   private readonly done = new Set<Hour>();
-  private readonly signal: AbortSignal | undefined;
   private newest: Promise<Hour | undefined> | undefined;
   /** Makes hours wait for one another, so that the list is written once. */
   private turn: Promise<unknown> = Promise.resolve();
   private isNoted = false;
 
-  constructor(components: Components, dataset: Dataset, hours: Hour[], signal: AbortSignal | undefined) {
-    this.components = components;
-    this.dataset = dataset;
+  constructor(context: DatasetContext, hours: Hour[]) {
+    this.context = context;
     this.unfinished = new Set(hours);
-    this.signal = signal;
   }
 
   /** Writes down the hours that `hour` may pass by. Await it before publishing the hour. */
@@ -55,7 +49,7 @@ export class Owing {
   async settle(): Promise<void> {
     const { done } = this;
     if (done.size === 0) return;
-    const owed = await owedIn(this.components, this.dataset);
+    const owed = await owedIn(this.context);
     await owed.change((hours) => hours.filter((hour) => !done.has(hour)));
   }
 
@@ -64,14 +58,15 @@ export class Owing {
     const ours = [...this.unfinished].filter((other) => newest === undefined || other > newest);
     const between = newest === undefined ? [] : await this.between(newest, hour);
     if (![...ours, ...between].some((other) => other < hour)) return;
-    const owed = await owedIn(this.components, this.dataset);
-    await owed.change((hours) => [...hours, ...ours, ...between], this.signal);
+    const owed = await owedIn(this.context);
+    await owed.change((hours) => [...hours, ...ours, ...between], this.context.signal);
     this.isNoted = true;
   }
 
   /** Hours between that were due so far and that this run does not pack, because it was told which hours to pack. */
   private async between(newest: Hour, hour: Hour): Promise<Hour[]> {
-    const { components, dataset, unfinished, done, signal } = this;
+    const { unfinished, done } = this;
+    const { components, dataset, signal } = this.context;
     // An hour that has not begun is not due yet, however far ahead the published hour is.
     const begun = addHours(hourOfMs(components.nowMs()), 1);
     const others = hoursBetween(addHours(newest, 1), hour < begun ? hour : begun).filter(
@@ -81,25 +76,18 @@ export class Owing {
   }
 
   private async newestPublished(): Promise<Hour | undefined> {
-    const { components, dataset, signal } = this;
-    return (await newestPublishedHour(await this.tier1(), dataset, components.nowMs(), signal)).newest;
-  }
-
-  private tier1(): Promise<Store> {
-    return this.components.tier1(this.dataset);
+    const { components, dataset, signal } = this.context;
+    const tier1 = await components.tier1(dataset);
+    return (await newestPublishedHour(tier1, dataset, components.nowMs(), signal)).newest;
   }
 }
 
 /** The owed hours, oldest first. Throws `data` if the file is damaged. */
-export async function owedHours(
-  components: Components,
-  dataset: Dataset,
-  signal?: AbortSignal,
-): Promise<Hour[]> {
-  return (await owedIn(components, dataset)).read(signal);
+export async function owedHours(context: DatasetContext): Promise<Hour[]> {
+  return (await owedIn(context)).read(context.signal);
 }
 
-async function owedIn(components: Components, dataset: Dataset): Promise<HourList> {
+async function owedIn({ components, dataset }: DatasetContext): Promise<HourList> {
   const status = commandText("status", components.settings, { dataset: dataset.name });
   return new HourList(
     await components.tier1(dataset),

@@ -4,21 +4,18 @@
  * registers them, whenever it comes.
  */
 import { commandText } from "../command-text.js";
-import type { Components } from "../components.js";
-import type { Dataset } from "../config/settings.js";
 import { addHours, type Hour } from "../hour.js";
 import { unregisteredKey } from "../layout.js";
+import type { DatasetContext } from "../task.js";
 import { publishedHours } from "../tier1/published.js";
 import { hoursWithFolders } from "./folders.js";
 import { HourList } from "./hour-list.js";
 
 /** The unregistered hours of one dataset, as one run sees them. */
 export class Unregistered {
-  private readonly components: Components;
-  private readonly dataset: Dataset;
+  private readonly context: DatasetContext;
   /** Hours that this run has not finished. */
   private readonly unfinished: Set<Hour>;
-  private readonly signal: AbortSignal | undefined;
   private noted: Promise<void> | undefined;
   /** Whether the list may name hours; true until it is read. */
   private mayHaveLeft = true;
@@ -27,21 +24,21 @@ export class Unregistered {
   /** Noted hours that this run has not finished and that have no part yet. */
   private unpublished: Hour[] = [];
 
-  constructor(components: Components, dataset: Dataset, hours: Hour[], signal: AbortSignal | undefined) {
-    this.components = components;
-    this.dataset = dataset;
+  constructor(context: DatasetContext, hours: Hour[]) {
+    this.context = context;
     this.unfinished = new Set(hours);
-    this.signal = signal;
   }
 
   /** Writes this run's hours down. Await it before publishing an hour. */
   async note(): Promise<void> {
     if (!this.hasCatalog) return;
     // One write for all hours that this run may still publish, not one for each.
-    this.noted ??= this.change((hours) => [...hours, ...this.unfinished], this.signal).catch((error) => {
-      this.noted = undefined;
-      throw error;
-    });
+    this.noted ??= this.change((hours) => [...hours, ...this.unfinished], this.context.signal).catch(
+      (error) => {
+        this.noted = undefined;
+        throw error;
+      },
+    );
     await this.noted;
   }
 
@@ -56,16 +53,17 @@ export class Unregistered {
    * them, other runs are at work on them, or this run failed at them and their part is an older one.
    */
   async left(published: Hour[]): Promise<Hour[]> {
-    if (!this.hasCatalog || this.signal?.aborted) return [];
-    const hours = await (await this.list()).read(this.signal);
+    const { components, dataset, signal } = this.context;
+    if (!this.hasCatalog || signal?.aborted) return [];
+    const hours = await (await this.list()).read(signal);
     this.mayHaveLeft = hours.length > 0;
     const done = new Set([...published, ...this.partless]);
     const others = hours.filter((hour) => !done.has(hour));
-    const tier1 = await this.components.tier1(this.dataset);
+    const tier1 = await components.tier1(dataset);
     const there = new Set<Hour>();
     for (const from of new Set(others.map((hour) => `${hour.slice(0, 10)}T00` as Hour))) {
       const day = { from, to: addHours(from, 24) };
-      for (const hour of await publishedHours(tier1, this.dataset, day, this.signal)) there.add(hour);
+      for (const hour of await publishedHours(tier1, dataset, day, signal)) there.add(hour);
     }
     this.unpublished = others.filter((hour) => !there.has(hour));
     return others.filter((hour) => there.has(hour));
@@ -83,13 +81,14 @@ export class Unregistered {
 
   private async empty(): Promise<Hour[]> {
     if (this.unpublished.length === 0) return [];
-    const raw = await this.components.raw(this.dataset);
-    const there = new Set(await hoursWithFolders(raw, this.dataset.raw, this.unpublished, this.signal));
+    const { components, dataset, signal } = this.context;
+    const raw = await components.raw(dataset);
+    const there = new Set(await hoursWithFolders(raw, dataset.raw, this.unpublished, signal));
     return this.unpublished.filter((hour) => !there.has(hour));
   }
 
   private get hasCatalog(): boolean {
-    return this.components.settings.catalog.type !== "none";
+    return this.context.components.settings.catalog.type !== "none";
   }
 
   private async change(change: (hours: Hour[]) => Hour[], signal?: AbortSignal): Promise<void> {
@@ -97,10 +96,11 @@ export class Unregistered {
   }
 
   private async list(): Promise<HourList> {
+    const { components, dataset } = this.context;
     return new HourList(
-      await this.components.tier1(this.dataset),
-      unregisteredKey(this.dataset.tier1.prefix),
-      `It names hours that the catalog may lack: delete it, and run ${commandText("register", this.components.settings, { dataset: this.dataset.name })}.`,
+      await components.tier1(dataset),
+      unregisteredKey(dataset.tier1.prefix),
+      `It names hours that the catalog may lack: delete it, and run ${commandText("register", components.settings, { dataset: dataset.name })}.`,
     );
   }
 }

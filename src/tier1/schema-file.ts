@@ -1,6 +1,5 @@
 /** Reads, begins and grows a dataset's schema.json in tier 1, which names the columns of all its parts. Every write is conditional. */
 import { commandText } from "../command-text.js";
-import type { Components } from "../components.js";
 import type { Dataset, Settings } from "../config/settings.js";
 import { HourpackError, unlessDamaged } from "../errors.js";
 import type { Hour } from "../hour.js";
@@ -17,7 +16,7 @@ import {
 } from "../schema/pinned.js";
 import type { Column, Schema } from "../schema/types.js";
 import type { Store } from "../store/store.js";
-import type { HourContext } from "../task.js";
+import type { DatasetContext, HourContext } from "../task.js";
 import { ConditionalFile } from "./conditional-file.js";
 import type { Published } from "./manifest.js";
 import { everyPart, headPart } from "./published.js";
@@ -90,9 +89,8 @@ export async function pinColumns(
  * `newest` hour's part are not pinned: after an older schema.json was put back, new columns would get that version's number.
  */
 export async function requirePinnable(
-  components: Pick<Components, "settings" | "tier1">,
-  dataset: Dataset,
-  { rebuild, newest, signal }: { rebuild?: boolean; newest?: Hour; signal?: AbortSignal },
+  { components, dataset, signal }: DatasetContext,
+  { rebuild, newest }: { rebuild?: boolean; newest?: Hour },
 ): Promise<void> {
   const { table } = dataset;
   const { prefix } = dataset.tier1;

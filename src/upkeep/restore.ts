@@ -1,10 +1,7 @@
 /** The way back: an hour's records, and what was quarantined, from tier 1 alone. */
 import { ulid } from "ulid";
 import { commandText } from "../command-text.js";
-import type { Components } from "../components.js";
-import type { Dataset } from "../config/settings.js";
 import { HourpackError, isHourpackError } from "../errors.js";
-import type { Hour } from "../hour.js";
 import { partKey } from "../layout.js";
 import { Day, Instant, type Json, Num, Obj } from "../proof/json.js";
 import { openPart, type Row } from "../proof/part.js";
@@ -33,14 +30,9 @@ export interface Restoration {
  * Opens a published hour to read it back. Throws `invalid` if the hour has no part, `data` if the part or its schema is
  * damaged, and `conflict` if the part is replaced meanwhile.
  */
-export async function openRestoration(
-  components: Components,
-  dataset: Dataset,
-  hour: Hour,
-  signal?: AbortSignal,
-): Promise<Restoration> {
+export async function openRestoration(task: HourContext): Promise<Restoration> {
+  const { components, dataset, hour, signal } = task;
   const tier1 = await components.tier1(dataset);
-  const task = { components, dataset, hour, signal };
   const published = await publishedPart(task);
   if (!published) {
     throw new HourpackError("invalid", `read ${dataset.name} ${hour}: the hour has no part`, {

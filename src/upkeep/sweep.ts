@@ -1,12 +1,11 @@
 /** Clears what crashes left in tier 1, by the rules of invariant 1. Never deletes what a published part names. */
 import { decodeTime } from "ulid";
-import type { Components } from "../components.js";
 import type { Dataset } from "../config/settings.js";
 import { HourpackError, isHourpackError, unlessDamaged } from "../errors.js";
 import { DAY_MS, type Hour } from "../hour.js";
 import { claimsPrefix, manifestsPrefix, partKey, probePrefix, quarantinesPrefix } from "../layout.js";
 import type { ObjectHead, Store } from "../store/store.js";
-import type { HourContext, HourFailure } from "../task.js";
+import type { DatasetContext, HourContext, HourFailure } from "../task.js";
 import { readManifest } from "../tier1/download.js";
 import { readJournals } from "../tier1/journal.js";
 import { allParts, attemptsUnder, expiredHours, headPart, publishedPart } from "../tier1/published.js";
@@ -30,12 +29,8 @@ const SWEPT_AFTER_MS = 7 * DAY_MS;
  * Sweeps one dataset's tier 1. Skips hours with damage. With `dryRun`, deletes nothing and does not count unfinished uploads.
  * Throws `invalid`, before it deletes anything, if tier 1 holds another table.
  */
-export async function sweep(
-  components: Components,
-  dataset: Dataset,
-  options: { dryRun?: boolean; signal?: AbortSignal } = {},
-): Promise<Swept> {
-  const { dryRun = false, signal } = options;
+export async function sweep(context: DatasetContext, { dryRun = false } = {}): Promise<Swept> {
+  const { components, dataset, signal } = context;
   const store = await components.tier1(dataset);
   const { prefix } = dataset.tier1;
   const swept: Swept = { attempts: [], unfinished: 0, claims: [], failures: [] };
@@ -48,7 +43,7 @@ export async function sweep(
     const isSuspect = new Set(files.map((file) => file.attempt)).size > 1 || !published.has(hour);
     const old = files.filter(({ attempt }) => decodeTime(attempt) < nowMs - DAY_MS);
     if (!isSuspect || old.length === 0) continue;
-    const task = { components, dataset, hour, signal };
+    const task = { ...context, hour };
     try {
       // The hour's part is missing or an older version. When it comes back from a backup, it needs these files.
       if (expired.has(hour) && !(await hasExpiredRows(task))) continue;

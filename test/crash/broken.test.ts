@@ -57,7 +57,7 @@ describe("fixtures/broken", () => {
       expect(hours[0]).toMatchObject({ action: expected.run.action, part: { rows: expected.run.rows } });
       const [dataset] = settings.datasets;
       if (!dataset) throw new Error("no dataset");
-      const swept = await sweep(later, dataset);
+      const swept = await sweep({ components: later, dataset });
       expect(swept.attempts).toEqual(expected.swept ?? []);
       expect(swept.unfinished).toBe(expected.unfinished ?? 0);
       const task = { dataset, hour: HOUR, request: {}, isAsked: true, components, observe: () => {} };

@@ -213,7 +213,7 @@ async function sweepAWeekLater(scene: Scene, trials: Trial[]): Promise<void> {
   const laterMs = Date.now() + 8 * 24 * 3_600_000;
   const components = openComponents(await loadSettings({ file, env: {} }), { nowMs: () => laterMs });
   try {
-    for (const dataset of components.settings.datasets) await sweep(components, dataset);
+    for (const dataset of components.settings.datasets) await sweep({ components, dataset });
   } finally {
     await components.close();
   }

@@ -141,7 +141,7 @@ async function expectSwept(lake: Lake): Promise<void> {
     nowMs: () => laterMs,
   });
   try {
-    for (const dataset of components.settings.datasets) await sweep(components, dataset);
+    for (const dataset of components.settings.datasets) await sweep({ components, dataset });
   } finally {
     await components.close();
   }

@@ -65,7 +65,7 @@ it("an hour is published once tier 1 tells which hour is the newest, though it d
     const [dataset] = components.settings.datasets;
     const tier1 = await components.tier1(dataset!);
     const listing = vi.spyOn(tier1, "listPrefixes").mockRejectedValueOnce(new Error("no answer"));
-    const owing = new Owing(components, dataset!, [FIRST], undefined);
+    const owing = new Owing({ components, dataset: dataset! }, [FIRST]);
     await expect(owing.passing(FIRST)).rejects.toThrow("no answer");
     await owing.passing(FIRST);
     expect(listing).toHaveBeenCalledTimes(2);

@@ -114,7 +114,7 @@ it("a clock that is ten days ahead makes no file of an attempt old", async () =>
   try {
     await using(subject.open(), async ({ components, dataset, tier1, prefix }) => {
       expect(components.nowMs()).toBeGreaterThan(now() + 9 * DAY_MS);
-      expect((await sweep(components, dataset)).attempts).toEqual([]);
+      expect((await sweep({ components, dataset })).attempts).toEqual([]);
       expect(await keysOf(tier1, `${prefix}_hourpack/manifests/`)).toHaveLength(1);
     });
   } finally {
@@ -142,13 +142,13 @@ describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
       quarantineKey(prefix, HOUR, packed),
     ];
     await using(subject.open(6 * DAY_MS), async ({ components, dataset }) => {
-      expect((await sweep(components, dataset)).attempts).toEqual([]);
+      expect((await sweep({ components, dataset })).attempts).toEqual([]);
     });
     await using(subject.open(8 * DAY_MS), async ({ components, dataset, tier1, prefix }) => {
-      const dry = await sweep(components, dataset, { dryRun: true });
+      const dry = await sweep({ components, dataset }, { dryRun: true });
       expect(dry.attempts).toHaveLength(3);
       expect(await keysOf(tier1, `${prefix}_hourpack/manifests/`)).toHaveLength(3);
-      const swept = await sweep(components, dataset);
+      const swept = await sweep({ components, dataset });
       expect(swept.attempts.sort()).toEqual(dry.attempts.sort());
       const left = await keysOf(tier1, `${prefix}_hourpack/`);
       expect(left.filter((key) => /manifests|quarantine|claims/.test(key)).sort()).toEqual(
@@ -173,11 +173,11 @@ describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
           message: expect.stringMatching(/sweep .* the table t, and typo is/),
         };
         for (const dryRun of [true, false])
-          await expect(sweep(components, dataset, { dryRun })).rejects.toMatchObject(refused);
+          await expect(sweep({ components, dataset }, { dryRun })).rejects.toMatchObject(refused);
         // The parts tell it, too: an hour without a record pins no schema.
         const schema = await tier1.get(schemaKey(prefix));
         await tier1.delete(schemaKey(prefix));
-        await expect(sweep(components, dataset)).rejects.toMatchObject(refused);
+        await expect(sweep({ components, dataset })).rejects.toMatchObject(refused);
         await tier1.put(schemaKey(prefix), schema);
         expect(await own(tier1, prefix)).toEqual(before);
       },
@@ -186,13 +186,13 @@ describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
       const part = partKey(prefix, dataset.table, HOUR);
       const other = partKey(prefix, "other", HOUR);
       await tier1.put(other, await tier1.get(part));
-      await expect(sweep(components, dataset)).rejects.toThrow("it holds the table other besides t");
+      await expect(sweep({ components, dataset })).rejects.toThrow("it holds the table other besides t");
       await tier1.delete(other);
       const task = { dataset, hour: HOUR, request: {}, isAsked: true, components, observe: () => {} };
       expect(await expireHour(task, { dryRun: false, rawIsImmutable: true })).toMatchObject({ objects: 1 });
       await tier1.delete(part);
       const before = await own(tier1, prefix);
-      expect((await sweep(components, dataset)).attempts).toEqual([]);
+      expect((await sweep({ components, dataset })).attempts).toEqual([]);
       expect(await own(tier1, prefix)).toEqual(before);
     });
   });
@@ -209,7 +209,7 @@ describe.each(["MinIO", "a directory"] as const)("over %s", (kind) => {
       await tier1.put(claimKey(prefix, NEXT), Buffer.from("{}"));
     });
     await using(subject.open(8 * DAY_MS), async ({ components, dataset, tier1, prefix }) => {
-      const swept = await sweep(components, dataset);
+      const swept = await sweep({ components, dataset });
       expect(swept.attempts).toEqual([manifestKey(prefix, NEXT, lost)]);
       expect(swept.claims).toEqual([claimKey(prefix, NEXT)]);
       expect(swept.failures).toMatchObject([
@@ -432,10 +432,10 @@ describe("over MinIO", () => {
         .Uploads ?? [];
     expect(await uploads()).toHaveLength(1);
     await using(subject.open(HOUR_MS), async ({ components, dataset }) => {
-      expect((await sweep(components, dataset)).unfinished).toBe(0);
+      expect((await sweep({ components, dataset })).unfinished).toBe(0);
     });
     await using(subject.open(2 * DAY_MS), async ({ components, dataset }) => {
-      expect((await sweep(components, dataset)).unfinished).toBe(1);
+      expect((await sweep({ components, dataset })).unfinished).toBe(1);
     });
     expect(await uploads()).toEqual([]);
     bucket.close();

@@ -137,7 +137,7 @@ describe("a disk that is full of the spool", () => {
     if (!dataset) throw new Error("no dataset");
     const looked =
       command === "restore"
-        ? openRestoration(components, dataset, HOUR)
+        ? openRestoration({ components, dataset, hour: HOUR })
         : verifyHour({ dataset, hour: HOUR, components }, { deep: true });
     await expect(looked).rejects.toMatchObject(full);
     expect(spooled()).toEqual([]);

@@ -119,20 +119,18 @@ it("a run says of a table that it made which hours it lacks, and where tier 1 wa
   const [first = FIRST, ...others] = HOURS;
   const packing = (from: Hour, to: Hour, more = {}) =>
     at(async (components) => {
-      const notices: string[] = [];
-      await run(components, { hours: { from, to } }, (event) => {
-        if (event.type === "notice") notices.push(event.text);
+      const told: string[] = [];
+      const { registered } = await run(components, { hours: { from, to } }, (event) => {
+        if (event.type === "notice") told.push(event.text);
       });
-      return notices;
+      return [...told, ...registered.flatMap(({ notes }) => notes)];
     }, more);
   expect(await packing(first, addHours(first, 3), { "catalog-path": "./other.duckdb" })).toEqual([
     `had no parts in ${flags["tier1"]} before this run`,
   ]);
   const last = others.at(-1) ?? FIRST;
   expect(await packing(last, addHours(last, 1))).toEqual([
-    expect.stringMatching(
-      /^the table t is new: `hourpack register .*` adds 2 hours that were packed before$/,
-    ),
+    expect.stringMatching(/^`hourpack register .*` adds 2 hours that were packed before$/),
   ]);
   // The hour before a packed one is registered with it.
   expect(await rowsQueried()).toBe(2);

@@ -127,7 +127,9 @@ describe("from MinIO to MinIO, registered in Glue", () => {
     const { code, stdout, stderr } = await hourpack(["register", ...flags, ...local], { env });
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/^\S+\.events_raw: no view; the local catalog reads no raw objects of S3$/m);
-    expect(stdout).toMatch(/^\S+\.events: table created, 1 hour, partitions 1 added, 0 corrected, \d unchanged$/m);
+    expect(stdout).toMatch(
+      /^\S+\.events: table created, 1 hour, partitions 1 added, 0 corrected, \d unchanged$/m,
+    );
     const asked = await hourpack(["query", ...local, "from events_raw"], { cwd: dir });
     expect(asked.code).toBe(2);
     expect(asked.stderr).toMatch(/^ {2}→ Tables are: \S*events\. Raw objects in S3 have no view here; Glue/m);

@@ -112,7 +112,7 @@ class Lake {
 
   records(hour = FIRST): Promise<string[]> {
     return this.at(async (components, dataset) => {
-      const restoration = await openRestoration(components, dataset, hour);
+      const restoration = await openRestoration({ components, dataset, hour });
       const records: string[] = [];
       try {
         for await (const record of restoration.records()) records.push(record);

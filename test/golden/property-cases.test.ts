@@ -52,7 +52,7 @@ describe("fixtures/cases", () => {
 
 /** Canonical records, sorted: those that the part gives back, and those that the proof reads in the raw objects. */
 async function bothWays(components: Components, dataset: Dataset, hour: Hour) {
-  const restoration = await openRestoration(components, dataset, hour);
+  const restoration = await openRestoration({ components, dataset, hour });
   const restored: string[] = [];
   const raw: string[] = [];
   try {

@@ -431,7 +431,7 @@ async function readBack(
   objects: RandomObject[],
 ): Promise<{ wanted: Found; found: Found }> {
   const [dataset] = components.settings.datasets as [Dataset];
-  const restoration = await openRestoration(components, dataset, FIRST_HOUR);
+  const restoration = await openRestoration({ components, dataset, hour: FIRST_HOUR });
   try {
     const schema = await schemaOf(
       { components, dataset, hour: FIRST_HOUR },

@@ -56,7 +56,7 @@ function dataset() {
 }
 
 async function restored(): Promise<(string | undefined)[]> {
-  const restoration = await openRestoration(components, dataset(), HOUR);
+  const restoration = await openRestoration({ components, dataset: dataset(), hour: HOUR });
   const texts: (string | undefined)[] = [];
   try {
     for await (const entry of restoration.quarantined()) texts.push(entry.text);
@@ -86,7 +86,7 @@ it("has a byte order mark that a string begins with, wherever the string stands"
   const record = '{"a":"\ufeffx","l":["\ufeff","y"],"s":{"k":"\ufeffz"},"other":"\ufeff"}';
   put("a.json", record);
   await pack();
-  const restoration = await openRestoration(components, dataset(), HOUR);
+  const restoration = await openRestoration({ components, dataset: dataset(), hour: HOUR });
   const records: string[] = [];
   for await (const one of restoration.records()) records.push(one);
   await restoration.close();
@@ -144,7 +144,7 @@ it("is refused where the part is damaged, with the remedy that verify has", asyn
   writeFileSync(path, readFileSync(path).fill(0, 4, 60));
   const [dataset] = components.settings.datasets;
   if (!dataset) throw new Error("no dataset");
-  await expect(openRestoration(components, dataset, HOUR)).rejects.toMatchObject({
+  await expect(openRestoration({ components, dataset, hour: HOUR })).rejects.toMatchObject({
     kind: "data",
     message: `read the part ${path}: its bytes are not those that were published`,
     location: path,
@@ -183,7 +183,7 @@ it("calls a part damaged whichever of its pages' bytes is another, and is never 
   };
   for (let i = 4; i < pagesEnd; i++) {
     writeFileSync(path, flipped(i));
-    await expect(openRestoration(components, dataset, HOUR), `byte ${i}`).rejects.toMatchObject({
+    await expect(openRestoration({ components, dataset, hour: HOUR }), `byte ${i}`).rejects.toMatchObject({
       kind: "data",
       message: expect.stringMatching(/its bytes are not those that were published$/),
       hint: expect.stringMatching(/--rebuild/),
@@ -193,7 +193,7 @@ it("calls a part damaged whichever of its pages' bytes is another, and is never 
   rmSync(join(root, "lake/_hourpack/manifests"), { recursive: true });
   for (let i = 4; i < pagesEnd; i++) {
     writeFileSync(path, flipped(i));
-    const restoration = await openRestoration(components, dataset, HOUR);
+    const restoration = await openRestoration({ components, dataset, hour: HOUR });
     expect(restoration.unchecked).toMatch(/the part names this manifest, and it is missing$/);
     const read = async () => {
       for await (const text of restoration.records()) JSON.parse(text);
@@ -239,7 +239,7 @@ it("the text of a json: string member comes back with the sign of its zero", asy
   const record = JSON.stringify({ j: '{"a":-0.0}' });
   put("a.json", `${record}\n`);
   expect((await pack()).failures).toEqual([]);
-  const restoration = await openRestoration(components, dataset(), HOUR);
+  const restoration = await openRestoration({ components, dataset: dataset(), hour: HOUR });
   const records: string[] = [];
   for await (const text of restoration.records()) records.push(text);
   await restoration.close();

@@ -121,9 +121,9 @@ export async function checkOlder(
   dataset: Dataset,
 ): Promise<void> {
   if (components.settings.run.lookBackHours !== LOOK_BACK_HOURS) return;
-  const older = await olderHours(components, dataset, signal).catch(() => undefined);
+  const older = await olderHours({ components, dataset, signal }).catch(() => undefined);
   if (!older) return;
-  const { found: message, hint } = olderText(older, components, dataset);
+  const { found: message, hint } = olderText(older, { components, dataset });
   await checks.make("older hours", dataset.name, async () => ({
     status: "warning",
     message,
@@ -181,7 +181,7 @@ export async function checkTier1(
   return checks.make("schema", name, () =>
     granted("s3:GetObject", `${uriOf(tier1)}*`, async () => {
       // A run of what is due asks this before it begins.
-      await requirePinnable(components, dataset, { newest, signal });
+      await requirePinnable({ components, dataset, signal }, { newest });
       const pinned = await readPinned(store, tier1.prefix, signal);
       if (!pinned)
         return { status: "ok", message: columns ? "configured, not pinned yet" : "not pinned yet" };
