@@ -70,7 +70,7 @@ describe("Athena", () => {
   it.each(Object.keys(PASSING) as (keyof typeof PASSING)[])("%s at the first of each call", async (name) => {
     const hooks = firstOfEach(PASSING[name]);
     proxy.hooks = hooks;
-    expect(await (await athena()).ensureTable(spec())).toBe(true);
+    expect(await (await athena()).ensureTable(spec())).toBe("created");
     expect([...hooks.struck].sort()).toEqual(["GetQueryExecution", "GetQueryResults", "StartQueryExecution"]);
     // Asked twice under one token, Athena starts one statement.
     const [first, second] = tokens();
@@ -105,7 +105,7 @@ describe("Athena", () => {
       fault: ({ operation }) =>
         operation === "GetQueryExecution" && looks++ === 0 ? standing(failed) : undefined,
     };
-    expect(await (await athena()).ensureTable(spec())).toBe(true);
+    expect(await (await athena()).ensureTable(spec())).toBe("created");
     expect(new Set(tokens()).size).toBe(4);
   });
 
