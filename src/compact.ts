@@ -207,8 +207,8 @@ async function pack(
     if (why !== undefined) return { lost: why, noMerge: true };
     const fetched = plan.fetch;
     // Once given up, rows stay given up in every part that is made from this one.
-    const remainderOf = task.request.fromRemainder ? attempt : (base?.manifest.header ?? plan).remainderOf;
-    const assembly = { attempt, listing, fetched, converted, base, remainderOf, spool, engine, tier1 };
+    const { givenUp } = base?.manifest.header ?? plan;
+    const assembly = { attempt, listing, fetched, converted, base, givenUp, spool, engine, tier1 };
     const part = await watch.time("merge", () =>
       inSpool(spool, "make the part", () => assemble(task, assembly)),
     );

@@ -9,7 +9,7 @@ import { mergeConfigured } from "./schema/evolution.js";
 import { currentSchema } from "./schema/pinned.js";
 import type { HourTask } from "./task.js";
 import { readManifest } from "./tier1/download.js";
-import { EXPIRE_AFTER_MIN_MS, Journals, readJournals } from "./tier1/journal.js";
+import { EXPIRE_AFTER_MIN_MS, Journals, journalIds, readJournals } from "./tier1/journal.js";
 import type { Manifest, Published } from "./tier1/manifest.js";
 import { readPinned, schemaOf } from "./tier1/schema-file.js";
 
@@ -28,6 +28,10 @@ export function planOf(
     published,
     manifest: () => readManifest(task, published as Published),
     journals: () => goneJournals(task, listing),
+    journalIds: async () => {
+      const { dataset, hour, components, signal } = task;
+      return journalIds(await components.tier1(dataset), dataset.tier1.prefix, hour, signal);
+    },
     recipe: recipeOf(task.dataset),
     rowSettings: rowSettingsOf(task.dataset),
     columnsSince: (manifest) => columnsSince(task, published as Published, manifest),
@@ -42,7 +46,7 @@ async function goneJournals(
   { dataset, hour, components, signal }: HourTask,
   listing: Listing,
 ): Promise<Journals> {
-  if (components.nowMs() < endMs(hour) + EXPIRE_AFTER_MIN_MS) return new Journals([], []);
+  if (components.nowMs() < endMs(hour) + EXPIRE_AFTER_MIN_MS) return new Journals([]);
   const journals = await readJournals(await components.tier1(dataset), dataset.tier1.prefix, hour, signal);
   return journals.goneFrom(listing);
 }

@@ -43,8 +43,8 @@ export type Plan =
       fetch: Listing;
       /** Of a merge: published rows must not be rebuilt, because they cannot be or because somebody said so. */
       areRowsKept?: boolean;
-      /** Carried over from the published part: which attempt gave rows up. */
-      remainderOf?: ManifestHeader["remainderOf"];
+      /** The journals whose rows are given up, or were by the published part. */
+      givenUp?: ManifestHeader["givenUp"];
     };
 
 /** How published rows relate to today's columns. */
@@ -62,6 +62,8 @@ export interface PlanInput extends NamedHour {
   manifest: () => Promise<Manifest>;
   /** What `expire` deleted of this hour; read only if there is no part, or its objects are not the listed ones. */
   journals: () => Promise<Journals>;
+  /** The ids of all the hour's journals; asked only if rows are given up. */
+  journalIds: () => Promise<string[]>;
   recipe: string;
   /** The recipe without its columns, for messages. */
   rowSettings: RowSettings;
@@ -86,12 +88,14 @@ export async function planHour(input: PlanInput): Promise<Plan> {
       published,
       changes: { ...NO_CHANGES, added: listing.count },
       fetch: listing,
+      givenUp: await givenUpBy(input),
     };
   }
   if (request.rebuild && request.fromRemainder) {
     // With both flags the part's own objects do not matter, so its manifest may even be missing.
     const reason = "rebuild from the remainder asked for";
-    return { action: "scratch", reason, published, changes: NO_CHANGES, fetch: listing };
+    const givenUp = await givenUpBy(input);
+    return { action: "scratch", reason, published, changes: NO_CHANGES, fetch: listing, givenUp };
   }
   if (published.inputs === listing.digest() && !request.rebuild) {
     return { action: "upToDate", reason: "inputs unchanged", published, changes: NO_CHANGES };
@@ -123,11 +127,11 @@ async function decide(input: PlanInput, since: Since): Promise<Plan> {
   const reason = describe(changes);
   // The listed objects do not have these rows. `--rebuild` replaces rows that were kept by the versions that were passed over.
   const areKept = changes.gone > 0 || (kept.count > 0 && !request.rebuild);
-  const scratch = (why = reason) => {
+  const scratch = async (why = reason) => {
     if (changes.gone + changes.overwritten + kept.count > 0 && !journals.isEmpty)
       throw expiredRows(input, compared);
-    const { remainderOf } = manifest.header;
-    return { action: "scratch", reason: why, published, changes, fetch: listing, remainderOf } as const;
+    const givenUp = (await givenUpBy(input)) ?? manifest.header.givenUp;
+    return { action: "scratch", reason: why, published, changes, fetch: listing, givenUp } as const;
   };
   const merge = () => {
     if (request.noMerge) throw otherColumns(input, published);
@@ -162,6 +166,12 @@ async function decide(input: PlanInput, since: Since): Promise<Plan> {
   if (others !== undefined)
     return scratch(`${reason}: rebuilt, as it was packed under other settings (${others})`);
   return changes.overwritten === 0 && !request.noMerge ? merge() : scratch();
+}
+
+/** Once given up, rows stay given up in every part that is made from this one. Undefined if nobody gives up any. */
+async function givenUpBy({ request, journalIds }: PlanInput): Promise<string[] | undefined> {
+  const ids = request.fromRemainder ? await journalIds() : [];
+  return ids.length > 0 ? ids : undefined;
 }
 
 /** Throws if late objects cannot simply join the rows that only the part has. */

@@ -50,8 +50,8 @@ export interface Assembly {
   listing: Listing;
   converted: ConvertedHour;
   base: Base | undefined;
-  /** The attempt that gave up rows of the hour, `ManifestHeader.remainderOf`. */
-  remainderOf: string | undefined;
+  /** The journals whose rows were given up, `ManifestHeader.givenUp`. */
+  givenUp: string[] | undefined;
   spool: Spool;
   engine: Engine;
   tier1: Store;
@@ -147,7 +147,7 @@ export async function makeManifest(task: HourTask, assembly: Assembly, part: Ass
     createdAt: new Date(task.components.nowMs()).toISOString(),
     records: facts.rows + facts.quarantined,
     partSha256: part.sha256 ?? (await sha256Of(part.body)),
-    remainderOf: assembly.remainderOf,
+    givenUp: assembly.givenUp,
     isMixed: isMixed(assembly.base, facts) || undefined,
     quarantineSha256: part.quarantine && (await sha256Of(part.quarantine)),
     settings: madeBy(task, assembly).settings,

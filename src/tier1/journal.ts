@@ -1,4 +1,5 @@
 /** Journals of what `expire` deleted: a line with what it proved, then a line for each object. Written before the first deletion. */
+import { posix } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { HourpackError, isHourpackError, reasonOf } from "../errors.js";
@@ -42,34 +43,63 @@ export async function readJournals(
   hour: Hour,
   signal?: AbortSignal,
 ): Promise<Journals> {
-  const journals: ObjectInfo[] = [];
-  for await (const page of store.list(journalPrefix(tier1Prefix, hour), { signal })) journals.push(...page);
-  const headers: JournalHeader[] = [];
-  for (const journal of journals) {
-    const header = await firstOf(linesOfJournal(store, journal, signal));
-    if (!isHeader(header)) throw damaged(store, journal.key, "it has no whole header");
-    if (header.hour !== hour) throw damaged(store, journal.key, `it is that of ${header.hour}`);
-    headers.push(header);
+  const journals: Journal[] = [];
+  for (const object of await journalObjects(store, tier1Prefix, hour, signal)) {
+    const header = await firstOf(linesOfJournal(store, object, signal));
+    if (!isHeader(header)) throw damaged(store, object.key, "it has no whole header");
+    if (header.hour !== hour) throw damaged(store, object.key, `it is that of ${header.hour}`);
+    journals.push({ id: idOf(object), header, entries: () => entriesOf(store, object, signal) });
   }
-  return new Journals(
-    headers,
-    journals.map((journal) => () => entriesOf(store, journal, signal)),
-  );
+  return new Journals(journals);
+}
+
+/** The ids of an hour's journals. Reads none of them: rows can be given up whatever a journal says. */
+export async function journalIds(
+  store: Store,
+  tier1Prefix: string,
+  hour: Hour,
+  signal?: AbortSignal,
+): Promise<string[]> {
+  return (await journalObjects(store, tier1Prefix, hour, signal)).map(idOf);
+}
+
+async function journalObjects(
+  store: Store,
+  tier1Prefix: string,
+  hour: Hour,
+  signal: AbortSignal | undefined,
+): Promise<ObjectInfo[]> {
+  const objects: ObjectInfo[] = [];
+  for await (const page of store.list(journalPrefix(tier1Prefix, hour), { signal })) objects.push(...page);
+  return objects;
+}
+
+/** The ULID of the expiry, which is in the journal's key. */
+function idOf({ key }: ObjectInfo): string {
+  return posix.basename(key).replace(/\..*$/, "");
+}
+
+interface Journal {
+  id: string;
+  header: JournalHeader;
+  /** Reads its entries, in key order. */
+  entries(): AsyncGenerator<JournalEntry>;
 }
 
 export class Journals {
-  readonly headers: JournalHeader[];
-  /** Each reads the entries of one journal, in key order. */
-  private readonly reads: (() => AsyncGenerator<JournalEntry>)[];
+  private readonly journals: Journal[];
   private asked: Promise<Cursor[]> | undefined;
 
-  constructor(headers: JournalHeader[], reads: (() => AsyncGenerator<JournalEntry>)[]) {
-    this.headers = headers;
-    this.reads = reads;
+  constructor(journals: Journal[]) {
+    this.journals = journals;
+  }
+
+  get headers(): JournalHeader[] {
+    return this.journals.map(({ header }) => header);
   }
 
   get isEmpty(): boolean {
-    return this.headers.length === 0;
+    return this.journals.length === 0;
   }
 
   /**
@@ -79,15 +109,17 @@ export class Journals {
   async goneFrom(listing: Listing): Promise<Journals> {
     if (this.isEmpty) return this;
     await listing.whole;
-    const reads = this.reads.map((read) => () => unlisted(read(), listing));
-    const firsts = await Promise.all(reads.map((read) => firstOf(read())));
-    const namesSome = (_: unknown, i: number) => firsts[i] !== undefined;
-    return new Journals(this.headers.filter(namesSome), reads.filter(namesSome));
+    const reduced = this.journals.map((journal) => ({
+      ...journal,
+      entries: () => unlisted(journal.entries(), listing),
+    }));
+    const firsts = await Promise.all(reduced.map(({ entries }) => firstOf(entries())));
+    return new Journals(reduced.filter((_, i) => firsts[i] !== undefined));
   }
 
-  /** Without the journals whose rows were given up since: those of parts from before the remainder was packed. */
-  binding({ remainderOf = "" }: Pick<ManifestHeader, "remainderOf">): Journals {
-    return this.only(({ part }) => part.attempt >= remainderOf);
+  /** Without the journals whose rows were given up since. */
+  binding({ givenUp = [] }: Pick<ManifestHeader, "givenUp">): Journals {
+    return this.only(({ id }) => !givenUp.includes(id));
   }
 
   /**
@@ -96,8 +128,8 @@ export class Journals {
    */
   async missingIn({ header, entries }: Manifest): Promise<string | undefined> {
     // This part has the objects of the journals that name this part.
-    const others = this.binding(header).only(({ part }) => part.attempt !== header.attempt);
-    const cursors = await begin(others.reads);
+    const others = this.binding(header).only((journal) => journal.header.part.attempt !== header.attempt);
+    const cursors = await begin(others.journals);
     for await (const entry of entries()) {
       for (const cursor of cursors) {
         const deleted = cursor.entry;
@@ -111,7 +143,7 @@ export class Journals {
 
   /** Whether a journal names this version of the object. Call it in key order: it reads the journals along. */
   async names({ key, etag }: JournalEntry): Promise<boolean> {
-    this.asked ??= begin(this.reads);
+    this.asked ??= begin(this.journals);
     let isNamed = false;
     for (const cursor of await this.asked) {
       for (let { entry } = cursor; entry && compareUtf8(entry.key, key) <= 0; entry = cursor.entry) {
@@ -122,9 +154,8 @@ export class Journals {
     return isNamed;
   }
 
-  private only(isKept: (header: JournalHeader) => boolean): Journals {
-    const isKeptAt = (_: unknown, i: number) => isKept(this.headers[i] as JournalHeader);
-    return new Journals(this.headers.filter(isKept), this.reads.filter(isKeptAt));
+  private only(isKept: (journal: Journal) => boolean): Journals {
+    return new Journals(this.journals.filter(isKept));
   }
 }
 
@@ -134,10 +165,10 @@ interface Cursor {
   entry: JournalEntry | undefined;
 }
 
-function begin(reads: (() => AsyncGenerator<JournalEntry>)[]): Promise<Cursor[]> {
+function begin(journals: Journal[]): Promise<Cursor[]> {
   return Promise.all(
-    reads.map(async (read) => {
-      const stream = read();
+    journals.map(async ({ entries }) => {
+      const stream = entries();
       return { stream, entry: await after(stream) };
     }),
   );

@@ -49,10 +49,10 @@ export interface ManifestHeader extends PartFacts {
   /** SHA-256 of the quarantine file as stored; absent if nothing is quarantined. */
   quarantineSha256?: string | undefined;
   /**
-   * The attempt, this one or one that it merged, that `--from-remainder` made from what was still listed. It gave up the rows
-   * of objects that had expired by then.
+   * The ids of the journals that were there when `--from-remainder` packed what was still listed: rows of objects that they name
+   * were given up. Not told by time: an expiry may come while the remainder is packed, and clocks differ.
    */
-  remainderOf?: string | undefined;
+  givenUp?: string[] | undefined;
   /** Some rows were made under settings other than those of `recipe`, columns aside, and were kept as they were. */
   isMixed?: true | undefined;
   /** The settings that `recipe` is a digest of, besides the columns. For messages. */
@@ -228,7 +228,7 @@ function isHeader(value: unknown): value is ManifestHeader {
 /** Why the header is malformed. Used as it is, it would make something else look damaged or changed, or leave nothing to compare. */
 function malformedIn(header: ManifestHeader): string | undefined {
   const { partSha256, quarantined, quarantineSha256, schemaDigest } = header;
-  const { recipe, settings, isMixed, remainderOf } = header;
+  const { recipe, settings, isMixed, givenUp } = header;
   const hasQuarantine = quarantined !== 0 || quarantineSha256 !== undefined;
   if (!isHex(partSha256, 64)) return "its partSha256 is no digest";
   if (hasQuarantine && !isHex(quarantineSha256, 64)) return "its quarantineSha256 is no digest";
@@ -236,13 +236,13 @@ function malformedIn(header: ManifestHeader): string | undefined {
   if (!isRecipe(recipe)) return "its recipe is not two digests";
   if (!areRowSettings(settings)) return "its settings lack raw, records, unknown or zone";
   if (![undefined, true].includes(isMixed)) return "its isMixed is not true";
-  return isAttemptOrNone(remainderOf) ? undefined : "its remainderOf is no attempt";
+  return areIdsOrNone(givenUp) ? undefined : "its givenUp are no journals";
 }
 
-/** The value is compared with the attempts of journals: any other text would say that their rows were given up. */
-function isAttemptOrNone(value: unknown): boolean {
+function areIdsOrNone(value: unknown): boolean {
   if (value === undefined) return true;
-  return typeof value === "string" && /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(value);
+  const isId = (id: unknown) => typeof id === "string" && /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(id);
+  return Array.isArray(value) && value.every(isId);
 }
 
 function isHex(value: unknown, digits: number): boolean {

@@ -154,6 +154,21 @@ describe("raw objects that expire deleted", () => {
     );
   });
 
+  it("after a remainder was packed by a machine whose clock is ahead: what expired since was not given up", async () => {
+    const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
+    await lake.pack();
+    lake.remove("b.json");
+    await lake.pack({ rebuild: true, fromRemainder: true, aheadMs: 600_000 });
+    await lake.put("c.json", '{"id":3}\n').pack();
+    expect(await lake.expire()).toMatchObject({ objects: 2 });
+    expect(await lake.verify()).toMatchObject({ state: "expired", problems: [] });
+    lake.put("a.json", '{"id":10}\n').put("c.json", '{"id":30}\n');
+    await expect(lake.pack()).rejects.toMatchObject({
+      kind: "data",
+      message: expect.stringContaining("raw objects of it expired since"),
+    });
+  });
+
   it("all of them stay where one was overwritten, since a run rebuilds the part of all; then they go", async () => {
     const lake = new Lake().put("a.json", '{"id":1}\n').put("b.json", '{"id":2}\n');
     await lake.pack();

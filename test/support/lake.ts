@@ -39,6 +39,8 @@ interface PackOptions extends Configured {
   rebuild?: boolean;
   keepOld?: boolean;
   fromRemainder?: boolean;
+  /** How far the clock of the machine that packs is ahead. */
+  aheadMs?: number;
 }
 
 /** A dataset in a folder of its own, some days after its hours. */
@@ -101,7 +103,8 @@ export class Lake {
       records = "$",
       zone = "UTC",
       maxQuarantine,
-    }: Configured = {},
+      aheadMs = 0,
+    }: Configured & { aheadMs?: number } = {},
   ): Promise<T> {
     const dataset = { raw, tier1: "./lake/", table: "t", records, zone, ...(columns && { columns }) };
     writeFileSync(
@@ -109,7 +112,7 @@ export class Lake {
       stringify({ datasets: { t: dataset, ...others }, run: { maxQuarantine } }),
     );
     const settings = await loadSettings({ cwd: this.root, env: {} });
-    const components = openComponents(settings, { nowMs: () => Date.now() + 48 * HOUR_MS });
+    const components = openComponents(settings, { nowMs: () => Date.now() + 48 * HOUR_MS + aheadMs });
     const task = { hour: HOUR, request: {}, isAsked: true, components, observe: () => {} };
     try {
       return await does({ ...task, dataset: settings.datasets[0] as HourTask["dataset"] });
@@ -119,7 +122,7 @@ export class Lake {
   }
 
   async pack(more: PackOptions = {}) {
-    const { columns, others, raw, records, zone, maxQuarantine, hour = HOUR, ...request } = more;
+    const { columns, others, raw, records, zone, maxQuarantine, aheadMs, hour = HOUR, ...request } = more;
     return this.at(
       async ({ components }) => {
         const hours = { from: hour, to: addHours(hour, 1) };
@@ -127,7 +130,7 @@ export class Lake {
         if (failures[0]) throw failures[0].error;
         return packed[0];
       },
-      { columns, others, raw, records, zone, maxQuarantine },
+      { columns, others, raw, records, zone, maxQuarantine, aheadMs },
     );
   }
 

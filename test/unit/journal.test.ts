@@ -15,6 +15,15 @@ const entriesOf = (objects: Record<string, string>) =>
     for (const [key, etag] of Object.entries(objects)) yield { key, etag, sizeBytes: 10 };
   };
 
+const journalsOf = (attempts: string[], entries: ReturnType<typeof entriesOf>[]) =>
+  new Journals(
+    attempts.map((attempt, i) => ({
+      id: `of ${attempt}`,
+      header: headerOf(attempt),
+      entries: entries[i] as (typeof entries)[0],
+    })),
+  );
+
 describe("a journal of many objects", () => {
   const lines = Array.from({ length: 50_000 }, (_, i) => {
     const key = String(i).padStart(80, "0");
@@ -105,10 +114,10 @@ describe("journals against what is listed", () => {
     const listing = new Listing();
     for (const [key, etag] of Object.entries({ a: "1", b: "2", bb: "1", d: "1", x: "1" }))
       listing.add({ key, etag, sizeBytes: 10 });
-    const journals = new Journals(["A", "B"].map(headerOf), [
-      entriesOf({ a: "1", b: "1", c: "1", d: "1" }),
-      entriesOf({ x: "1" }),
-    ]);
+    const journals = journalsOf(
+      ["A", "B"],
+      [entriesOf({ a: "1", b: "1", c: "1", d: "1" }), entriesOf({ x: "1" })],
+    );
     const gone = await journals.goneFrom(listing);
     expect(gone.headers).toEqual([headerOf("A")]);
     const named: string[] = [];
@@ -124,7 +133,7 @@ describe("journals against what is listed", () => {
       listing.add({ key: "a", etag: "1", sizeBytes: 10 });
       listing.grown(false);
     });
-    const journals = new Journals([headerOf("A")], [entriesOf({ a: "1" })]);
+    const journals = journalsOf(["A"], [entriesOf({ a: "1" })]);
     expect((await journals.goneFrom(listing)).isEmpty).toBe(true);
   });
 });
@@ -136,12 +145,15 @@ describe("journals against a part", () => {
       for await (const entry of entriesOf(objects)()) yield { ...entry, records: 1, quarantined: 0 };
     },
   });
-  const journals = new Journals(["A", "B"].map(headerOf), [entriesOf({ a: "1" }), entriesOf({ b: "1" })]);
+  const journals = journalsOf(["A", "B"], [entriesOf({ a: "1" }), entriesOf({ b: "1" })]);
 
   it("of another one, name what it was not made of, though it had an expiry itself", async () => {
     expect(await journals.missingIn(manifestOf({ attempt: "B" }, { b: "1" }))).toBe("a");
     expect(await journals.missingIn(manifestOf({ attempt: "B" }, { a: "1", b: "1" }))).toBeUndefined();
-    const remainder = { attempt: "B", remainderOf: "B" };
+    const remainder = { attempt: "B", givenUp: ["of A"] };
     expect(await journals.missingIn(manifestOf(remainder, { b: "1" }))).toBeUndefined();
+    // An expiry that the remainder did not know gave nothing up, whenever it came.
+    const unaware = { attempt: "C", givenUp: ["of B"] };
+    expect(await journals.missingIn(manifestOf(unaware, { b: "1" }))).toBe("a");
   });
 });

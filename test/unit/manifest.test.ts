@@ -134,16 +134,23 @@ describe("a manifest", () => {
       ).rejects.toMatchObject({ kind: "data", message: expect.stringMatching(`its ${name} (is )?${why}`) });
   });
 
-  it("whose remainderOf is no attempt is told as damaged", async () => {
-    const opened = async (remainderOf: unknown) =>
-      openManifest(withLine(await written(), 0, { ...header, remainderOf }), "m", of);
-    for (const value of ["", "01K", "01k00000000000000000000000", 7, null])
+  it("whose givenUp are no journals is told as damaged", async () => {
+    const opened = async (givenUp: unknown) =>
+      openManifest(withLine(await written(), 0, { ...header, givenUp }), "m", of);
+    for (const value of [
+      "",
+      "01K00000000000000000000000",
+      ["01K"],
+      ["01k00000000000000000000000"],
+      [7],
+      null,
+    ])
       await expect(opened(value), String(value)).rejects.toMatchObject({
         kind: "data",
-        message: "read manifest m: it is damaged (its remainderOf is no attempt)",
+        message: "read manifest m: it is damaged (its givenUp are no journals)",
       });
-    const remainderOf = "01K00000000000000000000000";
-    expect((await opened(remainderOf)).header).toMatchObject({ remainderOf });
+    const givenUp = ["01K00000000000000000000000"];
+    expect((await opened(givenUp)).header).toMatchObject({ givenUp });
   });
 
   it("names the version that was passed over beside the one that the rows came from, or is told as damaged", async () => {

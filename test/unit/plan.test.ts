@@ -59,7 +59,8 @@ function input(
     recipe: "r1-c1",
     rowSettings: ROW_SETTINGS,
     request: {},
-    journals: async () => new Journals([], []),
+    journals: async () => new Journals([]),
+    journalIds: async () => [],
     columnsSince: () => expect.fail("the columns were compared"),
     nowMs: 0,
     ...more,
@@ -73,7 +74,7 @@ function expired(objects: Record<string, string>, part = { attempt: "A" }): () =
     const entries = async function* (): AsyncGenerator<JournalEntry> {
       for (const [key, etag] of Object.entries(objects)) yield { key, etag, sizeBytes: 10 };
     };
-    return new Journals([header], [entries]);
+    return new Journals([{ id: `of ${header.part.attempt}`, header, entries }]);
   };
 }
 
@@ -286,7 +287,7 @@ describe("planHour", () => {
     expect(await planHour(late({ a: "1", aa: "1", c: "1", d: "1" }))).toMatchObject({ action: "merge" });
     const remainder = async () => ({
       ...(await older.manifest()),
-      header: { attempt: "D", remainderOf: "C", ...MADE } as ManifestHeader,
+      header: { attempt: "D", givenUp: ["of B"], ...MADE } as ManifestHeader,
     });
     expect(await planHour({ ...older, manifest: remainder })).toMatchObject({ action: "merge" });
     // What expired after that was not given up.
