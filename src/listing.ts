@@ -28,9 +28,17 @@ export class Listing implements Iterable<ObjectInfo>, AsyncIterable<ObjectInfo> 
 
   /** Objects must arrive in UTF-8 key order, because the comparison with the manifest relies on it. */
   add(object: ObjectInfo): void {
-    if (this.lastKey !== undefined && compareUtf8(this.lastKey, object.key) >= 0) {
+    if (this.digestText !== undefined)
+      throw new Error(`"${object.key}" came after the listing's digest was taken`);
+    if (this.lastKey === object.key) {
+      throw new HourpackError("unavailable", `the listing has "${object.key}" twice`, {
+        stage: "list",
+        hint: "Does a proxy or cache before the store repeat answers? Run again when it does not.",
+      });
+    }
+    if (this.lastKey !== undefined && compareUtf8(this.lastKey, object.key) > 0) {
       throw new HourpackError(
-        "internal",
+        "invalid",
         `the listing is out of order: "${object.key}" after "${this.lastKey}"`,
         {
           stage: "list",

@@ -98,7 +98,8 @@ export interface Store {
 
   /**
    * Deletes; a missing object is no error. With `etag`, deletes only this version: another one throws
-   * `conflict`.
+   * `conflict`, unless an earlier try had no answer. That one may have deleted the version, and the other one
+   * may have come since.
    */
   delete(key: string, options?: { etag?: string; signal?: AbortSignal }): Promise<void>;
 

@@ -47,7 +47,7 @@ export async function sweep(context: DatasetContext, { dryRun = false } = {}): P
     try {
       // The hour's part is missing or an older version. When it comes back from a backup, it needs these files.
       if (expired.has(hour) && !(await hasExpiredRows(task))) continue;
-      await sweepHour(task, old, swept, { dryRun, nowMs });
+      await sweepHour(task, old, swept, { dryRun, nowMs, isListed: published.has(hour) });
     } catch (error) {
       // The damage may be repaired with files that nothing names now.
       if (!isHourpackError(error, "data")) throw error;
@@ -70,7 +70,7 @@ async function sweepHour(
   { components, dataset, hour, signal }: HourContext,
   old: AttemptFile[],
   swept: Swept,
-  { dryRun, nowMs }: { dryRun: boolean; nowMs: number },
+  { dryRun, nowMs, isListed }: { dryRun: boolean; nowMs: number; isListed: boolean },
 ): Promise<void> {
   const store = await components.tier1(dataset);
   const part = partKey(dataset.tier1.prefix, dataset.table, hour);
@@ -80,7 +80,8 @@ async function sweepHour(
     if (!head || head.lastModifiedMs >= nowMs - SWEPT_AFTER_MS) continue;
     // Look at the part after the file's age, right before the deletion.
     const named = (await headPart(store, part, signal))?.attempt;
-    if (named === attempt) continue;
+    // A part that is listed and not found is one of which nothing is known.
+    if (named === attempt || (isListed && named === undefined)) continue;
     if (!dryRun) await store.delete(key, { signal });
     swept.attempts.push(key);
   }

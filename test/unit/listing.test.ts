@@ -59,6 +59,18 @@ describe("Listing", () => {
     const listing = new Listing();
     listing.add({ key: "b", sizeBytes: 1, etag: "1" });
     expect(() => listing.add({ key: "a", sizeBytes: 1, etag: "1" })).toThrow(/out of order/);
-    expect(() => listing.add({ key: "b", sizeBytes: 1, etag: "1" })).toThrow(/out of order/);
+  });
+
+  it("that has a key twice is one that the store repeated: another may be whole", () => {
+    const listing = new Listing();
+    const object = { key: "b", sizeBytes: 1, etag: "1" };
+    listing.add(object);
+    expect(() => listing.add(object)).toThrow(expect.objectContaining({ kind: "unavailable" }));
+  });
+
+  it("takes no object after its digest, which would not have it", () => {
+    const listing = new Listing();
+    listing.digest();
+    expect(() => listing.add({ key: "b", sizeBytes: 1, etag: "1" })).toThrow(/after the listing's digest/);
   });
 });

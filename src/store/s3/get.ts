@@ -1,4 +1,5 @@
 /** GETs of objects: the hot path of an hour of small ones. */
+import { Readable } from "node:stream";
 import { HourpackError } from "../../errors.js";
 import { codeOf, statusOf } from "../../sdk-errors.js";
 import { changed, type GetOptions } from "../store.js";
@@ -75,7 +76,7 @@ export class ObjectReader {
     );
   }
 
-  private async send(key: string, { etag, range, allocate, signal }: GetOptions): Promise<Answer> {
+  private async send(key: string, { etag, range, sizeBytes, allocate, signal }: GetOptions): Promise<Answer> {
     const { client, sdk, target } = this.access;
     const input = {
       ...target,
@@ -85,8 +86,8 @@ export class ObjectReader {
     };
     try {
       const got = await client.send(new sdk.GetObjectCommand(input), { abortSignal: signal });
-      const body = (await got.Body?.transformToByteArray()) ?? new Uint8Array();
-      const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+      const announced = range ? range.end - range.start : sizeBytes;
+      const bytes = await bodyOf((got.Body as Readable | undefined) ?? Readable.from([]), announced);
       return {
         status: 200,
         etag: unquoted(got.ETag),
@@ -136,6 +137,18 @@ export class ObjectReader {
       bytes: bytes ?? Buffer.alloc(0),
     };
   }
+}
+
+/** An answer that does not say how long it is may not end: more than a byte too many is not read. */
+async function bodyOf(body: Readable, announced = Number.POSITIVE_INFINITY): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    sizeBytes += chunk.length;
+    if (sizeBytes > announced) break;
+  }
+  return Buffer.concat(chunks);
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 import { buffer } from "node:stream/consumers";
 import type { ListObjectsV2CommandInput, ListObjectsV2CommandOutput } from "@aws-sdk/client-s3";
+import { HourpackError } from "../../errors.js";
 import type { ObjectInfo } from "../store.js";
 import type { S3Access } from "./client.js";
 import { unquoted } from "./headers.js";
@@ -81,12 +82,24 @@ export class Lister {
       { relation: "after", toMiddleware: "deserializerMiddleware", name: "takeContents" },
     );
     const page: ListObjectsV2CommandOutput = await client.send(command, { abortSignal });
+    // A page of a proxy, or half an answer, has neither: taken for a listing, it would hide objects.
+    if (page.IsTruncated === undefined || (page.IsTruncated && !page.NextContinuationToken))
+      throw this.noListing(asked, page.IsTruncated === undefined ? "IsTruncated" : "NextContinuationToken");
     const untaken = (page.Contents ?? []).map(({ Key = "", Size = 0, ETag = "" }) => ({ Key, Size, ETag }));
     return listedPage(
       page.EncodingType,
       [...contents, ...untaken],
       (page.CommonPrefixes ?? []).map(({ Prefix = "" }) => Prefix),
       page.IsTruncated ? page.NextContinuationToken : undefined,
+    );
+  }
+
+  private noListing({ prefix }: PageRequest, lacking: string): HourpackError {
+    const location = this.access.uri + prefix;
+    return new HourpackError(
+      "unavailable",
+      `list ${location}: the answer has no ${lacking}, so it is no whole listing`,
+      { location, hint: "Does a proxy or load balancer before the store answer in its place?" },
     );
   }
 }
@@ -112,8 +125,8 @@ function listedPage(
 /** Reads a whole answer. Undefined if it is not exactly as S3 documents it. */
 export function pageOf(xml: string): ListedPage | undefined {
   const { contents, rest } = takeContents(xml);
-  if (!/^\s*(?:<\?xml[^>]*\?>\s*)?<ListBucketResult[\s>]/.test(rest) || /<!|<Contents/.test(rest))
-    return undefined;
+  const isWhole = /^\s*(?:<\?xml[^>]*\?>\s*)?<ListBucketResult[\s>].*<\/ListBucketResult>\s*$/s.test(rest);
+  if (!isWhole || /<!|<Contents/.test(rest)) return undefined;
   const truncated = elementOf(rest, "<IsTruncated>", "</IsTruncated>");
   const token = elementOf(rest, "<NextContinuationToken>", "</NextContinuationToken>");
   if (truncated !== "false" && !(truncated === "true" && token)) return undefined;

@@ -1,6 +1,7 @@
 /** PUTs of objects: whole ones, and large ones in parts. */
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
+import { HourpackError } from "../../errors.js";
 import { require } from "../../require.js";
 import type { Body, PutOptions } from "../store.js";
 import type { S3Access } from "./client.js";
@@ -40,7 +41,7 @@ export class ObjectWriter {
     const input = { ...target, ...about, Key: key, Body: sent, ContentLength: sizeBytes };
     try {
       const put = await client.send(new sdk.PutObjectCommand(input), { abortSignal });
-      return unquoted(put.ETag);
+      return this.written(key, put.ETag);
     } finally {
       // It closes itself at its end, which a request that failed has not read.
       if (sent instanceof Readable) sent.destroy();
@@ -70,9 +71,20 @@ export class ObjectWriter {
     const abort = () => void upload.abort();
     abortSignal?.addEventListener("abort", abort, { once: true });
     try {
-      return unquoted((await upload.done()).ETag);
+      return this.written(key, (await upload.done()).ETag);
     } finally {
       abortSignal?.removeEventListener("abort", abort);
     }
+  }
+
+  /** S3 names the version that it stored. An answer without one comes from something before the store: nothing is known then. */
+  private written(key: string, etag: string | undefined): string {
+    if (etag) return unquoted(etag);
+    const location = this.access.uri + key;
+    throw new HourpackError(
+      "unavailable",
+      `write ${location}: the answer has no ETag, so nobody knows whether it was stored`,
+      { location, hint: "Does a proxy or load balancer before the store answer in its place?" },
+    );
   }
 }

@@ -199,13 +199,17 @@ class S3Store implements Store {
       Key: key,
       IfMatch: options.etag === undefined ? undefined : `"${options.etag}"`,
     };
+    let tries = 0;
     await this.call("delete", key, options.signal, async (abortSignal) => {
+      tries++;
       const headers = { "if-match": input.IfMatch };
       const request = { doing: "delete", method: "DELETE", key, headers, signal: abortSignal } as const;
       if ((await direct.send(request))?.status === 204) return;
       try {
         await client.send(new sdk.DeleteObjectCommand(input), { abortSignal });
       } catch (error) {
+        // An earlier try that had no answer may have deleted it, and what is there now came after that.
+        if (statusOf(error) === 412 && tries > 1) return;
         if (statusOf(error) === 412) throw changed("delete", this.uri + key, "ETag changed");
         if (codeOf(error) !== "NoSuchKey") throw error;
       }
@@ -245,9 +249,10 @@ class S3Store implements Store {
         );
         dropped++;
       }
-      marker = page.IsTruncated
-        ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
-        : undefined;
+      const { NextKeyMarker: KeyMarker, NextUploadIdMarker: UploadIdMarker } = page;
+      if (page.IsTruncated && marker.KeyMarker === KeyMarker && marker.UploadIdMarker === UploadIdMarker)
+        throw endless(`list the unfinished uploads of ${this.uri}${prefix}`);
+      marker = page.IsTruncated ? { KeyMarker, UploadIdMarker } : undefined;
     }
     return dropped;
   }
@@ -264,6 +269,7 @@ class S3Store implements Store {
         this.lister.page({ ...asked, token }, abortSignal),
       );
       yield page;
+      if (page.token !== undefined && page.token === token) throw endless(`list ${this.uri}${asked.prefix}`);
       token = page.token;
     } while (token !== undefined);
   }
@@ -337,6 +343,16 @@ class S3Store implements Store {
     const { bucket, settings } = this.access;
     return s3Error(error, doing, this.uri + key, { bucket, endpoint: settings.endpoint, signal });
   }
+}
+
+function endless(doing: string): HourpackError {
+  return new HourpackError(
+    "unavailable",
+    `${doing}: the store answers each page with the token of the same next page`,
+    {
+      hint: "Does a proxy or cache before the store drop the query, or repeat answers? Run again when it does not.",
+    },
+  );
 }
 
 /**
