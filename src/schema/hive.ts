@@ -163,7 +163,8 @@ class TypeReader {
     const precision = Number(this.word());
     const scale = this.skip(",") ? Number(this.word()) : 0;
     this.expect(")");
-    if (!(precision >= 1 && precision <= 38 && scale >= 0 && scale <= precision)) {
+    const areWhole = Number.isInteger(precision) && Number.isInteger(scale);
+    if (!(areWhole && precision >= 1 && precision <= 38 && scale >= 0 && scale <= precision)) {
       this.fail("a decimal has 1 to 38 digits, and no more of them after the point");
     }
     return { kind: "decimal", precision, scale };

@@ -42,7 +42,10 @@ export class ConditionalFile<T> {
       const stored = await this.stored(signal);
       const content = await next(stored?.content);
       if (content === undefined || content === stored?.content) return content;
-      const put = await store.put(key, format.serialise(content), {
+      const bytes = format.serialise(content);
+      // Read back before it is written: a file that nobody can read would stop every later run.
+      format.parse(bytes, store.uri + key);
+      const put = await store.put(key, bytes, {
         condition: stored ? { etag: stored.etag } : { absent: true },
         contentType: "application/json",
         signal,

@@ -969,6 +969,19 @@ describe("a draft", () => {
   });
 });
 
+it.each(["decimal(10.5,2)", "decimal(10,1.5)", "decimal(39)", "decimal(4,5)", "decimal(0)"])(
+  "%s is no type",
+  async (type) => {
+    const flags = {
+      raw: "s3://r/{yyyy}/{MM}/{dd}/{HH}/",
+      tier1: "s3://l/",
+      table: "t",
+      columns: `a:${type}`,
+    };
+    await expect(loadSettings({ flags, env: {} })).rejects.toThrow("a decimal has 1 to 38 digits");
+  },
+);
+
 describe("docs/hourpack.schema.json", () => {
   it("is current (npm run build && node scripts/config-docs.mjs)", () => {
     const text = readFileSync(new URL("../../docs/hourpack.schema.json", import.meta.url), "utf8");

@@ -46,6 +46,14 @@ const namesOf = async (store: Store, prefix: string) =>
   (await readPinned(store, prefix, undefined))?.versions.at(-1)?.columns.map(({ name }) => name);
 
 describe("schema.json", () => {
+  it("is not written if it could not be read back", async () => {
+    const store = new LocalStore(root);
+    const type = { kind: "decimal", precision: 10.5, scale: 2 } as const;
+    const column: Column = { name: "a", path: ["a"], type, derived: false, jsonString: false };
+    await expect(pinColumns(store, "lake/", "t", () => [column], by)).rejects.toThrow(/schema.json/);
+    expect(await store.head("lake/_hourpack/schema.json")).toBeUndefined();
+  });
+
   it("is read again where another worker wrote it, and only there", async () => {
     const { store, gets } = countingGets(new LocalStore(root));
     const other = new LocalStore(root);
