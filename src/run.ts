@@ -119,11 +119,13 @@ async function runDataset(
   // Once: the next run finds a published hour and no longer looks for older ones.
   const older = isFirst && done.length > 0 ? await olderNotice(context) : undefined;
   if (older) observe({ type: "notice", dataset: dataset.name, text: older });
-  const packedMidnight = result.hours.some(
-    ({ dataset: name, hour, action }) => name === dataset.name && action === "packed" && hour.endsWith("T00"),
+  // Sweeping once a day is enough, and the first hour of a new day needs no state to remember the last time.
+  const beginsDay = (hour: Hour) =>
+    newest === undefined ? hour.endsWith("T00") : hour.slice(0, 10) > newest.slice(0, 10);
+  const hasBegunDay = result.hours.some(
+    ({ dataset: name, hour, action }) => name === dataset.name && action === "packed" && beginsDay(hour),
   );
-  // Sweeping once a day is enough, and the midnight hour needs no state to remember the last time.
-  if (packedMidnight && !signal?.aborted) await quietly(sweepTelling(context, observe), "nothing was swept");
+  if (hasBegunDay && !signal?.aborted) await quietly(sweepTelling(context, observe), "nothing was swept");
 }
 
 async function sweepTelling(context: DatasetContext, observe: Observer): Promise<void> {
@@ -190,10 +192,10 @@ async function planOne(context: HourContext, request: RunRequest): Promise<Plann
   };
 }
 
-/** The named datasets, or all. Throws `invalid` for a name that is not configured. */
+/** The named datasets, each once, or all. Throws `invalid` for a name that is not configured. */
 export function datasetsOf(settings: Settings, names: string[] | undefined): Dataset[] {
   if (!names) return settings.datasets;
-  return names.flatMap((name) => {
+  const named = names.flatMap((name) => {
     const found = settings.datasets.filter(
       (dataset) => dataset.name === name || dataset.name.startsWith(`${name}/`),
     );
@@ -203,6 +205,7 @@ export function datasetsOf(settings: Settings, names: string[] | undefined): Dat
       hint: known === "" ? "None is configured." : `Datasets are: ${known}.`,
     });
   });
+  return [...new Set(named)];
 }
 
 /** Named hours never count as a first run: whoever names them knows about older ones. */
@@ -251,7 +254,10 @@ async function packHours(
   const isPinned = async () => (await readPinned(tier1, dataset.tier1.prefix, signal)) !== undefined;
   while (rest.length > 0 && !signal?.aborted && !(await isPinned())) {
     if (await packOne(rest[0] as HourTask)) rest.shift();
-    else await pause(waitMs, signal);
+    else {
+      await pause(waitMs, signal);
+      waitMs = Math.min(waitMs * 2, CLAIM_POLL_MAX_MS);
+    }
     // Where a disk is not mounted, or a prefix is mistyped, this is the first that anybody sees of it.
     if (published.length > 0)
       first.observe({
@@ -261,6 +267,7 @@ async function packHours(
       });
   }
   const inFlight = new Limiter(components.settings.run.hoursInFlight);
+  waitMs = CLAIM_POLL_MIN_MS;
   while (rest.length > 0) {
     const claimed: HourTask[] = [];
     await Promise.all(

@@ -15,7 +15,7 @@ export interface Due {
 }
 
 /**
- * The look-back hours, every closed hour after the newest published one, and the hours that runs left behind it. Closed hours
+ * The look-back hours, every closed hour after the newest published one, and the closed hours that runs left behind it. Closed hours
  * without a folder are left out: after a year without data, 8,760 empty hours would each cost a look.
  */
 export async function dueHours(context: DatasetContext, observe: Observer = () => {}): Promise<Due> {
@@ -31,7 +31,8 @@ export async function dueHours(context: DatasetContext, observe: Observer = () =
     const text = `${dataset.name} has a part of ${ahead}, which has not begun: it is not taken for the newest; is the clock of this machine right?`;
     observe({ type: "notice", dataset: dataset.name, text });
   }
-  const owed = await owedHours(context);
+  // A run of named hours may have noted some that are still open: they are due once they are closed.
+  const owed = (await owedHours(context)).filter((hour) => hour < end);
   if (!published) return { hours: sorted([...owed, ...lookBack]), isFirst: true };
   const missed = hoursBetween(addHours(published, 1), lookBackFrom);
   const raw = await components.raw(dataset);

@@ -34,7 +34,13 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 const TEMPLATE = "raw/{yyyy}/{MM}/{dd}/{HH}/";
-const FLAGS = { raw: `./${TEMPLATE}`, tier1: "./lake/", table: "t", catalog: "none", columns: "n:bigint" };
+const FLAGS = {
+  raw: `./${TEMPLATE}`,
+  tier1: "./lake/",
+  table: "t",
+  catalog: "none",
+  columns: "n:bigint",
+};
 
 function folderOf(hour: Hour): string {
   return join(root, "raw", hour.replace(/[-T]/g, "/"));
@@ -48,9 +54,16 @@ function seed(hour: Hour, bytes = '{"n":1}\n'): void {
 const isPacked = (hour: Hour) => existsSync(join(root, partKey("lake/", "t", hour)));
 const owed = () => JSON.parse(readFileSync(join(root, owedKey("lake/")), "utf8")).hours;
 
-async function at<T>(hour: Hour, task: (components: Components) => Promise<T>): Promise<T> {
+async function at<T>(
+  hour: Hour,
+  task: (components: Components) => Promise<T>,
+  more: Record<string, string> = {},
+): Promise<T> {
   const nowMs = () => endMs(hour) + 600_000;
-  const components = openComponents(await loadSettings({ flags: FLAGS, cwd: root, env: {} }), { nowMs });
+  const components = openComponents(
+    await loadSettings({ flags: { ...FLAGS, ...more }, cwd: root, env: {} }),
+    { nowMs },
+  );
   try {
     return await task(components);
   } finally {
@@ -89,6 +102,29 @@ it("an hour that failed in a catch-up is due until it is packed", { timeout: 60_
   await at(LATER, (components) => run(components, {}));
   expect(isPacked(bad)).toBe(true);
   expect(owed()).toEqual([]);
+});
+
+it("an hour that was noted while it was open is due once it is closed", { timeout: 60_000 }, async () => {
+  const [first, bad, packed, open] = [0, 1, 2, 3].map((n) => addHours(FIRST, n)) as [Hour, Hour, Hour, Hour];
+  for (const hour of [first, bad, packed, open]) seed(hour);
+  await at(first, (components) => run(components, one(first)));
+  symlinkSync(root, join(folderOf(bad), "link"));
+  const stop = new AbortController();
+  // The last hour is not over: at() is ten minutes after the end of the one before.
+  await at(
+    packed,
+    (components) =>
+      run(components, { hours: { from: bad, to: addHours(open, 1) }, signal: stop.signal }, (event) => {
+        if (event.type === "hour-finished" && event.result.hour === packed) stop.abort();
+      }),
+    { "hours-in-flight": "1" },
+  );
+  expect(owed()).toContain(open);
+  const due = (hour: Hour) =>
+    at(hour, async (components) => (await planRun(components, {})).map(({ hour }) => hour));
+  rmSync(join(folderOf(bad), "link"));
+  expect(await due(packed)).not.toContain(open);
+  expect(await due(open)).toContain(open);
 });
 
 it("hours that were due stay so where a later one is packed by name", { timeout: 60_000 }, async () => {
