@@ -335,22 +335,36 @@ function spellings(hour: Hour): string[][] {
   return ours.join("/") === padded.join("/") ? [ours] : [ours, padded];
 }
 
-/** If the table exists, its own columns keep their order and comments, and ours are appended. */
+/**
+ * An update replaces the whole table. If it exists, what others wrote stays: its columns keep their order and comments, and ours
+ * are appended.
+ */
 function tableInput(table: TableSpec, found: GlueTable | undefined): TableInput {
-  const columns = found?.StorageDescriptor?.Columns ?? [];
+  const storage = found?.StorageDescriptor;
+  const columns = storage?.Columns ?? [];
+  const format = storageFormat(table);
   const names = new Set(columns.map((column) => column.Name));
   const missing = table.columns.filter((column) => !names.has(column.name));
+  const { Description, Owner, Retention } = found ?? {};
+  const keyOf = (name: string) => found?.PartitionKeys?.find((key) => key.Name === name);
   return {
     Name: table.name,
+    ...(found && { Description, Owner, Retention }),
     TableType: "EXTERNAL_TABLE",
     Parameters: {
       ...found?.Parameters,
       EXTERNAL: "TRUE",
       ...lackingProperties(table, found?.Parameters ?? {}),
     },
-    PartitionKeys: PARTITION_KEYS.map((Name) => ({ Name, Type: "int" })),
+    PartitionKeys: PARTITION_KEYS.map((Name) => ({ ...keyOf(Name), Name, Type: "int" })),
     StorageDescriptor: {
-      ...storageFormat(table),
+      ...storage,
+      ...format,
+      SerdeInfo: {
+        ...storage?.SerdeInfo,
+        ...format.SerdeInfo,
+        Parameters: { ...storage?.SerdeInfo?.Parameters, ...format.SerdeInfo.Parameters },
+      },
       Location: table.location,
       Columns: [...columns, ...missing.map(({ name, type }) => ({ Name: name, Type: hiveType(type) }))],
     },

@@ -10,6 +10,7 @@ import {
   GetTableCommand,
   GlueClient,
   UpdatePartitionCommand,
+  UpdateTableCommand,
 } from "@aws-sdk/client-glue";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openAthena } from "../../src/catalog/athena.js";
@@ -122,6 +123,32 @@ describe("Glue", () => {
       "st",
       "new",
     ]);
+  });
+
+  it("leaves what others wrote on the table when it appends a column", async () => {
+    const table = spec();
+    await catalog.ensureTable(table);
+    const {
+      Name = "",
+      Parameters,
+      TableType,
+      PartitionKeys,
+      StorageDescriptor,
+    } = (await tableOf(table)) ?? {};
+    const theirs = {
+      ...{ Name, Parameters, TableType, Description: "of the shop", Owner: "shop", Retention: 9 },
+      PartitionKeys: PartitionKeys?.map((key) => ({ ...key, Comment: `the ${key.Name}` })),
+      StorageDescriptor: {
+        ...StorageDescriptor,
+        Parameters: { theirs: "1" },
+        SerdeInfo: { ...StorageDescriptor?.SerdeInfo, Name: "theirs" },
+      },
+    };
+    await client.send(new UpdateTableCommand({ DatabaseName: table.database, TableInput: theirs }));
+    const grown = { ...table, columns: [...table.columns, { name: "new", type: { kind: "date" } as const }] };
+    expect(await catalog.ensureTable(grown)).toBe("changed");
+    const { Columns, ...storage } = theirs.StorageDescriptor;
+    expect(await tableOf(table)).toMatchObject({ ...theirs, StorageDescriptor: storage });
   });
 
   it("does not take over a table that lies elsewhere", async () => {
