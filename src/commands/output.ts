@@ -55,11 +55,15 @@ export class Output {
     if (this.json) this.stdout.write(`${withoutCredentials(JSON.stringify(record, jsonValue))}\n`);
   }
 
-  /** Many such lines at once; resolves when they are written. False if nobody takes them any more. */
+  /** A line of data, as they are in the tables: what looks like a credential stays; left out with `--json`. */
+  dataLine(text: string): void {
+    if (!this.json) this.stdout.write(`${text}\n`);
+  }
+
+  /** Many JSON lines of data at once; resolves when they are written. False if nobody takes them any more. */
   async records(records: object[]): Promise<boolean> {
     if (!this.json) return true;
-    const text = records.map((record) => `${JSON.stringify(record, jsonValue)}\n`).join("");
-    return new Promise((resolve) => this.stdout.write(withoutCredentials(text), (error) => resolve(!error)));
+    return this.write(records.map((record) => `${JSON.stringify(record, jsonValue)}\n`).join(""));
   }
 
   /** What a command came to. `end` writes it, with the exit code. */

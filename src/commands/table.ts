@@ -64,13 +64,13 @@ export function showWhole(columns: TableColumn[], rows: unknown[][], output: Out
       ? widthOf(whole, Number.POSITIVE_INFINITY) <= terminalChars
       : whole.every(({ chars }) => chars <= PIPED_CELL_CHARS_MAX);
   if (fits) {
-    output.line(table(whole, bold));
+    output.dataLine(table(whole, bold));
     return;
   }
   const nameChars = Math.min(NAME_CHARS_MAX, Math.max(...columns.map(({ name }) => screenWidth(name))));
   for (const i of rows.keys()) {
     output.line(dim(`─[ row ${i + 1} ]`.padEnd(RULE_CHARS, "─")));
-    for (const { name, cells } of whole) output.line(`${bold(padded(name, nameChars))} │ ${cells[i]}`);
+    for (const { name, cells } of whole) output.dataLine(`${bold(padded(name, nameChars))} │ ${cells[i]}`);
   }
 }
 

@@ -10,6 +10,13 @@ const HOUR = "2022-07-26T00";
 const { root, put, here } = packedFolder("query");
 
 describe("query", () => {
+  it("shows values as they are, also those that look like credentials", async () => {
+    const sql = "select 'https://b.example/k?Signature=s3cr3t' as url";
+    expect((await here("query", sql)).stdout).toContain("Signature=s3cr3t");
+    const { records } = await here("query", sql, "--json");
+    expect(records[0]).toMatchObject({ row: { url: "https://b.example/k?Signature=s3cr3t" } });
+  });
+
   const rowOf = async (sql: string) => (await here("query", "--json", sql)).records[0]?.["row"];
   const hintOf = async (sql: string) => {
     const { code, stderr } = await here("query", sql);
