@@ -3,7 +3,7 @@
  * and taken over when it is stale. Correctness never rests on claims, but on the part's conditional write.
  */
 import { hostname } from "node:os";
-import { reasonOf } from "./errors.js";
+import { isHourpackError, reasonOf } from "./errors.js";
 import { claimKey } from "./layout.js";
 import type { PutCondition, Store } from "./store/store.js";
 import type { HourTask } from "./task.js";
@@ -76,6 +76,8 @@ class Claim {
       return await this.write({ etag: head.etag });
     } catch (error) {
       if (this.task.signal?.aborted) throw error;
+      // It was renewed between the two requests: its holder is alive.
+      if (isHourpackError(error, "conflict")) return false;
       this.notice("no claim could be taken", error);
       return true;
     }

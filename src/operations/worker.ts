@@ -47,7 +47,7 @@ export interface WorkerOptions {
   signal: AbortSignal;
   /** The system's clock, if absent. */
   clock?: Clock;
-  /** Awaited for the worker's own events. Events of a run are passed on as they happen. */
+  /** Awaited for the worker's own events. Events of a run are passed on as they happen. If it rejects, the worker ends with that error. */
   observe?: WorkerObserver;
 }
 
@@ -118,9 +118,11 @@ async function workRound(round: Round): Promise<void> {
       await observe({ type: "dataset-finished", result });
     }
   } finally {
-    await components.close().catch((error) => {
-      observe({ type: "notice", text: `close what the round had open: ${reasonOf(error)}` });
-    });
+    await components
+      .close()
+      .catch((error) =>
+        observe({ type: "notice", text: `close what the round had open: ${reasonOf(error)}` }),
+      );
   }
   const seconds = Math.round(performance.now() - startedMs) / 1000;
   await observe({ type: "round-finished", round: id, datasets: results, seconds });
@@ -138,11 +140,15 @@ async function workDataset(
 ): Promise<DatasetRound> {
   const hours: HourResult[] = [];
   const failures: HourFailure[] = [];
+  let unobserved: { error: unknown } | undefined;
   await run(components, { datasets: [dataset], runId, signal }, (event) => {
     if (event.type === "hour-finished") hours.push(event.result);
     if (event.type === "hour-failed") failures.push(event.failure);
-    void observe(event);
+    Promise.resolve(observe(event)).catch((error) => {
+      unobserved ??= { error };
+    });
   });
+  if (unobserved) throw unobserved.error;
   return datasetRound(dataset, hours, failures, { signal, finishedMs: clock.nowMs() });
 }
 

@@ -17,7 +17,7 @@ interface Publication extends Pick<Assembled, "body" | "sizeBytes" | "facts" | "
   replaces: Published | undefined;
 }
 
-/** `lost`: the attempt did not publish, mostly because somebody else was first and its own files are deleted. Plan the hour again. */
+/** `lost`: the attempt did not publish, mostly because somebody else was first. Plan the hour again. */
 export type PublishOutcome =
   | { outcome: "published"; part: NonNullable<HourResult["part"]> }
   | { outcome: "lost"; reason: string };
@@ -31,7 +31,7 @@ export async function publish(
   const { nowMs } = options;
   const { attempt } = publication.facts;
   const ageMs = () => nowMs() - decodeTime(attempt);
-  if (ageMs() > PUBLISHES_WITHIN_MS) return { outcome: "lost", reason: "the attempt took more than a day" };
+  if (ageMs() > PUBLISHES_WITHIN_MS) return TOO_LATE;
   const signal = withDeadline(options.signal, PUBLISHES_WITHIN_MS - ageMs());
   const own: [key: string, body: Body][] = [[publication.manifestKey, publication.manifest]];
   if (publication.quarantine) own.unshift([publication.quarantineKey, publication.quarantine]);
@@ -62,6 +62,8 @@ export async function publish(
     if (put.outcome === "written") return published(publication.sizeBytes);
     reason = put.reason;
   } catch (error) {
+    const isLate = ageMs() > PUBLISHES_WITHIN_MS && !options.signal?.aborted;
+    if (isLate && isHourpackError(error, "interrupted")) return TOO_LATE;
     // The outcome is unknown (a lost answer), so the part that is there now decides.
     if (!isHourpackError(error, "unavailable")) throw error;
     reason = error.message;
@@ -77,6 +79,7 @@ export async function publish(
 
 /** An attempt gives up after this time, because the sweeper deletes what no part names after seven days (upkeep/sweep.ts). */
 const PUBLISHES_WITHIN_MS = DAY_MS;
+const TOO_LATE: PublishOutcome = { outcome: "lost", reason: "the attempt took more than a day" };
 
 function withDeadline(signal: AbortSignal | undefined, timeoutMs: number): AbortSignal {
   const deadline = AbortSignal.timeout(timeoutMs);

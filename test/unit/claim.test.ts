@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { withClaim } from "../../src/claim.js";
 import { parseHour } from "../../src/hour.js";
 import { claimKey } from "../../src/layout.js";
@@ -84,6 +84,23 @@ it("is given back at once where the run is interrupted, and nothing is told of a
     interruption.abort();
   });
   expect(await store.head(KEY)).toBeUndefined();
+  expect(told).toEqual([]);
+});
+
+it("stands if it is renewed while another worker looks at it", async () => {
+  const store = new SlowStore();
+  const claim = { worker: "another:1:X", expiresAtMs: Date.now() + 60_000 };
+  await store.put(KEY, Buffer.from(JSON.stringify(claim)));
+  const { get } = store;
+  store.goOn();
+  store.get = async (...args) => {
+    await store.put(KEY, Buffer.from(JSON.stringify({ ...claim, expiresAtMs: Date.now() + 120_000 })));
+    return get.apply(store, args);
+  };
+  const { task, told } = taskOf(store);
+  const work = vi.fn(async () => {});
+  expect(await withClaim(task, "attempt", work)).toBeUndefined();
+  expect(work).not.toHaveBeenCalled();
   expect(told).toEqual([]);
 });
 

@@ -117,6 +117,16 @@ const packedHours = (events: WorkerEvent[]) =>
 
 const HOUR = parseHour("2022-07-26T00");
 
+it("ends with the error of an observer that rejects an event of a run", async () => {
+  feed("a", HOUR);
+  const clock = new TestClock(endMs(HOUR) + 600_000, () => {});
+  const observe = async ({ type }: WorkerEvent) => {
+    if (type === "hour-finished") throw new Error("no room for it");
+  };
+  const working = work({ settings, signal: new AbortController().signal, clock, observe });
+  await expect(working).rejects.toThrow("no room for it");
+});
+
 describe("a worker", () => {
   it("works at once, and then at minute 5 of every hour", async () => {
     for (const [i, name] of ["a", "b", "a"].entries()) feed(name, addHours(HOUR, i));
