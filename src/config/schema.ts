@@ -49,8 +49,8 @@ const s3Schema = map("How to reach S3. Credentials come from the AWS chain only"
       ),
     ),
   ),
-  timeout: v.optional(duration("Time limit of one request"), "30s"),
-  retryBudget: v.optional(duration("How long one call may be retried"), "5m"),
+  timeout: v.optional(duration("How long a request may go without a byte before it is given up"), "30s"),
+  retryBudget: v.optional(duration("How long one call may be retried; nine tries at most"), "5m"),
   write: v.optional(writeSchema, {}),
   expectedBucketOwner: v.optional(accountId("Account that must own the buckets")),
 });
