@@ -84,8 +84,10 @@ export class Sifter {
     for (const framed of frameObject(bytes, this.records, this.limits, within)) {
       const rescued = this.convert(framed, 0, sifted, false);
       if (rescued !== null && !isCounted) this.census(rescued);
-      if (sifted.exact.length < EXACT_CHUNK_ROWS && sifted.exactChars < EXACT_CHUNK_CHARS) continue;
-      // The chunk ends with a row, because a value without one is never cut in two.
+      const pieces = sifted.exact.length + sifted.quarantine.length;
+      if (pieces < EXACT_CHUNK_PIECES && sifted.exactChars < EXACT_CHUNK_CHARS) continue;
+      // A value of which no record is a row so far is never cut in two: it may become one piece of quarantine.
+      if (framed.within?.rows === 0) continue;
       yield withEnvelopes(sifted);
       sifted = nothing();
     }
@@ -178,7 +180,8 @@ export class Sifter {
 /** Longer lines go the exact way, so that the engine's line buffers stay small. */
 const LINE_BYTES_MAX = 1 << 20;
 
-const EXACT_CHUNK_ROWS = 1000;
+/** Rows and pieces of quarantine. */
+const EXACT_CHUNK_PIECES = 1000;
 /** Under a record path, each row has the whole envelope. */
 const EXACT_CHUNK_CHARS = 4 << 20;
 /** If an object has more, all its lines go the exact way, in chunks: their rows are then not held all at once. */
