@@ -3,10 +3,10 @@
  * name, and a new version is renamed over it: a reader sees one version, whoever copies at the same time or
  * is killed.
  */
-import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { isHourpackError } from "../errors.js";
+import { HourpackError, isHourpackError } from "../errors.js";
 import { isSkippedKey } from "../layout.js";
 import { type FileLock, tryFileLock } from "../lock.js";
 import { makeFolders } from "../make-folders.js";
@@ -55,6 +55,9 @@ async function copyListed(source: Source, folder: string, signal: AbortSignal | 
   for (const [name, object] of stale) {
     const bytes = inRanges(source.store, object, { rangeBytes: PART_RANGE_BYTES, signal });
     await writeFile(at(`${name}.new`), bytes);
+    if (await isParquet(at(`${name}.new`))) continue;
+    await rm(at(`${name}.new`), { force: true });
+    throw damaged(source.store.uri + object.key);
   }
   // If killed from here on, nobody knows which versions are there, and they are copied again.
   await writeFile(at(VERSIONS), "{}");
@@ -65,6 +68,28 @@ async function copyListed(source: Source, folder: string, signal: AbortSignal | 
     JSON.stringify(Object.fromEntries([...wanted].map(([name, { etag }]) => [name, etag]))),
   );
   return wanted.size > 0 && !names.some(isCopy);
+}
+
+/** One file that is none would fail every query of the table (Parquet begins and ends with its magic bytes). */
+async function isParquet(path: string): Promise<boolean> {
+  const file = await open(path);
+  try {
+    const { size } = await file.stat();
+    const ends = Buffer.alloc(8);
+    await file.read(ends, 0, 4, 0);
+    await file.read(ends, 4, 4, Math.max(size - 4, 0));
+    return size >= 12 && ends.toString("latin1") === "PAR1PAR1";
+  } finally {
+    await file.close();
+  }
+}
+
+function damaged(location: string): HourpackError {
+  return new HourpackError("data", `copy ${location}: it is no whole Parquet file`, {
+    stage: "register",
+    location,
+    hint: "An earlier copy of it stays. `hourpack verify` over its hour says what to do about the part.",
+  });
 }
 
 /** The objects, by the names of their copies. A view's pattern finds these names. */

@@ -562,6 +562,15 @@ describe("a DuckDB file", () => {
       expect(await overS3.syncPartitions(table, [hour])).toMatchObject({ added, unchanged, corrected: 0 });
       expect(await query(`SELECT max(id) AS id FROM mmp_db.${table.name}`)).toEqual([{ id }]);
     }
+    // A copy that is no Parquet file would fail every query of the table.
+    for (const damage of ["trash\n", "PAR1 but cut"]) {
+      writeFileSync(join(bucket, partitionPrefix(hour), "x.parquet"), damage);
+      await expect(overS3.syncPartitions(table, [hour])).rejects.toMatchObject({
+        kind: "data",
+        message: expect.stringContaining("no whole Parquet file"),
+      });
+      expect(await query(`SELECT max(id) AS id FROM mmp_db.${table.name}`)).toEqual([{ id: 22 }]);
+    }
   });
 
   it("copies the part of S3 that is there, where it was replaced since it was listed", async () => {
