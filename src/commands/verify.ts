@@ -7,6 +7,7 @@ import { EXIT, HourpackError } from "../errors.js";
 import { addHours, type Hour, hoursBetween, hoursText, startMs } from "../hour.js";
 import { keysOf } from "../named.js";
 import { datasetsOf } from "../run.js";
+import type { Store } from "../store/store.js";
 import {
   allPublishedHours,
   attemptedHours,
@@ -55,9 +56,9 @@ export const command: Command = {
         const asked = range ?? newestDay(all, components.nowMs());
         const inRange = asked ? hoursBetween(asked.from, asked.to) : [];
         const hours = [...all].filter((hour) => asked && hour >= asked.from).sort();
-        // If no hour is named, adds all hours that had a part which cannot be made again; if no part is left, all that may have had one.
+        // If no hour is named, adds all hours that had a part which cannot be made again, and later ones that may have had one.
         const others = range ? [] : await expiredHours(tier1, dataset, signal);
-        const attempted = !range && all.size === 0 ? await attemptedHours(tier1, dataset, signal) : [];
+        const attempted = range ? [] : await hoursAfter(asked?.to, tier1, dataset, signal);
         const expected = [...inRange, ...others, ...attempted];
         const missing = [...new Set(expected)].filter((hour) => !all.has(hour)).sort();
         const lost = await lostHours(components, dataset, missing, output, signal);
@@ -83,6 +84,17 @@ export const command: Command = {
     });
   },
 };
+
+/** Hours from this one on, or all, that an attempt began to publish. */
+async function hoursAfter(
+  from: Hour | undefined,
+  tier1: Store,
+  dataset: Dataset,
+  signal: AbortSignal,
+): Promise<Hour[]> {
+  const attempted = [...(await attemptedHours(tier1, dataset, signal))];
+  return from === undefined ? attempted : attempted.filter((hour) => hour >= from);
+}
 
 async function verifyHours(
   components: Components,

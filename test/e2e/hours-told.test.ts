@@ -162,6 +162,24 @@ describe("hours that are not published", () => {
     expect([all.code, all.stdout.trimEnd().split("\n").at(-1)]).toEqual([12, "3 of 3 hours wrong"]);
   });
 
+  it("verify notes that the newest part is gone, though no later one makes a hole of it", async () => {
+    for (const HH of ["00", "01"]) put(`newest/2022/07/26/${HH}/a.json`, '{"id":1}\n');
+    const flags = [
+      "--raw",
+      "./newest/{yyyy}/{MM}/{dd}/{HH}/",
+      "--tier1",
+      "./newest-lake/",
+      "--catalog",
+      "none",
+    ];
+    await here("run", ...flags, "--from", HOUR, "--to", "2022-07-26T02");
+    rmSync(join(root, "newest-lake/year=2022/month=07/day=26/hour=01"), { recursive: true });
+    const { stderr } = await here("verify", ...flags);
+    expect(stderr).toMatch(
+      /^events 2022-07-26T01: its part is missing, and a manifest of the last day is there/m,
+    );
+  });
+
   it("verify --deep tells of raw objects that expire deleted", async () => {
     put("old/2022/07/26/00/a.json", '{"id":1}\n{"id":2}\n');
     put("old/2022/07/26/01/a.json", '{"id":3}\n');
