@@ -17,6 +17,7 @@ export interface CommandSettings {
   file?: string;
   flags?: readonly GivenFlag[];
   datasets: readonly { name: string }[];
+  s3?: { endpoint?: string | undefined };
 }
 
 /**
@@ -73,7 +74,8 @@ export function remedyText(
   inPlace?: string,
 ): string {
   const run = (flags?: string) => commandText("run", settings, { dataset, hours: hour, flags });
-  const move = inPlace?.startsWith("s3://") ? "aws s3 mv" : "mv";
+  const endpoint = settings.s3?.endpoint ? ` --endpoint-url ${shellWord(settings.s3.endpoint)}` : "";
+  const move = inPlace?.startsWith("s3://") ? `aws s3${endpoint} mv` : "mv";
   const rebuilds =
     inPlace === undefined
       ? `${run("--rebuild")} rebuilds the part`

@@ -2,7 +2,7 @@
 import { addPartitions, createDatabase, createTable } from "../catalog/ddl.js";
 import type { Components } from "../components.js";
 import type { Dataset, Settings } from "../config/settings.js";
-import { EXIT, HourpackError, isHourpackError } from "../errors.js";
+import { EXIT, HourpackError, isHourpackError, reasonOf } from "../errors.js";
 import { type Hour, hoursBetween } from "../hour.js";
 import { neighbours } from "../layout.js";
 import { datasetsOf } from "../run.js";
@@ -85,8 +85,8 @@ async function columnsOf(
     found = await readPinned(tier1, prefix, context.signal);
   } catch (error) {
     if (!dataset.columns || !isOutOfReach(error)) throw error;
-    const text = `${dataset.name}: tier 1 cannot be read, so these are the configured columns`;
-    context.output.notice(text, { dataset: dataset.name });
+    const message = `${dataset.name}: tier 1 cannot be read, so these are the configured columns, and partitions only of hours that are named (${reasonOf(error)})`;
+    context.output.warning({ message, hint: error.hint }, { dataset: dataset.name });
   }
   if (found) return mergeConfigured(currentSchema(found), dataset).columns;
   if (dataset.columns) return dataset.columns;
@@ -114,6 +114,6 @@ async function partitionHours(
 }
 
 /** The store does not answer, or refuses us. */
-function isOutOfReach(error: unknown): boolean {
+function isOutOfReach(error: unknown): error is HourpackError {
   return isHourpackError(error, "unavailable") || isHourpackError(error, "invalid");
 }

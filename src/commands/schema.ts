@@ -2,7 +2,7 @@
 
 import { EXIT } from "../errors.js";
 import { datasetsOf } from "../run.js";
-import { readPinned } from "../tier1/schema-file.js";
+import { readPinned, requirePinnable } from "../tier1/schema-file.js";
 import { counted } from "../words.js";
 import { described, showColumns } from "./columns.js";
 import type { Command } from "./command.js";
@@ -16,6 +16,8 @@ export const command: Command = {
       const datasets = datasetsOf(components.settings, datasetNames(args));
       for (const dataset of datasets) {
         const pinned = await readPinned(await components.tier1(dataset), dataset.tier1.prefix, signal);
+        // Where parts exist, it was lost.
+        if (!pinned) await requirePinnable({ components, dataset, signal }, {});
         const versions = pinned?.versions ?? [];
         output.record({
           type: "schema",
