@@ -26,6 +26,7 @@ it("a part may be larger than memory: it is copied in ranges", async () => {
   const root = mkdtempSync(join(tmpdir(), "hourpack-copies-"));
   onTestFinished(() => rmSync(root, { recursive: true }));
   const bytes = Buffer.alloc((40 << 20) + 1, "0123456789");
+  for (const at of [0, bytes.length - 4]) bytes.write("PAR1", at);
   mkdirSync(join(root, "lake"));
   writeFileSync(join(root, "lake/part.parquet"), bytes);
   class Counting extends LocalStore {
